@@ -1,0 +1,133 @@
+"""The benchmarks of few-shot segmentation: their classes, folds and names.
+
+A class is known by its 0-based index; a fold by the indices of its *novel* classes, those that are
+tested and never trained on. Everything else is a *base* class of that fold.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fssbench.errors import UsageError
+
+__all__ = ["BENCHMARKS", "COCO_20I", "FSS_1000", "PASCAL_5I", "TOY_20I", "Benchmark", "find_benchmark"]
+
+VOC_CLASSES = (
+    "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
+    "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train",
+    "tvmonitor",
+)  # fmt: skip
+
+COCO_CLASSES = (
+    "person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat",
+    "traffic light", "fire hydrant", "stop sign", "parking meter", "bench", "bird", "cat", "dog",
+    "horse", "sheep", "cow", "elephant", "bear", "zebra", "giraffe", "backpack", "umbrella", "handbag",
+    "tie", "suitcase", "frisbee", "skis", "snowboard", "sports ball", "kite", "baseball bat",
+    "baseball glove", "skateboard", "surfboard", "tennis racket", "bottle", "wine glass", "cup", "fork",
+    "knife", "spoon", "bowl", "banana", "apple", "sandwich", "orange", "broccoli", "carrot", "hot dog",
+    "pizza", "donut", "cake", "chair", "couch", "potted plant", "bed", "dining table", "toilet", "tv",
+    "laptop", "mouse", "remote", "keyboard", "cell phone", "microwave", "oven", "toaster", "sink",
+    "refrigerator", "book", "clock", "vase", "scissors", "teddy bear", "hair drier", "toothbrush",
+)  # fmt: skip
+
+TOY_COLOURS = ("red", "amber", "green", "teal", "blue", "violet", "pink", "grey")
+TOY_SHAPES = (
+    "disc", "square", "triangle", "star", "cross", "ring", "diamond", "crescent", "arrow", "hexagon",
+)  # fmt: skip
+TOY_CLASSES = tuple(f"{colour} {shape}" for colour in TOY_COLOURS for shape in TOY_SHAPES)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Benchmark:
+    """A set of classes and the way they are dealt into folds.
+
+    Attributes:
+        name: folder and result name, such as ``coco-20i``.
+        alias: the short name on the command line, such as ``coco``.
+        title: the name papers print, such as ``COCO-20i``.
+        n_classes: number of classes; class indices run from 0 to ``n_classes - 1``.
+        class_names: one name per class index, or ``None`` where only the data's own lists name them.
+        folds: for every fold the ascending indices of its novel classes.
+        ignore_label: the mask value of pixels that are not scored, or ``None`` if there are none.
+        published: whether papers report on it; results on anything else are never official.
+    """
+
+    name: str
+    alias: str
+    title: str
+    n_classes: int
+    class_names: tuple[str, ...] | None
+    folds: tuple[tuple[int, ...], ...]
+    ignore_label: int | None = None
+    published: bool = True
+
+    def novel_classes(self, fold: int) -> tuple[int, ...]:
+        """The ascending class indices tested in ``fold`` (0-based); `UsageError` if there is no such fold."""
+        if not 0 <= fold < len(self.folds):
+            raise UsageError(
+                f"{self.title} has no fold {fold}",
+                remedy=f"folds are 0 to {len(self.folds) - 1}" if len(self.folds) > 1 else "its only fold is 0",
+            )
+        return self.folds[fold]
+
+
+def _interleaved(n_classes: int, n_folds: int) -> tuple[tuple[int, ...], ...]:
+    """Fold i tests classes i, i + n, i + 2n, … (the split FWB introduced for COCO)."""
+    return tuple(tuple(range(fold, n_classes, n_folds)) for fold in range(n_folds))
+
+
+def _contiguous(n_classes: int, n_folds: int) -> tuple[tuple[int, ...], ...]:
+    """Fold i tests one run of neighbouring classes (OSLSM's split of PASCAL)."""
+    size = n_classes // n_folds
+    return tuple(tuple(range(fold * size, (fold + 1) * size)) for fold in range(n_folds))
+
+
+PASCAL_5I = Benchmark(
+    name="pascal-5i",
+    alias="pascal",
+    title="PASCAL-5i",
+    n_classes=20,
+    class_names=VOC_CLASSES,
+    folds=_contiguous(20, 4),
+    ignore_label=255,
+)
+
+COCO_20I = Benchmark(
+    name="coco-20i",
+    alias="coco",
+    title="COCO-20i",
+    n_classes=80,
+    class_names=COCO_CLASSES,
+    folds=_interleaved(80, 4),
+)
+
+FSS_1000 = Benchmark(
+    name="fss-1000",
+    alias="fss",
+    title="FSS-1000",
+    n_classes=1000,
+    class_names=None,
+    folds=(tuple(range(760, 1000)),),
+)
+
+# COCO's structure with drawn shapes: what the demo and the tests run on. Never a benchmark of anything.
+TOY_20I = Benchmark(
+    name="toy-20i",
+    alias="toy",
+    title="Toy-20i",
+    n_classes=80,
+    class_names=TOY_CLASSES,
+    folds=_interleaved(80, 4),
+    published=False,
+)
+
+BENCHMARKS = (PASCAL_5I, COCO_20I, FSS_1000, TOY_20I)
+
+
+def find_benchmark(name: str) -> Benchmark:
+    """The benchmark called ``name``, by its alias or its full name; `UsageError` if there is none."""
+    for benchmark in BENCHMARKS:
+        if name in (benchmark.alias, benchmark.name):
+            return benchmark
+    known = ", ".join(benchmark.alias for benchmark in BENCHMARKS)
+    raise UsageError(f"there is no benchmark '{name}'", remedy=f"known are: {known}")

@@ -1,0 +1,76 @@
+"""Everything fssbench refuses to do, as one tree.
+
+FssbenchError
+├── UsageError            the request names something unknown or contradictory
+├── SourceError           raw data: missing, unreadable, or at odds with itself
+│   └── PoolError         classes with too few images for the protocol
+├── EpisodeSetError       an episode set that is missing, damaged, or another one than asked for
+├── ModelError            a model, its weights or its inputs
+│   └── CheckpointError   a checkpoint that does not fit the model
+├── MetricError           masks or counts that cannot be scored
+├── ResultError           results that are missing, damaged, or contradict each other
+└── StorageError          the disk: full, read-only, or in use by another run
+
+Every message is one line: what was expected, what was found and where; `remedy` says what to do. The
+command line prints both and exits with code 2; any other exception is a defect of fssbench itself.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "CheckpointError",
+    "EpisodeSetError",
+    "FssbenchError",
+    "MetricError",
+    "ModelError",
+    "PoolError",
+    "ResultError",
+    "SourceError",
+    "StorageError",
+    "UsageError",
+]
+
+
+class FssbenchError(Exception):
+    """The root: a refusal with its cause and, where there is one, its remedy."""
+
+    def __init__(self, problem: str, *, remedy: str = "") -> None:
+        self.problem = problem
+        self.remedy = remedy
+        super().__init__(f"{problem}; {remedy}" if remedy else problem)
+
+
+class UsageError(FssbenchError):
+    """The request names something unknown, or combines what does not go together."""
+
+
+class SourceError(FssbenchError):
+    """Raw data that is missing, unreadable, or at odds with itself."""
+
+
+class PoolError(SourceError):
+    """Classes with too few eligible images for the episodes asked for."""
+
+
+class EpisodeSetError(FssbenchError):
+    """An episode set that is missing, damaged, or another one than asked for."""
+
+
+class ModelError(FssbenchError):
+    """A model that cannot be built, or cannot take these inputs."""
+
+
+class CheckpointError(ModelError):
+    """A checkpoint that is missing, unreadable, or does not fit the model."""
+
+
+class MetricError(FssbenchError, ValueError):
+    """Masks or counts that cannot be scored as they are."""
+
+
+class ResultError(FssbenchError):
+    """Results that are missing, damaged, or contradict each other."""
+
+
+class StorageError(FssbenchError):
+    """The disk is full, read-only, or in use by another run."""

@@ -1,0 +1,18 @@
+"""Models: the interface, the registry, and the field's models.
+
+Importing this package is cheap; torch is loaded when a model is built.
+"""
+
+from __future__ import annotations
+
+from fssbench.models.registry import ModelSpec, build_model, model_names, model_spec, register
+
+__all__ = ["ModelSpec", "build_model", "load_checkpoint", "model_names", "model_spec", "register"]
+
+
+def __getattr__(name: str) -> object:
+    if name == "load_checkpoint":
+        from fssbench.models.checkpoints import load_checkpoint
+
+        return load_checkpoint
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

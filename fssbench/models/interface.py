@@ -1,0 +1,204 @@
+"""What a model of few-shot segmentation is to this benchmark.
+
+`FewShotSegmenter` is the least: `predict` answers whole episodes. `FeatureSegmenter` splits the same
+answer into steps, so that the features of an image are computed once for all episodes that use it.
+
+Shapes throughout: B episodes, K supports each, images (3, H, W) normalised by the model's `Preprocess`,
+masks in {0, 1}.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor, nn
+
+from fssbench.errors import ModelError
+from fssbench.models.backbones import BackboneInfo
+
+__all__ = ["FeatureSegmenter", "FewShotSegmenter", "Preprocess", "Training", "check_inputs", "resize_mask", "vote"]
+
+Size = tuple[int, int]
+Training = Literal["not needed", "untrained", "trained"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preprocess:
+    """How an image becomes a model's input.
+
+    Attributes:
+        size: the side of the square every image is squashed to.
+        mean: subtracted from each RGB channel after scaling to [0, 1].
+        std: each channel is divided by it.
+    """
+
+    size: int = 400
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+
+    def __post_init__(self) -> None:
+        if self.size < 1:
+            raise ModelError(f"a model's input size must be at least 1, got {self.size}")
+
+    def image(self, pixels: npt.NDArray[np.uint8]) -> Tensor:
+        """RGB pixels (H, W, 3) uint8 → (3, size, size) uint8, by Pillow's antialiased bilinear filter."""
+        squashed = Image.fromarray(pixels).resize((self.size, self.size), Image.Resampling.BILINEAR)
+        return torch.from_numpy(np.array(squashed)).permute(2, 0, 1)
+
+    def mask(self, mask: npt.NDArray[np.bool_]) -> Tensor:
+        """A mask (H, W) bool → (size, size) bool, by torch's nearest rule."""
+        return resize_mask(torch.from_numpy(mask), (self.size, self.size))
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """Images (…, 3, H, W) uint8 → float32, scaled to [0, 1] and normalised."""
+        shape = (3, 1, 1)
+        mean = torch.tensor(self.mean, device=images.device).view(shape)
+        std = torch.tensor(self.std, device=images.device).view(shape)
+        return (images.float() / 255 - mean) / std
+
+
+def resize_mask(mask: Tensor, size: Size) -> Tensor:
+    """A mask (…, H, W) of any dtype → (…, h, w), nearest, same dtype."""
+    if tuple(mask.shape[-2:]) == tuple(size):
+        return mask
+    lead = mask.shape[:-2]
+    flat = mask.reshape(-1, 1, *mask.shape[-2:])
+    return F.interpolate(flat.float(), size, mode="nearest").to(mask.dtype).reshape(*lead, *size)
+
+
+def vote(masks: Tensor) -> Tensor:
+    """K binary masks (B, K, H, W) → one (B, H, W), uint8, by HSNet's rule (section 4.4).
+
+    The votes are divided by the most any pixel of that episode got, at least 1; foreground where the
+    quotient is at least one half. So the threshold follows the most-voted pixel, not K.
+    """
+    votes = masks.sum(dim=1)  # (B, H, W)
+    most = votes.flatten(1).amax(dim=1).clamp(min=1)  # (B,)
+    return (2 * votes >= most.view(-1, 1, 1)).to(torch.uint8)
+
+
+def check_inputs(query: Tensor, supports: Tensor, masks: Tensor) -> None:
+    """Raise `ModelError` unless the three tensors are episodes of one batch, shot and size."""
+    fits = (
+        query.ndim == 4
+        and query.shape[1] == 3
+        and supports.ndim == 5
+        and masks.ndim == 4
+        and supports.shape[0] == query.shape[0]
+        and supports.shape[2:] == query.shape[1:]
+        and masks.shape == (*supports.shape[:2], *supports.shape[3:])
+    )
+    if not fits:
+        raise ModelError(
+            "expected query (B, 3, H, W), supports (B, K, 3, H, W) and masks (B, K, H, W), got "
+            f"{tuple(query.shape)}, {tuple(supports.shape)} and {tuple(masks.shape)}"
+        )
+
+
+class FewShotSegmenter(nn.Module, ABC):
+    """A model that answers episodes. Derive from it and implement `predict`; nothing else is needed.
+
+    Attributes:
+        preprocess: how images become its input; print it to see the expected format.
+        training_state: ``not needed`` (nothing to train), ``untrained`` or ``trained``.
+        backbone_info: which feature extractor it uses and where its weights came from, if it has one.
+    """
+
+    preprocess: Preprocess = Preprocess()
+    training_state: Training = "untrained"
+    backbone_info: BackboneInfo | None = None
+
+    @abstractmethod
+    def predict(self, query: Tensor, supports: Tensor, masks: Tensor) -> Tensor:
+        """Segment the query.
+
+        Args:
+            query: (B, 3, H, W) float, normalised.
+            supports: (B, K, 3, H, W) float, normalised.
+            masks: (B, K, H, W), the supports' masks in {0, 1}.
+
+        Returns:
+            (B, H, W) uint8 in {0, 1}.
+        """
+
+    def predict_sizes(
+        self, query: Tensor, supports: Tensor, masks: Tensor, sizes: Sequence[Size]
+    ) -> list[Tensor]:
+        """`predict` at each of ``sizes``: a list of (B, h, w) uint8. Here by resizing the mask, nearest."""
+        mask = self.predict(query, supports, masks)
+        return [resize_mask(mask, size) for size in sizes]
+
+    def forward(self, query: Tensor, supports: Tensor, masks: Tensor) -> Tensor:
+        """Logits (B, 2, H, W), where a model has them."""
+        raise ModelError(f"{type(self).__name__} gives masks, not logits", remedy="call predict instead")
+
+
+class FeatureSegmenter(FewShotSegmenter):
+    """A model that compares features of the query with features of its supports.
+
+    Encoding an image and conditioning a support depend on that image alone, so both are computed once
+    and kept; `match` is what remains for each episode.
+    """
+
+    @abstractmethod
+    def encode(self, images: Tensor) -> list[Tensor]:
+        """Images (N, 3, H, W) → feature maps, each (N, C, h, w)."""
+
+    @abstractmethod
+    def condition(self, features: list[Tensor], images: Tensor, masks: Tensor) -> list[Tensor]:
+        """Support features from a support's own ``features``, ``images`` (N, 3, H, W) and masks (N, H, W).
+
+        Returns tensors whose first dimension is N.
+        """
+
+    @abstractmethod
+    def match(self, query: list[Tensor], supports: list[Tensor]) -> Tensor:
+        """Compare query features, each (B, …), with support features, each (B, K, …).
+
+        Returns logits (B, V, 2, h, w): V = 1 where the shots are merged, V = K where each shot votes.
+        """
+
+    def decide(self, logits: Tensor, size: Size) -> Tensor:
+        """Logits (B, V, 2, h, w) → the mask (B, H, W) uint8 at ``size``; several voters by `vote`."""
+        b, v = logits.shape[:2]
+        resized = F.interpolate(logits.flatten(0, 1), size, mode="bilinear", align_corners=True)
+        masks = resized.argmax(dim=1).view(b, v, *size)  # (B, V, H, W)
+        return masks[:, 0].to(torch.uint8) if v == 1 else vote(masks)
+
+    def _logits(self, query: Tensor, supports: Tensor, masks: Tensor) -> Tensor:
+        check_inputs(query, supports, masks)
+        b, k = supports.shape[:2]
+        images, shown = supports.flatten(0, 1), masks.flatten(0, 1)
+        conditioned = self.condition(self.encode(images), images, shown)
+        return self.match(self.encode(query), [f.view(b, k, *f.shape[1:]) for f in conditioned])
+
+    @torch.inference_mode()
+    def predict_sizes(
+        self, query: Tensor, supports: Tensor, masks: Tensor, sizes: Sequence[Size]
+    ) -> list[Tensor]:
+        """The masks (B, h, w) uint8 at each of ``sizes``, each from the logits resized to it."""
+        logits = self._logits(query, supports, masks)
+        return [self.decide(logits, size) for size in sizes]
+
+    def predict(self, query: Tensor, supports: Tensor, masks: Tensor) -> Tensor:
+        """The mask (B, H, W) uint8 at the input's own size; see `FewShotSegmenter.predict`."""
+        return self.predict_sizes(query, supports, masks, [(query.shape[-2], query.shape[-1])])[0]
+
+    def forward(self, query: Tensor, supports: Tensor, masks: Tensor) -> Tensor:
+        """Logits (B, 2, H, W) at the input's size; for models whose shots vote, of one shot only."""
+        logits = self._logits(query, supports, masks)
+        if logits.shape[1] != 1:
+            raise ModelError(
+                f"{type(self).__name__} lets {logits.shape[1]} shots vote on masks and has no joint logits",
+                remedy="pass one support, or call predict",
+            )
+        return F.interpolate(logits[:, 0], query.shape[-2:], mode="bilinear", align_corners=True)
+

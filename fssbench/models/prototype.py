@@ -1,0 +1,62 @@
+"""The prototype baseline: masked average pooling and cosine similarity, with nothing trained.
+
+The rule is PANet's (Wang et al., ICCV 2019, equations 1 to 3) on a frozen torchvision backbone: a class
+is the mean feature under its mask, the background the mean outside, and a query position takes the
+nearer of the two.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torchvision.models.feature_extraction import create_feature_extractor
+
+from fssbench.models.backbones import load_backbone
+from fssbench.models.interface import FeatureSegmenter, Preprocess
+
+__all__ = ["Prototype"]
+
+# The stage at 1/16 (VGG: 1/8) of the image: semantic already, still fine enough to outline an object.
+STAGE = {"resnet18": "layer3", "resnet50": "layer3", "resnet101": "layer3", "vgg16": "features.22"}
+
+
+class Prototype(FeatureSegmenter):
+    """Nearest prototype, foreground or background, by cosine similarity; K shots give their mean prototype.
+
+    A support without foreground (or without background) at the input's size has no such prototype and
+    adds none; a query that is shown none at all is as unlike it as can be, cosine −1.
+    """
+
+    def __init__(
+        self, *, backbone: str = "resnet50", backbone_weights: str = "imagenet", size: int = 400
+    ) -> None:
+        super().__init__()
+        network, self.backbone_info = load_backbone(backbone, backbone_weights)
+        # Nothing of its own is trained, so it is as trained as its backbone.
+        self.training_state = "untrained" if self.backbone_info.weights == "none" else "not needed"
+        self.preprocess = Preprocess(size=size)
+        self.features = create_feature_extractor(network, {STAGE[backbone]: "map"})
+
+    def encode(self, images: Tensor) -> list[Tensor]:
+        """Images (N, 3, H, W) → one map (N, C, h, w)."""
+        return [self.features(images)["map"]]
+
+    def condition(self, features: list[Tensor], images: Tensor, masks: Tensor) -> list[Tensor]:
+        """The prototypes of background and foreground: (N, 2, C), zero where there is none."""
+        (maps,) = features  # (N, C, h, w)
+        # Averaging keeps every mask pixel: an object smaller than a cell still has weight.
+        share = F.adaptive_avg_pool2d(masks[:, None].float(), maps.shape[-2:])  # (N, 1, h, w)
+        weight = torch.cat([1 - share, share], dim=1)  # (N, 2, h, w)
+        total = weight.sum(dim=(2, 3))[..., None]  # (N, 2, 1)
+        summed = torch.einsum("nchw,nkhw->nkc", maps, weight)  # (N, 2, C)
+        return [summed / total.clamp(min=torch.finfo(maps.dtype).tiny)]
+
+    def match(self, query: list[Tensor], supports: list[Tensor]) -> Tensor:
+        """Cosine similarity with the mean prototypes, as logits (B, 1, 2, h, w)."""
+        (maps,), (prototypes,) = query, supports  # (B, C, h, w), (B, K, 2, C)
+        shown = (prototypes != 0).any(dim=-1)  # (B, K, 2)
+        mean = prototypes.sum(dim=1) / shown.sum(dim=1).clamp(min=1)[..., None]  # (B, 2, C)
+        cosine = torch.einsum("bchw,bkc->bkhw", F.normalize(maps, dim=1), F.normalize(mean, dim=-1))
+        unseen = ~shown.any(dim=1)[..., None, None]  # (B, 2, 1, 1)
+        return cosine.masked_fill(unseen, -1.0)[:, None]

@@ -1,0 +1,145 @@
+"""The models by name: ours, those of installed packages, and a class in a user's file."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fssbench.errors import ModelError, UsageError
+
+if TYPE_CHECKING:
+    from fssbench.models.interface import FewShotSegmenter
+
+__all__ = ["ModelSpec", "build_model", "model_names", "model_spec", "register"]
+
+ENTRY_POINTS = "fssbench.models"
+
+# Where our own models live, so that naming them loads no torch.
+BUILTIN = {
+    "all-foreground": "fssbench.models.baselines:AllForeground",
+    "copy-support": "fssbench.models.baselines:CopySupport",
+    "prototype": "fssbench.models.prototype:Prototype",
+}
+
+_registered: dict[str, Callable[..., FewShotSegmenter]] = {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSpec:
+    """A model that can be built: its name, its factory and the options the factory takes."""
+
+    name: str
+    factory: Callable[..., FewShotSegmenter]
+    options: tuple[str, ...]
+
+    @property
+    def has_backbone(self) -> bool:
+        """Whether ``backbone`` and ``backbone_weights`` mean anything to it."""
+        return "backbone" in self.options
+
+
+def register(name: str) -> Callable[[F], F]:
+    """Register the decorated class or function as model ``name``; `UsageError` if the name is taken."""
+
+    def remember(factory: F) -> F:
+        if name in BUILTIN or _registered.get(name, factory) is not factory:
+            raise UsageError(f"a model called '{name}' is registered already", remedy="choose another name")
+        _registered[name] = factory
+        return factory
+
+    return remember
+
+
+def model_names() -> tuple[str, ...]:
+    """Names of all models that can be built here, ours first."""
+    installed = sorted(point.name for point in entry_points(group=ENTRY_POINTS))
+    return tuple(dict.fromkeys((*BUILTIN, *_registered, *installed)))
+
+
+def model_spec(name: str) -> ModelSpec:
+    """Find a model by name, or as ``path/to/file.py:Name``; `UsageError` if there is none."""
+    factory = _find(name)
+    parameters = inspect.signature(factory).parameters.values()
+    keyword = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return ModelSpec(name=name, factory=factory, options=tuple(p.name for p in parameters if p.kind in keyword))
+
+
+def _find(name: str) -> Callable[..., FewShotSegmenter]:
+    if name in _registered:
+        return _registered[name]
+    if name in BUILTIN:
+        module, _, attribute = BUILTIN[name].partition(":")
+        return _attribute(importlib.import_module(module), attribute, where=module)
+    for point in entry_points(group=ENTRY_POINTS, name=name):
+        return _callable(point.load(), where=f"entry point {point.value}")
+    path, separator, attribute = name.rpartition(":")
+    if separator and path.endswith(".py"):
+        return _attribute(_load_file(str(Path(path).resolve())), attribute, where=path)
+    known = ", ".join(model_names())
+    raise UsageError(f"there is no model '{name}'", remedy=f"known are {known}, or pass path/to/file.py:Name")
+
+
+@cache
+def _load_file(path: str) -> object:
+    if not Path(path).is_file():
+        raise UsageError(f"there is no file {path}", remedy="a model of your own is given as path/to/file.py:Name")
+    name = f"fssbench_user_model_{hashlib.sha256(path.encode()).hexdigest()[:12]}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ModelError(f"{path} cannot be imported as Python")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        raise ModelError(f"importing {path} failed: {type(error).__name__}: {error}") from error
+    return module
+
+
+def _attribute(module: object, attribute: str, *, where: str) -> Callable[..., FewShotSegmenter]:
+    found = getattr(module, attribute, None)
+    if found is None:
+        raise UsageError(f"{where} defines no '{attribute}'", remedy="name a class or function that it defines")
+    return _callable(found, where=f"{where}:{attribute}")
+
+
+def _callable(found: object, *, where: str) -> Callable[..., FewShotSegmenter]:
+    if not callable(found):
+        raise UsageError(f"{where} is {type(found).__name__}, expected a class or function that builds a model")
+    return found
+
+
+def build_model(name: str, **options: Any) -> FewShotSegmenter:
+    """Build a model, ready for evaluation: in eval mode and needing no gradients of its backbone.
+
+    Args:
+        name: a name from `model_names`, or ``path/to/file.py:Name``.
+        options: keyword arguments of the model's class, such as ``backbone="resnet50"``.
+
+    Raises:
+        UsageError: no such model, or an option it does not take.
+        ModelError: what was built is no `FewShotSegmenter`.
+    """
+    from fssbench.models.interface import FewShotSegmenter
+
+    spec = model_spec(name)
+    if unknown := sorted(set(options) - set(spec.options)):
+        taken = ", ".join(spec.options) or "no options"
+        raise UsageError(f"model '{name}' has no option '{unknown[0]}'", remedy=f"it takes {taken}")
+    model = spec.factory(**options)
+    if not isinstance(model, FewShotSegmenter):
+        raise ModelError(
+            f"'{name}' built a {type(model).__name__}, expected a fssbench.models.interface.FewShotSegmenter",
+            remedy="derive the class from it and implement predict",
+        )
+    return model.eval()

@@ -1,0 +1,136 @@
+"""An episode set on disk, opened for reading."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from fssbench.benchmarks import Benchmark, find_benchmark
+from fssbench.episodes import Track
+from fssbench.errors import EpisodeSetError
+from fssbench.files import PARTIAL
+from fssbench.pipelines import locks
+from fssbench.pipelines.manifest import Manifest, ShardRecord, TrackRecord
+from fssbench.pipelines.shards import read_checked, read_episodes
+
+__all__ = ["LOCK", "MANIFEST", "EpisodeSet", "find_sets", "locate_set", "set_path"]
+
+MANIFEST = "manifest.json"
+LOCK = "tracks.parquet"
+
+
+def set_path(output: Path, *, benchmark: str, protocol: str, fold: int) -> Path:
+    """Where a set lies below ``output``."""
+    return output / benchmark / protocol / f"fold{fold}"
+
+
+@dataclass(frozen=True)
+class EpisodeSet:
+    """One benchmark, protocol and fold on disk: its folder and its manifest."""
+
+    path: Path
+    manifest: Manifest
+
+    @staticmethod
+    def open(path: Path) -> EpisodeSet:
+        """Open the set in folder ``path``; `EpisodeSetError` if there is none or its manifest is damaged."""
+        file = path / MANIFEST
+        try:
+            return EpisodeSet(path, Manifest.model_validate_json(file.read_bytes()))
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise EpisodeSetError(
+                f"{path} is no episode set: it has no {MANIFEST}", remedy="build one with fssbench prepare"
+            ) from error
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise EpisodeSetError(
+                f"{file} is damaged: {'.'.join(map(str, first['loc'])) or 'content'}: {first['msg']}",
+                remedy="prepare the set again with --overwrite",
+            ) from error
+
+    @property
+    def benchmark(self) -> Benchmark:
+        """The benchmark the set belongs to."""
+        return find_benchmark(self.manifest.benchmark)
+
+    def record(self, *, shot: int, seed: int) -> TrackRecord:
+        """The manifest's entry of a track; `EpisodeSetError` naming those there are if it is not among them."""
+        for track in self.manifest.tracks:
+            if (track.shot, track.seed) == (shot, seed):
+                return track
+        there = ", ".join(f"{track.shot}-shot seed {track.seed}" for track in self.manifest.tracks)
+        raise EpisodeSetError(
+            f"{self.path} has no {shot}-shot track of seed {seed}, it has {there}",
+            remedy=f"add it with fssbench prepare … --shots {shot} --seeds {seed}",
+        )
+
+    @cached_property
+    def tracks(self) -> dict[str, Track]:
+        """The lock's tracks by name, checked against the manifest's hash and digests."""
+        manifest = self.manifest
+        tracks = locks.from_bytes(
+            read_checked(self.path, manifest.lock),
+            benchmark=manifest.benchmark,
+            protocol=manifest.protocol.label,
+            fold=manifest.fold,
+            where=str(self.path / manifest.lock.name),
+        )
+        for record in manifest.tracks:
+            name = record.label
+            if name not in tracks or tracks[name].digest != record.digest:
+                raise EpisodeSetError(
+                    f"{self.path / manifest.lock.name}: track {name} is not the one the manifest pins",
+                    remedy="prepare the set again with --overwrite",
+                )
+        return tracks
+
+    def shards(self, kind: str, *, track: str | None = None) -> list[ShardRecord]:
+        """The shards of a kind, for episodes of one track."""
+        return [s for s in self.manifest.shards if s.kind == kind and track in (None, s.track)]
+
+    def keys(self) -> dict[tuple[int, str], str]:
+        """Image keys by (class, image id): what the lock and the episode shards say together."""
+        keys: dict[tuple[int, str], str] = {}
+        for shard in self.shards("episodes"):
+            track = self.tracks[str(shard.track)]
+            for sample in read_episodes(self.path, shard):
+                episode = track.episodes[sample.index]
+                names = zip((episode.query, *episode.supports), (sample.query, *sample.supports), strict=True)
+                keys.update(((episode.class_id, image_id), key) for image_id, key in names)
+        return keys
+
+
+def find_sets(root: Path) -> list[Path]:
+    """Folders below ``root`` (or ``root`` itself) that hold a finished set, sorted."""
+    if (root / MANIFEST).is_file():
+        return [root]
+    found = (file.parent for file in root.glob(f"*/*/*/{MANIFEST}"))
+    return sorted(path for path in found if not path.name.endswith(PARTIAL))
+
+
+def locate_set(root: Path, *, benchmark: Benchmark, protocol: str, fold: int) -> EpisodeSet:
+    """Open the set of a benchmark, protocol and fold below ``root``, or ``root`` itself if it is that set.
+
+    Raises:
+        EpisodeSetError: it is not there; the message says what is, and how to build what was asked for.
+    """
+    if (root / MANIFEST).is_file():
+        episode_set = EpisodeSet.open(root)
+        manifest = episode_set.manifest
+        if (manifest.benchmark, manifest.protocol.name, manifest.fold) == (benchmark.name, protocol, fold):
+            return episode_set
+        raise EpisodeSetError(
+            f"{root} is {manifest.title}, asked for was {benchmark.name} {protocol} fold {fold}",
+            remedy="pass the folder that was given to prepare as --output",
+        )
+    path = set_path(root, benchmark=benchmark.name, protocol=protocol, fold=fold)
+    if (path / MANIFEST).is_file():
+        return EpisodeSet.open(path)
+    there = ", ".join(str(found.relative_to(root)) for found in find_sets(root)) or "no set at all"
+    raise EpisodeSetError(
+        f"there is no episode set {path} (below {root} there is {there})",
+        remedy=f"build it with: fssbench prepare {benchmark.alias} --output {root} --fold {fold}",
+    )

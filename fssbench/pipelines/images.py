@@ -1,0 +1,78 @@
+"""JPEG files: checked without decoding when prepared, decoded as their masks mean them when streamed."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+
+from fssbench.errors import SourceError
+
+__all__ = ["Header", "decode", "fit_orientation", "inspect"]
+
+START_OF_IMAGE = b"\xff\xd8"
+START_OF_SCAN = b"\xff\xda"
+END_OF_IMAGE = b"\xff\xd9"
+SIDEWAYS = (5, 6, 7, 8)
+"""EXIF orientations that swap width and height."""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a JPEG says of itself: stored width and height in pixels, and its EXIF orientation (1–8)."""
+
+    width: int
+    height: int
+    orientation: int
+
+
+def inspect(jpeg: bytes, *, where: str) -> Header:
+    """Read a JPEG's header and make sure the file is whole; `SourceError` naming ``where`` if it is not.
+
+    A file that ends in an end-of-image marker is taken as whole without decoding it; only one that does
+    not is decoded, to tell a cut file from an untidy one.
+    """
+    try:
+        with Image.open(io.BytesIO(jpeg), formats=["JPEG"]) as image:
+            orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+            scan = jpeg.find(START_OF_SCAN)
+            if jpeg.rfind(END_OF_IMAGE) <= scan:
+                image.load()
+            width, height = image.size
+    except UnidentifiedImageError as error:
+        raise SourceError(f"{where} is not a JPEG", remedy="download it again") from error
+    except (OSError, SyntaxError, ValueError) as error:
+        raise SourceError(f"{where} is damaged: {error}", remedy="download it again") from error
+    return Header(width, height, orientation if orientation in range(1, 9) else 1)
+
+
+def fit_orientation(header: Header, *, height: int, width: int, where: str) -> int:
+    """The EXIF orientation to apply so that the image has the size its masks were drawn at.
+
+    Pixels as stored are preferred, since annotation tools of these data sets showed them so; the file's
+    orientation is applied only where it alone gives the annotated size.
+    """
+    if (header.height, header.width) == (height, width):
+        return 1
+    if header.orientation in SIDEWAYS and (header.width, header.height) == (height, width):
+        return header.orientation
+    raise SourceError(
+        f"{where} is {header.width}×{header.height} pixels, its annotation says {width}×{height}",
+        remedy="image and annotation are not of the same data set, or the image was resized",
+    )
+
+
+def decode(jpeg: bytes, *, orientation: int = 1, where: str) -> npt.NDArray[np.uint8]:
+    """A JPEG of any colour space → RGB pixels (H, W, 3) uint8, turned by ``orientation``.
+
+    Raises `SourceError` naming ``where`` if it cannot be decoded.
+    """
+    try:
+        with Image.open(io.BytesIO(jpeg), formats=["JPEG"]) as image:
+            turned = image if orientation == 1 else ImageOps.exif_transpose(image)
+            return np.array(turned.convert("RGB"))
+    except (OSError, SyntaxError, ValueError) as error:
+        raise SourceError(f"{where} cannot be decoded: {error}", remedy="prepare the set again") from error

@@ -1,0 +1,139 @@
+"""The manifest: everything an episode set is, in one JSON file."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "ClassPool",
+    "EvaluationPlan",
+    "FileRecord",
+    "Manifest",
+    "MaskPolicy",
+    "ProtocolRecord",
+    "ShardRecord",
+    "SourceRecord",
+    "TrackRecord",
+]
+
+SCHEMA_VERSION = 1
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+Count = Annotated[int, Field(ge=0)]
+
+
+class Record(BaseModel):
+    """A part of the manifest: fixed once made, and nothing in it that the schema does not name."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FileRecord(Record):
+    """A file, its content's SHA-256 and its size in bytes."""
+
+    name: str
+    sha256: Sha256
+    bytes: Count
+
+
+class SourceRecord(Record):
+    """Where the raw data came from."""
+
+    kind: str = Field(description="the reader, such as coco")
+    layout: str = Field(description="how the data lay on disk, such as coco-2014")
+    split: str = Field(description="which part of the data, such as val2014")
+    files: tuple[FileRecord, ...] = Field(description="the files that say which image shows what")
+
+
+class MaskPolicy(Record):
+    """How the mask of one class in one image is made."""
+
+    instances: Literal["union"] = Field("union", description="all instances of the class in one mask")
+    polygons: Literal["all"] = Field("all", description="every polygon of an annotation is drawn")
+    crowds: Literal["exclude"] = Field("exclude", description="crowd regions are left out of the mask")
+
+
+class ProtocolRecord(Record):
+    """The protocol and the parameters it was used with."""
+
+    name: str
+    version: int
+    min_pixels: Count = Field(description="least mask pixels, at original size, for an image to serve a class")
+
+    @property
+    def label(self) -> str:
+        """Name and version, such as ``strict/1``."""
+        return f"{self.name}/{self.version}"
+
+
+class ClassPool(Record):
+    """A novel class of the fold and the images that may serve it."""
+
+    id: Count
+    name: str
+    images: Count
+    sha256: Sha256 = Field(description="of the sorted image ids, one a line")
+
+
+class TrackRecord(Record):
+    """The episodes of one shot and seed."""
+
+    shot: Annotated[int, Field(ge=1)]
+    seed: int
+    episodes: Annotated[int, Field(ge=1)]
+    digest: Sha256 = Field(description="of the episodes' lines in index order")
+    absent_classes: tuple[int, ...] = Field(description="novel classes left out for want of images")
+    unofficial: tuple[str, ...] = Field(description="why results on this track are not official")
+
+    @property
+    def label(self) -> str:
+        """Shot and seed as they stand in file names: ``5shot-seed0``."""
+        return f"{self.shot}shot-seed{self.seed}"
+
+
+class ShardRecord(FileRecord):
+    """A shard: a tar file of samples."""
+
+    name: FileName
+    kind: Literal["images", "episodes"]
+    samples: Count
+    classes: dict[int, Count] = Field(description="samples by class, in the order they stand")
+    track: str | None = Field(description="the track of an episode shard, such as 1shot-seed0")
+
+
+class EvaluationPlan(Record):
+    """In which order and groups a model is shown the episodes, so that its masks are the same everywhere."""
+
+    order: Literal["class-major"] = Field("class-major", description="classes ascending, then episodes by index")
+    batch: Literal[1] = Field(1, description="images encoded and episodes matched at a time")
+
+
+class Manifest(Record):
+    """An episode set: one benchmark, protocol and fold, with any number of tracks."""
+
+    schema_version: Literal[1]
+    benchmark: str
+    protocol: ProtocolRecord
+    fold: Count
+    ignore_label: int | None
+    classes: tuple[ClassPool, ...]
+    source: SourceRecord
+    splits: tuple[FileRecord, ...] = Field(description="split lists the episodes were drawn from, if any")
+    mask_policy: MaskPolicy
+    plan: EvaluationPlan
+    tracks: tuple[TrackRecord, ...]
+    lock: FileRecord
+    shards: tuple[ShardRecord, ...]
+    unofficial: tuple[str, ...] = Field(description="why no result on this set is official; empty if they may be")
+
+    @property
+    def title(self) -> str:
+        """The set in words: ``coco-20i strict fold 0``."""
+        return f"{self.benchmark} {self.protocol.name} fold {self.fold}"
+
+    def to_json(self) -> str:
+        """The manifest as it is stored: indented JSON that ends in a newline."""
+        return self.model_dump_json(indent=1) + "\n"

@@ -1,0 +1,58 @@
+"""What stands in a shard: images with the mask of one class, and episodes that name them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from fssbench.pipelines.masks import Rle
+
+__all__ = ["EpisodeSample", "ImageMeta", "ImageSample", "episode_key", "image_key"]
+
+Key = Annotated[str, Field(pattern=r"^i\d{7}$")]
+
+
+def image_key(number: int) -> str:
+    """The key of a set's n-th image; synthetic, since a real name with a dot would split a sample."""
+    return f"i{number:07d}"
+
+
+def episode_key(index: int) -> str:
+    """The key of the episode with this index in its track."""
+    return f"e{index:07d}"
+
+
+class ImageMeta(BaseModel):
+    """An image sample's JSON: the image's id, the class, and where the class is."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    image_id: str
+    class_id: int = Field(ge=0)
+    height: int = Field(ge=1)
+    width: int = Field(ge=1)
+    orientation: int = Field(ge=1, le=8, description="EXIF orientation to apply when decoding")
+    mask: Rle
+    ignore: Rle | None
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSample:
+    """An image sample as it stands in a shard, the JPEG still encoded."""
+
+    key: str
+    jpeg: bytes
+    meta: ImageMeta
+
+
+class EpisodeSample(BaseModel):
+    """An episode sample's JSON: its index in the track, and its images by key."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    index: int = Field(ge=0)
+    class_id: int = Field(ge=0)
+    query: Key
+    supports: tuple[Key, ...]

@@ -1,0 +1,178 @@
+"""Shards: WebDataset tar files that are the same bytes for the same samples, and are never read unchecked."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import tarfile
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO, Literal, TypeVar
+
+from pydantic import ValidationError
+from webdataset import TarWriter
+from webdataset.tariterators import group_by_keys, tar_file_expander
+
+from fssbench.errors import EpisodeSetError
+from fssbench.files import atomic_file, sha256_bytes, sha256_file
+from fssbench.pipelines.manifest import FileRecord, ShardRecord
+from fssbench.pipelines.samples import EpisodeSample, ImageMeta, ImageSample, episode_key
+
+__all__ = [
+    "episode_samples",
+    "image_samples",
+    "read_checked",
+    "read_episodes",
+    "read_images",
+    "record_shard",
+    "write_episodes",
+    "write_images",
+]
+
+Sample = dict[str, bytes | str]
+S = TypeVar("S", ImageSample, EpisodeSample)
+REBUILD = "prepare the set again with --overwrite, or fetch the file again"
+
+
+class _HashingWriter:
+    """Passes bytes on to a file and hashes them on the way."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+        self.sha256 = hashlib.sha256()
+        self.bytes = 0
+
+    def write(self, data: bytes) -> int:
+        self.sha256.update(data)
+        self.bytes += len(data)
+        return self.file.write(data)
+
+
+def _write(path: Path, samples: Iterable[Sample]) -> FileRecord:
+    """Write samples in the given order; time stamp, owner and mode are fixed, so only content matters."""
+    with atomic_file(path) as file:
+        writer = _HashingWriter(file)
+        with TarWriter(writer, encoder=False, mtime=0, user="", group="", mode=0o644) as tar:
+            for sample in samples:
+                tar.write(sample)
+        return FileRecord(name=path.name, sha256=writer.sha256.hexdigest(), bytes=writer.bytes)
+
+
+def write_images(path: Path, samples: Iterable[ImageSample]) -> FileRecord:
+    """Write an image shard; JPEG bytes go in as they came."""
+    return _write(
+        path,
+        ({"__key__": s.key, "jpg": s.jpeg, "json": s.meta.model_dump_json().encode()} for s in samples),
+    )
+
+
+def write_episodes(path: Path, samples: Iterable[EpisodeSample]) -> FileRecord:
+    """Write an episode shard."""
+    return _write(
+        path,
+        ({"__key__": episode_key(s.index), "json": s.model_dump_json().encode()} for s in samples),
+    )
+
+
+def record_shard(
+    file: FileRecord, *, kind: Literal["images", "episodes"], class_ids: Iterable[int], track: str | None = None
+) -> ShardRecord:
+    """The manifest's entry for a shard whose samples have these classes, in order."""
+    classes = dict(Counter(class_ids))
+    return ShardRecord(
+        name=file.name,
+        sha256=file.sha256,
+        bytes=file.bytes,
+        kind=kind,
+        samples=sum(classes.values()),
+        classes=classes,
+        track=track,
+    )
+
+
+def existing_file(path: Path) -> FileRecord | None:
+    """The record of a finished file, or ``None`` if there is none."""
+    if not path.is_file():
+        return None
+    return FileRecord(name=path.name, sha256=sha256_file(path), bytes=path.stat().st_size)
+
+
+def read_checked(folder: Path, record: FileRecord) -> bytes:
+    """A file's bytes, if they are those the manifest records; `EpisodeSetError` naming the file if not."""
+    path = folder / record.name
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError as error:
+        raise EpisodeSetError(f"{path} is missing", remedy=REBUILD) from error
+    except OSError as error:
+        raise EpisodeSetError(f"{path} cannot be read: {error.strerror}", remedy=REBUILD) from error
+    if len(data) != record.bytes:
+        raise EpisodeSetError(f"{path} has {len(data):,} bytes, the manifest says {record.bytes:,}", remedy=REBUILD)
+    if (found := sha256_bytes(data)) != record.sha256:
+        raise EpisodeSetError(
+            f"{path} is damaged: its SHA-256 is {found[:16]}…, the manifest says {record.sha256[:16]}…",
+            remedy=REBUILD,
+        )
+    return data
+
+
+def _samples(data: bytes, *, where: str) -> Iterator[dict[str, bytes]]:
+    """A tar file's samples by WebDataset's rule: neighbouring members with one key belong together."""
+    seen: set[object] = set()
+    try:
+        for sample in group_by_keys(tar_file_expander([{"url": where, "stream": io.BytesIO(data)}])):
+            if sample["__key__"] in seen:
+                raise EpisodeSetError(f"{where}: members of sample {sample['__key__']} are torn apart", remedy=REBUILD)
+            seen.add(sample["__key__"])
+            yield sample
+    except (tarfile.TarError, ValueError, EOFError) as error:
+        raise EpisodeSetError(f"{where} cannot be read as a tar file: {error.args[0]}", remedy=REBUILD) from error
+
+
+def image_samples(data: bytes, *, where: str) -> Iterator[ImageSample]:
+    """The samples of an image shard's bytes; `EpisodeSetError` at the first that is malformed."""
+    for sample in _samples(data, where=where):
+        key = str(sample["__key__"])
+        try:
+            yield ImageSample(key, sample["jpg"], ImageMeta.model_validate_json(sample["json"]))
+        except (KeyError, ValidationError) as error:
+            raise EpisodeSetError(f"{where}: image {key} is malformed: {_first(error)}", remedy=REBUILD) from error
+
+
+def episode_samples(data: bytes, *, where: str) -> Iterator[EpisodeSample]:
+    """The samples of an episode shard's bytes; `EpisodeSetError` at the first that is malformed."""
+    for sample in _samples(data, where=where):
+        key = str(sample["__key__"])
+        try:
+            episode = EpisodeSample.model_validate_json(sample["json"])
+        except (KeyError, ValidationError) as error:
+            raise EpisodeSetError(f"{where}: episode {key} is malformed: {_first(error)}", remedy=REBUILD) from error
+        if key != episode_key(episode.index):
+            raise EpisodeSetError(f"{where}: episode {episode.index} stands under key {key}", remedy=REBUILD)
+        yield episode
+
+
+def _first(error: KeyError | ValidationError) -> str:
+    if isinstance(error, KeyError):
+        return f"it has no {error.args[0]} member"
+    first = error.errors()[0]
+    return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+
+
+def read_images(folder: Path, record: ShardRecord) -> list[ImageSample]:
+    """All samples of an image shard, none before the whole shard has passed its checks."""
+    where = str(folder / record.name)
+    return _counted(list(image_samples(read_checked(folder, record), where=where)), record, where)
+
+
+def read_episodes(folder: Path, record: ShardRecord) -> list[EpisodeSample]:
+    """All samples of an episode shard, none before the whole shard has passed its checks."""
+    where = str(folder / record.name)
+    return _counted(list(episode_samples(read_checked(folder, record), where=where)), record, where)
+
+
+def _counted(samples: list[S], record: ShardRecord, where: str) -> list[S]:
+    if len(samples) != record.samples:
+        raise EpisodeSetError(f"{where} has {len(samples)} samples, the manifest says {record.samples}", remedy=REBUILD)
+    return samples

@@ -1,0 +1,76 @@
+"""What every source offers to the pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from fssbench.benchmarks import Benchmark
+from fssbench.pipelines.manifest import MaskPolicy, SourceRecord
+from fssbench.pipelines.masks import Rle
+
+__all__ = ["Advance", "RawSample", "Source", "no_progress"]
+
+Advance = Callable[[int], None]
+"""Called with the number of items just done, so that long work can show progress."""
+
+
+def no_progress(_: int) -> None:
+    """An `Advance` that shows nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RawSample:
+    """One (image, class) as the source has it.
+
+    Attributes:
+        jpeg: the image file's bytes, untouched.
+        height: of the image as the masks mean it, in pixels.
+        width: likewise.
+        orientation: the EXIF orientation (1–8) to apply when decoding; 1 leaves the pixels as stored.
+        mask: where the class is.
+        ignore: which pixels are not scored, if any.
+    """
+
+    image_id: str
+    class_id: int
+    jpeg: bytes
+    height: int
+    width: int
+    orientation: int
+    mask: Rle
+    ignore: Rle | None
+
+
+class Source(Protocol):
+    """A data set on disk, read for one benchmark."""
+
+    benchmark: Benchmark
+    mask_policy: MaskPolicy
+
+    def record(self) -> SourceRecord:
+        """Where the data came from and the hash of what it says; cheap, reads no pixels."""
+        ...
+
+    def class_names(self) -> tuple[str, ...]:
+        """One name per class index."""
+        ...
+
+    def pools(
+        self, classes: Sequence[int], *, min_pixels: int, advance: Advance = no_progress
+    ) -> dict[int, tuple[str, ...]]:
+        """For each class the sorted ids of images that show it with at least ``min_pixels`` pixels."""
+        ...
+
+    def missing(self, image_ids: Sequence[str]) -> list[str]:
+        """Those of ``image_ids`` whose image file is not there."""
+        ...
+
+    def read(self, image_id: str, class_id: int) -> RawSample:
+        """One image and the mask of one class; `SourceError` if the file is damaged or does not fit."""
+        ...
+
+    def unofficial(self) -> tuple[str, ...]:
+        """Why results on this data are not the published benchmark's; empty if they are."""
+        ...

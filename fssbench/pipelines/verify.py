@@ -1,0 +1,281 @@
+"""Everything that can be wrong with an episode set, found in one pass and listed in full."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from fssbench.benchmarks import find_benchmark
+from fssbench.episodes import Track, pool_digest
+from fssbench.errors import FssbenchError, UsageError
+from fssbench.files import sha256_bytes
+from fssbench.pipelines import images, locks, masks
+from fssbench.pipelines.episode_set import MANIFEST, EpisodeSet
+from fssbench.pipelines.manifest import FileRecord, Manifest, ShardRecord, TrackRecord
+from fssbench.pipelines.samples import EpisodeSample, ImageMeta, ImageSample
+from fssbench.pipelines.shards import episode_samples, image_samples
+from fssbench.pipelines.sources.base import Advance, no_progress
+from fssbench.protocols import find_protocol
+
+__all__ = ["Verdict", "verify_set"]
+
+S = TypeVar("S", ImageSample, EpisodeSample)
+
+
+@dataclass
+class Verdict:
+    """What `verify_set` found.
+
+    Attributes:
+        path: the set's folder.
+        problems: one line each, in the order found; none if the set is sound.
+        files: number of files checked.
+        images: image samples read.
+        episodes: episode samples read.
+        redrawn: tracks that were drawn again from the set's own images and came out the same.
+    """
+
+    path: Path
+    problems: list[str] = field(default_factory=list)
+    files: int = 0
+    images: int = 0
+    episodes: int = 0
+    redrawn: int = 0
+
+
+def verify_set(path: Path, *, advance: Advance = no_progress) -> Verdict:
+    """Check hashes, counts, keys, masks, and the agreement of shards, lock and manifest of one set.
+
+    Never stops at the first problem. ``advance`` is called with the bytes read.
+    """
+    verdict = Verdict(path)
+    try:
+        episode_set = EpisodeSet.open(path)
+    except FssbenchError as error:
+        verdict.problems.append(error.problem)
+        return verdict
+    _Check(episode_set, verdict, advance).run()
+    return verdict
+
+
+class _Check:
+    """One pass over one set; each method checks one thing and adds to the verdict's problems."""
+
+    def __init__(self, episode_set: EpisodeSet, verdict: Verdict, advance: Advance) -> None:
+        self.path = episode_set.path
+        self.manifest: Manifest = episode_set.manifest
+        self.verdict = verdict
+        self.advance = advance
+        self.images: dict[str, ImageMeta] = {}
+
+    def wrong(self, text: str) -> None:
+        self.verdict.problems.append(text)
+
+    def run(self) -> None:
+        self.listing()
+        self.header()
+        tracks = self.lock()
+        for shard in self.manifest.shards:
+            if shard.kind == "images":
+                self.image_shard(shard)
+        used: set[str] = set()
+        for record in self.manifest.tracks:
+            name = record.label
+            used |= self.episode_shards(name, tracks.get(name))
+        self.unused(used)
+        self.pools()
+        for record in self.manifest.tracks:
+            if track := tracks.get(record.label):
+                self.rules(record, track)
+
+    def listing(self) -> None:
+        """The folder holds what the manifest lists, once, and nothing else."""
+        names = [MANIFEST, self.manifest.lock.name, *(shard.name for shard in self.manifest.shards)]
+        for name, times in Counter(names).items():
+            if times > 1:
+                self.wrong(f"{MANIFEST}: {name} is listed {times} times")
+        for file in sorted(self.path.iterdir()):
+            if file.name not in names:
+                self.wrong(f"{file.name}: not listed in {MANIFEST}")
+
+    def header(self) -> None:
+        """Benchmark, protocol and fold exist, and the classes are that fold's."""
+        try:
+            novel = find_benchmark(self.manifest.benchmark).novel_classes(self.manifest.fold)
+            find_protocol(self.manifest.protocol.name)
+        except UsageError as error:
+            self.wrong(f"{MANIFEST}: {error.problem}")
+            return
+        if tuple(pool.id for pool in self.manifest.classes) != novel:
+            self.wrong(f"{MANIFEST}: its classes are not the novel classes of fold {self.manifest.fold}")
+
+    def read(self, record: FileRecord) -> bytes | None:
+        """A file's bytes; whatever differs from its record is noted."""
+        self.verdict.files += 1
+        try:
+            data = (self.path / record.name).read_bytes()
+        except OSError as error:
+            self.wrong(f"{record.name}: cannot be read ({error.strerror})")
+            return None
+        self.advance(len(data))
+        if len(data) != record.bytes:
+            self.wrong(f"{record.name}: has {len(data):,} bytes, the manifest says {record.bytes:,}")
+        if (found := sha256_bytes(data)) != record.sha256:
+            self.wrong(f"{record.name}: its SHA-256 is {found}, the manifest says {record.sha256}")
+        return data
+
+    def lock(self) -> dict[str, Track]:
+        """The lock's tracks are the manifest's: names, counts and digests."""
+        manifest = self.manifest
+        if (data := self.read(manifest.lock)) is None:
+            return {}
+        try:
+            tracks = locks.from_bytes(
+                data,
+                benchmark=manifest.benchmark,
+                protocol=manifest.protocol.label,
+                fold=manifest.fold,
+                where=manifest.lock.name,
+            )
+        except FssbenchError as error:
+            self.wrong(error.problem)
+            return {}
+        listed = {t.label: t for t in manifest.tracks}
+        for name in sorted(tracks.keys() ^ listed.keys()):
+            here, there = ("lock", "manifest") if name in tracks else ("manifest", "lock")
+            self.wrong(f"{manifest.lock.name}: track {name} is in the {here} but not in the {there}")
+        for name in sorted(tracks.keys() & listed.keys()):
+            if len(tracks[name].episodes) != listed[name].episodes:
+                self.wrong(
+                    f"{manifest.lock.name}: {name} has {len(tracks[name].episodes)} episodes, "
+                    f"the manifest says {listed[name].episodes}"
+                )
+            if tracks[name].digest != listed[name].digest:
+                self.wrong(
+                    f"{manifest.lock.name}: the digest of {name} is {tracks[name].digest}, "
+                    f"the manifest says {listed[name].digest}"
+                )
+        return tracks
+
+    def samples(self, shard: ShardRecord, parse: Callable[..., Iterator[S]]) -> Iterator[S]:
+        """A shard's samples as far as they can be read; counts are compared at the end."""
+        if (data := self.read(shard)) is None:
+            return
+        classes: Counter[int] = Counter()
+        try:
+            for sample in parse(data, where=shard.name):
+                meta = sample.meta if isinstance(sample, ImageSample) else sample
+                classes[meta.class_id] += 1
+                yield sample
+        except FssbenchError as error:
+            self.wrong(error.problem)
+        if classes.total() != shard.samples:
+            self.wrong(f"{shard.name}: has {classes.total()} samples, the manifest says {shard.samples}")
+        elif dict(classes) != shard.classes:
+            self.wrong(f"{shard.name}: samples by class are {dict(classes)}, the manifest says {shard.classes}")
+
+    def image_shard(self, shard: ShardRecord) -> None:
+        """Keys are unique; images are whole; masks fit them and are large enough."""
+        for sample in self.samples(shard, image_samples):
+            self.verdict.images += 1
+            where = f"{shard.name}: image {sample.key} ({sample.meta.image_id})"
+            if sample.key in self.images:
+                self.wrong(f"{where} stands in two shards")
+            self.images[sample.key] = sample.meta
+            try:
+                self.image(sample, where)
+            except FssbenchError as error:
+                self.wrong(error.problem)
+
+    def image(self, sample: ImageSample, where: str) -> None:
+        meta = sample.meta
+        header = images.inspect(sample.jpeg, where=where)
+        if images.fit_orientation(header, height=meta.height, width=meta.width, where=where) != meta.orientation:
+            self.wrong(f"{where} has EXIF orientation {header.orientation}, its sample says {meta.orientation}")
+        for name, rle in (("mask", meta.mask), ("ignore region", meta.ignore)):
+            if rle is not None and rle["size"] != [meta.height, meta.width]:
+                self.wrong(f"{where}: its {name} has size {rle['size']}, the image {[meta.height, meta.width]}")
+        if (pixels := masks.area(meta.mask)) < self.manifest.protocol.min_pixels:
+            self.wrong(f"{where}: its mask has {pixels} pixels, fewer than {self.manifest.protocol.min_pixels}")
+        if meta.class_id not in {pool.id for pool in self.manifest.classes}:
+            self.wrong(f"{where}: class {meta.class_id} is no class of this fold")
+
+    def episode_shards(self, name: str, track: Track | None) -> set[str]:
+        """A track's shards hold each of its episodes once, as the lock pins it; returns the keys used."""
+        used: set[str] = set()
+        seen: Counter[int] = Counter()
+        for shard in self.manifest.shards:
+            if shard.kind == "episodes" and shard.track == name:
+                for sample in self.samples(shard, episode_samples):
+                    self.verdict.episodes += 1
+                    seen[sample.index] += 1
+                    used.update((sample.query, *sample.supports))
+                    self.episode(f"{shard.name}: episode {sample.index}", sample, track)
+        for index, times in sorted(seen.items()):
+            if times > 1:
+                self.wrong(f"{name}: episode {index} stands {times} times in its shards")
+        if track is not None and (absent := sorted(set(range(len(track.episodes))) - seen.keys())):
+            self.wrong(f"{name}: {len(absent)} episodes of the lock are in no shard, the first is {absent[0]}")
+        return used
+
+    def episode(self, where: str, sample: EpisodeSample, track: Track | None) -> None:
+        keys = (sample.query, *sample.supports)
+        if unknown := [key for key in keys if key not in self.images]:
+            self.wrong(f"{where} names {', '.join(unknown)}, which no image shard has")
+            return
+        if foreign := [key for key in keys if self.images[key].class_id != sample.class_id]:
+            self.wrong(f"{where} of class {sample.class_id} names {foreign[0]}, an image of another class")
+        if track is not None and sample.index < len(track.episodes):
+            pinned = track.episodes[sample.index]
+            found = (sample.class_id, *(self.images[key].image_id for key in keys))
+            if found != (pinned.class_id, pinned.query, *pinned.supports):
+                self.wrong(f"{where} is {found}, the lock says {pinned.line.split(chr(9))}")
+
+    def unused(self, used: set[str]) -> None:
+        """No image is carried along for nothing."""
+        if idle := sorted(self.images.keys() - used):
+            self.wrong(f"{len(idle)} images are used by no episode, the first is {idle[0]}")
+
+    def pools(self) -> None:
+        """Images are the pools' where the set holds a pool whole, and never more than the pool."""
+        for pool in self.manifest.classes:
+            ids = [meta.image_id for meta in self.images.values() if meta.class_id == pool.id]
+            if len(set(ids)) != len(ids):
+                self.wrong(f"class {pool.id} ({pool.name}): an image stands twice")
+            if len(ids) > pool.images:
+                self.wrong(f"class {pool.id} ({pool.name}): {len(ids)} images, its pool has {pool.images}")
+            if len(ids) == pool.images and pool_digest(ids) != pool.sha256:
+                self.wrong(f"class {pool.id} ({pool.name}): its images are not those of its pool")
+
+    def rules(self, record: TrackRecord, track: Track) -> None:
+        """Episodes obey the protocol; where the set holds all pools, they are drawn again and compared."""
+        name = track.name
+        for index, episode in enumerate(track.episodes):
+            if len({episode.query, *episode.supports}) != record.shot + 1:
+                self.wrong(f"{name}: episode {index} uses an image twice")
+        pools = {
+            pool.id: [meta.image_id for meta in self.images.values() if meta.class_id == pool.id]
+            for pool in self.manifest.classes
+            if pool.id not in record.absent_classes
+        }
+        whole = all(len(pools.get(pool.id, ())) == pool.images for pool in self.manifest.classes if pool.id in pools)
+        if not whole or self.verdict.problems:
+            return
+        try:
+            again = find_protocol(self.manifest.protocol.name).sampler(
+                pools,
+                benchmark=track.benchmark,
+                fold=track.fold,
+                shot=track.shot,
+                seed=track.seed,
+                episodes=record.episodes,
+            )
+        except FssbenchError as error:
+            self.wrong(f"{name}: cannot be drawn again: {error.problem}")
+            return
+        self.verdict.redrawn += 1
+        if again.digest != track.digest:
+            self.wrong(f"{name}: drawn again from the set's own images it is another track ({again.digest})")
