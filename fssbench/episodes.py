@@ -43,9 +43,7 @@ class Track:
     def __post_init__(self) -> None:
         for index, episode in enumerate(self.episodes):
             if len(episode.supports) != self.shot:
-                raise UsageError(
-                    f"episode {index} of a {self.shot}-shot track has {len(episode.supports)} supports"
-                )
+                raise UsageError(f"episode {index} of a {self.shot}-shot track has {len(episode.supports)} supports")
 
     @property
     def name(self) -> str:

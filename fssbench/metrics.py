@@ -12,7 +12,7 @@ What cannot be said is ``None`` with a reason: never NaN, −1 or a silent 0.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import astuple, dataclass
 
 import numpy as np
@@ -114,8 +114,7 @@ def count(prediction: Mask, truth: Mask, *, ignore: Mask | None = None) -> Count
     ignored = np.zeros_like(true) if ignore is None else _as_mask("ignore", ignore)
     if not predicted.shape == true.shape == ignored.shape:
         raise MetricError(
-            "prediction, truth and ignore must have one shape, "
-            f"got {predicted.shape}, {true.shape} and {ignored.shape}"
+            f"prediction, truth and ignore must have one shape, got {predicted.shape}, {true.shape} and {ignored.shape}"
         )
     if not true.size:
         raise MetricError(f"a mask must have pixels, got shape {true.shape}")
@@ -155,14 +154,14 @@ def _ratio(intersection: int, union: int, *, n_episodes: int, empty: str) -> Fig
     return Figure(value=intersection / union, reason=None, n_episodes=n_episodes)
 
 
-def score(class_ids: npt.NDArray[np.int64], counts: npt.NDArray[np.int64], *, classes: Sequence[int]) -> Scores:
+def score(class_ids: npt.NDArray[np.int64], counts: npt.NDArray[np.int64], *, classes: Mapping[int, str]) -> Scores:
     """Per-class IoU, mIoU and FB-IoU of a fold.
 
     Args:
         class_ids: (N,) int64, the class of each episode.
         counts: (N, 5) int64 in the order of `COUNT_FIELDS`, one row an episode.
-        classes: all classes of the fold; the mean is over these, so one without episodes leaves mIoU
-            undefined, and the reason names it.
+        classes: all classes of the fold with their names; the mean is over these, so one without
+            episodes leaves mIoU undefined, and the reason names it.
 
     Raises:
         MetricError: counts that contradict themselves, or episodes of a class that is not in ``classes``.
@@ -170,8 +169,8 @@ def score(class_ids: npt.NDArray[np.int64], counts: npt.NDArray[np.int64], *, cl
     check_counts(counts)
     if class_ids.shape != (len(counts),):
         raise MetricError(f"class_ids must have shape ({len(counts)},), got {class_ids.shape}")
-    if not classes or len(set(classes)) != len(classes):
-        raise MetricError(f"classes must be distinct and at least one, got {list(classes)}")
+    if not classes:
+        raise MetricError("a fold must have classes, got none")
     if strangers := sorted({int(c) for c in class_ids} - set(classes)):
         raise MetricError(f"episodes of classes {strangers[:5]}, which are not among the {len(classes)} scored")
 
@@ -184,12 +183,12 @@ def score(class_ids: npt.NDArray[np.int64], counts: npt.NDArray[np.int64], *, cl
             n_episodes=len(rows),
             empty="no foreground in truth or prediction",
         )
-    return Scores(per_class=per_class, miou=_mean(per_class), fb_iou=_fb_iou(counts))
+    return Scores(per_class=per_class, miou=_mean(per_class, classes), fb_iou=_fb_iou(counts))
 
 
-def _mean(per_class: dict[int, Figure]) -> Figure:
+def _mean(per_class: dict[int, Figure], names: Mapping[int, str]) -> Figure:
     n_episodes = sum(figure.n_episodes for figure in per_class.values())
-    undefined = [f"class {class_id} ({figure.reason})" for class_id, figure in per_class.items() if figure.reason]
+    undefined = [f"{names[c]} ({figure.reason})" for c, figure in per_class.items() if figure.reason]
     if undefined:
         return Figure(value=None, reason=f"undefined for {', '.join(undefined)}", n_episodes=n_episodes)
     values = [figure.value for figure in per_class.values() if figure.value is not None]

@@ -69,7 +69,7 @@ def _random(name: str) -> nn.Module:
 
 def _imagenet_file(name: str) -> Path:
     """The local file of torchvision's ImageNet weights, downloaded if it is not there yet."""
-    url = get_model_weights(name)["IMAGENET1K_V1"].url
+    url: str = get_model_weights(name)["IMAGENET1K_V1"].url
     path = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)

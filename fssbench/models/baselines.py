@@ -13,8 +13,6 @@ __all__ = ["AllForeground", "CopySupport"]
 class AllForeground(FewShotSegmenter):
     """Every pixel is foreground: IoU is then the share of the image that the class covers."""
 
-    training_state = "not needed"
-
     def __init__(self, *, size: int = 400) -> None:
         super().__init__()
         self.preprocess = Preprocess(size=size)
@@ -31,8 +29,6 @@ class CopySupport(FewShotSegmenter):
 
     Of several supports, foreground where at least half of their masks are.
     """
-
-    training_state = "not needed"
 
     def __init__(self, *, size: int = 400) -> None:
         super().__init__()

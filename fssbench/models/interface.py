@@ -12,7 +12,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -24,10 +23,9 @@ from torch import Tensor, nn
 from fssbench.errors import ModelError
 from fssbench.models.backbones import BackboneInfo
 
-__all__ = ["FeatureSegmenter", "FewShotSegmenter", "Preprocess", "Training", "check_inputs", "resize_mask", "vote"]
+__all__ = ["FeatureSegmenter", "FewShotSegmenter", "Preprocess", "check_inputs", "resize_mask", "vote"]
 
 Size = tuple[int, int]
-Training = Literal["not needed", "untrained", "trained"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,12 +106,12 @@ class FewShotSegmenter(nn.Module, ABC):
 
     Attributes:
         preprocess: how images become its input; print it to see the expected format.
-        training_state: ``not needed`` (nothing to train), ``untrained`` or ``trained``.
+        needs_training: whether it means anything before weights were loaded into it.
         backbone_info: which feature extractor it uses and where its weights came from, if it has one.
     """
 
     preprocess: Preprocess = Preprocess()
-    training_state: Training = "untrained"
+    needs_training: bool = False
     backbone_info: BackboneInfo | None = None
 
     @abstractmethod
@@ -129,9 +127,7 @@ class FewShotSegmenter(nn.Module, ABC):
             (B, H, W) uint8 in {0, 1}.
         """
 
-    def predict_sizes(
-        self, query: Tensor, supports: Tensor, masks: Tensor, sizes: Sequence[Size]
-    ) -> list[Tensor]:
+    def predict_sizes(self, query: Tensor, supports: Tensor, masks: Tensor, sizes: Sequence[Size]) -> list[Tensor]:
         """`predict` at each of ``sizes``: a list of (B, h, w) uint8. Here by resizing the mask, nearest."""
         mask = self.predict(query, supports, masks)
         return [resize_mask(mask, size) for size in sizes]
@@ -181,9 +177,7 @@ class FeatureSegmenter(FewShotSegmenter):
         return self.match(self.encode(query), [f.view(b, k, *f.shape[1:]) for f in conditioned])
 
     @torch.inference_mode()
-    def predict_sizes(
-        self, query: Tensor, supports: Tensor, masks: Tensor, sizes: Sequence[Size]
-    ) -> list[Tensor]:
+    def predict_sizes(self, query: Tensor, supports: Tensor, masks: Tensor, sizes: Sequence[Size]) -> list[Tensor]:
         """The masks (B, h, w) uint8 at each of ``sizes``, each from the logits resized to it."""
         logits = self._logits(query, supports, masks)
         return [self.decide(logits, size) for size in sizes]
@@ -201,4 +195,3 @@ class FeatureSegmenter(FewShotSegmenter):
                 remedy="pass one support, or call predict",
             )
         return F.interpolate(logits[:, 0], query.shape[-2:], mode="bilinear", align_corners=True)
-

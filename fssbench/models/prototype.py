@@ -28,13 +28,9 @@ class Prototype(FeatureSegmenter):
     adds none; a query that is shown none at all is as unlike it as can be, cosine −1.
     """
 
-    def __init__(
-        self, *, backbone: str = "resnet50", backbone_weights: str = "imagenet", size: int = 400
-    ) -> None:
+    def __init__(self, *, backbone: str = "resnet50", backbone_weights: str = "imagenet", size: int = 400) -> None:
         super().__init__()
         network, self.backbone_info = load_backbone(backbone, backbone_weights)
-        # Nothing of its own is trained, so it is as trained as its backbone.
-        self.training_state = "untrained" if self.backbone_info.weights == "none" else "not needed"
         self.preprocess = Preprocess(size=size)
         self.features = create_feature_extractor(network, {STAGE[backbone]: "map"})
 
@@ -46,7 +42,7 @@ class Prototype(FeatureSegmenter):
         """The prototypes of background and foreground: (N, 2, C), zero where there is none."""
         (maps,) = features  # (N, C, h, w)
         # Averaging keeps every mask pixel: an object smaller than a cell still has weight.
-        share = F.adaptive_avg_pool2d(masks[:, None].float(), maps.shape[-2:])  # (N, 1, h, w)
+        share = F.adaptive_avg_pool2d(masks[:, None].float(), (maps.shape[-2], maps.shape[-1]))  # (N, 1, h, w)
         weight = torch.cat([1 - share, share], dim=1)  # (N, 2, h, w)
         total = weight.sum(dim=(2, 3))[..., None]  # (N, 2, 1)
         summed = torch.einsum("nchw,nkhw->nkc", maps, weight)  # (N, 2, C)

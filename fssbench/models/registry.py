@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from fssbench.errors import ModelError, UsageError
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["ModelSpec", "build_model", "model_names", "model_spec", "register"]
 
 ENTRY_POINTS = "fssbench.models"
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 # Where our own models live, so that naming them loads no torch.
 BUILTIN = {

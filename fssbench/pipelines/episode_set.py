@@ -12,6 +12,7 @@ from fssbench.benchmarks import Benchmark, find_benchmark
 from fssbench.episodes import Track
 from fssbench.errors import EpisodeSetError
 from fssbench.files import PARTIAL
+from fssbench.home import Home
 from fssbench.pipelines import locks
 from fssbench.pipelines.manifest import Manifest, ShardRecord, TrackRecord
 from fssbench.pipelines.shards import read_checked, read_episodes
@@ -130,7 +131,8 @@ def locate_set(root: Path, *, benchmark: Benchmark, protocol: str, fold: int) ->
     if (path / MANIFEST).is_file():
         return EpisodeSet.open(path)
     there = ", ".join(str(found.relative_to(root)) for found in find_sets(root)) or "no set at all"
+    where = "" if root == Home.find().episodes else f" --output {root}"
     raise EpisodeSetError(
         f"there is no episode set {path} (below {root} there is {there})",
-        remedy=f"build it with: fssbench prepare {benchmark.alias} --output {root} --fold {fold}",
+        remedy=f"build it with: fssbench prepare {benchmark.alias}{where}",
     )

@@ -19,7 +19,7 @@ __all__ = [
     "TrackRecord",
 ]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Literal[1] = 1
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 Count = Annotated[int, Field(ge=0)]
@@ -51,9 +51,9 @@ class SourceRecord(Record):
 class MaskPolicy(Record):
     """How the mask of one class in one image is made."""
 
-    instances: Literal["union"] = Field("union", description="all instances of the class in one mask")
-    polygons: Literal["all"] = Field("all", description="every polygon of an annotation is drawn")
-    crowds: Literal["exclude"] = Field("exclude", description="crowd regions are left out of the mask")
+    instances: Literal["union"] = Field(default="union", description="all instances of the class in one mask")
+    polygons: Literal["all"] = Field(default="all", description="every polygon of an annotation is drawn")
+    crowds: Literal["exclude"] = Field(default="exclude", description="crowd regions are left out of the mask")
 
 
 class ProtocolRecord(Record):
@@ -107,8 +107,10 @@ class ShardRecord(FileRecord):
 class EvaluationPlan(Record):
     """In which order and groups a model is shown the episodes, so that its masks are the same everywhere."""
 
-    order: Literal["class-major"] = Field("class-major", description="classes ascending, then episodes by index")
-    batch: Literal[1] = Field(1, description="images encoded and episodes matched at a time")
+    order: Literal["class-major"] = Field(
+        default="class-major", description="classes ascending, then episodes by index"
+    )
+    batch: Literal[1] = Field(default=1, description="images encoded and episodes matched at a time")
 
 
 class Manifest(Record):

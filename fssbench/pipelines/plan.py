@@ -24,7 +24,7 @@ from fssbench.pipelines.sources.base import Advance, no_progress
 from fssbench.pipelines.staging import recover
 from fssbench.protocols import EvaluationProtocol
 
-__all__ = ["FoldPlan", "Request", "draw_tracks", "eligible_pools", "plan_folds"]
+__all__ = ["FoldPlan", "Request", "draw_one", "draw_tracks", "eligible_pools", "plan_folds"]
 
 Pools = Mapping[int, tuple[str, ...]]
 
@@ -110,6 +110,16 @@ class FoldPlan:
     class_pools: tuple[ClassPool, ...]
     unofficial: tuple[str, ...]
 
+    @property
+    def images(self) -> set[tuple[int, str]]:
+        """Class and id of every image the tracks to add use."""
+        return {
+            (episode.class_id, image_id)
+            for track, _ in self.tracks
+            for episode in track.episodes
+            for image_id in (episode.query, *episode.supports)
+        }
+
 
 def eligible_pools(
     source: Source, request: Request, folds: Sequence[int], *, advance: Advance = no_progress
@@ -117,7 +127,9 @@ def eligible_pools(
     """The eligible images of every class of ``folds``, by fold and class."""
     novel = {fold: request.benchmark.novel_classes(fold) for fold in folds}
     pools = source.pools(
-        sorted({c for classes in novel.values() for c in classes}), min_pixels=request.n_pixels, advance=advance
+        sorted({c for classes in novel.values() for c in classes}),
+        min_pixels=request.n_pixels,
+        advance=advance,
     )
     return {fold: {c: pools[c] for c in classes} for fold, classes in novel.items()}
 
@@ -180,6 +192,14 @@ def draw_tracks(
         )
         drawn.append((track, record))
     return tuple(drawn)
+
+
+def draw_one(source: Source, request: Request, *, advance: Advance = no_progress) -> tuple[Track, TrackRecord]:
+    """Draw the one track of a request for one fold, shot and seed, from annotations alone."""
+    (fold,), (wanted,) = request.folds, request.tracks
+    pools = eligible_pools(source, request, [fold], advance=advance)
+    check_pools(pools, request, shots=[wanted[0]], names=source.class_names())
+    return draw_tracks(pools[fold], request, fold, [wanted])[0]
 
 
 def plan_folds(
@@ -289,13 +309,7 @@ def _plan(
 
 
 def _require_files(source: Source, plans: Sequence[FoldPlan]) -> None:
-    used = {
-        image_id
-        for plan in plans
-        for track, _ in plan.tracks
-        for episode in track.episodes
-        for image_id in (episode.query, *episode.supports)
-    }
+    used = {image_id for plan in plans for _, image_id in plan.images}
     if missing := source.missing(sorted(used)):
         shown = ", ".join(missing[:5]) + (", …" if len(missing) > 5 else "")
         raise SourceError(

@@ -122,13 +122,7 @@ def _write(
 
 def _image_shards(plan: FoldPlan, keys: dict[ImageKey, str], per_shard: int) -> list[ImageShard]:
     """Deal the images that are not in the set yet into shards, classes and ids ascending."""
-    used = {
-        (episode.class_id, image_id)
-        for track, _ in plan.tracks
-        for episode in track.episodes
-        for image_id in (episode.query, *episode.supports)
-    }
-    new = sorted(used - keys.keys())
+    new = sorted(plan.images - keys.keys())
     keyed = [(image_key(len(keys) + n), image) for n, image in enumerate(new)]
     first = len(plan.base.shards("images")) if plan.base else 0
     return [

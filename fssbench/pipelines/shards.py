@@ -76,7 +76,11 @@ def write_episodes(path: Path, samples: Iterable[EpisodeSample]) -> FileRecord:
 
 
 def record_shard(
-    file: FileRecord, *, kind: Literal["images", "episodes"], class_ids: Iterable[int], track: str | None = None
+    file: FileRecord,
+    *,
+    kind: Literal["images", "episodes"],
+    class_ids: Iterable[int],
+    track: str | None = None,
 ) -> ShardRecord:
     """The manifest's entry for a shard whose samples have these classes, in order."""
     classes = dict(Counter(class_ids))

@@ -23,7 +23,7 @@ __all__ = ["Frame", "StreamedEpisode", "stream"]
 
 T = TypeVar("T")
 
-RESIDENT_FRAMES = 512
+RESIDENT_FRAMES = 256
 """Decoded frames held at a time; what is dropped for want of room is decoded again."""
 
 

@@ -89,10 +89,11 @@ def _scene(number: int, advance: Advance) -> Scene:
     stream = HashStream("fssbench toy/1", number)
     width, height = SIDE - 8 * stream.below(3), SIDE - 8 * stream.below(3)
     main_class = number % len(TOY_CLASSES)
-    radius = 0.36 + 0.1 * _unit(stream)
-    centre = (0.5 + 0.12 * (_unit(stream) - 0.5), 0.5 + 0.12 * (_unit(stream) - 0.5))
+    radius = 0.34 + 0.08 * _unit(stream)
+    centre = (0.5 + 0.3 * (_unit(stream) - 0.5), 0.5 + 0.3 * (_unit(stream) - 0.5))
     main = Instance(
-        class_id=main_class, polygons=_place(stream, main_class, centre, radius, (width, height), stretch=0.15)
+        class_id=main_class,
+        polygons=_place(stream, main_class, centre, radius, (width, height), stretch=0.15),
     )
     instances = [*_beside(stream, main, (width, height)), main]
     pixels = np.random.default_rng(number)
@@ -185,7 +186,9 @@ def _outline(shape: str) -> list[Polygon]:
         case "cross":
             a, b = 0.4, 1.05
             quarter = [(b, -a), (b, a), (a, a)]
-            turns = [[(x * c - y * s, x * s + y * c) for x, y in quarter] for c, s in ((1, 0), (0, 1), (-1, 0), (0, -1))]
+            turns = [
+                [(x * c - y * s, x * s + y * c) for x, y in quarter] for c, s in ((1, 0), (0, 1), (-1, 0), (0, -1))
+            ]
             return [[point for part in turns for point in part]]
         case "ring":  # two halves, because a COCO polygon has no holes
             halves = ((0.0, 0.5), (0.5, 1.0))
@@ -202,7 +205,8 @@ def _ground(pixels: np.random.Generator, width: int, height: int) -> npt.NDArray
     coarse = Image.fromarray(pixels.integers(60, 180, (6, 6, 3), dtype=np.uint8))
     cloud = np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC), dtype=np.float64)
     muted = 0.5 * cloud + 0.5 * cloud.mean(axis=2, keepdims=True)
-    return np.clip(muted + pixels.normal(0, 8, (height, width, 1)), 0, 255).astype(np.uint8)
+    noisy: npt.NDArray[np.float64] = muted + pixels.normal(0, 8, (height, width, 1))
+    return noisy.clip(0, 255).astype(np.uint8)
 
 
 def _paint(picture: Image.Image, instance: Instance, pixels: np.random.Generator) -> None:

@@ -1,0 +1,85 @@
+"""The command line: one file a command, nothing heavy imported until a command runs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from fssbench.cli import demo, episodes, evaluate, info, leaderboard, listing, prepare, verify
+from fssbench.cli.console import fail
+from fssbench.errors import FssbenchError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="fssbench",
+    help="Few-shot segmentation episodes that are files with a hash, and scores anyone can recompute.",
+    no_args_is_help=True,
+    add_completion=False,
+    context_settings={"auto_envvar_prefix": "FSSBENCH", "help_option_names": ["-h", "--help"]},
+)
+
+app.command("demo")(demo.demo)
+app.add_typer(prepare.app, name="prepare")
+app.add_typer(episodes.app, name="episodes")
+app.command("verify")(verify.verify)
+app.command("info")(info.info)
+app.command("eval")(evaluate.evaluate)
+app.add_typer(leaderboard.app, name="leaderboard")
+app.command("list")(listing.list_)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from fssbench import __version__
+
+        print(f"fssbench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+    debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error; may stand anywhere."),
+) -> None:
+    """Few-shot segmentation episodes that are files with a hash, and scores anyone can recompute."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; exit code 0 is success, 2 a refusal with its reason, 1 a defect of fssbench."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in given or bool(os.environ.get("FSSBENCH_DEBUG"))
+    words = [word for word in given if word != "--debug"]
+    try:
+        code = app(args=words, prog_name="fssbench", standalone_mode=False)
+    except typer.Exit as leaving:
+        code = leaving.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        fail("interrupted; what is finished is kept")
+        code = 130
+    except BrokenPipeError:  # the reader of our output went away, as head does
+        sys.stderr.close()
+        code = 0
+    except Exception as error:
+        if debug:
+            raise
+        code = _refuse(error)
+    raise SystemExit(code if isinstance(code, int) else 0)
+
+
+def _refuse(error: Exception) -> int:
+    """Say in one line what went wrong; returns the exit code."""
+    if isinstance(error, FssbenchError):
+        fail(str(error))
+        return 2
+    # The parser's own errors know how to say themselves; their base class moved between Typer's versions.
+    if hasattr(error, "format_message"):
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context else "fssbench"
+        fail(f"{' '.join(error.format_message().split())}; see {command} --help")
+        return 2
+    fail(f"fssbench failed: {type(error).__name__}: {error}; run again with --debug and report what it shows")
+    return 1

@@ -1,0 +1,88 @@
+"""What commands share: progress, errors, and the shapes of option values."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from fssbench.errors import UsageError
+
+__all__ = [
+    "DataOption",
+    "JsonFlag",
+    "fail",
+    "integers",
+    "megabytes",
+    "print_json",
+    "progress",
+    "warn",
+]
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+DataOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--data", "-d", help="Where episode sets lie: what prepare was given as --output. [default: the home]"
+    ),
+]
+
+
+def fail(text: str) -> None:
+    """Print an error, in one line on standard error."""
+    print(f"error: {text}", file=sys.stderr)
+
+
+def warn(text: str) -> None:
+    """Print a remark that is no error, in one line on standard error."""
+    print(f"note: {text}", file=sys.stderr)
+
+
+def print_json(value: Any) -> None:
+    """Print a value as indented JSON on standard output."""
+    print(json.dumps(value, indent=1, ensure_ascii=False))
+
+
+def integers(text: str, *, option: str, least: int) -> tuple[int, ...]:
+    """Parse ``1,5`` into distinct integers, each at least ``least``; `UsageError` naming the option."""
+    try:
+        values = tuple(dict.fromkeys(int(part) for part in text.split(",")))
+    except ValueError as error:
+        raise UsageError(f"{option} must be integers joined by commas, got '{text}'", remedy="as in 1,5") from error
+    if min(values) < least:
+        raise UsageError(f"{option} must be at least {least}, got {min(values)}")
+    return values
+
+
+def megabytes(n_bytes: int) -> str:
+    """A size for people."""
+    return f"{n_bytes / 1e6:,.1f} MB"
+
+
+@contextmanager
+def progress(description: str, total: int | None, *, unit: str = "") -> Iterator[Callable[[int], None]]:
+    """A progress bar on standard error while the block runs, silent when that is not a terminal.
+
+    Yields a function to call with the number of items just done; threads may call it.
+    """
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn(unit),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(description, total=total)
+        yield lambda n: bar.advance(task, n)

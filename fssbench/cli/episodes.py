@@ -1,0 +1,86 @@
+"""``fssbench episodes``: draw a track without building a set."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fssbench.benchmarks import COCO_20I, TOY_20I, Benchmark
+from fssbench.cli.console import print_json, progress, warn
+from fssbench.cli.prepare import MinPixels, Missing, Protocol, Source_, open_raw
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Print or write the episodes of a track, without touching images. The lines printed are those the "
+    "digest is taken of: `fssbench episodes coco | sha256sum` gives it too.",
+)
+
+
+def _command(benchmark: Benchmark) -> Callable[..., None]:
+    def run(
+        source: Source_ = None,
+        protocol: Protocol = "strict",
+        fold: Annotated[int, typer.Option("--fold", "-f", help="The fold.")] = 0,
+        shot: Annotated[int, typer.Option("--shot", "-k", min=1, help="Number of supports.")] = 1,
+        seed: Annotated[int, typer.Option("--seed", min=0, help="The seed.")] = 0,
+        episodes: Annotated[
+            int | None, typer.Option("--episodes", "-n", min=1, help="How many. [default: the protocol's]")
+        ] = None,
+        min_pixels: MinPixels = None,
+        allow_missing_classes: Missing = False,
+        output: Annotated[
+            Path | None,
+            typer.Option("--output", "-o", help="Write the lock there: Parquet, or text if it ends in .tsv."),
+        ] = None,
+        digest: Annotated[bool, typer.Option("--digest", help="Print the SHA-256 alone.")] = False,
+        as_json: Annotated[bool, typer.Option("--json", help="Print the track and its digest as JSON.")] = False,
+    ) -> None:
+        from fssbench.pipelines.plan import Request, draw_one
+        from fssbench.protocols import find_protocol
+
+        request = Request(
+            benchmark=benchmark,
+            protocol=find_protocol(protocol),
+            folds=(fold,),
+            shots=(shot,),
+            seeds=(seed,),
+            episodes=episodes,
+            min_pixels=min_pixels,
+            allow_missing_classes=allow_missing_classes,
+        )
+        raw = open_raw(benchmark, source)
+        with progress(f"reading {benchmark.title}", None, unit="masks") as advance:
+            track, record = draw_one(raw, request, advance=advance)
+        if output is not None:
+            _write(output, track)
+        if digest:
+            print(track.digest)
+        elif as_json:
+            print_json(record.model_dump(mode="json") | {"lines": track.text.splitlines()})
+        elif output is None:
+            sys.stdout.write(track.text)
+        else:
+            print(f"{record.episodes:,} {shot}-shot episodes of fold {fold}, digest {track.digest} → {output}")
+        if reasons := (*raw.unofficial(), *record.unofficial):
+            warn(f"results on this would not be official: {'; '.join(reasons)}")
+
+    return run
+
+
+def _write(path: Path, track: object) -> None:
+    from fssbench.episodes import Track
+    from fssbench.files import write_atomic
+    from fssbench.pipelines import locks
+
+    assert isinstance(track, Track)
+    write_atomic(path, track.text if path.suffix == ".tsv" else locks.to_bytes([track]))
+
+
+for _benchmark in (COCO_20I, TOY_20I):
+    app.command(_benchmark.alias, help=f"Draw episodes of {_benchmark.title}.")(_command(_benchmark))

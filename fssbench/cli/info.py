@@ -1,0 +1,102 @@
+"""``fssbench info``: what a set or a result is, and what this machine has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fssbench.cli.console import JsonFlag, megabytes, print_json
+
+if TYPE_CHECKING:
+    from fssbench.pipelines.episode_set import EpisodeSet
+    from fssbench.results import Result
+
+__all__ = ["info"]
+
+
+def info(
+    path: Annotated[
+        Path | None, typer.Argument(help="A set's folder or a result file. [default: this machine]")
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Describe an episode set, a result, or this installation."""
+    if path is None:
+        _show(_installation(), as_json)
+    elif path.suffix == ".json" and path.name != "manifest.json":
+        from fssbench.results import read_result
+
+        result = read_result(path)
+        _show(result.model_dump(mode="json") if as_json else _result(result), as_json)
+    else:
+        from fssbench.pipelines.episode_set import EpisodeSet
+
+        episode_set = EpisodeSet.open(path.parent if path.name == "manifest.json" else path)
+        _show(episode_set.manifest.model_dump(mode="json") if as_json else _set(episode_set), as_json)
+
+
+def _show(facts: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print_json(facts)
+        return
+    width = max(map(len, facts))
+    for name, value in facts.items():
+        for n, line in enumerate(value if isinstance(value, list) else [value]):
+            print(f"{name if n == 0 else '':<{width}}  {line}")
+
+
+def _installation() -> dict[str, Any]:
+    from fssbench.engine.environment import describe_environment, device_name, pick_device
+    from fssbench.home import Home
+
+    environment = describe_environment()
+    home = Home.find()
+    return {
+        "fssbench": environment.fssbench,
+        "revision": f"{environment.git_revision or 'not a checkout'}{' (dirty)' if environment.git_dirty else ''}",
+        "python": environment.python,
+        "packages": [f"{name} {found}" for name, found in environment.packages.items()],
+        "device": device_name(pick_device("auto")),
+        "home": f"{home.path}{'' if home.path.is_dir() else ' (not made yet)'}",
+    }
+
+
+def _set(episode_set: EpisodeSet) -> dict[str, Any]:
+    manifest = episode_set.manifest
+    images = sum(shard.samples for shard in manifest.shards if shard.kind == "images")
+    size = megabytes(sum(shard.bytes for shard in manifest.shards))
+    return {
+        "set": manifest.title,
+        "protocol": f"{manifest.protocol.label}, at least {manifest.protocol.min_pixels:,} mask pixels",
+        "source": [f"{manifest.source.kind}, {manifest.source.layout}, {manifest.source.split}"]
+        + [f"{file.name} {file.sha256}" for file in manifest.source.files],
+        "classes": [f"{pool.id:>4} {pool.name} ({pool.images:,} images)" for pool in manifest.classes],
+        "tracks": [f"{t.shot}-shot seed {t.seed}: {t.episodes:,} episodes, digest {t.digest}" for t in manifest.tracks],
+        "images": f"{images:,} in {len(episode_set.shards('images'))} shards, {size} in all",
+        "unofficial": list(dict.fromkeys((*manifest.unofficial, *(r for t in manifest.tracks for r in t.unofficial))))
+        or "no",
+    }
+
+
+def _result(result: Result) -> dict[str, Any]:
+    model, episodes = result.model, result.episodes
+    return {
+        "model": f"{model.name} {model.backbone or ''}, training {model.training}",
+        "episodes": f"{episodes.benchmark} {episodes.protocol}/{episodes.protocol_version} fold {episodes.fold}, "
+        f"{episodes.shot}-shot seed {episodes.seed}, {episodes.n_episodes:,} episodes",
+        "digest": episodes.digest,
+        "scores": [
+            f"{p.policy}: mIoU {_percent(p.miou.value)}, FB-IoU {_percent(p.fb_iou.value)}" for p in result.policies
+        ],
+        "classes": [
+            f"{_percent(c.iou.value):>6} {c.name} ({c.iou.n_episodes} episodes)" for c in result.score.per_class
+        ],
+        "run": f"{result.execution.device_name}, {result.execution.episodes_per_second} episodes/s",
+        "unofficial": list(result.unofficial) or "no",
+    }
+
+
+def _percent(value: float | None) -> str:
+    return "—" if value is None else f"{100 * value:.2f}"

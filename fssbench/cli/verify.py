@@ -1,0 +1,45 @@
+"""``fssbench verify``: is this episode set what its manifest says?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fssbench.cli.console import JsonFlag, print_json, progress
+
+__all__ = ["verify"]
+
+
+def verify(
+    folder: Annotated[Path, typer.Argument(help="A set, or a folder with sets below it.")],
+    as_json: JsonFlag = False,
+) -> None:
+    """Check every hash, count and key of episode sets, and list all that is wrong."""
+    from fssbench.errors import EpisodeSetError
+    from fssbench.pipelines.episode_set import find_sets
+    from fssbench.pipelines.verify import verify_set
+
+    paths = find_sets(folder)
+    if not paths:
+        raise EpisodeSetError(f"there is no episode set in {folder}", remedy="build one with fssbench prepare")
+    verdicts = []
+    for path in paths:
+        size = sum(file.stat().st_size for file in path.iterdir() if file.is_file())
+        with progress(f"verifying {path.name}", size, unit="bytes") as advance:
+            verdicts.append(verify_set(path, advance=advance))
+    if as_json:
+        print_json([{"path": str(v.path), "sound": not v.problems, "problems": v.problems} for v in verdicts])
+    else:
+        for v in verdicts:
+            if v.problems:
+                print(f"DAMAGED {v.path}: {len(v.problems)} problems")
+                print("\n".join(f"  {problem}" for problem in v.problems))
+            else:
+                redrawn = f", {v.redrawn} tracks drawn again and equal" if v.redrawn else ""
+                print(f"sound {v.path}: {v.files} files, {v.images:,} images, {v.episodes:,} episodes{redrawn}")
+    if damaged := sum(bool(v.problems) for v in verdicts):
+        raise EpisodeSetError(
+            f"{damaged} of {len(verdicts)} sets are damaged", remedy="prepare them again with --overwrite"
+        )

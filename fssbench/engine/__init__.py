@@ -1,0 +1,1 @@
+"""Running models on episode sets and turning their masks into results."""

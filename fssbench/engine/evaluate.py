@@ -1,0 +1,227 @@
+"""Evaluation: episodes stream in, masks are scored where they are, integers come out."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fssbench.engine.counting import count_on_device
+from fssbench.engine.table import CountsTable
+from fssbench.episodes import Episode
+from fssbench.errors import ModelError
+from fssbench.metrics import COUNT_FIELDS
+from fssbench.models.interface import FeatureSegmenter, FewShotSegmenter, Preprocess, resize_mask
+from fssbench.pipelines.episode_set import EpisodeSet
+from fssbench.pipelines.stream import Frame, stream
+from fssbench.protocols import ScoringPolicy
+
+__all__ = ["Answer", "evaluate", "policies_for"]
+
+FEATURE_BYTES = 2 << 30
+"""Features held on the device; what is dropped for want of room is computed again."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shown:
+    """A frame as the model sees it, and as it is scored.
+
+    Attributes:
+        frame: the decoded image at its original size.
+        pixels: (3, s, s) uint8, squashed to the model's input size.
+        mask: (s, s) bool, likewise.
+    """
+
+    frame: Frame
+    pixels: Tensor
+    mask: Tensor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answer:
+    """One scored episode, for whoever looks on.
+
+    Attributes:
+        index: the episode's index in its track.
+        query: its frame.
+        supports: their frames.
+        masks: the predicted mask (H, W) uint8 by size, ``original`` and ``model``.
+        counts: (P, 5) int64, a row a scoring policy.
+    """
+
+    index: int
+    episode: Episode
+    query: Frame
+    supports: tuple[Frame, ...]
+    masks: dict[str, Tensor]
+    counts: Tensor
+
+
+def policies_for(episode_set: EpisodeSet) -> tuple[ScoringPolicy, ...]:
+    """The policies a set is scored by: at both sizes, and where pixels are ignored, with and without them."""
+    ignoring = (True,) if episode_set.manifest.ignore_label is None else (True, False)
+    return tuple(
+        ScoringPolicy(size=size, exclude_ignored=ignore) for size in ("original", "model") for ignore in ignoring
+    )
+
+
+def evaluate(
+    model: FewShotSegmenter,
+    episode_set: EpisodeSet,
+    *,
+    shot: int,
+    seed: int,
+    episodes: int | None = None,
+    device: str = "cpu",
+    workers: int = 4,
+    look: Callable[[Answer], None] | None = None,
+) -> CountsTable:
+    """Ask ``model`` the episodes of a track and count its masks.
+
+    Images are encoded and episodes matched one at a time, as the evaluation plan says, so that the masks
+    do not depend on how many episodes are asked, nor on what was in the cache.
+
+    Args:
+        shot: of the track.
+        seed: of the track.
+        episodes: the first so many, or ``None`` for all.
+        device: a torch device.
+        workers: decoding threads.
+        look: called with every answer, in the order of the plan.
+
+    Raises:
+        EpisodeSetError: the set is damaged.
+        ModelError: the model's masks are not what they must be.
+    """
+    policies = policies_for(episode_set)
+    track = episode_set.tracks[episode_set.record(shot=shot, seed=seed).label]
+    track = track if episodes is None else track.first(episodes)
+    counts = np.zeros((len(track.episodes), len(policies), len(COUNT_FIELDS)), dtype=np.int64)
+    model = model.to(device).eval()
+    ask = FeatureAsker(model, device) if isinstance(model, FeatureSegmenter) else PlainAsker(model, device)
+    streamed = stream(
+        episode_set,
+        shot=shot,
+        seed=seed,
+        episodes=episodes,
+        transform=_show(model.preprocess),
+        workers=workers,
+    )
+    with torch.inference_mode(), _exact_float32():
+        for item in streamed:
+            sizes = {"original": item.query.frame.mask.shape, "model": tuple(item.query.mask.shape)}
+            masks = dict(zip(sizes, ask(item.query, item.supports, list(sizes.values())), strict=True))
+            scored = _score(masks, item.query.frame, policies, device)
+            counts[item.index] = scored.cpu().numpy()
+            if look is not None:
+                shown = tuple(support.frame for support in item.supports)
+                look(Answer(item.index, item.episode, item.query.frame, shown, masks, scored))
+    return CountsTable(track, tuple(policy.name for policy in policies), counts)
+
+
+@contextmanager
+def _exact_float32() -> Iterator[None]:
+    """Full float32 in convolutions, and the same algorithm every time, also on a GPU."""
+    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+        yield
+
+
+def _show(preprocess: Preprocess) -> Callable[[Frame], Shown]:
+    def show(frame: Frame) -> Shown:
+        return Shown(frame, preprocess.image(frame.image), preprocess.mask(frame.mask))
+
+    return show
+
+
+def _score(masks: dict[str, Tensor], query: Frame, policies: tuple[ScoringPolicy, ...], device: str) -> Tensor:
+    """Counts (P, 5) of one episode's masks."""
+    truth = torch.from_numpy(query.mask).to(device)
+    ignore = None if query.ignore is None else torch.from_numpy(query.ignore).to(device)
+    rows = []
+    for policy in policies:
+        mask = masks[policy.size]
+        size = (mask.shape[-2], mask.shape[-1])
+        at_size = resize_mask(truth, size)
+        ignored = resize_mask(ignore, size) if ignore is not None else None
+        if not policy.exclude_ignored and ignored is not None:
+            # Without the ignore label these pixels are background, also where an instance claims them.
+            at_size, ignored = at_size & ~ignored, None
+        rows.append(count_on_device(mask, at_size, ignored))
+    return torch.stack(rows)
+
+
+class PlainAsker:
+    """Asks a model that answers whole episodes."""
+
+    def __init__(self, model: FewShotSegmenter, device: str) -> None:
+        self.model = model
+        self.device = device
+
+    def __call__(self, query: Shown, supports: tuple[Shown, ...], sizes: list[tuple[int, int]]) -> list[Tensor]:
+        """The masks (h, w) uint8 of one episode, one for each size."""
+        normalise = self.model.preprocess.normalise
+        images = normalise(torch.stack([query.pixels, *(s.pixels for s in supports)]).to(self.device))
+        shown = torch.stack([s.mask for s in supports]).to(self.device).float()
+        masks = self.model.predict_sizes(images[:1], images[None, 1:], shown[None], sizes)
+        for mask, size in zip(masks, sizes, strict=True):
+            if tuple(mask.shape) != (1, *size):
+                raise ModelError(
+                    f"{type(self.model).__name__} gave a mask of shape {tuple(mask.shape)}, expected {(1, *size)}",
+                    remedy="predict must return (B, H, W) for queries of (B, 3, H, W)",
+                )
+        return [mask[0] for mask in masks]
+
+
+class FeatureAsker:
+    """Asks a model that compares features; those of an image are computed once while they are held."""
+
+    def __init__(self, model: FeatureSegmenter, device: str, *, budget: int = FEATURE_BYTES) -> None:
+        self.model = model
+        self.device = device
+        self.budget = budget
+        self.held: OrderedDict[tuple[str, str], list[Tensor]] = OrderedDict()
+        self.bytes = 0
+
+    def __call__(self, query: Shown, supports: tuple[Shown, ...], sizes: list[tuple[int, int]]) -> list[Tensor]:
+        """The masks (h, w) uint8 of one episode, one for each size."""
+        asked = self._features(query)
+        conditioned = [self._conditioned(support) for support in supports]
+        # (K maps of (1, …)) for each layer → one (1, K, …)
+        shown = [torch.stack(layer, dim=1) for layer in zip(*conditioned, strict=True)]
+        logits = self.model.match(asked, shown)
+        return [self.model.decide(logits, size)[0] for size in sizes]
+
+    def _features(self, shown: Shown) -> list[Tensor]:
+        return self._once(("image", shown.frame.key), lambda: self.model.encode(self._input(shown)))
+
+    def _conditioned(self, shown: Shown) -> list[Tensor]:
+        def condition() -> list[Tensor]:
+            mask = shown.mask[None].to(self.device).float()
+            return self.model.condition(self._features(shown), self._input(shown), mask)
+
+        return self._once(("support", shown.frame.key), condition)
+
+    def _input(self, shown: Shown) -> Tensor:
+        return self.model.preprocess.normalise(shown.pixels[None].to(self.device))
+
+    def _once(self, key: tuple[str, str], compute: Callable[[], list[Tensor]]) -> list[Tensor]:
+        """What was computed for ``key``, the least recently used given up when the budget is spent."""
+        if key in self.held:
+            self.held.move_to_end(key)
+            return self.held[key]
+        features = compute()
+        self.held[key] = features
+        self.bytes += _size(features)
+        while self.bytes > self.budget and len(self.held) > 1:
+            _, dropped = self.held.popitem(last=False)
+            self.bytes -= _size(dropped)
+        return features
+
+
+def _size(features: list[Tensor]) -> int:
+    return sum(tensor.nbytes for tensor in features)

@@ -1,0 +1,121 @@
+"""Building the model an evaluation asks, with its weights, and saying exactly what was built."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from fssbench.benchmarks import Benchmark
+from fssbench.errors import ModelError, UsageError
+from fssbench.files import sha256_bytes, sha256_file
+from fssbench.home import Home
+from fssbench.models import build_model
+from fssbench.models.checkpoints import load_checkpoint
+from fssbench.models.interface import FewShotSegmenter
+from fssbench.results import ModelRecord
+
+__all__ = ["LoadedModel", "find_weights", "load_model"]
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model ready to be asked, and the record that goes into its results."""
+
+    model: FewShotSegmenter
+    record: ModelRecord
+
+    @property
+    def folder(self) -> str:
+        """A folder name for its results: readable, and different for different weights or options."""
+        readable = Path(self.record.name.replace(":", "-")).name.replace(".py", "")
+        parts = [readable, *filter(None, [self.record.backbone])]
+        return "-".join([*parts, sha256_bytes(self.record.model_dump_json().encode())[:8]])
+
+
+def find_weights(
+    weights: str | None,
+    *,
+    name: str,
+    backbone: str | None,
+    benchmark: Benchmark,
+    fold: int,
+    n_folds: int,
+    home: Home,
+) -> Path | None:
+    """The checkpoint for a fold, or ``None`` to run without one.
+
+    Args:
+        weights: ``none``, a path in which ``{fold}`` stands for the fold, or ``None`` to look in the home.
+        n_folds: how many folds are evaluated in this call.
+
+    Raises:
+        UsageError: one file was given for several folds.
+        ModelError: nothing was given and the home has none.
+    """
+    if weights == "none":
+        return None
+    if weights is not None:
+        if n_folds > 1 and "{fold}" not in weights:
+            raise UsageError(
+                f"--weights {weights} is one file for {n_folds} folds, and one fold's base classes are "
+                "another's novel classes",
+                remedy="write {fold} where the path differs, or evaluate one --fold",
+            )
+        return Path(weights.replace("{fold}", str(fold)))
+    path = home.checkpoints / benchmark.name / f"{'-'.join(filter(None, [name, backbone]))}-fold{fold}.pt"
+    if not path.is_file():
+        raise ModelError(
+            f"{name} needs trained weights and {path} is not there",
+            remedy="pass --weights PATH, put a checkpoint there, or run untrained with --weights none",
+        )
+    return path
+
+
+def load_model(
+    name: str,
+    options: Mapping[str, Any],
+    *,
+    weights: str | None,
+    benchmark: Benchmark,
+    fold: int,
+    n_folds: int = 1,
+    home: Home,
+) -> LoadedModel:
+    """Build a model and fill it with its checkpoint; see `find_weights` for ``weights``."""
+    model = build_model(name, **options)
+    checkpoint = None
+    if weights is not None or model.needs_training:
+        backbone = model.backbone_info.name if model.backbone_info else None
+        checkpoint = find_weights(
+            weights, name=name, backbone=backbone, benchmark=benchmark, fold=fold, n_folds=n_folds, home=home
+        )
+    if checkpoint is not None:
+        load_checkpoint(model, checkpoint)
+    return LoadedModel(model, _record(name, options, model, checkpoint))
+
+
+def _record(name: str, options: Mapping[str, Any], model: FewShotSegmenter, checkpoint: Path | None) -> ModelRecord:
+    backbone = model.backbone_info
+    own = Path(name.rpartition(":")[0])
+    return ModelRecord(
+        name=name,
+        options={key: value for key, value in sorted(options.items()) if key != "backbone_weights"},
+        code_sha256=sha256_file(own) if own.suffix == ".py" else None,
+        training=_training(model, checkpoint),
+        checkpoint_sha256=sha256_file(checkpoint) if checkpoint else None,
+        backbone=backbone.name if backbone else None,
+        backbone_weights=backbone.weights if backbone else None,
+        backbone_sha256=backbone.sha256 if backbone else None,
+        parameters=sum(p.numel() for p in model.parameters()),
+        learnable_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
+        input_size=model.preprocess.size,
+    )
+
+
+def _training(model: FewShotSegmenter, checkpoint: Path | None) -> Literal["not needed", "untrained", "trained"]:
+    if checkpoint is not None:
+        return "trained"
+    random_backbone = model.backbone_info is not None and model.backbone_info.weights == "none"
+    return "untrained" if model.needs_training or random_backbone else "not needed"

@@ -1,0 +1,1 @@
+"""Results gathered, grouped by what may be compared, and ranked."""

@@ -1,0 +1,223 @@
+"""Gathering result files into one leaderboard."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fssbench.benchmarks import find_benchmark
+from fssbench.engine.table import CountsTable
+from fssbench.errors import ResultError
+from fssbench.files import sha256_bytes
+from fssbench.leaderboard.schema import SCHEMA_VERSION, Entry, Leaderboard, Mean, RunSummary
+from fssbench.metrics import score
+from fssbench.results import FigureRecord, Result, parse_result
+
+__all__ = ["build_leaderboard", "gather"]
+
+KIND = b'"fssbench-result"'
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """A result and the file it came from."""
+
+    result: Result
+    path: Path
+    sha256: str
+
+    @property
+    def label(self) -> str:
+        """The model in words: its name, backbone, and what else distinguishes it."""
+        model = self.result.model
+        marks = [f"{k}={v}" for k, v in model.options.items() if k != "backbone"]
+        if model.backbone_weights == "none" or model.training == "untrained":
+            marks.append("untrained")
+        elif model.backbone_weights == "file":
+            marks.append("own backbone weights")
+        named = " ".join(filter(None, [Path(model.name).name, model.backbone]))
+        return f"{named} ({', '.join(marks)})" if marks else named
+
+
+def gather(folder: Path) -> list[Gathered]:
+    """All results below ``folder``, every figure of them computed again from the counts beside them.
+
+    Raises:
+        ResultError: there is none, one is damaged, or its figures do not follow from its counts.
+    """
+    if not folder.is_dir():
+        raise ResultError(f"there is no folder {folder}", remedy="pass the folder given to eval as --output")
+    found = []
+    for path in sorted(folder.rglob("*.json")):
+        data = path.read_bytes()
+        if KIND in data:
+            found.append(_read(path, data))
+    if not found:
+        raise ResultError(f"{folder} holds no results", remedy="make some with fssbench eval --output")
+    return found
+
+
+def _read(path: Path, data: bytes) -> Gathered:
+    result = parse_result(data, where=str(path))
+    counts = path.parent / result.counts.file
+    if not counts.is_file():
+        raise ResultError(f"{counts} is missing, {path.name} rests on it", remedy="evaluate again with --overwrite")
+    data_counts = counts.read_bytes()
+    if sha256_bytes(data_counts) != result.counts.sha256:
+        raise ResultError(f"{counts} is not the table {path.name} names", remedy="evaluate again with --overwrite")
+    _require_figures(result, CountsTable.from_bytes(data_counts, where=str(counts)), path)
+    return Gathered(result, path, sha256_bytes(data))
+
+
+def _require_figures(result: Result, table: CountsTable, path: Path) -> None:
+    """Refuse a result whose figures are not those its counts give."""
+    if table.track.digest != result.episodes.digest or table.policies != tuple(p.policy for p in result.policies):
+        raise ResultError(
+            f"{path}: its counts are those of other episodes or policies", remedy="evaluate again with --overwrite"
+        )
+    for stated in result.policies:
+        names = {c.id: c.name for c in stated.per_class}
+        found = score(table.class_ids, table.of(stated.policy), classes=names)
+        pairs = [(stated.miou, found.miou), (stated.fb_iou, found.fb_iou)]
+        pairs += [(c.iou, found.per_class[c.id]) for c in stated.per_class]
+        if any((a.value, a.n_episodes) != (b.value, b.n_episodes) for a, b in pairs):
+            raise ResultError(
+                f"{path}: its figures under {stated.policy} do not follow from its counts",
+                remedy="evaluate again with --overwrite",
+            )
+
+
+def build_leaderboard(folder: Path) -> Leaderboard:
+    """Gather the results below ``folder``; ranks are given only among entries of the very same episodes."""
+    groups: dict[str, list[Gathered]] = defaultdict(list)
+    for item in gather(folder):
+        groups[_group_key(item)].append(item)
+    entries = [_entry(items, folder) for items in groups.values()]
+    return Leaderboard(schema_version=SCHEMA_VERSION, kind="fssbench-leaderboard", entries=tuple(_ranked(entries)))
+
+
+def _group_key(item: Gathered) -> str:
+    """What makes results runs of one entry: everything but fold, seed and the fold's checkpoint."""
+    result = item.result
+    episodes = result.episodes
+    model = result.model.model_dump(mode="json", exclude={"checkpoint_sha256"})
+    return json.dumps(
+        [
+            episodes.benchmark,
+            episodes.protocol,
+            episodes.protocol_version,
+            episodes.shot,
+            result.headline,
+            model,
+        ]
+    )
+
+
+def _entry(items: Sequence[Gathered], folder: Path) -> Entry:
+    items = sorted(items, key=lambda item: (item.result.episodes.fold, item.result.episodes.seed))
+    _require_distinct(items)
+    first = items[0].result
+    runs = tuple(_run(item, folder) for item in items)
+    identity = "".join(f"{run.fold}\t{run.seed}\t{run.digest}\n" for run in runs)
+    seconds = sum(item.result.execution.seconds for item in items)
+    reasons = dict.fromkeys(reason for item in items for reason in item.result.unofficial)
+    missing = _incomplete(items)
+    if missing:
+        reasons[missing] = None
+    return Entry(
+        rank=None,
+        model=first.model,
+        label=items[0].label,
+        benchmark=first.episodes.benchmark,
+        protocol=first.episodes.protocol,
+        protocol_version=first.episodes.protocol_version,
+        shot=first.episodes.shot,
+        policy=first.headline,
+        episodes_digest=hashlib.sha256(identity.encode()).hexdigest(),
+        miou=_mean(items, lambda result: result.score.miou, missing),
+        fb_iou=_mean(items, lambda result: result.score.fb_iou, missing),
+        runs=runs,
+        checkpoints={item.result.episodes.fold: item.result.model.checkpoint_sha256 for item in items},
+        episodes_per_second=round(sum(run.n_episodes for run in runs) / seconds, 3) if seconds else 0,
+        device_name=first.execution.device_name,
+        source="measured",
+        official=not reasons,
+        unofficial=tuple(reasons),
+    )
+
+
+def _require_distinct(items: Sequence[Gathered]) -> None:
+    seen: dict[tuple[int, int], Path] = {}
+    for item in items:
+        key = (item.result.episodes.fold, item.result.episodes.seed)
+        if key in seen:
+            raise ResultError(
+                f"{seen[key]} and {item.path} are both {item.label} on fold {key[0]}, seed {key[1]}",
+                remedy="keep one of them below the folder",
+            )
+        seen[key] = item.path
+
+
+def _run(item: Gathered, folder: Path) -> RunSummary:
+    episodes, score = item.result.episodes, item.result.score
+    return RunSummary(
+        fold=episodes.fold,
+        seed=episodes.seed,
+        n_episodes=episodes.n_episodes,
+        digest=episodes.digest,
+        miou=score.miou.value,
+        fb_iou=score.fb_iou.value,
+        official=item.result.official,
+        result=item.path.relative_to(folder).as_posix(),
+        result_sha256=item.sha256,
+    )
+
+
+def _incomplete(items: Sequence[Gathered]) -> str:
+    """Why there is no mean over folds, or nothing."""
+    benchmark = find_benchmark(items[0].result.episodes.benchmark)
+    seeds: dict[int, set[int]] = {fold: set() for fold in range(len(benchmark.folds))}
+    for item in items:
+        seeds[item.result.episodes.fold].add(item.result.episodes.seed)
+    if missing := [fold for fold, found in seeds.items() if not found]:
+        return f"no result on fold {', '.join(map(str, missing))}"
+    if len({frozenset(found) for found in seeds.values()}) > 1:
+        return "folds were evaluated with different seeds"
+    return ""
+
+
+def _mean(items: Sequence[Gathered], figure: Callable[[Result], FigureRecord], missing: str) -> Mean:
+    """The mean over folds of the mean over seeds; all folds have the same seeds, so one mean does both."""
+    if missing:
+        return Mean(value=None, reason=missing)
+    for item in items:
+        if (reason := figure(item.result).reason) is not None:
+            return Mean(value=None, reason=f"fold {item.result.episodes.fold}: {reason}")
+    values = [value for item in items if (value := figure(item.result).value) is not None]
+    return Mean(value=math.fsum(values) / len(values), reason=None)
+
+
+def _ranked(entries: Sequence[Entry]) -> list[Entry]:
+    """Entries ordered for reading, ranked within benchmark, protocol, shot, policy and episodes."""
+    best_first = sorted(
+        entries,
+        key=lambda e: (
+            e.benchmark, e.protocol, e.protocol_version, e.shot, e.policy, e.episodes_digest,
+            -(e.miou.value if e.miou.value is not None else -1), e.label,
+        ),
+    )  # fmt: skip
+    ranks: dict[tuple[object, ...], int] = defaultdict(int)
+    ranked = []
+    for entry in best_first:
+        rank = None
+        if entry.miou.value is not None:
+            place = (entry.benchmark, entry.protocol, entry.protocol_version, entry.shot, entry.policy)
+            ranks[(*place, entry.episodes_digest)] += 1
+            rank = ranks[(*place, entry.episodes_digest)]
+        ranked.append(entry.model_copy(update={"rank": rank}))
+    return ranked
