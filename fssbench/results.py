@@ -90,7 +90,7 @@ class ModelRecord(Record):
     training: Literal["not needed", "untrained", "trained"]
     checkpoint_sha256: Sha256 | None
     backbone: str | None
-    backbone_weights: str | None = Field(description="none (random), imagenet or file")
+    backbone_weights: str | None = Field(description="none (random), imagenet, file, or checkpoint: part of it")
     backbone_sha256: Sha256 | None
     parameters: int = Field(ge=0, description="all parameters, the backbone's included")
     learnable_parameters: int = Field(ge=0)

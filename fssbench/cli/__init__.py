@@ -14,6 +14,9 @@ from fssbench.errors import FssbenchError
 
 __all__ = ["app", "main"]
 
+INTERRUPTED = 130
+"""Exit code after Ctrl-C: 128 and the signal's number, as shells have it."""
+
 app = typer.Typer(
     name="fssbench",
     help="Few-shot segmentation episodes that are files with a hash, and scores anyone can recompute.",
@@ -58,8 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except typer.Exit as leaving:
         code = leaving.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        fail("interrupted; what is finished is kept")
-        code = 130
+        code = INTERRUPTED
     except BrokenPipeError:  # the reader of our output went away, as head does
         sys.stderr.close()
         code = 0
@@ -67,6 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if debug:
             raise
         code = _refuse(error)
+    if code == INTERRUPTED:
+        fail("interrupted; what is finished is kept")
     raise SystemExit(code if isinstance(code, int) else 0)
 
 

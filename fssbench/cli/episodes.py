@@ -9,9 +9,9 @@ from typing import Annotated
 
 import typer
 
-from fssbench.benchmarks import COCO_20I, TOY_20I, Benchmark
+from fssbench.benchmarks import BENCHMARKS, Benchmark
 from fssbench.cli.console import print_json, progress, warn
-from fssbench.cli.prepare import MinPixels, Missing, Protocol, Source_, open_raw
+from fssbench.cli.prepare import MinPixels, Missing, Protocol, Source_, Splits, open_raw
 
 __all__ = ["app"]
 
@@ -26,6 +26,7 @@ def _command(benchmark: Benchmark) -> Callable[..., None]:
     def run(
         source: Source_ = None,
         protocol: Protocol = "strict",
+        splits: Splits = None,
         fold: Annotated[int, typer.Option("--fold", "-f", help="The fold.")] = 0,
         shot: Annotated[int, typer.Option("--shot", "-k", min=1, help="Number of supports.")] = 1,
         seed: Annotated[int, typer.Option("--seed", min=0, help="The seed.")] = 0,
@@ -54,7 +55,7 @@ def _command(benchmark: Benchmark) -> Callable[..., None]:
             min_pixels=min_pixels,
             allow_missing_classes=allow_missing_classes,
         )
-        raw = open_raw(benchmark, source)
+        raw = open_raw(benchmark, source, splits)
         with progress(f"reading {benchmark.title}", None, unit="masks") as advance:
             track, record = draw_one(raw, request, advance=advance)
         if output is not None:
@@ -82,5 +83,5 @@ def _write(path: Path, track: object) -> None:
     write_atomic(path, track.text if path.suffix == ".tsv" else locks.to_bytes([track]))
 
 
-for _benchmark in (COCO_20I, TOY_20I):
+for _benchmark in BENCHMARKS:
     app.command(_benchmark.alias, help=f"Draw episodes of {_benchmark.title}.")(_command(_benchmark))

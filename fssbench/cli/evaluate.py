@@ -70,9 +70,10 @@ def evaluate(
     home = Home.find()
     found = find_benchmark(benchmark)
     find_protocol(protocol)
+    spec = model_spec(model)
     options = model_options(option or [])
     for name, value in (("backbone", backbone), ("backbone_weights", backbone_weights)):
-        if value is not None and model_spec(model).has_backbone:
+        if value is not None and spec.has_backbone:
             options[name] = value
         elif value is not None:
             warn(f"{model} has no backbone, so --{name.replace('_', '-')} means nothing to it")

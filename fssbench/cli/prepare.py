@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fssbench.benchmarks import COCO_20I, TOY_20I, Benchmark
+from fssbench.benchmarks import BENCHMARKS, FSS_1000, TOY_20I, Benchmark
 from fssbench.cli.console import JsonFlag, integers, megabytes, print_json, progress, warn
+from fssbench.errors import PoolError
 
 if TYPE_CHECKING:
     from fssbench.pipelines.prepare import Built
@@ -24,6 +25,10 @@ Source_ = Annotated[Path | None, typer.Option("--source", "-s", help="Raw data. 
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="Where sets go. [default: episodes in the home]")]
 Protocol = Annotated[str, typer.Option("--protocol", "-p", help="How episodes are drawn and scored.")]
 Folds = Annotated[list[int] | None, typer.Option("--fold", "-f", help="A fold, repeatable. [default: all]")]
+Splits = Annotated[
+    Path | None,
+    typer.Option("--splits", help="Folder of split lists, where test images follow from them: FSS-1000's classes."),
+]
 MinPixels = Annotated[
     int | None,
     typer.Option(
@@ -43,6 +48,7 @@ def _command(benchmark: Benchmark) -> Callable[..., None]:
         source: Source_ = None,
         output: Output = None,
         protocol: Protocol = "strict",
+        splits: Splits = None,
         fold: Folds = None,
         shots: Annotated[str, typer.Option("--shots", help="Numbers of supports, joined by commas.")] = "1",
         seeds: Annotated[str, typer.Option("--seeds", help="Seeds, joined by commas.")] = "0",
@@ -75,9 +81,15 @@ def _command(benchmark: Benchmark) -> Callable[..., None]:
             allow_missing_classes=allow_missing_classes,
         )
         target = output or Home.find().episodes
-        raw = open_raw(benchmark, source)
+        raw = open_raw(benchmark, source, splits)
         with progress(f"reading {benchmark.title}", None, unit="masks") as advance:
-            plans = plan_folds(raw, request, target, overwrite=overwrite, advance=advance)
+            try:
+                plans = plan_folds(raw, request, target, overwrite=overwrite, advance=advance)
+            except PoolError:
+                _say_notes(raw)  # what was left out is often why a class has too few images
+                raise
+        if any(plan.tracks for plan in plans):
+            _say_notes(raw)
         built = []
         for plan in plans:
             with progress(f"fold {plan.header.fold}", len(plan.images), unit="images") as advance:
@@ -91,7 +103,7 @@ def _command(benchmark: Benchmark) -> Callable[..., None]:
     return run
 
 
-def open_raw(benchmark: Benchmark, source: Path | None) -> Source:
+def open_raw(benchmark: Benchmark, source: Path | None, splits: Path | None) -> Source:
     """Open raw data in ``source`` or in the home; the toy is drawn if it is not there."""
     from fssbench.home import Home
     from fssbench.pipelines.sources import open_source
@@ -102,7 +114,14 @@ def open_raw(benchmark: Benchmark, source: Path | None) -> Source:
 
         with progress("drawing the toy data", IMAGES, unit="images") as advance:
             draw_toy(folder, advance=advance)
-    return open_source(benchmark, folder)
+    if splits is not None and benchmark is not FSS_1000:
+        warn(f"the strict protocol draws {benchmark.title} from images, so --splits means nothing to it")
+    return open_source(benchmark, folder, splits=splits)
+
+
+def _say_notes(raw: Source) -> None:
+    for note in raw.notes():
+        warn(note)
 
 
 def _report(built: Built) -> None:
@@ -137,6 +156,6 @@ def _say_unofficial(built: list[Built]) -> None:
         warn(f"results on this will not be official: {'; '.join(reasons)}")
 
 
-for _benchmark in (COCO_20I, TOY_20I):
+for _benchmark in BENCHMARKS:
     _drawn = " (drawn on the spot if it is not there)" if _benchmark is TOY_20I else ""
     app.command(_benchmark.alias, help=f"Build {_benchmark.title}{_drawn}.")(_command(_benchmark))

@@ -11,7 +11,7 @@ from fssbench.benchmarks import Benchmark
 from fssbench.errors import ModelError, UsageError
 from fssbench.files import sha256_bytes, sha256_file
 from fssbench.home import Home
-from fssbench.models import build_model
+from fssbench.models import build_model, model_spec
 from fssbench.models.checkpoints import load_checkpoint
 from fssbench.models.interface import FewShotSegmenter
 from fssbench.results import ModelRecord
@@ -83,15 +83,21 @@ def load_model(
     n_folds: int = 1,
     home: Home,
 ) -> LoadedModel:
-    """Build a model and fill it with its checkpoint; see `find_weights` for ``weights``."""
-    model = build_model(name, **options)
+    """Build a model and fill it with its checkpoint; see `find_weights` for ``weights``.
+
+    A checkpoint holds the backbone too, so with one the backbone's own weights are not fetched.
+    """
+    spec = model_spec(name)
     checkpoint = None
-    if weights is not None or model.needs_training:
-        backbone = model.backbone_info.name if model.backbone_info else None
+    if weights is not None or spec.needs_training:
+        backbone = options.get("backbone", spec.options.get("backbone"))
         checkpoint = find_weights(
             weights, name=name, backbone=backbone, benchmark=benchmark, fold=fold, n_folds=n_folds, home=home
         )
-    if checkpoint is not None:
+    if checkpoint is None:
+        model = build_model(name, **options)
+    else:
+        model = build_model(name, **{**options, **({"backbone_weights": "none"} if spec.has_backbone else {})})
         load_checkpoint(model, checkpoint)
     return LoadedModel(model, _record(name, options, model, checkpoint))
 
@@ -106,7 +112,7 @@ def _record(name: str, options: Mapping[str, Any], model: FewShotSegmenter, chec
         training=_training(model, checkpoint),
         checkpoint_sha256=sha256_file(checkpoint) if checkpoint else None,
         backbone=backbone.name if backbone else None,
-        backbone_weights=backbone.weights if backbone else None,
+        backbone_weights=("checkpoint" if checkpoint else backbone.weights) if backbone else None,
         backbone_sha256=backbone.sha256 if backbone else None,
         parameters=sum(p.numel() for p in model.parameters()),
         learnable_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),

@@ -5,7 +5,12 @@ Importing this package is cheap; torch is loaded when a model is built.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from fssbench.models.registry import ModelSpec, build_model, model_names, model_spec, register
+
+if TYPE_CHECKING:
+    from fssbench.models.checkpoints import load_checkpoint
 
 __all__ = ["ModelSpec", "build_model", "load_checkpoint", "model_names", "model_spec", "register"]
 

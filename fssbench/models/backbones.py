@@ -62,7 +62,7 @@ def load_backbone(name: str, weights: str) -> tuple[nn.Module, BackboneInfo]:
 def _random(name: str) -> nn.Module:
     """The network with random weights that are the same in every process."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+        torch.default_generator.manual_seed(0)  # torch.manual_seed would seed the GPUs too
         network: nn.Module = get_model(name, weights=None)
     return network
 

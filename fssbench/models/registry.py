@@ -30,6 +30,7 @@ BUILTIN = {
     "all-foreground": "fssbench.models.baselines:AllForeground",
     "copy-support": "fssbench.models.baselines:CopySupport",
     "prototype": "fssbench.models.prototype:Prototype",
+    "hsnet": "fssbench.models.hsnet:HSNet",
 }
 
 _registered: dict[str, Callable[..., FewShotSegmenter]] = {}
@@ -37,16 +38,21 @@ _registered: dict[str, Callable[..., FewShotSegmenter]] = {}
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSpec:
-    """A model that can be built: its name, its factory and the options the factory takes."""
+    """A model that can be built: its name, its factory, and the options the factory takes with their defaults."""
 
     name: str
     factory: Callable[..., FewShotSegmenter]
-    options: tuple[str, ...]
+    options: dict[str, Any]
 
     @property
     def has_backbone(self) -> bool:
         """Whether ``backbone`` and ``backbone_weights`` mean anything to it."""
         return "backbone" in self.options
+
+    @property
+    def needs_training(self) -> bool:
+        """Whether it means nothing before weights were loaded into it."""
+        return bool(getattr(self.factory, "needs_training", False))
 
 
 def register(name: str) -> Callable[[F], F]:
@@ -72,7 +78,7 @@ def model_spec(name: str) -> ModelSpec:
     factory = _find(name)
     parameters = inspect.signature(factory).parameters.values()
     keyword = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return ModelSpec(name=name, factory=factory, options=tuple(p.name for p in parameters if p.kind in keyword))
+    return ModelSpec(name=name, factory=factory, options={p.name: p.default for p in parameters if p.kind in keyword})
 
 
 def _find(name: str) -> Callable[..., FewShotSegmenter]:

@@ -11,7 +11,7 @@ from typing_extensions import TypedDict  # pydantic takes Python's own only from
 
 from fssbench.errors import SourceError
 
-__all__ = ["Rle", "area", "decode", "encode", "union"]
+__all__ = ["Rle", "area", "check", "decode", "encode", "union"]
 
 
 class Rle(TypedDict):
@@ -28,10 +28,36 @@ def encode(mask: npt.NDArray[np.bool_]) -> Rle:
 
 def decode(rle: Rle) -> npt.NDArray[np.bool_]:
     """An encoding → its mask (H, W) bool; `SourceError` if its runs do not fill its size."""
+    check(rle)
     mask: npt.NDArray[np.uint8] = coco_mask.decode({"size": rle["size"], "counts": rle["counts"].encode()})
-    if list(mask.shape) != rle["size"]:
-        raise SourceError(f"a mask decodes to {mask.shape}, expected {rle['size']}")
     return np.ascontiguousarray(mask, dtype=np.bool_)
+
+
+def check(rle: Rle) -> None:
+    """Raise `SourceError` unless the runs fill the size exactly, which the decoder takes on trust."""
+    height, width = rle["size"]
+    if (total := sum(_runs(rle["counts"]))) != height * width:
+        raise SourceError(f"a mask's runs cover {total} pixels, its size {height}×{width} has {height * width}")
+
+
+def _runs(counts: str) -> list[int]:
+    """Run lengths of the compressed form.
+
+    Each number is written in groups of five bits, lowest first, plus 48; bit 6 says that more follow, bit 5
+    of the last group is the sign. From the fourth on, a number is the difference to the run two before.
+    """
+    runs: list[int] = []
+    value = shift = 0
+    for byte in counts.encode():
+        group = byte - 48
+        value |= (group & 0x1F) << shift
+        shift += 5
+        if not group & 0x20:
+            if group & 0x10:
+                value -= 1 << shift
+            runs.append(value + (runs[-2] if len(runs) > 2 else 0))
+            value = shift = 0
+    return runs
 
 
 def area(rle: Rle) -> int:

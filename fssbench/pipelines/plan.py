@@ -149,7 +149,7 @@ def check_pools(pools: Mapping[int, Pools], request: Request, *, shots: Sequence
                 remedy="add images or ask for fewer shots",
             )
     elif total:
-        listed = "; ".join(f"fold {fold}: {', '.join(found)}" for fold, found in short.items() if found)
+        listed = "; ".join(f"fold {fold}: {_some(found)}" for fold, found in short.items() if found)
         raise PoolError(
             f"{total} {'class has' if total == 1 else 'classes have'} fewer than the {need} images that "
             f"{need - 1}-shot episodes take, counting images with at least {request.n_pixels:,} mask pixels "
@@ -157,6 +157,11 @@ def check_pools(pools: Mapping[int, Pools], request: Request, *, shots: Sequence
             remedy="add images, ask for fewer shots, or make an unofficial set with a smaller --min-pixels "
             "or with --allow-missing-classes",
         )
+
+
+def _some(names: Sequence[str], most: int = 40) -> str:
+    """Names in one line, the rest of a long list as a number."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def draw_tracks(

@@ -127,7 +127,7 @@ def _samples(data: bytes, *, where: str) -> Iterator[dict[str, bytes]]:
     try:
         for sample in group_by_keys(tar_file_expander([{"url": where, "stream": io.BytesIO(data)}])):
             if sample["__key__"] in seen:
-                raise EpisodeSetError(f"{where}: members of sample {sample['__key__']} are torn apart", remedy=REBUILD)
+                raise EpisodeSetError(f"{where}: sample {sample['__key__']} stands in two places", remedy=REBUILD)
             seen.add(sample["__key__"])
             yield sample
     except (tarfile.TarError, ValueError, EOFError) as error:

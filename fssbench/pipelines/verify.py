@@ -198,6 +198,8 @@ class _Check:
         for name, rle in (("mask", meta.mask), ("ignore region", meta.ignore)):
             if rle is not None and rle["size"] != [meta.height, meta.width]:
                 self.wrong(f"{where}: its {name} has size {rle['size']}, the image {[meta.height, meta.width]}")
+            if rle is not None:
+                masks.check(rle)
         if (pixels := masks.area(meta.mask)) < self.manifest.protocol.min_pixels:
             self.wrong(f"{where}: its mask has {pixels} pixels, fewer than {self.manifest.protocol.min_pixels}")
         if meta.class_id not in {pool.id for pool in self.manifest.classes}:

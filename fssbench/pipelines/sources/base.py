@@ -74,3 +74,7 @@ class Source(Protocol):
     def unofficial(self) -> tuple[str, ...]:
         """Why results on this data are not the published benchmark's; empty if they are."""
         ...
+
+    def notes(self) -> tuple[str, ...]:
+        """What else is worth telling whoever prepares it, one line each."""
+        ...

@@ -166,6 +166,10 @@ class CocoSource:
             reasons.append("category names are not COCO's")
         return tuple(reasons)
 
+    def notes(self) -> tuple[str, ...]:
+        """Nothing: what COCO's files say is complete or refused."""
+        return ()
+
     def pools(
         self, classes: Sequence[int], *, min_pixels: int, advance: Advance = no_progress
     ) -> dict[int, tuple[str, ...]]:

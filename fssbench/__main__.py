@@ -1,0 +1,5 @@
+"""``python -m fssbench``: the command line."""
+
+from fssbench.cli import main
+
+main()

@@ -1,0 +1,123 @@
+"""What sources made of plain files share: name lists, PNG masks and fingerprints."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, UnidentifiedImageError
+
+from fssbench.errors import SourceError
+from fssbench.files import sha256_bytes
+from fssbench.pipelines.manifest import FileRecord
+
+__all__ = [
+    "fingerprint",
+    "names_digest",
+    "read_bytes",
+    "read_grey",
+    "read_indices",
+    "read_names",
+    "record_file",
+    "shorten",
+]
+
+INDEX_MODES = ("L", "P")
+GREY_MODES = ("1", "L", "LA", "P", "RGB", "RGBA")
+
+
+def read_bytes(path: Path) -> bytes:
+    """The content of a file; `SourceError` if it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise SourceError(f"{path} cannot be read: {error.strerror}", remedy="check the file") from error
+
+
+def read_names(path: Path) -> tuple[str, ...]:
+    """The names in a text file, one a line; `SourceError` if it is empty, no text, or names one twice.
+
+    Blank lines, spaces around a name, a byte order mark and Windows line ends are nothing to object to.
+    """
+    try:
+        lines = read_bytes(path).decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise SourceError(f"{path} is not a text file: {error}", remedy="use the list as published") from error
+    names = tuple(line.strip() for line in lines if line.strip())
+    if not names:
+        raise SourceError(f"{path} is empty, expected one name a line", remedy="use the list as published")
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise SourceError(f"{path} names '{name}' twice", remedy="use the list as published")
+        seen.add(name)
+    return names
+
+
+def names_digest(names: Collection[str]) -> str:
+    """SHA-256 (hex) of the sorted names, one a line: which names they are, in whatever order they stood."""
+    return sha256_bytes("".join(f"{name}\n" for name in sorted(names)).encode())
+
+
+def record_file(path: Path) -> FileRecord:
+    """One file's record."""
+    data = read_bytes(path)
+    return FileRecord(name=path.name, sha256=sha256_bytes(data), bytes=len(data))
+
+
+def fingerprint(name: str, files: Mapping[str, Path]) -> FileRecord:
+    """Many files as one record called ``name``.
+
+    Its hash is the SHA-256 of the lines ``key sha256`` by ascending key, its size the sum of theirs.
+    """
+    lines, total = [], 0
+    for key, path in sorted(files.items()):
+        data = read_bytes(path)
+        lines.append(f"{key} {sha256_bytes(data)}\n")
+        total += len(data)
+    return FileRecord(name=name, sha256=sha256_bytes("".join(lines).encode()), bytes=total)
+
+
+def read_indices(path: Path) -> npt.NDArray[np.uint8]:
+    """A palette or grey PNG → its stored values (H, W) uint8, whatever colours the palette gives them."""
+    image = _read_png(path)
+    if image.mode not in INDEX_MODES:
+        raise SourceError(
+            f"{path} is a PNG of mode {image.mode}, expected class indices in a palette or 8-bit grey PNG",
+            remedy="use the masks as published; an image of colours does not say which class is which",
+        )
+    return np.array(image, dtype=np.uint8)
+
+
+def read_grey(path: Path) -> npt.NDArray[np.uint8]:
+    """A PNG of up to 8 bits a channel → its grey values (H, W) uint8.
+
+    Colours, of pixels or of a palette, count by their luma (ITU-R 601-2, rounded); transparency is ignored.
+    """
+    image = _read_png(path)
+    if image.mode not in GREY_MODES:
+        raise SourceError(
+            f"{path} is a PNG of mode {image.mode}, expected one of {', '.join(GREY_MODES)}",
+            remedy="use the masks as published",
+        )
+    return np.array(image.convert("L"), dtype=np.uint8)
+
+
+def _read_png(path: Path) -> Image.Image:
+    try:
+        with Image.open(io.BytesIO(read_bytes(path)), formats=["PNG"]) as image:
+            image.load()
+    except UnidentifiedImageError as error:
+        raise SourceError(f"{path} is not a PNG", remedy="download or unpack it again") from error
+    except (OSError, SyntaxError, ValueError) as error:
+        raise SourceError(f"{path} is damaged: {error}", remedy="download or unpack it again") from error
+    image.info.pop("transparency", None)  # would make a conversion to grey warn
+    return image
+
+
+def shorten(names: Sequence[str], *, shown: int = 5) -> str:
+    """The first few names, with an ellipsis for the rest."""
+    return ", ".join(names[:shown]) + (", …" if len(names) > shown else "")

@@ -1,0 +1,193 @@
+"""PASCAL-5i from VOC 2012 as published: a devkit folder with the masks known as SegmentationClassAug."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from fssbench.benchmarks import PASCAL_5I, Benchmark
+from fssbench.errors import SourceError
+from fssbench.pipelines import images, masks
+from fssbench.pipelines.manifest import MaskPolicy, SourceRecord
+from fssbench.pipelines.sources import files
+from fssbench.pipelines.sources.base import Advance, RawSample, no_progress
+
+__all__ = ["PascalSource"]
+
+PLACES = (".", "VOC2012", "VOCdevkit/VOC2012")
+IMAGE_LIST = "ImageSets/Segmentation/val.txt"
+MASK_FOLDERS = ("SegmentationClassAug", "SegmentationClass")
+IMAGE_ID = re.compile(r"\d{4}_\d{6}")
+BORDER = 255
+"""VOC's value for the border around objects and for what cannot be told: not scored."""
+
+VAL_IMAGES = 1_449
+VAL_DIGEST = "cdc1326d12f69ce5153aa5da04a4d8783e146868d42d19f82f44e74b97ac907d"
+"""`names_digest` of the validation list of VOC 2012's segmentation task."""
+
+
+class PascalSource:
+    """VOC 2012's validation images and their masks of class indices.
+
+    The folder is ``VOC2012``, ``VOCdevkit`` or what holds that. Images are those of
+    ``ImageSets/Segmentation/val.txt``; the mask of each is ``SegmentationClassAug/ID.png``, else
+    ``SegmentationClass/ID.png``: a palette or grey PNG whose values, read as stored, are 0 for background,
+    1 … 20 for class index + 1, and 255 for the border, which is kept as the region to ignore.
+    """
+
+    def __init__(self, folder: Path, *, benchmark: Benchmark = PASCAL_5I) -> None:
+        self.benchmark = benchmark
+        self.mask_policy = MaskPolicy()
+        self.folder = _find(folder)
+        self.list_file = self.folder / IMAGE_LIST
+        self.image_ids = _read_list(self.list_file)
+        self._histograms: dict[str, npt.NDArray[np.int64]] = {}
+
+    @cached_property
+    def _masks(self) -> dict[str, Path]:
+        """The mask file of every listed image."""
+        found = {}
+        for image_id in self.image_ids:
+            for folder in MASK_FOLDERS:
+                path = self.folder / folder / f"{image_id}.png"
+                if path.is_file():
+                    found[image_id] = path
+                    break
+        if absent := [image_id for image_id in self.image_ids if image_id not in found]:
+            raise SourceError(
+                f"{len(absent):,} of the {len(self.image_ids):,} images in {self.list_file} have no mask in "
+                f"{' or '.join(MASK_FOLDERS)}: {files.shorten(absent)}",
+                remedy="unpack the masks into the folder that holds JPEGImages",
+            )
+        return found
+
+    @cached_property
+    def _record(self) -> SourceRecord:
+        by_folder: dict[str, dict[str, Path]] = {}
+        for image_id, mask in self._masks.items():
+            by_folder.setdefault(mask.parent.name, {})[image_id] = mask
+        return SourceRecord(
+            kind=self.benchmark.alias,
+            layout="voc-2012",
+            split="val",
+            files=(
+                *(files.fingerprint(name, by_folder[name]) for name in MASK_FOLDERS if name in by_folder),
+                files.record_file(self.list_file),
+            ),
+        )
+
+    def record(self) -> SourceRecord:
+        """The masks of the listed images, one `fingerprint` a folder, and the list's hash."""
+        return self._record
+
+    def class_names(self) -> tuple[str, ...]:
+        """VOC's names, aeroplane first."""
+        names = self.benchmark.class_names
+        assert names is not None
+        return names
+
+    def unofficial(self) -> tuple[str, ...]:
+        """PASCAL-5i is tested on all of VOC 2012's validation images with VOC's own masks."""
+        reasons = []
+        if len(self.image_ids) != VAL_IMAGES:
+            reasons.append(f"val.txt lists {len(self.image_ids):,} images, VOC 2012's has {VAL_IMAGES:,}")
+        elif files.names_digest(self.image_ids) != VAL_DIGEST:
+            reasons.append("val.txt lists other images than VOC 2012's validation list")
+        # Every validation mask of VOC has a border; those of SBD, drawn anew, have none.
+        if bare := [image_id for image_id in self.image_ids if not self._histogram(image_id)[BORDER]]:
+            shown = files.shorten(bare)
+            reasons.append(f"masks without VOC's border of {BORDER}, so not VOC's own: {len(bare):,} ({shown})")
+        return tuple(reasons)
+
+    def notes(self) -> tuple[str, ...]:
+        """Nothing: what VOC's files say is complete or refused."""
+        return ()
+
+    def pools(
+        self, classes: Sequence[int], *, min_pixels: int, advance: Advance = no_progress
+    ) -> dict[int, tuple[str, ...]]:
+        """See `Source.pools`; every mask is read once, for all classes."""
+        pools: dict[int, list[str]] = {class_id: [] for class_id in classes}
+        for image_id in sorted(self.image_ids):
+            histogram = self._histogram(image_id)
+            for class_id, ids in pools.items():
+                if histogram[class_id + 1] >= max(min_pixels, 1):
+                    ids.append(image_id)
+            advance(1)
+        return {class_id: tuple(ids) for class_id, ids in pools.items()}
+
+    def missing(self, image_ids: Sequence[str]) -> list[str]:
+        """See `Source.missing`."""
+        return [image_id for image_id in image_ids if not self._image(image_id).is_file()]
+
+    def read(self, image_id: str, class_id: int) -> RawSample:
+        """See `Source.read`."""
+        path = self._image(image_id)
+        jpeg = files.read_bytes(path)
+        header = images.inspect(jpeg, where=str(path))
+        indices, histogram = self._indices(image_id)
+        height, width = indices.shape
+        return RawSample(
+            image_id=image_id,
+            class_id=class_id,
+            jpeg=jpeg,
+            height=height,
+            width=width,
+            orientation=images.fit_orientation(header, height=height, width=width, where=str(path)),
+            mask=masks.encode(indices == class_id + 1),
+            ignore=masks.encode(indices == BORDER) if histogram[BORDER] else None,
+        )
+
+    def _image(self, image_id: str) -> Path:
+        return self.folder / "JPEGImages" / f"{image_id}.jpg"
+
+    def _histogram(self, image_id: str) -> npt.NDArray[np.int64]:
+        """The number of pixels of each value 0 … 255, remembered."""
+        if image_id not in self._histograms:
+            self._histograms[image_id] = self._indices(image_id)[1]
+        return self._histograms[image_id]
+
+    def _indices(self, image_id: str) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+        """An image's mask (H, W) uint8 and its histogram (256,), checked for values that are no class."""
+        path = self._masks[image_id]
+        indices = files.read_indices(path)
+        histogram = np.bincount(indices.ravel(), minlength=256)
+        last = self.benchmark.n_classes
+        if unknown := [value for value in range(last + 1, BORDER) if histogram[value]]:
+            raise SourceError(
+                f"{path} has pixels of value {files.shorten([str(value) for value in unknown])}, "
+                f"expected 0 to {last} and {BORDER}",
+                remedy="use VOC's masks of class indices as published",
+            )
+        return indices, histogram
+
+
+def _find(folder: Path) -> Path:
+    """The folder with JPEGImages, which is ``folder`` or below it."""
+    for place in PLACES:
+        if (folder / place / "JPEGImages").is_dir():
+            return folder / place
+    raise SourceError(
+        f"{folder} holds no JPEGImages, nor do VOC2012 and VOCdevkit/VOC2012 in it"
+        if folder.is_dir()
+        else f"there is no folder {folder}",
+        remedy="point --source at VOC 2012's devkit folder, the one that holds JPEGImages and ImageSets",
+    )
+
+
+def _read_list(path: Path) -> tuple[str, ...]:
+    if not path.is_file():
+        raise SourceError(f"there is no {path}", remedy="unpack VOC 2012's ImageSets beside JPEGImages")
+    ids = files.read_names(path)
+    for image_id in ids:
+        if not IMAGE_ID.fullmatch(image_id):
+            raise SourceError(
+                f"{path} has the line '{image_id}', expected an image id such as 2007_000033",
+                remedy=f"use VOC 2012's own {IMAGE_LIST}",
+            )
+    return ids

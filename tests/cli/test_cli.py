@@ -1,0 +1,317 @@
+"""The command line as its users meet it: help, speed, errors, and the line from data to leaderboard."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from command import Command
+
+from fssbench.errors import UsageError
+from fssbench.pipelines.episode_set import EpisodeSet
+
+COMMANDS = ["demo", "prepare", "episodes", "verify", "info", "eval", "leaderboard", "list"]
+
+
+@pytest.fixture(scope="session")
+def sets(toy_raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two folds of the toy, 20 one-shot episodes each, built from the command line. Not to be changed."""
+    folder = tmp_path_factory.mktemp("cli-sets")
+    command = [sys.executable, "-m", "fssbench", "prepare", "toy", "--source", str(toy_raw), "--output", str(folder)]
+    subprocess.run([*command, "-f", "0", "-f", "1", "--episodes", "20"], check=True, capture_output=True)
+    return folder
+
+
+# --- help and speed -------------------------------------------------------------------------------------
+
+
+def test_help_names_every_command(fssbench: Command) -> None:
+    ran = fssbench("--help")
+    assert ran.code == 0
+    assert all(command in ran.out for command in COMMANDS)
+
+
+@pytest.mark.parametrize("command", [[c] for c in COMMANDS] + [["prepare", "coco"], ["leaderboard", "build"]])
+def test_every_command_has_help(fssbench: Command, command: list[str]) -> None:
+    ran = fssbench(*command, "--help")
+    assert ran.code == 0
+    assert "Usage: fssbench" in ran.out
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["eval", "--help"], ["prepare", "coco", "--help"], ["--version"]])
+def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
+    heavy = ["torch", "torchvision", "datasets", "pyarrow", "numpy", "PIL", "webdataset", "pycocotools"]
+    code = (
+        "import sys\nfrom fssbench.cli import main\n"
+        f"try: main({arguments!r})\nexcept SystemExit as e: assert e.code == 0\n"
+        f"print([m for m in {heavy!r} if m in sys.modules], file=sys.stderr)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stderr.strip() == "[]"
+
+
+def test_the_core_loads_neither_torch_nor_file_formats() -> None:
+    code = (
+        "import sys, fssbench.metrics, fssbench.sampling, fssbench.protocols, fssbench.results, fssbench.statistics\n"
+        "print([m for m in ('torch', 'datasets', 'pyarrow', 'PIL', 'webdataset', 'pycocotools') if m in sys.modules])"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "[]"
+
+
+def test_the_folders_at_the_top_are_links_and_no_packages_of_their_own() -> None:
+    root = Path(__file__).parents[2]
+    for name in ("cli", "models", "pipelines"):
+        assert (root / name).readlink() == Path("fssbench") / name
+
+
+# --- errors ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["evaluate"], "No such command 'evaluate'"),
+        (["eval", "--modell", "x"], "No such option: --modell"),
+        (["eval"], "Missing option '--model'"),
+        (["eval", "--model", "hsnett"], "there is no model 'hsnett'; known are all-foreground, copy-support"),
+        (["eval", "-m", "copy-support", "-b", "ade"], "there is no benchmark 'ade'; known are: pascal, coco, fss, toy"),
+        (["eval", "-m", "copy-support", "--protocol", "x"], "there is no protocol 'x'; known are: strict"),
+        (["eval", "-m", "copy-support"], "there is no episode set .* build it with: fssbench prepare coco$"),
+        (["eval", "-m", "copy-support", "--device", "abacus"], "device 'abacus' cannot be used"),
+        (["eval", "-m", "copy-support", "--option", "size"], "--option must be name=value, got 'size'"),
+        (["eval", "-m", "copy-support", "--shot", "0"], "Invalid value for '--shot'"),
+        (["prepare", "coco", "--source", "nowhere"], "there is no folder nowhere; point --source at"),
+        (["prepare", "coco", "--shots", "1;5"], "--shots must be integers joined by commas, got '1;5'; as in 1,5"),
+        (["prepare", "coco", "--shots", "0"], "--shots must be at least 1, got 0"),
+        (["prepare", "coco", "--episodes", "0"], "Invalid value for '--episodes'"),
+        (["verify", "nowhere"], "there is no episode set in nowhere; build one with fssbench prepare"),
+        (["info", "nowhere"], "nowhere is no episode set"),
+        (["info", "nowhere.json"], r"nowhere\.json cannot be read: No such file"),
+        (["leaderboard", "build", "nowhere"], "there is no folder nowhere"),
+        (["list", "modles"], "Invalid value for"),
+    ],
+)
+def test_bad_input_gets_one_line_and_exit_code_2(
+    fssbench: Command, arguments: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ran = fssbench(*arguments)
+    assert ran.code == 2
+    import re
+
+    assert re.search(message, ran.error), ran.error
+
+
+def test_a_traceback_is_shown_only_when_asked_for(fssbench: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``--debug`` may stand anywhere."""
+    assert "Traceback" not in fssbench("verify", "nowhere").err
+    from fssbench.cli import main
+    from fssbench.errors import EpisodeSetError
+
+    with pytest.raises(EpisodeSetError):
+        main(["verify", "nowhere", "--debug"])
+
+
+def test_a_defect_says_so_in_one_line_and_exits_with_1(fssbench: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    import fssbench.pipelines.episode_set as module
+
+    def broken(_: Path) -> list[Path]:
+        raise RuntimeError("out of luck")
+
+    monkeypatch.setattr(module, "find_sets", broken)
+    ran = fssbench("verify", "x")
+    assert ran.code == 1
+    assert (
+        ran.error
+        == "error: fssbench failed: RuntimeError: out of luck; run again with --debug and report what it shows"
+    )
+
+
+def test_an_interrupt_exits_with_130(fssbench: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    import fssbench.pipelines.episode_set as module
+
+    def interrupted(_: Path) -> list[Path]:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "find_sets", interrupted)
+    ran = fssbench("verify", "x")
+    assert ran.code == 130
+    assert "interrupted" in ran.error
+
+
+# --- the line -------------------------------------------------------------------------------------------
+
+
+def test_from_raw_data_to_a_leaderboard(fssbench: Command, sets: Path, tmp_path: Path) -> None:
+    assert fssbench("verify", sets).out.count("sound ") == 2
+    for model in ("all-foreground", "copy-support"):
+        ran = fssbench("eval", "-m", model, "-b", "toy", "-d", sets, "-f", 0, "-f", 1, "-o", tmp_path / "results")
+        assert ran.code == 0
+        assert ran.out.count("mIoU") == 2
+        assert "Toy-20i is drawn, not a published benchmark" in ran.err
+    ran = fssbench("leaderboard", "build", tmp_path / "results", "-o", tmp_path / "board.json")
+    assert ran.code == 0
+    assert "copy-support" in ran.out
+    board = json.loads((tmp_path / "board.json").read_text())
+    assert {entry["label"] for entry in board["entries"]} == {"all-foreground", "copy-support"}
+    assert all("no result on fold 2, 3" in entry["miou"]["reason"] for entry in board["entries"])
+
+
+def test_a_second_eval_does_nothing(fssbench: Command, sets: Path, tmp_path: Path) -> None:
+    arguments = ("eval", "-m", "copy-support", "-b", "toy", "-d", sets, "-f", 0, "-o", tmp_path)
+    fssbench(*arguments)
+    before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+    assert "was there already" in fssbench(*arguments).out
+    assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
+
+
+def test_more_episodes_than_there_are_is_refused(fssbench: Command, sets: Path, tmp_path: Path) -> None:
+    ran = fssbench("eval", "-m", "copy-support", "-b", "toy", "-d", sets, "-f", 0, "-n", 10_000, "-o", tmp_path)
+    assert ran.code == 2
+    assert "has 20 1-shot episodes of seed 0, asked for are 10,000" in ran.error
+    assert not any(tmp_path.iterdir())
+
+
+def test_all_sets_are_looked_up_before_the_first_is_evaluated(fssbench: Command, sets: Path, tmp_path: Path) -> None:
+    ran = fssbench("eval", "-m", "copy-support", "-b", "toy", "-d", sets, "-o", tmp_path)
+    assert ran.code == 2
+    assert "fold2" in ran.error
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_backbone_means_nothing_to_a_model_without_one(fssbench: Command, sets: Path, tmp_path: Path) -> None:
+    ran = fssbench(
+        "eval", "-m", "copy-support", "-b", "toy", "-d", sets, "-f", 0, "-o", tmp_path, "--backbone-weights", "none"
+    )
+    assert ran.code == 0
+    assert "note: copy-support has no backbone, so --backbone-weights means nothing to it" in ran.err
+
+
+def test_the_result_says_what_was_asked_and_what_it_became(fssbench: Command, sets: Path, tmp_path: Path) -> None:
+    fssbench("eval", "-m", "copy-support", "-b", "toy", "-d", sets, "-f", 0, "-o", tmp_path, "--option", "size=64")
+    (path,) = tmp_path.rglob("fold0-1shot-seed0.json")
+    result = json.loads(path.read_text())
+    assert result["command"]["resolved"]["fold"] == 0
+    assert result["model"]["options"] == {"size": 64}
+    assert result["model"]["input_size"] == 64
+    assert result["official"] is False
+    assert fssbench("info", path).out.startswith("model")
+    assert json.loads(fssbench("info", path, "--json").out) == result
+
+
+def test_an_own_model_is_evaluated_from_its_file(fssbench: Command, sets: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from fssbench.models.interface import FewShotSegmenter\n"
+        "class Nothing(FewShotSegmenter):\n"
+        "    def predict(self, query, supports, masks):\n"
+        "        return masks[:, 0].byte() * 0\n"
+    )
+    ran = fssbench(
+        "eval", "-m", f"{tmp_path / 'mine.py'}:Nothing", "-b", "toy", "-d", sets, "-f", 0, "-o", tmp_path / "r"
+    )
+    assert ran.code == 0, ran.err
+    assert "mIoU 0.00" in ran.out
+    (path,) = (tmp_path / "r").rglob("fold0-1shot-seed0.json")
+    assert (
+        json.loads(path.read_text())["model"]["code_sha256"] == sha256((tmp_path / "mine.py").read_bytes()).hexdigest()
+    )
+
+
+def test_damage_stops_verify_and_eval_with_the_shards_name(
+    fssbench: Command, toy_set: EpisodeSet, tmp_path: Path
+) -> None:
+    import shutil
+
+    copy = tmp_path / "sets/toy-20i/strict/fold0"
+    shutil.copytree(toy_set.path, copy)
+    content = bytearray((copy / "images-000001.tar").read_bytes())
+    content[1000] ^= 1
+    (copy / "images-000001.tar").write_bytes(content)
+    ran = fssbench("verify", tmp_path / "sets")
+    assert ran.code == 2
+    assert "images-000001.tar: its SHA-256 is" in ran.out
+    assert "1 of 1 sets are damaged" in ran.error
+    ran = fssbench("eval", "-m", "copy-support", "-b", "toy", "-d", tmp_path / "sets", "-f", 0, "-o", tmp_path / "r")
+    assert ran.code == 2
+    assert "images-000001.tar is damaged" in ran.error
+    assert not list((tmp_path / "r").rglob("*.json"))
+
+
+def test_the_lines_printed_are_those_the_digest_is_taken_of(fssbench: Command, toy_raw: Path, sets: Path) -> None:
+    arguments = ("episodes", "toy", "--source", toy_raw, "--episodes", 20, "--fold", 1)
+    printed = fssbench(*arguments).out
+    digest = fssbench(*arguments, "--digest").out.strip()
+    assert sha256(printed.encode()).hexdigest() == digest
+    assert EpisodeSet.open(sets / "toy-20i/strict/fold1").manifest.tracks[0].digest == digest
+
+
+def test_episodes_can_be_written_as_a_lock_or_as_text(fssbench: Command, toy_raw: Path, tmp_path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    arguments = ("episodes", "toy", "--source", toy_raw, "--episodes", 20, "--shot", 2)
+    assert fssbench(*arguments, "-o", tmp_path / "a.tsv").code == 0
+    assert fssbench(*arguments, "-o", tmp_path / "a.parquet").code == 0
+    lines = (tmp_path / "a.tsv").read_text().splitlines()
+    rows = pq.read_table(tmp_path / "a.parquet").to_pylist()
+    assert lines == ["\t".join([str(r["class_id"]), r["query"], *r["supports"]]) for r in rows]
+
+
+def test_scripts_can_read_json(fssbench: Command, sets: Path, toy_raw: Path) -> None:
+    assert [row["name"] for row in json.loads(fssbench("list", "models", "--json").out)["models"]][:2] == [
+        "all-foreground",
+        "copy-support",
+    ]
+    assert len(json.loads(fssbench("list", "--data", sets, "--json").out)["sets"]) == 2
+    assert all(v["sound"] for v in json.loads(fssbench("verify", sets, "--json").out))
+    assert json.loads(fssbench("info", "--json").out)["packages"]
+    assert json.loads(fssbench("info", sets / "toy-20i/strict/fold0", "--json").out)["fold"] == 0
+    again = fssbench("prepare", "toy", "--source", toy_raw, "--output", sets, "-f", 0, "--episodes", 20, "--json")
+    assert json.loads(again.out)[0]["outcome"] == "up to date"
+
+
+def test_info_and_list_are_worth_reading(fssbench: Command, sets: Path) -> None:
+    shown = fssbench("info", sets / "toy-20i/strict/fold0").out
+    assert "toy-20i strict fold 0" in shown
+    assert "red disc (8 images)" in shown
+    listed = fssbench("list", "--data", sets).out
+    assert "COCO-20i" in listed
+    assert "20×1-shot seed 0" in listed
+
+
+def test_an_option_may_come_from_the_environment(
+    fssbench: Command, sets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A flag wins over it."""
+    monkeypatch.setenv("FSSBENCH_EVAL_BENCHMARK", "toy")
+    monkeypatch.setenv("FSSBENCH_EVAL_EPISODES", "5")
+    ran = fssbench("eval", "-m", "copy-support", "-d", sets, "-f", 0, "-o", tmp_path, "-n", 3)
+    assert "3 episodes: mIoU" in ran.out
+
+
+def test_sets_are_looked_up_in_the_home(fssbench: Command, toy_raw: Path, tmp_path: Path) -> None:
+    """With nothing named, raw data, sets and results lie in the home."""
+    home = tmp_path / "home"
+    (home / "raw").mkdir(parents=True)
+    (home / "raw" / "toy").symlink_to(toy_raw)
+    assert fssbench("prepare", "toy", "--episodes", 20).code == 0
+    assert fssbench("eval", "-m", "copy-support", "-b", "toy").code == 0
+    assert len(list((home / "results").rglob("*.counts.parquet"))) == 4
+
+
+def test_options_are_read_as_what_they_are() -> None:
+    from fssbench.cli.evaluate import model_options
+
+    assert model_options(["size=200", "rate=0.5", "flag=true", "kernel=separable", 'name="x y"']) == {
+        "size": 200,
+        "rate": 0.5,
+        "flag": True,
+        "kernel": "separable",
+        "name": "x y",
+    }
+    with pytest.raises(UsageError, match="must be name=value"):
+        model_options(["=3"])

@@ -1,0 +1,62 @@
+"""Fixtures shared by all tests: the toy data, a small episode set of it, and the real samples if named."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from command import Command
+from hypothesis import settings
+
+from fssbench.benchmarks import TOY_20I
+from fssbench.pipelines.episode_set import EpisodeSet
+from fssbench.pipelines.plan import Request, plan_folds
+from fssbench.pipelines.prepare import build
+from fssbench.pipelines.sources import open_source
+from fssbench.pipelines.sources.toy import draw_toy
+from fssbench.protocols import STRICT
+
+# Timings here depend on whatever else the machine does; a slow example is no failure.
+settings.register_profile("fssbench", deadline=None)
+settings.load_profile("fssbench")
+torch.set_num_threads(min(2, torch.get_num_threads()))
+
+
+@pytest.fixture(autouse=True)
+def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or writes the home of whoever runs it."""
+    monkeypatch.setenv("FSSBENCH_HOME", str(tmp_path / "home"))
+
+
+@pytest.fixture(scope="session")
+def toy_raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The toy data, drawn once. Not to be changed."""
+    folder = tmp_path_factory.mktemp("raw") / "toy"
+    draw_toy(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def toy_set(toy_raw: Path, tmp_path_factory: pytest.TempPathFactory) -> EpisodeSet:
+    """Fold 0 of the toy with 40 episodes of 1 and of 2 shots, in several shards. Not to be changed."""
+    source = open_source(TOY_20I, toy_raw)
+    request = Request(benchmark=TOY_20I, protocol=STRICT, folds=(0,), shots=(1, 2), episodes=40)
+    (plan,) = plan_folds(source, request, tmp_path_factory.mktemp("sets"))
+    return EpisodeSet.open(build(plan, source, images_per_shard=30).path)
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Small pieces of the real data sets."""
+    folder = os.environ.get("FSSBENCH_REAL_DATA")
+    if not folder:
+        pytest.skip("FSSBENCH_REAL_DATA names no folder with real samples")
+    return Path(folder)
+
+
+@pytest.fixture
+def fssbench(capsys: pytest.CaptureFixture[str]) -> Command:
+    """The command line."""
+    return Command(capsys)

@@ -1,0 +1,62 @@
+"""Run-length encodings, and the toy data that exercises all kinds of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from strategies import Mask, mask_groups, masks
+
+from fssbench.benchmarks import TOY_20I, TOY_CLASSES
+from fssbench.errors import SourceError
+from fssbench.pipelines import masks as rle
+from fssbench.pipelines.sources import open_source
+from fssbench.pipelines.sources.toy import IMAGES, draw_toy
+
+
+@given(masks())
+def test_decoding_undoes_encoding(mask: Mask) -> None:
+    encoded = rle.encode(mask)
+    assert (rle.decode(encoded) == mask).all()
+    assert rle.area(encoded) == mask.sum()
+    assert encoded["counts"].isascii()
+
+
+@given(mask_groups(3))
+def test_the_union_of_encodings_is_the_encoding_of_the_union(group: tuple[Mask, ...]) -> None:
+    assert rle.union([rle.encode(mask) for mask in group]) == rle.encode(np.logical_or.reduce(group))
+
+
+def test_runs_that_do_not_fill_their_size_are_refused() -> None:
+    encoded = rle.encode(np.ones((4, 5), bool))
+    with pytest.raises(SourceError, match="runs cover 20 pixels, its size 9×9 has 81"):
+        rle.decode({"size": [9, 9], "counts": encoded["counts"]})
+
+
+def test_the_toy_is_drawn_once(toy_raw: Path) -> None:
+    file = toy_raw / "annotations" / "instances_val2014.json"
+    stamp = file.stat().st_mtime_ns
+    assert draw_toy(toy_raw) is False
+    assert file.stat().st_mtime_ns == stamp
+
+
+def test_the_toy_is_in_cocos_format_with_all_its_oddities(toy_raw: Path) -> None:
+    data = json.loads((toy_raw / "annotations" / "instances_val2014.json").read_text())
+    assert len(data["images"]) == IMAGES
+    assert [c["name"] for c in data["categories"]] == list(TOY_CLASSES)
+    crowds = [a for a in data["annotations"] if a["iscrowd"]]
+    assert crowds
+    assert all(sum(a["segmentation"]["counts"]) == np.prod(a["segmentation"]["size"]) for a in crowds)
+    assert any(len(a["segmentation"]) > 1 for a in data["annotations"] if not a["iscrowd"])
+
+
+def test_every_class_of_the_toy_has_images_enough_for_five_shots(toy_raw: Path) -> None:
+    pools = open_source(TOY_20I, toy_raw).pools(range(80), min_pixels=2048)
+    assert min(map(len, pools.values())) >= 6
+
+
+def test_the_toy_is_never_official(toy_raw: Path) -> None:
+    assert open_source(TOY_20I, toy_raw).unofficial() == ("Toy-20i is drawn, not a published benchmark",)

@@ -1,0 +1,302 @@
+"""The laws of counting and scoring masks."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import astuple
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from strategies import Mask, mask_groups, masks
+
+from fssbench.errors import MetricError
+from fssbench.metrics import Counts, Scores, check_counts, count, score, split_ignore
+
+
+def counts_of(pairs: list[tuple[Mask, Mask]]) -> npt.NDArray[np.int64]:
+    return np.array([astuple(count(p, t)) for p, t in pairs], dtype=np.int64).reshape(-1, 5)
+
+
+def score_of(class_ids: list[int], counts: npt.NDArray[np.int64], classes: list[int] | None = None) -> Scores:
+    wanted = sorted(set(class_ids)) if classes is None else classes
+    return score(np.array(class_ids, dtype=np.int64), counts, classes={c: f"class {c}" for c in wanted})
+
+
+episodes = st.lists(st.tuples(st.integers(0, 3), mask_groups(2)), min_size=1, max_size=8)
+
+
+# --- counting -------------------------------------------------------------------------------------------
+
+
+@given(mask_groups(3))
+def test_counts_are_what_counting_pixels_one_by_one_gives(group: tuple[Mask, ...]) -> None:
+    prediction, truth, ignore = group
+    inter_f = union_f = inter_b = union_b = valid = 0
+    for p, t, i in zip(prediction.flat, truth.flat, ignore.flat, strict=True):
+        if i:
+            continue
+        valid += 1
+        inter_f += int(p and t)
+        union_f += int(p or t)
+        inter_b += int(not p and not t)
+        union_b += int(not p or not t)
+    assert count(prediction, truth, ignore=ignore) == Counts(inter_f, union_f, inter_b, union_b, valid)
+
+
+@given(mask_groups(3))
+def test_foreground_and_background_share_the_scored_pixels(group: tuple[Mask, ...]) -> None:
+    """Union of one and intersection of the other are all scored pixels."""
+    prediction, truth, ignore = group
+    counts = count(prediction, truth, ignore=ignore)
+    assert counts.union_f + counts.inter_b == counts.union_b + counts.inter_f == counts.valid == int((~ignore).sum())
+
+
+@given(mask_groups(3))
+def test_prediction_and_truth_may_change_places(group: tuple[Mask, ...]) -> None:
+    prediction, truth, ignore = group
+    assert count(prediction, truth, ignore=ignore) == count(truth, prediction, ignore=ignore)
+
+
+@given(mask_groups(3))
+def test_inverting_both_masks_swaps_foreground_and_background(group: tuple[Mask, ...]) -> None:
+    prediction, truth, ignore = group
+    counts, inverted = count(prediction, truth, ignore=ignore), count(~prediction, ~truth, ignore=ignore)
+    assert (counts.inter_f, counts.union_f) == (inverted.inter_b, inverted.union_b)
+    assert (counts.inter_b, counts.union_b) == (inverted.inter_f, inverted.union_f)
+
+
+@given(mask_groups(4))
+def test_what_is_ignored_cannot_matter(group: tuple[Mask, ...]) -> None:
+    """Changing prediction or truth under the ignore label changes no count."""
+    prediction, truth, ignore, other = group
+    scribbled = count(np.where(ignore, other, prediction), np.where(ignore, ~other, truth), ignore=ignore)
+    assert scribbled == count(prediction, truth, ignore=ignore)
+
+
+@given(mask_groups(2))
+def test_ignoring_nothing_is_not_ignoring(pair: tuple[Mask, ...]) -> None:
+    prediction, truth = pair
+    assert count(prediction, truth, ignore=np.zeros_like(truth)) == count(prediction, truth)
+
+
+@given(mask_groups(3), st.data())
+def test_counts_of_the_parts_of_an_image_add_up_to_those_of_the_whole(
+    group: tuple[Mask, ...], data: st.DataObject
+) -> None:
+    height = group[0].shape[0]
+    assume(height > 1)
+    cut = data.draw(st.integers(1, height - 1))
+    (p1, t1, i1), (p2, t2, i2) = ([m[:cut] for m in group], [m[cut:] for m in group])
+    prediction, truth, ignore = group
+    assert count(p1, t1, ignore=i1) + count(p2, t2, ignore=i2) == count(prediction, truth, ignore=ignore)
+
+
+@given(mask_groups(3), st.randoms(use_true_random=False))
+def test_counts_do_not_depend_on_where_pixels_are(group: tuple[Mask, ...], random: object) -> None:
+    """Shuffling the pixels of all masks alike changes nothing."""
+    prediction, truth, ignore = group
+    order = np.random.default_rng(getattr(random, "getrandbits")(32)).permutation(truth.size)  # noqa: B009
+    shuffled = [mask.reshape(-1)[order].reshape(mask.shape) for mask in group]
+    assert count(shuffled[0], shuffled[1], ignore=shuffled[2]) == count(prediction, truth, ignore=ignore)
+
+
+@given(mask_groups(2), st.data())
+def test_mending_a_wrong_pixel_never_lowers_an_iou(pair: tuple[Mask, ...], data: st.DataObject) -> None:
+    prediction, truth = pair
+    wrong = np.flatnonzero(prediction != truth)
+    assume(len(wrong))
+    mended = prediction.copy()
+    mended.flat[data.draw(st.sampled_from(wrong.tolist()))] ^= True
+    before, after = count(prediction, truth), count(mended, truth)
+    assert after.inter_f * before.union_f >= before.inter_f * after.union_f
+    assert after.inter_b * before.union_b >= before.inter_b * after.union_b
+
+
+@given(masks(), st.sampled_from([np.uint8, np.int64, np.int32]))
+def test_integers_zero_and_one_are_as_good_as_bool(mask: Mask, dtype: type[np.generic]) -> None:
+    assert count(mask.astype(dtype), mask) == count(mask, mask)
+
+
+@pytest.mark.parametrize(
+    ("prediction", "truth", "ignore", "message"),
+    [
+        (np.zeros((2, 3), bool), np.zeros((3, 2), bool), None, r"one shape, got \(2, 3\), \(3, 2\)"),
+        (np.zeros((2, 2), bool), np.zeros((2, 2), bool), np.zeros((1, 2), bool), r"one shape"),
+        (np.zeros((2, 2, 1), bool), np.zeros((2, 2), bool), None, r"prediction must have shape \(H, W\)"),
+        (np.zeros((2, 2)), np.zeros((2, 2), bool), None, "prediction must be bool or integer, got float64"),
+        (np.zeros((2, 2), bool), np.full((2, 2), 255, np.uint8), None, r"truth must hold only 0 and 1, found \[255\]"),
+        (np.full((2, 2), -1), np.zeros((2, 2), bool), None, r"prediction must hold only 0 and 1, found \[-1\]"),
+        (np.zeros((0, 2), bool), np.zeros((0, 2), bool), None, r"must have pixels, got shape \(0, 2\)"),
+    ],
+)
+def test_what_is_no_mask_is_refused(
+    prediction: npt.NDArray[np.generic],
+    truth: npt.NDArray[np.generic],
+    ignore: npt.NDArray[np.generic] | None,
+    message: str,
+) -> None:
+    with pytest.raises(MetricError, match=message):
+        count(prediction, truth, ignore=ignore)
+
+
+def test_a_label_map_splits_into_foreground_and_ignored() -> None:
+    label = np.array([[0, 1, 255], [255, 1, 0]], dtype=np.uint8)
+    foreground, ignored = split_ignore(label, ignore_label=255)
+    assert foreground.tolist() == [[False, True, False], [False, True, False]]
+    assert ignored.tolist() == [[False, False, True], [True, False, False]]
+
+
+def test_a_label_map_with_other_values_is_refused() -> None:
+    with pytest.raises(MetricError, match=r"found \[7\]"):
+        split_ignore(np.array([[0, 7, 255]], dtype=np.uint8), ignore_label=255)
+    with pytest.raises(MetricError, match="must hold integers"):
+        split_ignore(np.zeros((1, 1)), ignore_label=255)
+    with pytest.raises(MetricError, match="must differ from background 0 and foreground 1"):
+        split_ignore(np.zeros((1, 1), np.uint8), ignore_label=1)
+
+
+# --- scoring --------------------------------------------------------------------------------------------
+
+
+def test_miou_is_the_ratio_of_sums_and_not_the_mean_of_ratios() -> None:
+    """Two episodes of a class, one large and right, one small and wrong: 90/100 and 1/10 give 91/110."""
+    counts = np.array([[90, 100, 0, 10, 100], [1, 10, 90, 99, 100]], dtype=np.int64)
+    assert score_of([0, 0], counts).miou.value == 91 / 110
+
+
+def test_fb_iou_sums_over_all_classes_before_it_divides() -> None:
+    counts = np.array([[10, 20, 80, 90, 100], [30, 30, 70, 70, 100]], dtype=np.int64)
+    assert score_of([0, 5], counts).fb_iou.value == (40 / 50 + 150 / 160) / 2
+
+
+@given(episodes)
+def test_figures_agree_with_a_computation_over_sets_of_pixels(drawn: list[tuple[int, tuple[Mask, ...]]]) -> None:
+    class_ids = [c for c, _ in drawn]
+    result = score_of(class_ids, counts_of([(p, t) for _, (p, t) in drawn]))
+    pixels = [
+        (c, n, {tuple(x) for x in np.argwhere(p)}, {tuple(x) for x in np.argwhere(t)}, p.size)
+        for n, (c, (p, t)) in enumerate(drawn)
+    ]
+    ious = []
+    for class_id in sorted(set(class_ids)):
+        inter = sum(len(p & t) for c, _, p, t, _ in pixels if c == class_id)
+        union = sum(len(p | t) for c, _, p, t, _ in pixels if c == class_id)
+        ious.append(inter / union if union else None)
+        assert result.per_class[class_id].value == ious[-1]
+    defined = [iou for iou in ious if iou is not None]
+    if len(defined) == len(ious):
+        assert result.miou.value == pytest.approx(sum(defined) / len(defined), abs=1e-15)
+    else:
+        assert result.miou.value is None
+
+
+@given(episodes, st.randoms(use_true_random=False))
+def test_the_order_of_episodes_does_not_matter(drawn: list[tuple[int, tuple[Mask, ...]]], random: object) -> None:
+    """Every figure is a function of sums of integers, so it is the same to the last bit."""
+    class_ids, counts = [c for c, _ in drawn], counts_of([(p, t) for _, (p, t) in drawn])
+    order = np.random.default_rng(getattr(random, "getrandbits")(32)).permutation(len(drawn))  # noqa: B009
+    assert score_of([class_ids[i] for i in order], counts[order]) == score_of(class_ids, counts)
+
+
+@given(episodes)
+def test_asking_every_episode_twice_changes_no_value(drawn: list[tuple[int, tuple[Mask, ...]]]) -> None:
+    class_ids, counts = [c for c, _ in drawn], counts_of([(p, t) for _, (p, t) in drawn])
+    once, twice = score_of(class_ids, counts), score_of(class_ids * 2, np.concatenate([counts, counts]))
+    assert (once.miou.value, once.fb_iou.value) == (twice.miou.value, twice.fb_iou.value)
+    assert twice.miou.n_episodes == 2 * once.miou.n_episodes
+
+
+@given(episodes)
+def test_every_figure_lies_between_0_and_1_or_says_why_it_is_none(drawn: list[tuple[int, tuple[Mask, ...]]]) -> None:
+    result = score_of([c for c, _ in drawn], counts_of([(p, t) for _, (p, t) in drawn]))
+    for figure in (result.miou, result.fb_iou, *result.per_class.values()):
+        assert (figure.value is None) == (figure.reason is not None)
+        assert figure.value is None or 0 <= figure.value <= 1
+
+
+@given(episodes)
+def test_miou_lies_between_the_worst_and_the_best_class(drawn: list[tuple[int, tuple[Mask, ...]]]) -> None:
+    result = score_of([c for c, _ in drawn], counts_of([(p, t) for _, (p, t) in drawn]))
+    values = [figure.value for figure in result.per_class.values() if figure.value is not None]
+    assume(result.miou.value is not None)
+    assert result.miou.value is not None
+    assert min(values) - 1e-15 <= result.miou.value <= max(values) + 1e-15
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), masks()), min_size=1, max_size=6))
+def test_a_perfect_prediction_scores_1_wherever_there_is_something_to_score(drawn: list[tuple[int, Mask]]) -> None:
+    result = score_of([c for c, _ in drawn], counts_of([(t, t) for _, t in drawn]))
+    for class_id, figure in result.per_class.items():
+        shown = any(t.any() for c, t in drawn if c == class_id)
+        assert figure.value == (1.0 if shown else None)
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), masks()), min_size=1, max_size=6))
+def test_the_inverse_of_the_truth_scores_0(drawn: list[tuple[int, Mask]]) -> None:
+    result = score_of([c for c, _ in drawn], counts_of([(~t, t) for _, t in drawn]))
+    assert result.miou.value == result.fb_iou.value == 0
+
+
+def test_a_class_without_episodes_leaves_miou_undefined_and_is_named() -> None:
+    result = score_of([0], np.array([[1, 2, 3, 4, 5]], dtype=np.int64), classes=[0, 7])
+    assert result.per_class[0].value == 0.5
+    assert result.per_class[7].reason == "no episodes"
+    assert result.miou.value is None
+    assert result.miou.reason == "undefined for class 7 (no episodes)"
+    assert result.fb_iou.value == pytest.approx((1 / 2 + 3 / 4) / 2)
+
+
+def test_without_any_background_fb_iou_is_undefined() -> None:
+    full = np.ones((2, 2), bool)
+    result = score_of([0], counts_of([(full, full)]))
+    assert result.miou.value == 1
+    assert result.fb_iou.value is None
+    assert result.fb_iou.reason == "no background in truth or prediction"
+
+
+def test_no_episode_at_all_leaves_everything_undefined() -> None:
+    result = score_of([], np.zeros((0, 5), np.int64), classes=[3])
+    assert result.miou.value is None
+    assert result.fb_iou.value is None
+    assert result.fb_iou.reason == "no episodes"
+
+
+def test_sums_beyond_32_bits_are_exact() -> None:
+    big = 3_000_000_000
+    counts = np.array([[big, big, 0, 0, big], [1, big, 0, big - 1, big]], dtype=np.int64)
+    assert score_of([0, 0], counts).miou.value == (big + 1) / (2 * big)
+    assert math.isclose(score_of([0, 0], counts).miou.value or 0, 0.5, abs_tol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ([2, 1, 0, 1, 2], "inter_f=2, union_f=1"),
+        ([-1, 1, 0, 2, 1], "inter_f=-1"),
+        ([1, 2, 3, 4, 6], "valid=6"),
+        ([1, 2, 3, 5, 5], "union_b=5"),
+    ],
+)
+def test_counts_that_no_masks_can_have_are_refused(row: list[int], reason: str) -> None:
+    good = [1, 2, 3, 4, 5]
+    with pytest.raises(MetricError, match=f"1 of 2 rows .* row 1: .*{reason}"):
+        check_counts(np.array([good, row], dtype=np.int64))
+
+
+def test_counts_of_another_shape_or_type_are_refused() -> None:
+    with pytest.raises(MetricError, match=r"int64 of shape \(N, 5\), got float64"):
+        check_counts(np.zeros((1, 5)))  # type: ignore[arg-type]
+    with pytest.raises(MetricError, match=r"got int64 of shape \(1, 4\)"):
+        check_counts(np.zeros((1, 4), np.int64))
+
+
+def test_episodes_of_a_class_that_is_not_scored_are_refused() -> None:
+    with pytest.raises(MetricError, match=r"classes \[9\], which are not among the 1"):
+        score_of([9], np.array([[1, 2, 3, 4, 5]], dtype=np.int64), classes=[0])
+    with pytest.raises(MetricError, match="a fold must have classes"):
+        score_of([], np.zeros((0, 5), np.int64), classes=[])
+    with pytest.raises(MetricError, match=r"class_ids must have shape \(1,\)"):
+        score_of([1, 2], np.array([[1, 2, 3, 4, 5]], dtype=np.int64))
