@@ -127,7 +127,8 @@ class Execution(Record):
     device_name: str
     precision: str
     seconds: float = Field(ge=0, description="from the first shard read to the last mask scored")
-    episodes_per_second: float = Field(ge=0)
+    episodes_per_second: float = Field(ge=0, description="of those asked in this run")
+    resumed_episodes: int = Field(ge=0, description="asked by an earlier run that was interrupted")
 
 
 class Environment(Record):

@@ -19,7 +19,7 @@ METHOD = "episodes resampled within class, 2,000 times, percentiles 2.5 and 97.5
 RESAMPLES = 2_000
 LEVEL = 0.95
 MIN_EPISODES = 10
-"""Classes with fewer episodes get no interval of their own: resampling them says nothing."""
+"""With fewer episodes of a class, resampling says nothing about it, nor about a mean it is part of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Interval:
 class Intervals:
     """Intervals of a fold's figures.
 
-    ``None`` where the figure or one of its resamples is undefined, and for classes with too few episodes.
+    ``None`` where the figure or one of its resamples is undefined, or a class has too few episodes.
     """
 
     per_class: dict[int, Interval | None]
@@ -66,6 +66,8 @@ def episode_intervals(
         totals += summed
         per_class_iou.append(_ratio(summed[:, 0], summed[:, 1]))
         per_class[class_id] = _interval(per_class_iou[-1]) if len(rows) >= MIN_EPISODES else None
+    if any((class_ids == class_id).sum() < MIN_EPISODES for class_id in classes):
+        return Intervals(per_class=per_class, miou=None, fb_iou=None)
     foreground, background = _ratio(totals[:, 0], totals[:, 1]), _ratio(totals[:, 2], totals[:, 3])
     return Intervals(
         per_class=per_class,

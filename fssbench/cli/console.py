@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,6 +14,7 @@ import typer
 from fssbench.errors import UsageError
 
 __all__ = [
+    "Bar",
     "DataOption",
     "JsonFlag",
     "fail",
@@ -64,25 +65,35 @@ def megabytes(n_bytes: int) -> str:
     return f"{n_bytes / 1e6:,.1f} MB"
 
 
-@contextmanager
-def progress(description: str, total: int | None, *, unit: str = "") -> Iterator[Callable[[int], None]]:
-    """A progress bar on standard error while the block runs, silent when that is not a terminal.
+class Bar:
+    """A progress bar to report to: call it with the number of items just done; threads may call it."""
 
-    Yields a function to call with the number of items just done; threads may call it.
-    """
+    def __call__(self, n: int) -> None:
+        """Count ``n`` more items as done."""
+
+    def say(self, text: str) -> None:
+        """Show a few words behind the bar, in place of what was said before."""
+
+
+@contextmanager
+def progress(description: str, total: int | None, *, unit: str = "") -> Iterator[Bar]:
+    """A progress bar on standard error while the block runs, silent when that is not a terminal."""
     if not sys.stderr.isatty():
-        yield lambda _: None
+        yield Bar()
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn(unit),
-        TimeRemainingColumn(),
-    )
+    columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn(unit)]
+    columns += [TimeRemainingColumn(), TextColumn("{task.fields[said]}")]
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(description, total=total)
-        yield lambda n: bar.advance(task, n)
+        task = bar.add_task(description, total=total, said="")
+
+        class Shown(Bar):
+            def __call__(self, n: int) -> None:
+                bar.advance(task, n)
+
+            def say(self, text: str) -> None:
+                bar.update(task, said=text)
+
+        yield Shown()

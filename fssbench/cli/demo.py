@@ -23,7 +23,8 @@ PICTURED = 6
 MODELS: dict[str, dict[str, object]] = {
     "all-foreground": {},
     "copy-support": {},
-    "prototype": {"backbone": "resnet18", "backbone_weights": "none", "size": 256},
+    "prototype": {"backbone": "resnet18", "backbone_weights": "none", "size": 192},
+    "hsnet": {"backbone": "resnet50", "backbone_weights": "none", "size": 128},
 }
 
 
@@ -32,7 +33,8 @@ def demo(
         "fssbench-demo"
     ),
 ) -> None:
-    """Draw toy data, build and verify episode sets, evaluate the baselines, and rank them."""
+    """Draw toy data, build and verify episode sets, evaluate models on them, and rank those."""
+    from fssbench.engine.pictures import draw_answers
     from fssbench.files import write_atomic
     from fssbench.leaderboard.build import build_leaderboard
 
@@ -40,14 +42,14 @@ def demo(
     sets = _prepare(output)
     with _step("verify every hash, count and key"):
         _verify(sets)
-    pictured: dict[str, dict[int, Answer]] = {}
+    pictured: dict[str, list[Answer]] = {}
     for name, options in MODELS.items():
-        with _step(f"evaluate {name}{' (random backbone, untrained)' if options else ''}"):
+        with _step(f"evaluate {name}{' (random weights, untrained)' if options else ''}"):
             pictured[name] = _evaluate(name, options, sets, output / "results")
     board = build_leaderboard(output / "results")
     write_atomic(output / "leaderboard.json", board.to_json())
     picture = output / "episodes.png"
-    _draw(pictured, sets[0], picture)
+    draw_answers(picture, pictured, class_names={pool.id: pool.name for pool in sets[0].manifest.classes})
 
     from fssbench.cli.leaderboard import print_leaderboard
 
@@ -95,14 +97,14 @@ def _verify(sets: list[EpisodeSet]) -> None:
             raise EpisodeSetError(f"{one.path}: {problems[0]}", remedy="delete the demo's folder and run it again")
 
 
-def _evaluate(name: str, options: dict[str, object], sets: list[EpisodeSet], results: Path) -> dict[int, Answer]:
+def _evaluate(name: str, options: dict[str, object], sets: list[EpisodeSet], results: Path) -> list[Answer]:
     """Evaluate a model on all folds; returns its answers to the episodes that are pictured."""
     from fssbench.benchmarks import TOY_20I
     from fssbench.engine.model import load_model
     from fssbench.engine.run import Job, run
     from fssbench.home import Home
 
-    answers: dict[int, Answer] = {}
+    answers: list[Answer] = []
     loaded = load_model(name, options, weights="none", benchmark=TOY_20I, fold=0, home=Home.find())
     for fold, one in enumerate(sets):
         job = Job(
@@ -120,30 +122,7 @@ def _evaluate(name: str, options: dict[str, object], sets: list[EpisodeSet], res
             def look(answer: Answer, fold: int = fold) -> None:
                 advance(1)
                 if fold == 0 and answer.index < PICTURED:
-                    answers[answer.index] = answer
+                    answers.append(answer)
 
             run(loaded, job, look=look)
-    return answers
-
-
-def _draw(pictured: dict[str, dict[int, Answer]], first: EpisodeSet, path: Path) -> None:
-    """A row an episode: support, truth, and every model's mask with its IoU."""
-    from fssbench.engine.pictures import BLUE, GREEN, RED, Cell, draw_sheet
-
-    names = {pool.id: pool.name for pool in first.manifest.classes}
-    rows = []
-    for index in range(PICTURED):
-        answers = {model: found[index] for model, found in pictured.items()}
-        shown = next(iter(answers.values()))
-        query, support = shown.query, shown.supports[0]
-        row = [
-            Cell(image=support.image, mask=support.mask, colour=BLUE, caption=names[shown.episode.class_id]),
-            Cell(image=query.image, mask=query.mask, colour=GREEN, caption=query.image_id),
-        ]
-        for answer in answers.values():
-            mask = answer.masks["original"].cpu().numpy().astype(bool)
-            inter, union = answer.counts[0, :2].tolist()
-            iou = f"IoU {100 * inter / union:.0f} %" if union else "IoU undefined"
-            row.append(Cell(image=query.image, mask=mask, colour=RED, caption=iou))
-        rows.append(row)
-    draw_sheet(path, columns=["support", "query, truth", *pictured], rows=rows)
+    return sorted(answers, key=lambda answer: answer.index)

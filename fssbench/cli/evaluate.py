@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,7 +14,10 @@ from fssbench.cli.console import DataOption, JsonFlag, print_json, progress, war
 from fssbench.errors import UsageError
 
 if TYPE_CHECKING:
-    from fssbench.engine.run import Finished
+    from fssbench.engine.evaluate import Answer
+    from fssbench.engine.model import LoadedModel
+    from fssbench.engine.run import Finished, Job
+    from fssbench.pipelines.episode_set import EpisodeSet
 
 __all__ = ["evaluate"]
 
@@ -29,7 +33,10 @@ def evaluate(
     ] = None,
     seed: Annotated[list[int] | None, typer.Option("--seed", min=0, help="A seed, repeatable. [default: 0]")] = None,
     episodes: Annotated[
-        int | None, typer.Option("--episodes", "-n", min=1, help="The first N of each track. [default: all]")
+        int | None,
+        typer.Option(
+            "--episodes", "-n", min=1, help="The first N of each track, which must have as many. [default: all]"
+        ),
     ] = None,
     backbone: Annotated[
         str | None, typer.Option("--backbone", help="The feature extractor. [default: the model's]")
@@ -51,48 +58,58 @@ def evaluate(
     ] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, …")] = "auto",
     workers: Annotated[int, typer.Option("--workers", "-w", min=1, help="Decoding threads.")] = 4,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="At most so many episodes a track.")] = None,
+    visualize: Annotated[
+        int, typer.Option("--visualize", min=0, help="Draw the first N episodes of each track beside the result.")
+    ] = 0,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Where results go. [default: results in the home]")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Evaluate again what is there.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Evaluate a model and write its results with the per-episode counts they are computed from."""
+    """Evaluate a model and write its results with the per-episode counts they are computed from.
+
+    A run that was interrupted is taken up where it stopped; a finished result is left as it is.
+    """
     from fssbench.benchmarks import find_benchmark
     from fssbench.engine.environment import pick_device
     from fssbench.engine.model import load_model
-    from fssbench.engine.run import Job, run
+    from fssbench.engine.run import Job
     from fssbench.home import Home
     from fssbench.models import model_spec
     from fssbench.pipelines.episode_set import locate_set
     from fssbench.protocols import find_protocol
 
     home = Home.find()
-    found = find_benchmark(benchmark)
+    found, spec = find_benchmark(benchmark), model_spec(model)
     find_protocol(protocol)
-    spec = model_spec(model)
     options = model_options(option or [])
     for name, value in (("backbone", backbone), ("backbone_weights", backbone_weights)):
         if value is not None and spec.has_backbone:
             options[name] = value
         elif value is not None:
             warn(f"{model} has no backbone, so --{name.replace('_', '-')} means nothing to it")
-    folds = fold or list(range(len(found.folds)))
     root, target, where = data or home.episodes, output or home.results, pick_device(device)
+    folds = dict.fromkeys(fold if fold is not None else range(len(found.folds)))
     # Every set is opened and every track looked up before the first model runs.
-    sets = {f: locate_set(root, benchmark=found, protocol=protocol, fold=f) for f in dict.fromkeys(folds)}
+    sets = {f: locate_set(root, benchmark=found, protocol=protocol, fold=f) for f in folds}
     tracks = list(product(sets, dict.fromkeys(shot or [1]), dict.fromkeys(seed or [0])))
+    asked = {track: _episodes(sets[track[0]], *track[1:], episodes=episodes, limit=limit) for track in tracks}
+    resolved = {
+        "model": model,
+        "options": {key: str(value) for key, value in options.items()},
+        "weights": weights,
+        "data": str(root),
+        "benchmark": found.name,
+        "protocol": protocol,
+        "device": where,
+        "output": str(target),
+    }
+    finished: list[Finished] = []
+    loaded: dict[int, LoadedModel] = {}
     for f, k, s in tracks:
-        record = sets[f].record(shot=k, seed=s)
-        if episodes is not None and episodes > record.episodes:
-            raise UsageError(
-                f"{sets[f].path} has {record.episodes:,} {k}-shot episodes of seed {s}, asked for are {episodes:,}",
-                remedy=f"pass --episodes {record.episodes} or less, or prepare more",
-            )
-    finished = []
-    loaded: dict[int, Any] = {}
-    for f, k, s in tracks:
-        if f not in loaded:
+        if f not in loaded:  # one at a time: checkpoints differ by fold
             loaded = {
                 f: load_model(model, options, weights=weights, benchmark=found, fold=f, n_folds=len(sets), home=home)
             }
@@ -100,40 +117,86 @@ def evaluate(
             episode_set=sets[f],
             shot=k,
             seed=s,
-            episodes=episodes,
+            episodes=asked[f, k, s],
             output=target,
             device=where,
             workers=workers,
             overwrite=overwrite,
             asked=("fssbench", *sys.argv[1:]),
-            resolved={
-                "model": model,
-                "options": {key: str(value) for key, value in options.items()},
-                "weights": weights,
-                "data": str(sets[f].path),
-                "benchmark": found.name,
-                "protocol": protocol,
-                "fold": f,
-                "shot": k,
-                "seed": s,
-                "episodes": episodes,
-                "device": where,
-                "output": str(target),
-            },
+            resolved={**resolved, "fold": f, "shot": k, "seed": s, "episodes": asked[f, k, s]},
         )
-        with progress(f"{model} fold {f} {k}-shot", job.n_episodes, unit="episodes") as advance:
-            finished.append(run(loaded[f], job, look=lambda _, advance=advance: advance(1)))  # type: ignore[misc]
+        finished.append(_run(loaded[f], job, visualize=visualize))
         if not as_json:
             _report(finished[-1])
     if as_json:
-        print_json(
-            [
-                {"path": str(one.path), "skipped": one.skipped, "result": one.result.model_dump(mode="json")}
-                for one in finished
-            ]
-        )
+        results = [
+            {"path": str(one.path), "skipped": one.skipped, "result": one.result.model_dump(mode="json")}
+            for one in finished
+        ]
+        print_json(results)
     if reasons := dict.fromkeys(reason for one in finished for reason in one.result.unofficial):
         warn(f"not official: {'; '.join(reasons)}")
+
+
+def _episodes(episode_set: EpisodeSet, shot: int, seed: int, *, episodes: int | None, limit: int | None) -> int | None:
+    """How many episodes of a track to ask; ``None`` for all. `UsageError` if it has fewer than asked for."""
+    there = episode_set.record(shot=shot, seed=seed).episodes
+    if episodes is not None and episodes > there:
+        raise UsageError(
+            f"{episode_set.path} has {there:,} {shot}-shot episodes of seed {seed}, asked for are {episodes:,}",
+            remedy=f"pass --episodes {there} or less, or prepare the set with --episodes {episodes} --overwrite",
+        )
+    wanted = min(episodes or there, limit or there)
+    return None if wanted == there else wanted
+
+
+def _run(loaded: LoadedModel, job: Job, *, visualize: int) -> Finished:
+    """Evaluate one track under a progress bar, and draw its first episodes if asked."""
+    from fssbench.engine.pictures import draw_answers
+    from fssbench.engine.run import run
+
+    manifest = job.episode_set.manifest
+    drawn: list[Answer] = []
+    title = f"{loaded.record.name} fold {manifest.fold} {job.shot}-shot"
+    with progress(title, job.n_episodes, unit="episodes") as bar:
+        running = RunningScore()
+
+        def look(answer: Answer) -> None:
+            bar(1)
+            bar.say(running.add(answer))
+            if answer.index < visualize:
+                drawn.append(answer)
+
+        finished = run(loaded, job, look=look)
+    if drawn:
+        picture = finished.path.with_suffix(".png")
+        names = {pool.id: pool.name for pool in manifest.classes}
+        drawn.sort(key=lambda answer: answer.index)
+        draw_answers(picture, {loaded.record.name: drawn}, class_names=names)
+        warn(f"the first {len(drawn)} episodes are drawn in {picture}")
+    elif visualize:
+        warn("nothing was drawn, since these episodes were asked before; pass --overwrite to ask them again")
+    return finished
+
+
+class RunningScore:
+    """mIoU over the classes seen so far, and the speed, for the eye only."""
+
+    def __init__(self) -> None:
+        self.sums: dict[int, list[int]] = {}
+        self.start = time.perf_counter()
+        self.n = 0
+
+    def add(self, answer: Answer) -> str:
+        """Count an answer in and say where things stand."""
+        inter, union = answer.counts[0, :2].tolist()
+        sums = self.sums.setdefault(answer.episode.class_id, [0, 0])
+        sums[0] += inter
+        sums[1] += union
+        self.n += 1
+        ious = [inter / union for inter, union in self.sums.values() if union]
+        miou = 100 * sum(ious) / len(ious) if ious else 0
+        return f"{self.n / (time.perf_counter() - self.start):.1f}/s, mIoU {miou:.1f} over {len(self.sums)} classes"
 
 
 def model_options(pairs: list[str]) -> dict[str, Any]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -51,7 +52,7 @@ class Answer:
         query: its frame.
         supports: their frames.
         masks: the predicted mask (H, W) uint8 by size, ``original`` and ``model``.
-        counts: (P, 5) int64, a row a scoring policy.
+        counts: (P, 5) int64, a row a scoring policy in the order of `policies_for`.
     """
 
     index: int
@@ -59,7 +60,7 @@ class Answer:
     query: Frame
     supports: tuple[Frame, ...]
     masks: dict[str, Tensor]
-    counts: Tensor
+    counts: npt.NDArray[np.int64]
 
 
 def policies_for(episode_set: EpisodeSet) -> tuple[ScoringPolicy, ...]:
@@ -79,6 +80,7 @@ def evaluate(
     episodes: int | None = None,
     device: str = "cpu",
     workers: int = 4,
+    known: Mapping[int, npt.NDArray[np.int64]] | None = None,
     look: Callable[[Answer], None] | None = None,
 ) -> CountsTable:
     """Ask ``model`` the episodes of a track and count its masks.
@@ -92,6 +94,7 @@ def evaluate(
         episodes: the first so many, or ``None`` for all.
         device: a torch device.
         workers: decoding threads.
+        known: counts (P, 5) by index of episodes that were asked before and are not asked again.
         look: called with every answer, in the order of the plan.
 
     Raises:
@@ -102,6 +105,9 @@ def evaluate(
     track = episode_set.tracks[episode_set.record(shot=shot, seed=seed).label]
     track = track if episodes is None else track.first(episodes)
     counts = np.zeros((len(track.episodes), len(policies), len(COUNT_FIELDS)), dtype=np.int64)
+    known = known or {}
+    for index, row in known.items():
+        counts[index] = row
     model = model.to(device).eval()
     ask = FeatureAsker(model, device) if isinstance(model, FeatureSegmenter) else PlainAsker(model, device)
     streamed = stream(
@@ -109,6 +115,7 @@ def evaluate(
         shot=shot,
         seed=seed,
         episodes=episodes,
+        skip=frozenset(known),
         transform=_show(model.preprocess),
         workers=workers,
     )
@@ -116,8 +123,8 @@ def evaluate(
         for item in streamed:
             sizes = {"original": item.query.frame.mask.shape, "model": tuple(item.query.mask.shape)}
             masks = dict(zip(sizes, ask(item.query, item.supports, list(sizes.values())), strict=True))
-            scored = _score(masks, item.query.frame, policies, device)
-            counts[item.index] = scored.cpu().numpy()
+            scored = _score(masks, item.query.frame, policies, device).cpu().numpy()
+            counts[item.index] = scored
             if look is not None:
                 shown = tuple(support.frame for support in item.supports)
                 look(Answer(item.index, item.episode, item.query.frame, shown, masks, scored))

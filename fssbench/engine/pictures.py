@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
+from fssbench.engine.evaluate import Answer
 from fssbench.files import write_atomic
 
-__all__ = ["BLUE", "GREEN", "RED", "Cell", "draw_sheet"]
+__all__ = ["BLUE", "GREEN", "RED", "Cell", "draw_answers", "draw_sheet"]
 
 Colour = tuple[int, int, int]
 Mask = npt.NDArray[np.bool_]
@@ -21,7 +22,6 @@ Mask = npt.NDArray[np.bool_]
 GREEN: Colour = (40, 200, 80)
 BLUE: Colour = (50, 130, 255)
 RED: Colour = (255, 80, 60)
-GREY: Colour = (150, 150, 150)
 
 CELL = 150
 GAP = 6
@@ -34,7 +34,7 @@ class Cell:
 
     Attributes:
         image: RGB pixels (H, W, 3) uint8.
-        mask: (H, W) bool, tinted in ``colour`` and outlined.
+        mask: (H, W) bool, outlined in ``colour``; everything outside it is darkened.
         ignore: (H, W) bool, pixels that are not scored, drawn as white stripes; or ``None``.
         caption: a few words below.
     """
@@ -73,7 +73,8 @@ def _tile(cell: Cell) -> Image.Image:
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     pixels = np.asarray(Image.fromarray(cell.image).resize(size, Image.Resampling.BILINEAR), dtype=np.float64)
     mask = _resized(cell.mask, size)
-    painted = np.where(mask[..., None], 0.5 * pixels + 0.5 * np.array(cell.colour), pixels)
+    # The object keeps its colours; what is not in the mask steps back.
+    painted = np.where(mask[..., None], pixels, 0.35 * pixels)
     painted[_outline(mask)] = cell.colour
     if cell.ignore is not None:
         y, x = np.indices(mask.shape)
@@ -92,3 +93,32 @@ def _outline(mask: Mask) -> Mask:
     inside = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
     outline: Mask = mask & ~inside
     return outline
+
+
+def draw_answers(path: Path, answers: Mapping[str, Sequence[Answer]], *, class_names: Mapping[int, str]) -> None:
+    """Write a PNG of episodes: their supports, the query's truth, and each model's mask with its IoU.
+
+    Args:
+        answers: by model, its answers to the same episodes in the same order.
+        class_names: by class index.
+    """
+    first = next(iter(answers.values()))
+    rows = []
+    for number, shown in enumerate(first):
+        query = shown.query
+        row = [
+            Cell(image=s.image, mask=s.mask, ignore=s.ignore, colour=BLUE, caption=class_names[s.class_id])
+            for s in shown.supports
+        ]
+        row.append(Cell(image=query.image, mask=query.mask, ignore=query.ignore, colour=GREEN, caption=query.image_id))
+        row += [_predicted(found[number]) for found in answers.values()]
+        rows.append(row)
+    supports = [f"support {n + 1}" for n in range(len(first[0].supports))]
+    draw_sheet(path, columns=[*supports, "query, truth", *answers], rows=rows)
+
+
+def _predicted(answer: Answer) -> Cell:
+    mask = answer.masks["original"].cpu().numpy().astype(bool)
+    inter, union = answer.counts[0, :2].tolist()
+    iou = f"IoU {100 * inter / union:.0f} %" if union else "IoU undefined"
+    return Cell(image=answer.query.image, mask=mask, ignore=answer.query.ignore, colour=RED, caption=iou)

@@ -13,9 +13,10 @@ import torch
 from fssbench.engine.environment import describe_environment, device_name
 from fssbench.engine.evaluate import Answer, evaluate
 from fssbench.engine.model import LoadedModel
+from fssbench.engine.partial import PartialCounts, partial_counts
 from fssbench.engine.table import CountsTable
 from fssbench.errors import ResultError
-from fssbench.files import sha256_bytes, write_atomic
+from fssbench.files import PARTIAL, sha256_bytes, write_atomic
 from fssbench.metrics import Figure, score
 from fssbench.pipelines.episode_set import EpisodeSet
 from fssbench.protocols import find_protocol
@@ -93,6 +94,36 @@ def run(loaded: LoadedModel, job: Job, *, look: Callable[[Answer], None] | None 
     path = job.path(loaded)
     if path.exists() and not job.overwrite:
         return Finished(result=_same_result(path, loaded, job), path=path, skipped=True)
+    unfinished_path = path.with_suffix(f".counts{PARTIAL}")
+    with partial_counts(unfinished_path, identity=_identity(loaded, job), fresh=job.overwrite) as unfinished:
+        table, execution = _ask(loaded, job, unfinished, look)
+        counts = table.to_bytes()
+        counts_path = path.with_suffix(".counts.parquet")
+        file = CountsFile(file=counts_path.name, sha256=sha256_bytes(counts), rows=table.counts[..., 0].size)
+        result = _result(loaded, job, table, file, execution)
+        write_atomic(counts_path, counts)
+        write_atomic(path, result.to_json())  # last: a result on disk always has its counts
+    return Finished(result=result, path=path, skipped=False)
+
+
+def _identity(loaded: LoadedModel, job: Job) -> str:
+    """Everything that counts depend on: the model, the episodes and the data under them."""
+    manifest = sha256_bytes(job.episode_set.manifest.to_json().encode())
+    record = job.episode_set.record(shot=job.shot, seed=job.seed)
+    return f"{loaded.record.model_dump_json()} {manifest} {record.label}"
+
+
+def _ask(
+    loaded: LoadedModel, job: Job, unfinished: PartialCounts, look: Callable[[Answer], None] | None
+) -> tuple[CountsTable, Execution]:
+    """Ask what an interrupted run has not asked yet, keeping every count as it comes."""
+
+    def keep(answer: Answer) -> None:
+        unfinished.add(answer.index, answer.counts)
+        if look is not None:
+            look(answer)
+
+    known = {index: row for index, row in unfinished.rows.items() if index < job.n_episodes}
     start = time.perf_counter()
     table = evaluate(
         loaded.model,
@@ -102,15 +133,18 @@ def run(loaded: LoadedModel, job: Job, *, look: Callable[[Answer], None] | None 
         episodes=job.episodes,
         device=job.device,
         workers=job.workers,
-        look=look,
+        known=known,
+        look=keep,
     )
     seconds = time.perf_counter() - start
-    counts = table.to_bytes()
-    counts_path = path.with_suffix(".counts.parquet")
-    result = _result(loaded, job, table, seconds, sha256_bytes(counts), counts_path.name)
-    write_atomic(counts_path, counts)
-    write_atomic(path, result.to_json())  # last: a result on disk always has its counts
-    return Finished(result=result, path=path, skipped=False)
+    return table, Execution(
+        device=job.device,
+        device_name=device_name(job.device),
+        precision=str(torch.float32).removeprefix("torch."),
+        seconds=round(seconds, 3),
+        episodes_per_second=round((job.n_episodes - len(known)) / seconds, 3),
+        resumed_episodes=len(known),
+    )
 
 
 def _same_result(path: Path, loaded: LoadedModel, job: Job) -> Result:
@@ -125,14 +159,11 @@ def _same_result(path: Path, loaded: LoadedModel, job: Job) -> Result:
     return there
 
 
-def _result(
-    loaded: LoadedModel, job: Job, table: CountsTable, seconds: float, counts_sha256: str, counts_name: str
-) -> Result:
+def _result(loaded: LoadedModel, job: Job, table: CountsTable, counts: CountsFile, execution: Execution) -> Result:
     manifest = job.episode_set.manifest
     record = job.episode_set.record(shot=job.shot, seed=job.seed)
     environment = describe_environment()
     unofficial = _unofficial(loaded, job, environment)
-    n = len(table.track.episodes)
     return Result(
         schema_version=SCHEMA_VERSION,
         kind="fssbench-result",
@@ -144,21 +175,15 @@ def _result(
             fold=manifest.fold,
             shot=job.shot,
             seed=job.seed,
-            n_episodes=n,
+            n_episodes=len(table.track.episodes),
             digest=table.track.digest,
             track_digest=record.digest,
             pools={pool.id: pool.sha256 for pool in manifest.classes},
         ),
         headline=find_protocol(manifest.protocol.name).headline.name,
         policies=tuple(_policy(name, table, job.episode_set) for name in table.policies),
-        counts=CountsFile(file=counts_name, sha256=counts_sha256, rows=n * len(table.policies)),
-        execution=Execution(
-            device=job.device,
-            device_name=device_name(job.device),
-            precision=str(torch.float32).removeprefix("torch."),
-            seconds=round(seconds, 3),
-            episodes_per_second=round(n / seconds, 3),
-        ),
+        counts=counts,
+        execution=execution,
         environment=environment,
         command=Request(asked=tuple(job.asked), resolved=dict(job.resolved or {})),
         official=not unofficial,

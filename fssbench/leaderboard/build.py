@@ -124,6 +124,7 @@ def _entry(items: Sequence[Gathered], folder: Path) -> Entry:
     first = items[0].result
     runs = tuple(_run(item, folder) for item in items)
     identity = "".join(f"{run.fold}\t{run.seed}\t{run.digest}\n" for run in runs)
+    asked = sum(i.result.episodes.n_episodes - i.result.execution.resumed_episodes for i in items)
     seconds = sum(item.result.execution.seconds for item in items)
     reasons = dict.fromkeys(reason for item in items for reason in item.result.unofficial)
     missing = _incomplete(items)
@@ -143,7 +144,7 @@ def _entry(items: Sequence[Gathered], folder: Path) -> Entry:
         fb_iou=_mean(items, lambda result: result.score.fb_iou, missing),
         runs=runs,
         checkpoints={item.result.episodes.fold: item.result.model.checkpoint_sha256 for item in items},
-        episodes_per_second=round(sum(run.n_episodes for run in runs) / seconds, 3) if seconds else 0,
+        episodes_per_second=round(asked / seconds, 3) if seconds else 0,
         device_name=first.execution.device_name,
         source="measured",
         official=not reasons,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -68,6 +68,7 @@ def stream(
     seed: int,
     transform: Callable[[Frame], T],
     episodes: int | None = None,
+    skip: Container[int] = frozenset(),
     workers: int = 4,
     resident: int = RESIDENT_FRAMES,
 ) -> Iterator[StreamedEpisode[T]]:
@@ -82,6 +83,7 @@ def stream(
         seed: of the track.
         transform: makes of a `Frame` what the caller needs; called in the threads.
         episodes: only those with an index below this; ``None`` for all.
+        skip: indices to leave out, because they were asked before.
         workers: decoding threads, ≥ 1.
         resident: frames held at a time.
 
@@ -99,8 +101,9 @@ def stream(
             f"{episode_set.path}: the shards of {track.name} hold {found} of its first {limit} episodes",
             remedy="prepare the set again with --overwrite",
         )
+    wanted = {c: [s for s in samples if s.index not in skip] for c, samples in by_class.items()}
     with ThreadPoolExecutor(workers) as executor:
-        for samples, frames in _classes(episode_set, by_class):
+        for samples, frames in _classes(episode_set, {c: samples for c, samples in wanted.items() if samples}):
 
             def make(key: str, frames: dict[str, ImageSample] = frames) -> T:
                 return transform(_decode(episode_set, frames[key]))

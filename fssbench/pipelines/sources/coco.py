@@ -53,6 +53,7 @@ class CocoSource:
                 remedy="point --source at the folder that holds COCO's annotations/ and val2014/",
             )
         self.annotation_file, self.split = self._find_annotations()
+        self._masks: dict[tuple[int, str], Rle] = {}
 
     def _find_annotations(self) -> tuple[Path, str]:
         for split in SPLITS:
@@ -183,6 +184,12 @@ class CocoSource:
         return {class_id: tuple(sorted(ids)) for class_id, ids in pools.items()}
 
     def _mask(self, class_id: int, image_id: str) -> Rle:
+        """The class's mask; kept, since an image's mask is asked for its size first and then for its shard."""
+        if (class_id, image_id) not in self._masks:
+            self._masks[class_id, image_id] = self._draw(class_id, image_id)
+        return self._masks[class_id, image_id]
+
+    def _draw(self, class_id: int, image_id: str) -> Rle:
         image = self._coco.imgs[int(image_id)]
         try:
             parts = [self._coco.annToRLE(annotation) for annotation in self._instances[class_id, image_id]]

@@ -1,0 +1,33 @@
+"""Write the JSON Schemas of everything fssbench stores into docs/schemas. Run by ``make docs``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from fssbench.leaderboard.schema import Leaderboard
+from fssbench.pipelines.manifest import Manifest
+from fssbench.pipelines.samples import EpisodeSample, ImageMeta
+from fssbench.results import Result
+
+FOLDER = Path(__file__).parent / "schemas"
+SCHEMAS: dict[str, type[BaseModel]] = {
+    "manifest": Manifest,
+    "image-sample": ImageMeta,
+    "episode-sample": EpisodeSample,
+    "result": Result,
+    "leaderboard": Leaderboard,
+}
+
+
+def schema_text(model: type[BaseModel]) -> str:
+    """The JSON Schema of a stored file, as text."""
+    return json.dumps(model.model_json_schema(), indent=1, ensure_ascii=False) + "\n"
+
+
+if __name__ == "__main__":
+    FOLDER.mkdir(exist_ok=True)
+    for name, model in SCHEMAS.items():
+        (FOLDER / f"{name}.schema.json").write_text(schema_text(model))

@@ -1,0 +1,551 @@
+"""A run from end to end: what it leaves on disk, what it says of itself, and when it refuses."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from math import fsum
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from toys import CLEAN, Redder, Voters
+
+from fssbench.benchmarks import TOY_20I
+from fssbench.engine import run as module
+from fssbench.engine.evaluate import Answer
+from fssbench.engine.model import LoadedModel, find_weights, load_model
+from fssbench.engine.run import Finished, Job, run
+from fssbench.engine.table import CountsTable
+from fssbench.errors import CheckpointError, EpisodeSetError, ModelError, ResultError, UsageError
+from fssbench.files import sha256_bytes, sha256_file
+from fssbench.home import Home
+from fssbench.models import registry
+from fssbench.pipelines.episode_set import EpisodeSet
+from fssbench.results import Result, read_result
+
+RESNET: dict[str, Any] = {"backbone": "resnet18", "backbone_weights": "none", "size": 64}
+OWN = """
+import torch
+from torch import nn
+from fssbench.models.baselines import CopySupport
+
+class Net(CopySupport):
+    needs_training = True
+
+    def __init__(self, *, size: int = 32) -> None:
+        super().__init__(size=size)
+        self.weight = nn.Parameter(torch.zeros(2, 3))
+        self.fixed = nn.Parameter(torch.zeros(5), requires_grad=False)
+
+def make() -> Net:
+    return Net()
+"""
+
+
+def load(name: str, options: dict[str, Any] | None = None, *, weights: str | None = None) -> LoadedModel:
+    return load_model(name, options or {}, weights=weights, benchmark=TOY_20I, fold=0, home=Home.find())
+
+
+def copy_support() -> LoadedModel:
+    return load("copy-support", {"size": 32})
+
+
+def job(episode_set: EpisodeSet, output: Path, **changes: Any) -> Job:
+    plain = Job(episode_set=episode_set, shot=1, seed=0, episodes=None, output=output, workers=2)
+    return replace(plain, **changes)
+
+
+def counts_path(finished: Finished) -> Path:
+    return finished.path.parent / finished.result.counts.file
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    path = tmp_path / "own_net.py"
+    path.write_text(OWN)
+    return path
+
+
+@pytest.fixture
+def clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A checkout without changes, whatever the one these tests run from is like."""
+    monkeypatch.setattr(module, "describe_environment", lambda: CLEAN)
+
+
+@pytest.fixture(scope="module")
+def finished(toy_set: EpisodeSet, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """A result of all 40 2-shot episodes. Not to be changed."""
+    output = tmp_path_factory.mktemp("finished")
+    asked, resolved = ("fssbench", "eval"), {"model": "copy-support"}
+    return run(copy_support(), job(toy_set, output, shot=2, asked=asked, resolved=resolved))
+
+
+# --- what is written ------------------------------------------------------------------------------------
+
+
+def test_a_run_writes_the_result_and_its_counts_and_nothing_else(toy_set: EpisodeSet, finished: Finished) -> None:
+    assert not finished.skipped
+    assert finished.path.relative_to(finished.path.parents[3]).parts[:2] == ("toy-20i", "strict")
+    assert finished.path.name == "fold0-2shot-seed0.json"
+    assert sorted(file.name for file in finished.path.parent.iterdir()) == [
+        "fold0-2shot-seed0.counts.parquet",
+        "fold0-2shot-seed0.json",
+    ]
+    assert read_result(finished.path) == finished.result
+    assert finished.path.read_text() == finished.result.to_json()
+
+
+def test_a_result_names_its_episodes_and_its_counts(toy_set: EpisodeSet, finished: Finished) -> None:
+    episodes, counts = finished.result.episodes, finished.result.counts
+    track = toy_set.tracks["2shot-seed0"]
+    assert (episodes.benchmark, episodes.protocol, episodes.protocol_version) == ("toy-20i", "strict", 1)
+    assert (episodes.fold, episodes.shot, episodes.seed, episodes.n_episodes) == (0, 2, 0, 40)
+    assert episodes.digest == episodes.track_digest == track.digest
+    assert episodes.pools == {pool.id: pool.sha256 for pool in toy_set.manifest.classes}
+    assert counts.sha256 == sha256_file(counts_path(finished))
+    assert counts.rows == 80
+    table = CountsTable.from_bytes(counts_path(finished).read_bytes(), where="counts")
+    assert table.track.digest == track.digest
+
+
+def test_a_result_says_what_was_run_and_how(finished: Finished) -> None:
+    result = finished.result
+    assert result.model.name == "copy-support"
+    assert result.model.options == {"size": 32}
+    assert (result.model.training, result.model.checkpoint_sha256, result.model.backbone) == ("not needed", None, None)
+    assert (result.model.parameters, result.model.learnable_parameters, result.model.input_size) == (0, 0, 32)
+    assert result.command.asked == ("fssbench", "eval")
+    assert result.command.resolved == {"model": "copy-support"}
+    assert (result.execution.device, result.execution.precision) == ("cpu", "float32")
+    assert result.execution.resumed_episodes == 0
+    assert result.execution.episodes_per_second == pytest.approx(40 / result.execution.seconds, rel=0.05)
+    assert result.environment.packages["torch"] == torch.__version__.partition("+")[0] or "torch" in str(
+        result.environment.packages
+    )
+    assert result.headline == "original/ignore"
+    assert result.score is result.policies[0]
+
+
+def test_a_result_follows_its_own_schema(finished: Finished) -> None:
+    schema = Result.model_json_schema()
+    content = json.loads(finished.path.read_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.validate(content, schema)
+    assert next(iter(content)) == "schema_version"
+    content["surprise"] = 1
+    with pytest.raises(jsonschema.ValidationError, match="surprise"):
+        jsonschema.validate(content, schema)
+
+
+# --- every figure from the counts alone -----------------------------------------------------------------
+
+
+def rows_of(finished: Finished, policy: str) -> dict[int, list[tuple[int, ...]]]:
+    """The counts under a policy by class, read without any of fssbench."""
+    table = pq.read_table(io.BytesIO(counts_path(finished).read_bytes())).to_pylist()
+    by_class: dict[int, list[tuple[int, ...]]] = {}
+    for row in table:
+        if row["policy"] == policy:
+            counts = tuple(row[name] for name in ("inter_f", "union_f", "inter_b", "union_b", "valid"))
+            by_class.setdefault(row["class_id"], []).append(counts)
+    return by_class
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_every_figure_follows_from_the_counts_alone(finished: Finished, number: int) -> None:
+    stated = finished.result.policies[number]
+    rows = rows_of(finished, stated.policy)
+    assert stated.policy == ("original/ignore", "model/ignore")[number]
+    assert [c.id for c in stated.per_class] == list(TOY_20I.novel_classes(0)) == sorted(rows)
+    ious = []
+    for c in stated.per_class:
+        inter, union, *_ = (sum(column) for column in zip(*rows[c.id], strict=True))
+        ious.append(inter / union)
+        assert (c.iou.value, c.iou.n_episodes, c.iou.reason) == (inter / union, len(rows[c.id]), None)
+        assert c.name == f"{TOY_20I.class_names[c.id]}" if TOY_20I.class_names else False
+    everything = [row for found in rows.values() for row in found]
+    inter_f, union_f, inter_b, union_b, _ = (sum(column) for column in zip(*everything, strict=True))
+    assert stated.miou.value == fsum(ious) / 20
+    assert stated.fb_iou.value == (inter_f / union_f + inter_b / union_b) / 2
+    assert stated.miou.n_episodes == stated.fb_iou.n_episodes == 40
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_intervals_follow_from_the_counts_and_the_digest_alone(finished: Finished, number: int) -> None:
+    """The bootstrap as its method says it: episodes resampled within class, seeded by the digest."""
+    stated = finished.result.policies[number]
+    rows = rows_of(finished, stated.policy)
+    random = np.random.RandomState(int(finished.result.episodes.digest[:8], 16))
+    totals, ious = np.zeros((2000, 5)), []
+    for c in stated.per_class:
+        own = np.array(rows[c.id], dtype=np.float64)
+        times = random.multinomial(len(own), [1 / len(own)] * len(own), size=2000)
+        summed = times @ own
+        totals += summed
+        ious.append(summed[:, 0] / summed[:, 1])
+    fb_iou = (totals[:, 0] / totals[:, 1] + totals[:, 2] / totals[:, 3]) / 2
+    for figure, values in ((stated.miou, np.mean(ious, axis=0)), (stated.fb_iou, fb_iou)):
+        assert figure.interval is not None
+        assert figure.value is not None
+        assert (figure.interval.low, figure.interval.high) == pytest.approx(tuple(np.percentile(values, [2.5, 97.5])))
+        assert figure.interval.low < figure.value < figure.interval.high
+    assert all(c.iou.interval is None for c in stated.per_class)  # two episodes each say nothing
+
+
+def test_a_class_without_episodes_leaves_the_mean_undefined_with_a_reason(toy_set: EpisodeSet, tmp_path: Path) -> None:
+    """Ten episodes cannot ask all twenty classes: no NaN, no silent zero, but null and why."""
+    figures = run(copy_support(), job(toy_set, tmp_path, episodes=10)).result.score
+    assert figures.miou.value is None
+    assert figures.miou.interval is None
+    assert figures.miou.reason is not None
+    assert figures.miou.reason.startswith("undefined for ")
+    assert "(no episodes)" in figures.miou.reason
+    assert sum(c.iou.reason == "no episodes" for c in figures.per_class) == 10
+    assert figures.fb_iou.value is not None
+
+
+def test_the_counts_are_a_table_that_datasets_loads_offline(
+    finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One call on the file, with nothing of fssbench, gives every row."""
+    import datasets
+
+    def no_network(*args: object, **options: object) -> None:
+        raise AssertionError("a file on disk needs no network")
+
+    monkeypatch.setattr("socket.socket.connect", no_network)
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_OFFLINE", True)
+    loaded = datasets.load_dataset(
+        "parquet", data_files=str(counts_path(finished)), split="train", cache_dir=str(tmp_path)
+    )
+    assert loaded.num_rows == finished.result.counts.rows
+    direct = pq.read_table(io.BytesIO(counts_path(finished).read_bytes())).to_pylist()
+    assert list(loaded) == direct
+
+
+def test_the_same_run_has_the_same_counts_and_figures(
+    toy_set: EpisodeSet, tmp_path: Path, finished: Finished, own: Path
+) -> None:
+    again = run(copy_support(), job(toy_set, tmp_path, shot=2, workers=1))
+    assert counts_path(again).read_bytes() == counts_path(finished).read_bytes()
+    assert again.result.policies == finished.result.policies
+
+
+# --- what is there already ------------------------------------------------------------------------------
+
+
+def never(answer: Answer) -> None:
+    raise AssertionError("nothing should have been asked")
+
+
+def test_a_finished_result_is_left_as_it_is(toy_set: EpisodeSet, tmp_path: Path) -> None:
+    first = run(copy_support(), job(toy_set, tmp_path))
+    before = {file: file.stat().st_mtime_ns for file in first.path.parent.iterdir()}
+    second = run(copy_support(), job(toy_set, tmp_path), look=never)
+    assert second.skipped
+    assert second.path == first.path
+    assert second.result == first.result
+    assert {file: file.stat().st_mtime_ns for file in first.path.parent.iterdir()} == before
+
+
+def test_asking_for_all_episodes_by_number_is_the_same(toy_set: EpisodeSet, tmp_path: Path) -> None:
+    run(copy_support(), job(toy_set, tmp_path))
+    assert run(copy_support(), job(toy_set, tmp_path, episodes=40), look=never).skipped
+
+
+def test_a_result_on_other_episodes_is_not_replaced_unasked(toy_set: EpisodeSet, tmp_path: Path) -> None:
+    first = run(copy_support(), job(toy_set, tmp_path, episodes=20))
+    digest = first.result.episodes.digest
+    expected = rf"fold0-1shot-seed0\.json is a result on other episodes \(20, digest {digest[:12]}…\); pass --overwrite"
+    with pytest.raises(ResultError, match=expected):
+        run(copy_support(), job(toy_set, tmp_path), look=never)
+    assert read_result(first.path) == first.result
+
+
+def test_overwriting_replaces_result_and_counts(toy_set: EpisodeSet, tmp_path: Path) -> None:
+    run(copy_support(), job(toy_set, tmp_path, episodes=20))
+    asked: list[int] = []
+    second = run(copy_support(), job(toy_set, tmp_path, overwrite=True), look=lambda answer: asked.append(answer.index))
+    assert not second.skipped
+    assert len(asked) == 40
+    assert read_result(second.path).episodes.n_episodes == 40
+    assert sha256_file(counts_path(second)) == second.result.counts.sha256
+
+
+def test_a_damaged_result_in_the_way_is_named(toy_set: EpisodeSet, tmp_path: Path) -> None:
+    first = run(copy_support(), job(toy_set, tmp_path, episodes=1))
+    first.path.write_text("{}")
+    with pytest.raises(ResultError, match=r"fold0-1shot-seed0\.json is no result of this version: .*--overwrite"):
+        run(copy_support(), job(toy_set, tmp_path, episodes=1))
+
+
+@pytest.mark.parametrize("n", [0, 41])
+def test_a_number_of_episodes_that_the_track_does_not_have_is_refused(
+    toy_set: EpisodeSet, tmp_path: Path, n: int
+) -> None:
+    """Also where a result is there already."""
+    for _ in range(2):
+        with pytest.raises(UsageError, match=f"{n} episodes were asked of a track of 40"):
+            run(copy_support(), job(toy_set, tmp_path, episodes=n), look=never)
+        run(copy_support(), job(toy_set, tmp_path))
+
+
+def test_a_track_that_is_not_there_is_refused(toy_set: EpisodeSet, tmp_path: Path) -> None:
+    with pytest.raises(EpisodeSetError, match="no 7-shot track of seed 0"):
+        run(copy_support(), job(toy_set, tmp_path, shot=7))
+    assert not list(tmp_path.rglob("*.json"))
+
+
+# --- interruption ---------------------------------------------------------------------------------------
+
+
+class Interrupted(Exception):
+    """Stands for whatever ends a run halfway."""
+
+
+def after(n: int) -> Callable[[Answer], None]:
+    """Interrupt once ``n`` answers were given."""
+    seen: list[int] = []
+
+    def look(answer: Answer) -> None:
+        seen.append(answer.index)
+        if len(seen) == n:
+            raise Interrupted
+
+    return look
+
+
+def test_an_interrupted_run_leaves_no_result(toy_set: EpisodeSet, tmp_path: Path) -> None:
+    with pytest.raises(Interrupted):
+        run(copy_support(), job(toy_set, tmp_path), look=after(10))
+    assert not list(tmp_path.rglob("*.json"))
+    assert not list(tmp_path.rglob("*.parquet"))
+
+
+def test_the_next_run_asks_only_what_is_left_and_ends_the_same(toy_set: EpisodeSet, tmp_path: Path) -> None:
+    whole = run(copy_support(), job(toy_set, tmp_path / "whole"))
+    for n in (10, 5):
+        with pytest.raises(Interrupted):
+            run(copy_support(), job(toy_set, tmp_path / "cut"), look=after(n))
+    asked: list[int] = []
+    resumed = run(copy_support(), job(toy_set, tmp_path / "cut"), look=lambda answer: asked.append(answer.index))
+    assert len(asked) == 25
+    assert resumed.result.execution.resumed_episodes == 15
+    assert counts_path(resumed).read_bytes() == counts_path(whole).read_bytes()
+    assert resumed.result.policies == whole.result.policies
+    assert len(list(resumed.path.parent.iterdir())) == 2
+
+
+def test_a_count_cut_in_the_middle_is_asked_again(toy_set: EpisodeSet, tmp_path: Path) -> None:
+    """A run that was killed while it wrote leaves half a line."""
+    with pytest.raises(Interrupted):
+        run(copy_support(), job(toy_set, tmp_path), look=after(10))
+    (left,) = [file for file in tmp_path.rglob("*") if file.is_file()]
+    left.write_bytes(left.read_bytes()[:-4])
+    resumed = run(copy_support(), job(toy_set, tmp_path))
+    assert resumed.result.execution.resumed_episodes == 9
+    assert (
+        counts_path(resumed).read_bytes() == counts_path(run(copy_support(), job(toy_set, tmp_path / "w"))).read_bytes()
+    )
+
+
+@pytest.mark.parametrize("changes", [{"shot": 2}, {"overwrite": True}])
+def test_counts_of_another_run_are_not_taken_over(toy_set: EpisodeSet, tmp_path: Path, changes: dict[str, Any]) -> None:
+    with pytest.raises(Interrupted):
+        run(copy_support(), job(toy_set, tmp_path), look=after(10))
+    if "shot" in changes:  # even if its file came under this one's name
+        (left,) = [file for file in tmp_path.rglob("*") if file.is_file()]
+        left.rename(left.with_name(left.name.replace("1shot", "2shot")))
+    assert run(copy_support(), job(toy_set, tmp_path, **changes)).result.execution.resumed_episodes == 0
+
+
+def test_counts_made_on_another_device_are_not_taken_over(
+    toy_set: EpisodeSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Masks may differ between devices, and a result states one."""
+    with pytest.raises(Interrupted):
+        run(copy_support(), job(toy_set, tmp_path), look=after(10))
+    assert run(copy_support(), job(toy_set, tmp_path, device="cpu:0")).result.execution.resumed_episodes == 0
+
+
+# --- official -------------------------------------------------------------------------------------------
+
+
+def official_set(toy_set: EpisodeSet) -> EpisodeSet:
+    """The toy set as if nothing spoke against it."""
+    tracks = tuple(track.model_copy(update={"unofficial": ()}) for track in toy_set.manifest.tracks)
+    return EpisodeSet(toy_set.path, toy_set.manifest.model_copy(update={"unofficial": (), "tracks": tracks}))
+
+
+@pytest.mark.usefixtures("clean")
+def test_a_result_is_official_if_nothing_speaks_against_it(toy_set: EpisodeSet, tmp_path: Path) -> None:
+    result = run(copy_support(), job(official_set(toy_set), tmp_path)).result
+    assert result.official
+    assert result.unofficial == ()
+
+
+@pytest.mark.usefixtures("clean")
+def test_what_speaks_against_the_set_and_the_track_speaks_against_the_result(
+    toy_set: EpisodeSet, tmp_path: Path
+) -> None:
+    result = run(copy_support(), job(toy_set, tmp_path)).result
+    assert not result.official
+    assert result.unofficial == (*toy_set.manifest.unofficial, "40 episodes, the protocol's are 1,000")
+    assert any("not a published benchmark" in reason for reason in result.unofficial)
+
+
+@pytest.mark.usefixtures("clean")
+def test_a_part_of_the_track_is_unofficial(toy_set: EpisodeSet, tmp_path: Path) -> None:
+    result = run(copy_support(), job(official_set(toy_set), tmp_path, episodes=30)).result
+    assert result.unofficial == ("only the first 30 of 40 episodes were asked",)
+    assert result.episodes.digest != result.episodes.track_digest
+
+
+@pytest.mark.usefixtures("clean")
+def test_a_random_backbone_is_unofficial(toy_set: EpisodeSet, tmp_path: Path) -> None:
+    result = run(load("prototype", RESNET), job(official_set(toy_set), tmp_path, episodes=40)).result
+    assert result.unofficial == ("the backbone has random weights",)
+    assert result.model.training == "untrained"
+
+
+@pytest.mark.usefixtures("clean")
+def test_a_model_that_was_not_trained_is_unofficial(toy_set: EpisodeSet, tmp_path: Path, own: Path) -> None:
+    result = run(load(f"{own}:Net", weights="none"), job(official_set(toy_set), tmp_path)).result
+    assert result.unofficial == ("the model is untrained",)
+
+
+def test_uncommitted_changes_are_unofficial(
+    toy_set: EpisodeSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dirty = CLEAN.model_copy(update={"git_dirty": True})
+    monkeypatch.setattr(module, "describe_environment", lambda: dirty)
+    result = run(copy_support(), job(official_set(toy_set), tmp_path, episodes=40)).result
+    assert result.unofficial == ("fssbench ran from a checkout with uncommitted changes",)
+    assert result.environment == dirty
+
+
+# --- models and their weights ---------------------------------------------------------------------------
+
+
+def find(weights: str | None, *, name: str = "net", n_folds: int = 1, fold: int = 2, home: Path) -> Path | None:
+    return find_weights(
+        weights, name=name, backbone="resnet50", benchmark=TOY_20I, fold=fold, n_folds=n_folds, home=Home(home)
+    )
+
+
+def test_none_means_no_weights(tmp_path: Path) -> None:
+    assert find("none", home=tmp_path) is None
+    assert find("none", n_folds=4, home=tmp_path) is None
+
+
+def test_fold_in_braces_stands_for_the_fold(tmp_path: Path) -> None:
+    assert find("runs/{fold}/net-{fold}.pt", n_folds=4, fold=3, home=tmp_path) == Path("runs/3/net-3.pt")
+    assert find("one.pt", home=tmp_path) == Path("one.pt")
+
+
+def test_one_file_for_several_folds_is_refused(tmp_path: Path) -> None:
+    """It was trained on classes that other folds test."""
+    with pytest.raises(UsageError, match=r"--weights one\.pt is one file for 4 folds.*; write \{fold\} where"):
+        find("one.pt", n_folds=4, home=tmp_path)
+
+
+def test_weights_are_looked_up_in_the_home(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoints" / "toy-20i" / "net-resnet50-fold2.pt"
+    with pytest.raises(ModelError, match=rf"net needs trained weights and {path} is not there; pass --weights PATH"):
+        find(None, home=tmp_path)
+    path.parent.mkdir(parents=True)
+    path.touch()
+    assert find(None, home=tmp_path) == path
+
+
+def test_the_home_is_not_left_for_a_model_of_a_users_file(tmp_path: Path) -> None:
+    """A path is no file name: what is looked up stays below the home's checkpoints."""
+    with pytest.raises(ModelError) as caught:
+        find(None, name="/somewhere/else/own.py:Net", home=tmp_path)
+    assert f"{tmp_path / 'checkpoints' / 'toy-20i'}/" in str(caught.value)
+
+
+def test_a_model_that_needs_training_is_not_run_without_weights_unasked(own: Path) -> None:
+    """However it is built: by its class, or by a function."""
+    for name in (f"{own}:Net", f"{own}:make"):
+        with pytest.raises(ModelError, match="needs trained weights and .* run untrained with --weights none"):
+            load(name)
+
+
+def test_a_checkpoint_is_loaded_and_recorded_by_hash(own: Path, tmp_path: Path) -> None:
+    path = tmp_path / "net.pt"
+    torch.save({"weight": torch.ones(2, 3), "fixed": torch.ones(5)}, path)
+    loaded = load(f"{own}:Net", {"size": 16}, weights=str(path))
+    assert all((tensor == 1).all() for tensor in loaded.model.state_dict().values())
+    record = loaded.record
+    assert (record.training, record.checkpoint_sha256) == ("trained", sha256_file(path))
+    assert (record.name, record.code_sha256) == (f"{own}:Net", sha256_bytes(OWN.encode()))
+    assert (record.parameters, record.learnable_parameters, record.input_size) == (11, 6, 16)
+    with pytest.raises(CheckpointError, match=r"net\.pt does not fit CopySupport: 2 unexpected \(fixed, weight\)"):
+        load("copy-support", weights=str(path))
+
+
+def test_a_checkpoint_holds_the_backbone_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With one, the backbone's own weights are not fetched: ImageNet's are the default, and there is no network."""
+
+    def download(*args: object, **options: object) -> None:
+        raise AssertionError("nothing should be downloaded")
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", download)
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
+    state = load("prototype", RESNET).model.state_dict()
+    path = tmp_path / "prototype.pt"
+    torch.save({name: tensor + 1 if tensor.is_floating_point() else tensor for name, tensor in state.items()}, path)
+    loaded = load("prototype", {"backbone": "resnet18", "size": 64}, weights=str(path))
+    assert (loaded.record.backbone, loaded.record.backbone_weights) == ("resnet18", "checkpoint")
+    assert loaded.record.training == "trained"
+    key = "features.conv1.weight"
+    assert torch.equal(loaded.model.state_dict()[key], state[key] + 1)
+
+
+def test_results_of_different_models_options_and_weights_have_different_folders(own: Path, tmp_path: Path) -> None:
+    path = tmp_path / "net.pt"
+    torch.save({"weight": torch.ones(2, 3), "fixed": torch.ones(5)}, path)
+    loaded = [
+        load(f"{own}:Net", weights="none"),
+        load(f"{own}:Net", weights=str(path)),
+        load(f"{own}:Net", {"size": 16}, weights="none"),
+        load("copy-support"),
+        load("prototype", RESNET),
+    ]
+    folders = [one.folder for one in loaded]
+    assert len(set(folders)) == len(folders)
+    assert [folder.rpartition("-")[0] for folder in folders] == [
+        *["own_net-Net"] * 3,
+        "copy-support",
+        "prototype-resnet18",
+    ]
+    assert load("copy-support").folder == folders[3]
+
+
+def test_a_changed_file_of_a_users_model_is_another_model(toy_set: EpisodeSet, tmp_path: Path, own: Path) -> None:
+    """Its results do not pass for those of the file as it was."""
+    first = load(f"{own}:Net", weights="none")
+    own.write_text(OWN + "\n# changed")
+    second = load(f"{own}:Net", weights="none")
+    assert first.folder != second.folder
+    assert first.record.code_sha256 != second.record.code_sha256
+
+
+def test_models_given_in_code_are_run_as_well(
+    toy_set: EpisodeSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A registered model, with `predict` alone or of features, goes the whole way."""
+    monkeypatch.setattr(registry, "_registered", {"redder": Redder, "voters": Voters})
+    for name in ("redder", "voters"):
+        done = run(load(name, {"size": 48}), job(toy_set, tmp_path, shot=2))
+        assert done.result.score.miou.value is not None
+        assert 0 < done.result.score.miou.value < 1
+        assert done.path.parent.name.startswith(f"{name}-")

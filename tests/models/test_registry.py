@@ -1,0 +1,269 @@
+"""Finding and building models: by name, by entry point, and from a user's own file."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pytest
+import toys
+
+from fssbench.errors import ModelError, UsageError
+from fssbench.models import build_model, model_names, model_spec, register, registry
+from fssbench.models.baselines import AllForeground
+from fssbench.models.interface import FewShotSegmenter
+
+OURS = ("all-foreground", "copy-support", "prototype")
+
+OWN = """
+from pathlib import Path
+from fssbench.models.baselines import CopySupport
+
+with Path(__file__).with_suffix(".log").open("a") as log:
+    log.write("loaded\\n")
+
+class Own(CopySupport):
+    pass
+
+def make(*, side: int = 32, half: bool = False):
+    return Own(size=side // 2 if half else side)
+
+NUMBER = 3
+"""
+
+
+@pytest.fixture(autouse=True)
+def _nothing_registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test registers is gone after it."""
+    monkeypatch.setattr(registry, "_registered", {})
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    path = tmp_path / "own_model.py"
+    path.write_text(OWN)
+    return path
+
+
+def install(monkeypatch: pytest.MonkeyPatch, **points: str) -> None:
+    """Let the environment have packages with these entry points, as ``name="module:attribute"``."""
+    there = [EntryPoint(name, value, registry.ENTRY_POINTS) for name, value in points.items()]
+
+    def entry_points(*, group: str, name: str | None = None) -> list[EntryPoint]:
+        assert group == registry.ENTRY_POINTS
+        return [point for point in there if name in (None, point.name)]
+
+    monkeypatch.setattr(registry, "entry_points", entry_points)
+
+
+# --- names ----------------------------------------------------------------------------------------------
+
+
+def test_our_models_come_first_then_registered_then_installed_each_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, zebra="toys:Redder", aardvark="toys:Redder", mine="toys:Redder")
+    register("mine")(toys.Redder)
+    names = model_names()
+    assert names[: len(registry.BUILTIN)] == tuple(registry.BUILTIN)
+    assert set(OURS) <= set(names)
+    assert names[len(registry.BUILTIN) :] == ("mine", "aardvark", "zebra")
+
+
+def test_every_one_of_our_models_is_found() -> None:
+    for name in registry.BUILTIN:
+        assert issubclass(model_spec(name).factory, FewShotSegmenter)  # type: ignore[arg-type]
+
+
+def test_naming_models_loads_no_torch() -> None:
+    code = "import sys, fssbench.models as m; assert m.model_names(); assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_specification_names_options_with_defaults_and_what_the_model_needs() -> None:
+    plain, prototype = model_spec("all-foreground"), model_spec("prototype")
+    assert plain.options == {"size": 400}
+    assert prototype.options == {"backbone": "resnet50", "backbone_weights": "imagenet", "size": 400}
+    assert (plain.has_backbone, prototype.has_backbone) == (False, True)
+    assert (plain.needs_training, prototype.needs_training) == (False, False)
+
+    @register("learner")
+    class Learner(AllForeground):
+        needs_training = True
+
+    assert model_spec("learner").needs_training
+
+
+# --- building -------------------------------------------------------------------------------------------
+
+
+def test_a_model_is_built_with_its_options_and_ready_for_evaluation() -> None:
+    model = build_model("all-foreground", size=33)
+    assert isinstance(model, AllForeground)
+    assert model.preprocess.size == 33
+    assert not model.training
+
+
+def test_an_unknown_model_is_refused_with_all_that_are_known() -> None:
+    with pytest.raises(
+        UsageError, match=r"no model 'resnet'; known are all-foreground, .*, or pass path/to/file\.py:Name"
+    ):
+        build_model("resnet")
+
+
+def test_an_unknown_option_is_refused_with_those_the_model_takes() -> None:
+    with pytest.raises(UsageError, match="model 'copy-support' has no option 'depth'; it takes size"):
+        build_model("copy-support", depth=3, size=4)
+
+    @register("plain")
+    class Plain(AllForeground):
+        def __init__(self) -> None:
+            super().__init__()
+
+    with pytest.raises(UsageError, match="model 'plain' has no option 'depth'; it takes no options"):
+        build_model("plain", depth=3)
+
+
+def test_an_option_that_a_model_needs_and_did_not_get_is_named() -> None:
+    @register("needy")
+    class Needy(AllForeground):
+        def __init__(self, *, width: int) -> None:
+            super().__init__(size=width)
+
+    assert build_model("needy", width=8).preprocess.size == 8
+    with pytest.raises(UsageError, match=r"needy.*width"):
+        build_model("needy")
+
+
+def test_what_is_no_segmenter_is_refused() -> None:
+    @register("text")
+    def text() -> FewShotSegmenter:
+        return "a mask"  # type: ignore[return-value]
+
+    with pytest.raises(
+        ModelError, match=r"'text' built a str, expected a fssbench\.models\.interface\.FewShotSegmenter; derive"
+    ):
+        build_model("text")
+
+
+# --- registering ----------------------------------------------------------------------------------------
+
+
+def test_a_registered_class_or_function_is_built_by_its_name() -> None:
+    @register("by-class")
+    class ByClass(AllForeground):
+        pass
+
+    @register("by-function")
+    def make(*, side: int) -> FewShotSegmenter:
+        return ByClass(size=side)
+
+    assert type(build_model("by-class")) is ByClass
+    assert build_model("by-function", side=7).preprocess.size == 7
+    assert list(model_spec("by-function").options) == ["side"]
+
+
+@pytest.mark.parametrize("name", ["prototype", "taken"])
+def test_a_name_is_given_once(name: str) -> None:
+    register("taken")(toys.Redder)
+    with pytest.raises(UsageError, match=f"a model called '{name}' is registered already; choose another"):
+        register(name)(toys.Voters)
+    assert model_spec("taken").factory is toys.Redder
+
+
+def test_registering_the_same_class_again_is_nothing() -> None:
+    assert register("again")(toys.Redder) is register("again")(toys.Redder) is toys.Redder
+
+
+# --- a user's file --------------------------------------------------------------------------------------
+
+
+def test_a_class_or_function_in_a_file_is_a_model(own: Path) -> None:
+    assert build_model(f"{own}:Own", size=20).preprocess.size == 20
+    assert build_model(f"{own}:make", side=20, half=True).preprocess.size == 10
+    assert model_spec(f"{own}:make").options == {"side": 32, "half": False}
+
+
+def test_a_file_is_loaded_once_however_it_is_named(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(own.parent)
+    first, second = build_model(f"{own}:Own"), build_model(f"{own.name}:Own")
+    assert type(first) is type(second)
+    assert own.with_suffix(".log").read_text() == "loaded\n"
+
+
+def test_a_path_may_hold_colons(tmp_path: Path) -> None:
+    (tmp_path / "a:b").mkdir()
+    path = tmp_path / "a:b" / "own.py"
+    path.write_text(OWN)
+    assert type(build_model(f"{path}:Own")).__name__ == "Own"
+
+
+def test_files_of_one_name_are_different_models(tmp_path: Path) -> None:
+    sizes = []
+    for side in (11, 22):
+        path = tmp_path / str(side) / "own.py"
+        path.parent.mkdir()
+        path.write_text(
+            f"from fssbench.models.baselines import CopySupport\ndef Own(): return CopySupport(size={side})"
+        )
+        sizes.append(build_model(f"{path}:Own").preprocess.size)
+    assert sizes == [11, 22]
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"there is no file .*absent\.py; a model of your own is given as path/to"):
+        build_model(f"{tmp_path / 'absent.py'}:Own")
+
+
+def test_what_a_file_does_not_define_is_named(own: Path) -> None:
+    with pytest.raises(UsageError, match=r"own_model\.py defines no 'Absent'; name a class or function"):
+        build_model(f"{own}:Absent")
+    with pytest.raises(UsageError, match=r"own_model\.py:NUMBER is int, expected a class or function"):
+        build_model(f"{own}:NUMBER")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("import fssbench_absent_module", "ModuleNotFoundError: No module named 'fssbench_absent_module'"),
+        ("def (", "SyntaxError"),
+        ("1 / 0", "ZeroDivisionError: division by zero"),
+    ],
+)
+def test_a_file_that_cannot_be_imported_says_why_and_can_be_mended(tmp_path: Path, text: str, reason: str) -> None:
+    path = tmp_path / "broken.py"
+    path.write_text(text)
+    with pytest.raises(ModelError, match=rf"importing .*broken\.py failed: {reason}"):
+        build_model(f"{path}:Own")
+    assert not any(getattr(module, "__file__", None) == str(path) for module in list(sys.modules.values()))
+    path.write_text(OWN + "# mended: longer than before")
+    assert type(build_model(f"{path}:Own")).__name__ == "Own"
+
+
+# --- entry points ---------------------------------------------------------------------------------------
+
+
+def test_a_model_of_an_installed_package_is_built_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, theirs="toys:Redder")
+    assert type(build_model("theirs", size=12)) is toys.Redder
+    assert "theirs" in model_names()
+
+
+def test_our_own_names_are_not_taken_over_by_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, **{"copy-support": "toys:Redder"})
+    assert type(build_model("copy-support")).__name__ == "CopySupport"
+    assert model_names().count("copy-support") == 1
+
+
+def test_an_entry_point_that_is_no_factory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, theirs="toys:CLEAN")
+    with pytest.raises(UsageError, match="entry point toys:CLEAN is Environment, expected a class or function"):
+        build_model("theirs")
+
+
+@pytest.mark.parametrize("value", ["fssbench_absent_module:Model", "toys:Absent"])
+def test_an_entry_point_that_cannot_be_loaded_says_why(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    """A broken package is no defect of fssbench: it is told apart and named."""
+    install(monkeypatch, theirs=value)
+    with pytest.raises(ModelError, match=f"{value}.*[Aa]bsent"):
+        build_model("theirs")

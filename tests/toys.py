@@ -1,0 +1,81 @@
+"""Small models, sets and records that the tests of models, engine and leaderboard share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from fssbench.benchmarks import TOY_20I
+from fssbench.models.interface import FeatureSegmenter, FewShotSegmenter, Preprocess
+from fssbench.pipelines.episode_set import EpisodeSet
+from fssbench.pipelines.plan import Request, plan_folds
+from fssbench.pipelines.prepare import build
+from fssbench.pipelines.sources import open_source
+from fssbench.protocols import STRICT
+from fssbench.results import Environment
+
+Mask = npt.NDArray[np.bool_]
+
+CLEAN = Environment(fssbench="0", python="3", packages={}, git_revision="0" * 40, git_dirty=False)
+"""An environment that speaks against no result."""
+
+
+class Redder(FewShotSegmenter):
+    """A model with `predict` alone: redder than the first support there, or under most of the masks.
+
+    It only compares pixels, so that numpy on the pixels as decoded must give the very same masks.
+    """
+
+    def __init__(self, *, size: int = 48) -> None:
+        super().__init__()
+        self.preprocess = Preprocess(size=size)
+
+    def predict(self, query: Tensor, supports: Tensor, masks: Tensor) -> Tensor:
+        redder = query[:, 0] > supports[:, 0, 0]
+        return (redder | (2 * masks.sum(dim=1) > masks.shape[1])).to(torch.uint8)
+
+
+class Voters(FeatureSegmenter):
+    """A model of features whose shots vote; it counts how often it is asked for them."""
+
+    def __init__(self, *, size: int = 48) -> None:
+        super().__init__()
+        self.preprocess = Preprocess(size=size)
+        self.encoded = 0
+        self.conditioned = 0
+
+    def encode(self, images: Tensor) -> list[Tensor]:
+        self.encoded += len(images)
+        return [F.avg_pool2d(images, 4), images[:, :1, ::8, ::8]]
+
+    def condition(self, features: list[Tensor], images: Tensor, masks: Tensor) -> list[Tensor]:
+        self.conditioned += len(images)
+        fine, _ = features
+        return [fine[:, 0] * F.avg_pool2d(masks, 4), images[:, 1, ::4, ::4]]
+
+    def match(self, query: list[Tensor], supports: list[Tensor]) -> Tensor:
+        (fine, coarse), (red, green) = query, supports  # (B, 3, h, w), (B, 1, h/2, w/2), (B, K, h, w) twice
+        foreground = fine[:, :1] + red  # (B, K, h, w)
+        background = 0.5 * green + F.interpolate(coarse, scale_factor=2)
+        return torch.stack([background, foreground], dim=2)
+
+
+def nearest(mask: npt.NDArray[np.generic], size: tuple[int, int]) -> npt.NDArray[np.generic]:
+    """Nearest resizing as torch defines it: output i reads input floor(i · in / out), in float32."""
+    rows, columns = (
+        np.minimum(np.floor(np.arange(n, dtype=np.float32) * (np.float32(of) / np.float32(n))).astype(int), of - 1)
+        for of, n in zip(mask.shape, size, strict=True)
+    )
+    return mask[np.ix_(rows, columns)]
+
+
+def build_toy_sets(raw: Path, output: Path, *, folds: tuple[int, ...], episodes: int) -> list[EpisodeSet]:
+    """Sets of the toy: 1-shot tracks of seeds 0 and 1."""
+    source = open_source(TOY_20I, raw)
+    request = Request(benchmark=TOY_20I, protocol=STRICT, folds=folds, seeds=(0, 1), episodes=episodes)
+    return [EpisodeSet.open(build(plan, source).path) for plan in plan_folds(source, request, output)]
