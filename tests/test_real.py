@@ -187,6 +187,14 @@ def test_pascal_keeps_its_ignore_border_and_scores_with_and_without_it(
     (result,) = (json.loads(p.read_text()) for p in (tmp_path / "r").rglob("fold3-1shot-seed0.json"))
     by_policy = {p["policy"]: p["fb_iou"]["value"] for p in result["policies"]}
     assert set(by_policy) == {"original/ignore", "original/no-ignore", "model/ignore", "model/no-ignore"}
+    assert result["headline"] == "original/ignore"
+    arguments = ("eval", "-m", "all-foreground", "-b", "pascal", "-d", tmp_path / "sets", "-f", 3, "--no-ignore-label")
+    assert "has original/ignore as its headline" in fssbench(*arguments, "-o", tmp_path / "r").error
+    ran = fssbench(*arguments, "-o", tmp_path / "n")
+    (other,) = (json.loads(p.read_text()) for p in (tmp_path / "n").rglob("fold3-1shot-seed0.json"))
+    assert other["headline"] == "original/no-ignore"
+    assert other["policies"] == result["policies"]
+    assert "the headline is original/no-ignore, which is not the protocol's" in other["unofficial"]
     # Predicting everything, the border only adds false foreground.
     assert by_policy["original/ignore"] > by_policy["original/no-ignore"]
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["demo"]
 
-EPISODES = 100
+EPISODES = 60
 PICTURED = 6
 MODELS: dict[str, dict[str, object]] = {
     "all-foreground": {},

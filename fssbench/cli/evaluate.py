@@ -59,6 +59,13 @@ def evaluate(
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, …")] = "auto",
     workers: Annotated[int, typer.Option("--workers", "-w", min=1, help="Decoding threads.")] = 4,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="At most so many episodes a track.")] = None,
+    ignore_label: Annotated[
+        bool,
+        typer.Option(
+            "--ignore-label/--no-ignore-label",
+            help="Leave ignored pixels out of the headline score, or count them as background. Both are scored.",
+        ),
+    ] = True,
     visualize: Annotated[
         int, typer.Option("--visualize", min=0, help="Draw the first N episodes of each track beside the result.")
     ] = 0,
@@ -90,6 +97,8 @@ def evaluate(
             options[name] = value
         elif value is not None:
             warn(f"{model} has no backbone, so --{name.replace('_', '-')} means nothing to it")
+    if spec.has_backbone:
+        options.setdefault("backbone_weights", "imagenet")
     root, target, where = data or home.episodes, output or home.results, pick_device(device)
     folds = dict.fromkeys(fold if fold is not None else range(len(found.folds)))
     # Every set is opened and every track looked up before the first model runs.
@@ -103,6 +112,7 @@ def evaluate(
         "data": str(root),
         "benchmark": found.name,
         "protocol": protocol,
+        "ignore_label": ignore_label,
         "device": where,
         "output": str(target),
     }
@@ -121,6 +131,7 @@ def evaluate(
             output=target,
             device=where,
             workers=workers,
+            exclude_ignored=ignore_label,
             overwrite=overwrite,
             asked=("fssbench", *sys.argv[1:]),
             resolved={**resolved, "fold": f, "shot": k, "seed": s, "episodes": asked[f, k, s]},

@@ -49,7 +49,7 @@ def print_leaderboard(board: Leaderboard) -> None:
         benchmark, protocol, version, shot, policy, _ = key
         entries = list(group)
         folds = sorted({run.fold for entry in entries for run in entry.runs})
-        table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), title_justify="left")
+        table = Table(box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False, title_justify="left")
         table.title = f"{benchmark} · {protocol}/{version} · {shot}-shot · {policy} · mIoU in %"
         table.add_column("#", justify="right", no_wrap=True)
         table.add_column("model")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,11 @@ from fssbench.engine.evaluate import Answer, evaluate
 from fssbench.engine.model import LoadedModel
 from fssbench.engine.partial import PartialCounts, partial_counts
 from fssbench.engine.table import CountsTable
-from fssbench.errors import ResultError
+from fssbench.errors import ResultError, UsageError
 from fssbench.files import PARTIAL, sha256_bytes, write_atomic
 from fssbench.metrics import Figure, score
 from fssbench.pipelines.episode_set import EpisodeSet
-from fssbench.protocols import find_protocol
+from fssbench.protocols import ScoringPolicy, find_protocol
 from fssbench.results import (
     SCHEMA_VERSION,
     ClassResult,
@@ -46,6 +46,7 @@ class Job:
     Attributes:
         episodes: the first so many of the track, or ``None`` for all.
         output: results are written below it.
+        exclude_ignored: which of the two ways to treat ignored pixels is the headline; both are scored.
         asked: the command line, for the record.
         resolved: every setting as it was resolved, for the record.
     """
@@ -57,14 +58,33 @@ class Job:
     output: Path
     device: str = "cpu"
     workers: int = 4
+    exclude_ignored: bool = True
     overwrite: bool = False
     asked: Sequence[str] = ()
     resolved: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        _ = self.headline  # refuses what cannot be scored before anything is asked
 
     @property
     def n_episodes(self) -> int:
         """Episodes asked."""
         return self.episodes or self.episode_set.record(shot=self.shot, seed=self.seed).episodes
+
+    @property
+    def headline(self) -> ScoringPolicy:
+        """The policy that rankings use: the protocol's, unless ignored pixels are to be counted.
+
+        Raises `UsageError` if they are, on a set that ignores none.
+        """
+        policy = find_protocol(self.episode_set.manifest.protocol.name).headline
+        if self.exclude_ignored:
+            return policy
+        if self.episode_set.manifest.ignore_label is None:
+            raise UsageError(
+                f"{self.episode_set.benchmark.title} has no ignore label", remedy="leave out --no-ignore-label"
+            )
+        return replace(policy, exclude_ignored=False)
 
     def path(self, loaded: LoadedModel) -> Path:
         """The result's file."""
@@ -156,6 +176,11 @@ def _same_result(path: Path, loaded: LoadedModel, job: Job) -> Result:
             f"{there.episodes.digest[:12]}…)",
             remedy="pass --overwrite to replace it, or another --output",
         )
+    if there.headline != job.headline.name:
+        raise ResultError(
+            f"{path} has {there.headline} as its headline, asked for is {job.headline.name}",
+            remedy="pass --overwrite to replace it, or another --output",
+        )
     return there
 
 
@@ -180,7 +205,7 @@ def _result(loaded: LoadedModel, job: Job, table: CountsTable, counts: CountsFil
             track_digest=record.digest,
             pools={pool.id: pool.sha256 for pool in manifest.classes},
         ),
-        headline=find_protocol(manifest.protocol.name).headline.name,
+        headline=job.headline.name,
         policies=tuple(_policy(name, table, job.episode_set) for name in table.policies),
         counts=counts,
         execution=execution,
@@ -226,6 +251,8 @@ def _unofficial(loaded: LoadedModel, job: Job, environment: Environment) -> tupl
         reasons.append("the backbone has random weights")
     if loaded.model.needs_training and loaded.record.training == "untrained":
         reasons.append("the model is untrained")
+    if job.headline != find_protocol(job.episode_set.manifest.protocol.name).headline:
+        reasons.append(f"the headline is {job.headline.name}, which is not the protocol's")
     if environment.git_dirty:
         reasons.append("fssbench ran from a checkout with uncommitted changes")
     return tuple(reasons)

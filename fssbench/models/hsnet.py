@@ -170,7 +170,7 @@ class HSNet(FeatureSegmenter):
         self,
         *,
         backbone: str = "resnet50",
-        backbone_weights: str = "imagenet",
+        backbone_weights: str = "none",
         size: int = 400,
         masking: str = "fm",
     ) -> None:

@@ -184,6 +184,25 @@ def test_all_sets_are_looked_up_before_the_first_is_evaluated(fssbench: Command,
     assert not any(tmp_path.iterdir())
 
 
+def test_counting_ignored_pixels_needs_an_ignore_label(fssbench: Command, sets: Path, tmp_path: Path) -> None:
+    arguments = ("eval", "-m", "copy-support", "-b", "toy", "-d", sets, "-f", 0, "-o", tmp_path, "--no-ignore-label")
+    assert "Toy-20i has no ignore label; leave out --no-ignore-label" in fssbench(*arguments).error
+
+
+def test_a_limit_asks_for_no_more_than_there_are(fssbench: Command, sets: Path, tmp_path: Path) -> None:
+    arguments = ("eval", "-m", "copy-support", "-b", "toy", "-d", sets, "-f", 0)
+    assert "5 episodes: mIoU" in fssbench(*arguments, "--limit", 5, "-o", tmp_path / "a").out
+    assert "20 episodes: mIoU" in fssbench(*arguments, "--limit", 500, "-o", tmp_path / "b").out
+
+
+def test_episodes_are_drawn_beside_the_result(fssbench: Command, sets: Path, tmp_path: Path) -> None:
+    arguments = ("eval", "-m", "copy-support", "-b", "toy", "-d", sets, "-f", 0, "-o", tmp_path, "--visualize", 3)
+    assert "the first 3 episodes are drawn in" in fssbench(*arguments).err
+    (picture,) = tmp_path.rglob("fold0-1shot-seed0.png")
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert "nothing was drawn" in fssbench(*arguments).err
+
+
 def test_a_backbone_means_nothing_to_a_model_without_one(fssbench: Command, sets: Path, tmp_path: Path) -> None:
     ran = fssbench(
         "eval", "-m", "copy-support", "-b", "toy", "-d", sets, "-f", 0, "-o", tmp_path, "--backbone-weights", "none"
