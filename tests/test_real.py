@@ -42,6 +42,7 @@ def test_all_folds_of_coco_are_built_verified_and_left_alone(
     out = prepare(fssbench, real_data, tmp_path / "a", "--shots", 1)
     assert out.count("built: ") == 4
     assert fssbench("verify", tmp_path / "a").out.count("sound ") == 4
+    assert "seed 0, digest a2eb56b9ae47aed6d1b0f0153fecd6a53e3ec223292c007090630f7887c0daf1\n" in out  # fold 0's
     before = files(tmp_path / "a")
     assert prepare(fssbench, real_data, tmp_path / "a", "--shots", 1).count("up to date: ") == 4
     assert files(tmp_path / "a") == before

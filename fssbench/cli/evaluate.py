@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from fssbench.engine.evaluate import Answer
     from fssbench.engine.model import LoadedModel
     from fssbench.engine.run import Finished, Job
+    from fssbench.models import ModelSpec
     from fssbench.pipelines.episode_set import EpisodeSet
 
 __all__ = ["evaluate"]
@@ -89,18 +90,13 @@ def evaluate(
     from fssbench.protocols import find_protocol
 
     home = Home.find()
-    found, spec = find_benchmark(benchmark), model_spec(model)
+    found = find_benchmark(benchmark)
     find_protocol(protocol)
-    options = model_options(option or [])
-    for name, value in (("backbone", backbone), ("backbone_weights", backbone_weights)):
-        if value is not None and spec.has_backbone:
-            options[name] = value
-        elif value is not None:
-            warn(f"{model} has no backbone, so --{name.replace('_', '-')} means nothing to it")
-    if spec.has_backbone:
-        options.setdefault("backbone_weights", "imagenet")
+    options = _options(model_spec(model), option or [], backbone=backbone, backbone_weights=backbone_weights)
     root, target, where = data or home.episodes, output or home.results, pick_device(device)
     folds = dict.fromkeys(fold if fold is not None else range(len(found.folds)))
+    for f in folds:
+        found.novel_classes(f)  # refuses a fold that does not exist
     # Every set is opened and every track looked up before the first model runs.
     sets = {f: locate_set(root, benchmark=found, protocol=protocol, fold=f) for f in folds}
     tracks = list(product(sets, dict.fromkeys(shot or [1]), dict.fromkeys(seed or [0])))
@@ -140,13 +136,24 @@ def evaluate(
         if not as_json:
             _report(finished[-1])
     if as_json:
-        results = [
-            {"path": str(one.path), "skipped": one.skipped, "result": one.result.model_dump(mode="json")}
-            for one in finished
-        ]
-        print_json(results)
+        print_json([_summary(one) for one in finished])
     if reasons := dict.fromkeys(reason for one in finished for reason in one.result.unofficial):
         warn(f"not official: {'; '.join(reasons)}")
+
+
+def _options(
+    spec: ModelSpec, pairs: list[str], *, backbone: str | None, backbone_weights: str | None
+) -> dict[str, Any]:
+    """The model's options; its backbone has ImageNet's weights unless others are named."""
+    options = model_options(pairs)
+    for name, value in (("backbone", backbone), ("backbone_weights", backbone_weights)):
+        if value is not None and spec.has_backbone:
+            options[name] = value
+        elif value is not None:
+            warn(f"{spec.name} has no backbone, so --{name.replace('_', '-')} means nothing to it")
+    if spec.has_backbone:
+        options.setdefault("backbone_weights", "imagenet")
+    return options
 
 
 def _episodes(episode_set: EpisodeSet, shot: int, seed: int, *, episodes: int | None, limit: int | None) -> int | None:
@@ -224,6 +231,11 @@ def model_options(pairs: list[str]) -> dict[str, Any]:
         except tomllib.TOMLDecodeError:
             options[name] = value
     return options
+
+
+def _summary(finished: Finished) -> dict[str, Any]:
+    result = finished.result.model_dump(mode="json")
+    return {"path": str(finished.path), "skipped": finished.skipped, "result": result}
 
 
 def _report(finished: Finished) -> None:

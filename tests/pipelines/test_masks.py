@@ -13,8 +13,10 @@ from strategies import Mask, mask_groups, masks
 from fssbench.benchmarks import TOY_20I, TOY_CLASSES
 from fssbench.errors import SourceError
 from fssbench.pipelines import masks as rle
+from fssbench.pipelines.plan import Request, draw_one
 from fssbench.pipelines.sources import open_source
 from fssbench.pipelines.sources.toy import IMAGES, draw_toy
+from fssbench.protocols import STRICT
 
 
 @given(masks())
@@ -60,3 +62,10 @@ def test_every_class_of_the_toy_has_images_enough_for_five_shots(toy_raw: Path) 
 
 def test_the_toy_is_never_official(toy_raw: Path) -> None:
     assert open_source(TOY_20I, toy_raw).unofficial() == ("Toy-20i is drawn, not a published benchmark",)
+
+
+def test_the_toys_episodes_are_the_same_on_every_machine(toy_raw: Path) -> None:
+    """Its geometry comes from the frozen stream, so its pools, and with them the digest, never change."""
+    request = Request(benchmark=TOY_20I, protocol=STRICT, folds=(2,), shots=(5,))
+    track, _ = draw_one(open_source(TOY_20I, toy_raw), request)
+    assert track.digest == "9492e31a87cf80be0492f7fc387d48e39727cadcc352d7d58948ca8e5ee7ad0f"
