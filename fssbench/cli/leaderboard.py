@@ -45,7 +45,7 @@ def print_leaderboard(board: Leaderboard) -> None:
     from rich.table import Table
 
     console = Console()
-    for key, group in groupby(board.entries, key=_comparable):
+    for key, group in groupby(board.entries, key=lambda entry: entry.comparable):
         benchmark, protocol, version, shot, policy, _ = key
         entries = list(group)
         folds = sorted({run.fold for entry in entries for run in entry.runs})
@@ -61,17 +61,6 @@ def print_leaderboard(board: Leaderboard) -> None:
         reasons = dict.fromkeys(r for entry in entries for r in (*entry.unofficial, entry.miou.reason) if r)
         if reasons:
             console.print(f"* not official: {'; '.join(reasons)}", highlight=False, markup=False)
-
-
-def _comparable(entry: Entry) -> tuple[str, str, int, int, str, str]:
-    return (
-        entry.benchmark,
-        entry.protocol,
-        entry.protocol_version,
-        entry.shot,
-        entry.policy,
-        entry.episodes_digest,
-    )
 
 
 def _cells(entry: Entry, folds: list[int]) -> list[str]:

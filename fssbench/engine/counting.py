@@ -21,8 +21,9 @@ def count_on_device(prediction: Tensor, truth: Tensor, ignore: Tensor | None) ->
     Returns:
         (5,) int64 in the order of `fssbench.metrics.COUNT_FIELDS`, on the same device.
     """
-    if prediction.shape != truth.shape or (ignore is not None and ignore.shape != truth.shape):
-        raise MetricError(f"prediction {tuple(prediction.shape)} and truth {tuple(truth.shape)} differ in shape")
+    for name, mask in (("prediction", prediction), ("ignore", ignore)):
+        if mask is not None and mask.shape != truth.shape:
+            raise MetricError(f"{name} {tuple(mask.shape)} and truth {tuple(truth.shape)} differ in shape")
     if prediction.dtype not in (torch.uint8, torch.bool):
         raise MetricError(f"a predicted mask must be uint8 or bool, got {prediction.dtype}")
     if prediction.dtype == torch.uint8 and bool((prediction > 1).any()):

@@ -15,9 +15,8 @@ from torch import Tensor
 from fssbench.engine.counting import count_on_device
 from fssbench.engine.table import CountsTable
 from fssbench.episodes import Episode
-from fssbench.errors import ModelError
 from fssbench.metrics import COUNT_FIELDS
-from fssbench.models.interface import FeatureSegmenter, FewShotSegmenter, Preprocess, resize_mask
+from fssbench.models.interface import FeatureSegmenter, FewShotSegmenter, Preprocess, check_answer, resize_mask
 from fssbench.pipelines.episode_set import EpisodeSet
 from fssbench.pipelines.stream import Frame, stream
 from fssbench.protocols import ScoringPolicy
@@ -176,11 +175,7 @@ class PlainAsker:
         shown = torch.stack([s.mask for s in supports]).to(self.device).float()
         masks = self.model.predict_sizes(images[:1], images[None, 1:], shown[None], sizes)
         for mask, size in zip(masks, sizes, strict=True):
-            if tuple(mask.shape) != (1, *size):
-                raise ModelError(
-                    f"{type(self.model).__name__} gave a mask of shape {tuple(mask.shape)}, expected {(1, *size)}",
-                    remedy="predict must return (B, H, W) for queries of (B, 3, H, W)",
-                )
+            check_answer(self.model, mask, (1, *size))
         return [mask[0] for mask in masks]
 
 
@@ -201,7 +196,10 @@ class FeatureAsker:
         # (K maps of (1, …)) for each layer → one (1, K, …)
         shown = [torch.stack(layer, dim=1) for layer in zip(*conditioned, strict=True)]
         logits = self.model.match(asked, shown)
-        return [self.model.decide(logits, size)[0] for size in sizes]
+        masks = [self.model.decide(logits, size) for size in sizes]
+        for mask, size in zip(masks, sizes, strict=True):
+            check_answer(self.model, mask, (1, *size))
+        return [mask[0] for mask in masks]
 
     def _features(self, shown: Shown) -> list[Tensor]:
         return self._once(("image", shown.frame.key), lambda: self.model.encode(self._input(shown)))

@@ -19,6 +19,11 @@ from fssbench.results import ModelRecord
 __all__ = ["LoadedModel", "find_weights", "load_model"]
 
 
+def file_name(model: str) -> str:
+    """A model's name as part of a file's: of ``path/to/mine.py:Net`` it is ``mine-Net``."""
+    return Path(model).name.replace(".py:", "-")
+
+
 @dataclass(frozen=True)
 class LoadedModel:
     """A model ready to be asked, and the record that goes into its results."""
@@ -29,8 +34,7 @@ class LoadedModel:
     @property
     def folder(self) -> str:
         """A folder name for its results: readable, and different for different weights or options."""
-        readable = Path(self.record.name.replace(":", "-")).name.replace(".py", "")
-        parts = [readable, *filter(None, [self.record.backbone])]
+        parts = [file_name(self.record.name), *filter(None, [self.record.backbone])]
         return "-".join([*parts, sha256_bytes(self.record.model_dump_json().encode())[:8]])
 
 
@@ -64,7 +68,8 @@ def find_weights(
                 remedy="write {fold} where the path differs, or evaluate one --fold",
             )
         return Path(weights.replace("{fold}", str(fold)))
-    path = home.checkpoints / benchmark.name / f"{'-'.join(filter(None, [name, backbone]))}-fold{fold}.pt"
+    label = "-".join(filter(None, [file_name(name), backbone]))
+    path = home.checkpoints / benchmark.name / f"{label}-fold{fold}.pt"
     if not path.is_file():
         raise ModelError(
             f"{name} needs trained weights and {path} is not there",
@@ -88,16 +93,21 @@ def load_model(
     A checkpoint holds the backbone too, so with one the backbone's own weights are not fetched.
     """
     spec = model_spec(name)
-    checkpoint = None
-    if weights is not None or spec.needs_training:
+
+    def find() -> Path | None:
         backbone = options.get("backbone", spec.options.get("backbone"))
-        checkpoint = find_weights(
+        return find_weights(
             weights, name=name, backbone=backbone, benchmark=benchmark, fold=fold, n_folds=n_folds, home=home
         )
-    if checkpoint is None:
-        model = build_model(name, **options)
+
+    checkpoint = find() if weights is not None or spec.needs_training else None
+    if checkpoint is not None and spec.has_backbone:
+        model = build_model(name, **{**options, "backbone_weights": "none"})
     else:
-        model = build_model(name, **{**options, **({"backbone_weights": "none"} if spec.has_backbone else {})})
+        model = build_model(name, **options)
+        if weights is None and model.needs_training and checkpoint is None:
+            checkpoint = find()  # only the model itself could tell, since a function built it
+    if checkpoint is not None:
         load_checkpoint(model, checkpoint)
     return LoadedModel(model, _record(name, options, model, checkpoint))
 

@@ -32,8 +32,9 @@ class PartialCounts:
     def add(self, index: int, counts: npt.NDArray[np.int64]) -> None:
         """Keep the counts (P, 5) of an episode."""
         self.rows[index] = counts
-        self._file.write(json.dumps([index, counts.tolist()]) + "\n")
-        self._file.flush()
+        with storage_errors(Path(self._file.name)):
+            self._file.write(json.dumps([index, counts.tolist()]) + "\n")
+            self._file.flush()
 
 
 @contextmanager
@@ -48,15 +49,16 @@ def partial_counts(path: Path, *, identity: str, fresh: bool = False) -> Iterato
     rows = {} if fresh else _read(path, identity)
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("w")
+    with file:
         # Written again from what was read, so that a line cut by the interruption does not stay.
-        with path.open("w") as file:
-            file.write(json.dumps(identity) + "\n")
-            counts = PartialCounts(file, {})
-            for index, row in rows.items():
-                counts.add(index, row)
-            counts.resumed = len(rows)
-            yield counts
-        path.unlink()
+        file.write(json.dumps(identity) + "\n")
+        counts = PartialCounts(file, {})
+        for index, row in rows.items():
+            counts.add(index, row)
+        counts.resumed = len(rows)
+        yield counts
+    path.unlink(missing_ok=True)
 
 
 def _read(path: Path, identity: str) -> dict[int, npt.NDArray[np.int64]]:
@@ -67,6 +69,9 @@ def _read(path: Path, identity: str) -> dict[int, npt.NDArray[np.int64]]:
         return {}
     rows = {}
     for line in lines[:-1]:  # the last piece is empty, or a line that was never finished
-        index, counts = json.loads(line)
+        try:
+            index, counts = json.loads(line)
+        except ValueError:
+            break  # damaged from here on: what is not read is asked again
         rows[index] = np.array(counts, dtype=np.int64)
     return rows

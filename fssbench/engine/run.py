@@ -69,7 +69,8 @@ class Job:
     @property
     def n_episodes(self) -> int:
         """Episodes asked."""
-        return self.episodes or self.episode_set.record(shot=self.shot, seed=self.seed).episodes
+        there = self.episode_set.record(shot=self.shot, seed=self.seed).episodes
+        return there if self.episodes is None else self.episodes
 
     @property
     def headline(self) -> ScoringPolicy:
@@ -127,10 +128,11 @@ def run(loaded: LoadedModel, job: Job, *, look: Callable[[Answer], None] | None 
 
 
 def _identity(loaded: LoadedModel, job: Job) -> str:
-    """Everything that counts depend on: the model, the episodes and the data under them."""
+    """Everything that counts depend on: the model, device and software, the episodes and the data under them."""
     manifest = sha256_bytes(job.episode_set.manifest.to_json().encode())
     record = job.episode_set.record(shot=job.shot, seed=job.seed)
-    return f"{loaded.record.model_dump_json()} {manifest} {record.label}"
+    software = describe_environment().model_dump_json()
+    return " ".join([loaded.record.model_dump_json(), job.device, software, manifest, record.label])
 
 
 def _ask(

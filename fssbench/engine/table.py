@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fssbench.episodes import Episode, Track
-from fssbench.errors import ResultError
+from fssbench.errors import FssbenchError, ResultError
 from fssbench.metrics import COUNT_FIELDS, check_counts
 
 __all__ = ["CountsTable"]
@@ -40,8 +41,8 @@ class CountsTable:
         """(N, 5) counts under one policy."""
         return self.counts[:, self.policies.index(policy)]
 
-    def to_bytes(self) -> bytes:
-        """The table as Parquet: one row an episode and policy, episodes in index order."""
+    def to_table(self) -> pa.Table:
+        """The table as Arrow: one row an episode and policy, episodes in index order."""
         n, p, _ = self.counts.shape
         episodes = self.track.episodes
         repeated = [i for i in range(n) for _ in range(p)]
@@ -57,8 +58,12 @@ class CountsTable:
             "supports": pa.array([list(episodes[i].supports) for i in repeated], pa.list_(pa.string())),
             "policy": pa.array(list(self.policies) * n, pa.string()),
         } | {name: pa.array(flat[:, i], pa.int64()) for i, name in enumerate(COUNT_FIELDS)}
+        return pa.table(columns)
+
+    def to_bytes(self) -> bytes:
+        """`to_table` as Parquet."""
         buffer = io.BytesIO()
-        pq.write_table(pa.table(columns), buffer, compression="zstd")
+        pq.write_table(self.to_table(), buffer, compression="zstd")
         return buffer.getvalue()
 
     @staticmethod
@@ -66,27 +71,32 @@ class CountsTable:
         """Read a table as `to_bytes` writes it; the digest of its ``track`` tells which episodes it is about.
 
         Raises:
-            ResultError: it is no such table.
+            ResultError: it is no such table, or a cell contradicts the others.
             MetricError: its counts contradict themselves.
         """
         try:
-            columns = pq.read_table(io.BytesIO(data)).to_pydict()
-            policies = tuple(dict.fromkeys(columns["policy"]))
-            first = slice(None, None, len(policies))  # each episode stands once for each policy
-            rows = zip(columns["class_id"][first], columns["query"][first], columns["supports"][first], strict=True)
-            track = Track(
-                benchmark=columns["benchmark"][0],
-                protocol="",
-                fold=columns["fold"][0],
-                shot=columns["shot"][0],
-                seed=columns["seed"][0],
-                episodes=tuple(Episode(c, query, tuple(supports)) for c, query, supports in rows),
-            )
-            indices = [i for i in range(len(track.episodes)) for _ in policies]
-            if columns["index"] != indices or columns["policy"] != list(policies) * len(track.episodes):
-                raise ValueError("episodes and policies are not in order")
-            flat = np.array([columns[name] for name in COUNT_FIELDS], dtype=np.int64).T
-        except (pa.ArrowException, OSError, KeyError, ValueError, IndexError) as error:
+            stored = pq.read_table(io.BytesIO(data))
+            table = _from_columns(stored.to_pydict())
+            if not table.to_table().equals(stored):
+                raise ValueError("its cells contradict each other, or have other types")
+        except (pa.ArrowException, OSError, KeyError, ValueError, IndexError, TypeError, FssbenchError) as error:
             raise ResultError(f"{where} is no table of counts: {error}", remedy="evaluate again") from error
-        check_counts(flat)
-        return CountsTable(track, policies, flat.reshape(-1, len(policies), len(COUNT_FIELDS)))
+        check_counts(table.counts.reshape(-1, len(COUNT_FIELDS)))
+        return table
+
+
+def _from_columns(columns: dict[str, list[Any]]) -> CountsTable:
+    """A table from its columns, each fact taken from the first row that states it."""
+    policies = tuple(dict.fromkeys(columns["policy"]))
+    first = slice(None, None, len(policies))  # each episode stands once for each policy
+    rows = zip(columns["class_id"][first], columns["query"][first], columns["supports"][first], strict=True)
+    track = Track(
+        benchmark=columns["benchmark"][0],
+        protocol="",
+        fold=columns["fold"][0],
+        shot=columns["shot"][0],
+        seed=columns["seed"][0],
+        episodes=tuple(Episode(c, query, tuple(supports)) for c, query, supports in rows),
+    )
+    flat = np.array([columns[name] for name in COUNT_FIELDS], dtype=np.int64).T
+    return CountsTable(track, policies, flat.reshape(len(track.episodes), len(policies), len(COUNT_FIELDS)))

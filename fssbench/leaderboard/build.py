@@ -7,7 +7,7 @@ import json
 import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fssbench.benchmarks import find_benchmark
@@ -16,6 +16,7 @@ from fssbench.errors import ResultError
 from fssbench.files import sha256_bytes
 from fssbench.leaderboard.schema import SCHEMA_VERSION, Entry, Leaderboard, Mean, RunSummary
 from fssbench.metrics import score
+from fssbench.protocols import find_protocol
 from fssbench.results import FigureRecord, Result, parse_result
 
 __all__ = ["build_leaderboard", "gather"]
@@ -75,21 +76,29 @@ def _read(path: Path, data: bytes) -> Gathered:
 
 
 def _require_figures(result: Result, table: CountsTable, path: Path) -> None:
-    """Refuse a result whose figures are not those its counts give."""
-    if table.track.digest != result.episodes.digest or table.policies != tuple(p.policy for p in result.policies):
-        raise ResultError(
-            f"{path}: its counts are those of other episodes or policies", remedy="evaluate again with --overwrite"
-        )
-    for stated in result.policies:
-        names = {c.id: c.name for c in stated.per_class}
-        found = score(table.class_ids, table.of(stated.policy), classes=names)
-        pairs = [(stated.miou, found.miou), (stated.fb_iou, found.fb_iou)]
-        pairs += [(c.iou, found.per_class[c.id]) for c in stated.per_class]
+    """Refuse a result that says of its counts what they are not."""
+
+    def refuse(what: str) -> ResultError:
+        return ResultError(f"{path}: {what}", remedy="evaluate again with --overwrite")
+
+    stated, track = result.episodes, table.track
+    identity = (stated.benchmark, stated.fold, stated.shot, stated.seed, stated.n_episodes, stated.digest)
+    if identity != (track.benchmark, track.fold, track.shot, track.seed, len(track.episodes), track.digest):
+        raise refuse("its counts are those of other episodes")
+    if table.policies != tuple(p.policy for p in result.policies):
+        raise refuse("its counts are those of other policies")
+    headline = find_protocol(stated.protocol).headline
+    if result.headline not in {replace(headline, exclude_ignored=ignored).name for ignored in (True, False)}:
+        raise refuse(f"its headline is {result.headline}, the protocol's is {headline.name}")
+    novel = find_benchmark(stated.benchmark).novel_classes(stated.fold)
+    for policy in result.policies:
+        if tuple(c.id for c in policy.per_class) != novel:
+            raise refuse(f"its classes are not the novel classes of fold {stated.fold}")
+        found = score(table.class_ids, table.of(policy.policy), classes={c.id: c.name for c in policy.per_class})
+        pairs = [(policy.miou, found.miou), (policy.fb_iou, found.fb_iou)]
+        pairs += [(c.iou, found.per_class[c.id]) for c in policy.per_class]
         if any((a.value, a.n_episodes) != (b.value, b.n_episodes) for a, b in pairs):
-            raise ResultError(
-                f"{path}: its figures under {stated.policy} do not follow from its counts",
-                remedy="evaluate again with --overwrite",
-            )
+            raise refuse(f"its figures under {policy.policy} do not follow from its counts")
 
 
 def build_leaderboard(folder: Path) -> Leaderboard:
@@ -207,18 +216,16 @@ def _ranked(entries: Sequence[Entry]) -> list[Entry]:
     """Entries ordered for reading, ranked within benchmark, protocol, shot, policy and episodes."""
     best_first = sorted(
         entries,
-        key=lambda e: (
-            e.benchmark, e.protocol, e.protocol_version, e.shot, e.policy, e.episodes_digest,
-            -(e.miou.value if e.miou.value is not None else -1), e.label,
-        ),
-    )  # fmt: skip
-    ranks: dict[tuple[object, ...], int] = defaultdict(int)
-    ranked = []
+        key=lambda e: (*e.comparable, -(e.miou.value if e.miou.value is not None else -1), e.label),
+    )
+    comparable: dict[tuple[object, ...], list[float]] = defaultdict(list)
     for entry in best_first:
-        rank = None
         if entry.miou.value is not None:
-            place = (entry.benchmark, entry.protocol, entry.protocol_version, entry.shot, entry.policy)
-            ranks[(*place, entry.episodes_digest)] += 1
-            rank = ranks[(*place, entry.episodes_digest)]
-        ranked.append(entry.model_copy(update={"rank": rank}))
-    return ranked
+            comparable[entry.comparable].append(entry.miou.value)
+
+    def rank(entry: Entry) -> int | None:
+        """One more than there are better ones; equals share a rank."""
+        mine = entry.miou.value
+        return None if mine is None else 1 + sum(value > mine for value in comparable[entry.comparable])
+
+    return [entry.model_copy(update={"rank": rank(entry)}) for entry in best_first]

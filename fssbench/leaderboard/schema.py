@@ -58,6 +58,18 @@ class Entry(Record):
     official: bool
     unofficial: tuple[str, ...]
 
+    @property
+    def comparable(self) -> tuple[str, str, int, int, str, str]:
+        """Entries that agree in this were asked the same episodes and scored in the same way."""
+        return (
+            self.benchmark,
+            self.protocol,
+            self.protocol_version,
+            self.shot,
+            self.policy,
+            self.episodes_digest,
+        )
+
 
 class Leaderboard(Record):
     """All entries, best first within each benchmark, protocol and number of shots."""

@@ -90,7 +90,11 @@ def _fill(network: nn.Module, path: Path, name: str) -> None:
     # A classifier head is part of torchvision's files but never used here: it may be absent.
     head = ("fc.", "classifier.")
     wanted = network.state_dict()
-    kept = {key: value for key, value in state.items() if key in wanted}
+    kept = {
+        key: value
+        for key, value in state.items()
+        if key in wanted and not (key.startswith(head) and value.shape != wanted[key].shape)
+    }
     missing = [key for key in wanted if key not in kept and not key.startswith(head)]
     wrong = [key for key, value in kept.items() if value.shape != wanted[key].shape]
     if missing or wrong:

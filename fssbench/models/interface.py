@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from fssbench.errors import ModelError
 from fssbench.models.backbones import BackboneInfo
 
-__all__ = ["FeatureSegmenter", "FewShotSegmenter", "Preprocess", "check_inputs", "resize_mask", "vote"]
+__all__ = ["FeatureSegmenter", "FewShotSegmenter", "Preprocess", "check_answer", "check_inputs", "resize_mask", "vote"]
 
 Size = tuple[int, int]
 
@@ -47,8 +47,12 @@ class Preprocess:
             raise ModelError(f"a model's input size must be at least 1, got {self.size}")
 
     def image(self, pixels: npt.NDArray[np.uint8]) -> Tensor:
-        """RGB pixels (H, W, 3) uint8 → (3, size, size) uint8, by Pillow's antialiased bilinear filter."""
-        squashed = Image.fromarray(pixels).resize((self.size, self.size), Image.Resampling.BILINEAR)
+        """RGB pixels (H, W, 3) uint8 → (3, size, size) uint8, by Pillow's antialiased bilinear filter.
+
+        Across first, then down: Pillow rounds between the two, and which it does first depends on its version.
+        """
+        across = Image.fromarray(pixels).resize((self.size, pixels.shape[0]), Image.Resampling.BILINEAR)
+        squashed = across.resize((self.size, self.size), Image.Resampling.BILINEAR)
         return torch.from_numpy(np.array(squashed)).permute(2, 0, 1)
 
     def mask(self, mask: npt.NDArray[np.bool_]) -> Tensor:
@@ -101,6 +105,15 @@ def check_inputs(query: Tensor, supports: Tensor, masks: Tensor) -> None:
         )
 
 
+def check_answer(model: nn.Module, mask: Tensor, expected: tuple[int, ...]) -> None:
+    """Raise `ModelError` unless a predicted mask has the shape that was asked for."""
+    if tuple(mask.shape) != expected:
+        raise ModelError(
+            f"{type(model).__name__} gave a mask of shape {tuple(mask.shape)}, expected {expected}",
+            remedy="predict must return (B, H, W) for queries of (B, 3, H, W)",
+        )
+
+
 class FewShotSegmenter(nn.Module, ABC):
     """A model that answers episodes. Derive from it and implement `predict`; nothing else is needed.
 
@@ -130,6 +143,7 @@ class FewShotSegmenter(nn.Module, ABC):
     def predict_sizes(self, query: Tensor, supports: Tensor, masks: Tensor, sizes: Sequence[Size]) -> list[Tensor]:
         """`predict` at each of ``sizes``: a list of (B, h, w) uint8. Here by resizing the mask, nearest."""
         mask = self.predict(query, supports, masks)
+        check_answer(self, mask, (query.shape[0], *query.shape[-2:]))
         return [resize_mask(mask, size) for size in sizes]
 
     def forward(self, query: Tensor, supports: Tensor, masks: Tensor) -> Tensor:

@@ -88,7 +88,14 @@ def _find(name: str) -> Callable[..., FewShotSegmenter]:
         module, _, attribute = BUILTIN[name].partition(":")
         return _attribute(importlib.import_module(module), attribute, where=module)
     for point in entry_points(group=ENTRY_POINTS, name=name):
-        return _callable(point.load(), where=f"entry point {point.value}")
+        try:
+            found = point.load()
+        except Exception as error:
+            raise ModelError(
+                f"model '{name}' of entry point {point.value} cannot be loaded: {type(error).__name__}: {error}",
+                remedy="mend or remove the package that offers it",
+            ) from error
+        return _callable(found, where=f"entry point {point.value}")
     path, separator, attribute = name.rpartition(":")
     if separator and path.endswith(".py"):
         return _attribute(_load_file(str(Path(path).resolve())), attribute, where=path)
@@ -144,6 +151,9 @@ def build_model(name: str, **options: Any) -> FewShotSegmenter:
     if unknown := sorted(set(options) - set(spec.options)):
         taken = ", ".join(spec.options) or "no options"
         raise UsageError(f"model '{name}' has no option '{unknown[0]}'", remedy=f"it takes {taken}")
+    absent = [key for key, default in spec.options.items() if default is inspect.Parameter.empty and key not in options]
+    if absent:
+        raise UsageError(f"model '{name}' needs the option '{absent[0]}'", remedy=f"pass --option {absent[0]}=VALUE")
     model = spec.factory(**options)
     if not isinstance(model, FewShotSegmenter):
         raise ModelError(

@@ -244,6 +244,13 @@ def test_features_held_stay_within_the_budget(toy_set: EpisodeSet, budget: int) 
     assert (model.encoded > len(distinct)) == (budget < 1 << 30)
 
 
+def test_the_features_used_longest_ago_are_given_up_first() -> None:
+    ask = FeatureAsker(Voters(size=SIDE), "cpu", budget=100)
+    for name in ("a", "b", "a", "c"):
+        ask._once(("image", name), lambda: [torch.zeros(10)])  # 40 bytes
+    assert [name for _, name in ask.held] == ["a", "c"]
+
+
 # --- looking on -----------------------------------------------------------------------------------------
 
 

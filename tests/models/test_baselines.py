@@ -192,6 +192,17 @@ def test_a_support_of_nothing_but_foreground_leaves_everything_foreground(protot
     assert prototype.predict(query, supports, torch.ones_like(shown)).all()
 
 
+def test_what_was_never_shown_is_as_unlike_as_can_be(prototype: Prototype) -> None:
+    """Cosine −1: even features that point away from the one prototype there is are nearer to that."""
+    query = torch.tensor([-1.0, 0.1]).view(1, 2, 1, 1)
+    for there, absent in ((0, 1), (1, 0)):
+        prototypes = torch.zeros(1, 1, 2, 2)
+        prototypes[0, 0, there, 0] = 3
+        logits = prototype.match([query], [prototypes])[0, 0, :, 0, 0]
+        assert logits[absent] == -1
+        assert -1 < logits[there] < -0.9
+
+
 def test_a_shot_without_foreground_adds_no_prototype_to_the_others(prototype: Prototype) -> None:
     """The foreground is that of the shots that show it; the empty shot still tells the background."""
     query, supports, shown = episodes(1, 2)

@@ -184,7 +184,7 @@ def test_it_starts_untrained_from_one_seed_of_its_own() -> None:
     assert torch.get_rng_state().equal(before)
     torch.manual_seed(2)
     second = HSNet(backbone_weights="none")
-    assert first.training_state == "untrained"
+    assert first.needs_training
     assert first.preprocess.size == 400
     states = zip(first.state_dict().values(), second.state_dict().values(), strict=True)
     assert all(a.equal(b) for a, b in states)
