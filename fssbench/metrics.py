@@ -23,6 +23,9 @@ from fssbench.errors import MetricError
 __all__ = ["COUNT_FIELDS", "Counts", "Figure", "Scores", "check_counts", "count", "score", "split_ignore"]
 
 Mask = npt.NDArray[np.generic]
+MOST_NAMED = 20
+"""Classes that a reason names; of FSS-1000's 240 the others are counted."""
+
 COUNT_FIELDS = ("inter_f", "union_f", "inter_b", "union_b", "valid")
 
 
@@ -190,7 +193,9 @@ def _mean(per_class: dict[int, Figure], names: Mapping[int, str]) -> Figure:
     n_episodes = sum(figure.n_episodes for figure in per_class.values())
     undefined = [f"{names[c]} ({figure.reason})" for c, figure in per_class.items() if figure.reason]
     if undefined:
-        return Figure(value=None, reason=f"undefined for {', '.join(undefined)}", n_episodes=n_episodes)
+        more = f" and {len(undefined) - MOST_NAMED} more classes" if len(undefined) > MOST_NAMED else ""
+        reason = f"undefined for {', '.join(undefined[:MOST_NAMED])}{more}"
+        return Figure(value=None, reason=reason, n_episodes=n_episodes)
     values = [figure.value for figure in per_class.values() if figure.value is not None]
     # fsum rounds once, so the mean does not depend on the order of the classes.
     return Figure(value=math.fsum(values) / len(values), reason=None, n_episodes=n_episodes)

@@ -249,6 +249,13 @@ def test_a_class_without_episodes_leaves_miou_undefined_and_is_named() -> None:
     assert result.fb_iou.value == pytest.approx((1 / 2 + 3 / 4) / 2)
 
 
+def test_of_many_classes_without_episodes_some_are_named_and_the_rest_counted() -> None:
+    result = score_of([0], np.array([[1, 2, 3, 4, 5]], dtype=np.int64), classes=list(range(240)))
+    assert result.miou.reason is not None
+    assert result.miou.reason.startswith("undefined for class 1 (no episodes), class 2 (no episodes)")
+    assert result.miou.reason.endswith("class 20 (no episodes) and 219 more classes")
+
+
 def test_without_any_background_fb_iou_is_undefined() -> None:
     full = np.ones((2, 2), bool)
     result = score_of([0], counts_of([(full, full)]))

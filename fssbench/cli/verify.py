@@ -37,7 +37,7 @@ def verify(
                 print(f"DAMAGED {v.path}: {len(v.problems)} problems")
                 print("\n".join(f"  {problem}" for problem in v.problems))
             else:
-                redrawn = f", {v.redrawn} tracks drawn again and equal" if v.redrawn else ""
+                redrawn = f", tracks drawn again and equal: {v.redrawn}" if v.redrawn else ""
                 print(f"sound {v.path}: {v.files} files, {v.images:,} images, {v.episodes:,} episodes{redrawn}")
     if damaged := sum(bool(v.problems) for v in verdicts):
         raise EpisodeSetError(

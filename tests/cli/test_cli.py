@@ -76,7 +76,7 @@ def test_the_folders_at_the_top_are_links_and_no_packages_of_their_own() -> None
     ("arguments", "message"),
     [
         (["evaluate"], "No such command 'evaluate'"),
-        (["eval", "--modell", "x"], "No such option: --modell"),
+        (["eval", "--modell", "x"], "No such option:? '?--modell"),
         (["eval"], "Missing option '--model'"),
         (["eval", "--model", "hsnett"], "there is no model 'hsnett'; known are all-foreground, copy-support"),
         (["eval", "-m", "copy-support", "-b", "ade"], "there is no benchmark 'ade'; known are: pascal, coco, fss, toy"),

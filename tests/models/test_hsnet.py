@@ -24,9 +24,10 @@ Golden = dict[str, npt.NDArray[Any]]
 Named = tuple[str, HSNet]
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "hsnet.npz"
-# Of the expected values' standard deviation. With AVX-512 and two threads nothing differs; AVX2 rounds otherwise,
-# by up to 2e-5, and the same model in float64 is 4e-5 away.
-TOLERANCE = 1e-5 if torch.backends.cpu.get_cpu_capability() == "AVX512" else 1e-4
+# Of the expected values' standard deviation. With AVX-512, two threads and the torch of constraints.txt nothing
+# differs. Other kernels round otherwise, AVX2's by up to 2e-5, and the same model in float64 is 4e-5 away.
+SAME_KERNELS = torch.backends.cpu.get_cpu_capability() == "AVX512" and torch.__version__.startswith("2.15.")
+TOLERANCE = 1e-5 if SAME_KERNELS else 1e-4
 SMALL = 64  # maps of 8, 4 and 2 positions a side
 
 
