@@ -9,9 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from fssbench.errors import ResultError
+from fssbench.records import Record, Sha256, first_error
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -31,14 +32,7 @@ __all__ = [
 ]
 
 SCHEMA_VERSION: Literal[1] = 1
-Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Share = Annotated[float, Field(ge=0, le=1)]
-
-
-class Record(BaseModel):
-    """A part of a result: fixed once made, and nothing in it that the schema does not name."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
 
 class IntervalRecord(Record):
@@ -187,10 +181,8 @@ def parse_result(data: bytes, *, where: str) -> Result:
     try:
         return Result.model_validate_json(data)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "content"
         raise ResultError(
-            f"{where} is no result of this version: {place}: {first['msg']}",
+            f"{where} is no result of this version: {first_error(error)}",
             remedy="evaluate again with --overwrite",
         ) from error
 

@@ -19,9 +19,6 @@ from fssbench.pipelines.sources import open_source
 from fssbench.protocols import STRICT
 from fssbench.results import Environment
 
-# On shared cores a second thread of torch mostly spins while it waits for the first: tests take ten times as long.
-torch.set_num_threads(1)
-
 Mask = npt.NDArray[np.bool_]
 
 CLEAN = Environment(fssbench="0", python="3", packages={}, git_revision="0" * 40, git_dirty=False)

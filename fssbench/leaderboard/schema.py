@@ -6,7 +6,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from fssbench.results import ModelRecord, Record, Sha256, Share
+from fssbench.records import Record, Sha256
+from fssbench.results import ModelRecord, Share
 
 __all__ = ["SCHEMA_VERSION", "Entry", "Leaderboard", "Mean", "RunSummary"]
 

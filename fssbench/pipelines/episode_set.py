@@ -16,6 +16,7 @@ from fssbench.home import Home
 from fssbench.pipelines import locks
 from fssbench.pipelines.manifest import Manifest, ShardRecord, TrackRecord
 from fssbench.pipelines.shards import read_checked, read_episodes
+from fssbench.records import first_error
 
 __all__ = ["LOCK", "MANIFEST", "EpisodeSet", "find_sets", "locate_set", "set_path"]
 
@@ -46,9 +47,8 @@ class EpisodeSet:
                 f"{path} is no episode set: it has no {MANIFEST}", remedy="build one with fssbench prepare"
             ) from error
         except ValidationError as error:
-            first = error.errors()[0]
             raise EpisodeSetError(
-                f"{file} is damaged: {'.'.join(map(str, first['loc'])) or 'content'}: {first['msg']}",
+                f"{file} is damaged: {first_error(error)}",
                 remedy="prepare the set again with --overwrite",
             ) from error
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from fssbench.records import Record, Sha256
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -20,15 +22,8 @@ __all__ = [
 ]
 
 SCHEMA_VERSION: Literal[1] = 1
-Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 Count = Annotated[int, Field(ge=0)]
-
-
-class Record(BaseModel):
-    """A part of the manifest: fixed once made, and nothing in it that the schema does not name."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class FileRecord(Record):

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from fssbench.pipelines.masks import Rle
+from fssbench.records import Record
 
 __all__ = ["EpisodeSample", "ImageMeta", "ImageSample", "episode_key", "image_key"]
 
@@ -24,10 +25,8 @@ def episode_key(index: int) -> str:
     return f"e{index:07d}"
 
 
-class ImageMeta(BaseModel):
+class ImageMeta(Record):
     """An image sample's JSON: the image's id, the class, and where the class is."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     image_id: str
     class_id: int = Field(ge=0)
@@ -47,10 +46,8 @@ class ImageSample:
     meta: ImageMeta
 
 
-class EpisodeSample(BaseModel):
+class EpisodeSample(Record):
     """An episode sample's JSON: its index in the track, and its images by key."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     index: int = Field(ge=0)
     class_id: int = Field(ge=0)

@@ -18,6 +18,7 @@ from fssbench.errors import EpisodeSetError
 from fssbench.files import atomic_file, sha256_bytes, sha256_file
 from fssbench.pipelines.manifest import FileRecord, ShardRecord
 from fssbench.pipelines.samples import EpisodeSample, ImageMeta, ImageSample, episode_key
+from fssbench.records import first_error
 
 __all__ = [
     "episode_samples",
@@ -160,8 +161,7 @@ def episode_samples(data: bytes, *, where: str) -> Iterator[EpisodeSample]:
 def _first(error: KeyError | ValidationError) -> str:
     if isinstance(error, KeyError):
         return f"it has no {error.args[0]} member"
-    first = error.errors()[0]
-    return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+    return first_error(error)
 
 
 def read_images(folder: Path, record: ShardRecord) -> list[ImageSample]:

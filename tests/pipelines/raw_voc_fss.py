@@ -1,25 +1,15 @@
-"""Makers of small VOC 2012 and FSS-1000 folders, and the way to the real samples."""
+"""Makers of small VOC 2012 and FSS-1000 folders."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pytest
 from PIL import Image
 
 Array = npt.NDArray[np.uint8]
-
-
-def real_data(*parts: str) -> Path:
-    """A folder of the real samples; skips the test where there are none."""
-    root = os.environ.get("FSSBENCH_REAL_DATA")
-    if not root:
-        pytest.skip("FSSBENCH_REAL_DATA does not name the real sample data")
-    return Path(root).joinpath(*parts)
 
 
 def jpeg(path: Path, height: int, width: int, *, orientation: int = 1) -> None:

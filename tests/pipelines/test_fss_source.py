@@ -11,7 +11,7 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 from PIL import Image
-from raw_voc_fss import Array, blob, fss, jpeg, png, real_data
+from raw_voc_fss import Array, blob, fss, jpeg, png
 
 from fssbench.benchmarks import FSS_1000
 from fssbench.errors import PoolError, SourceError
@@ -373,8 +373,8 @@ def test_a_set_is_built_and_streamed_and_keeps_the_reports(source: FssSource, tm
 
 
 @pytest.mark.real
-def test_both_real_encodings_are_read() -> None:
-    source = FssSource(real_data("fss"))
+def test_both_real_encodings_are_read(real_data: Path) -> None:
+    source = FssSource(real_data / "fss")
     pools = source.pools(tuple(source.classes), min_pixels=1)
     assert source.classes == {760: "african_elephant", 761: "eiffel_tower"}
     areas = {i: masks.area(source.read(i, c).mask) for c, ids in pools.items() for i in ids}

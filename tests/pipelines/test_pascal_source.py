@@ -11,7 +11,7 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 from PIL import Image
-from raw_voc_fss import Array, indices, jpeg, png, real_data, voc
+from raw_voc_fss import Array, indices, jpeg, png, voc
 
 from fssbench.benchmarks import PASCAL_5I
 from fssbench.errors import SourceError
@@ -263,8 +263,8 @@ def test_a_set_is_built_and_streamed_with_its_border(tmp_path: Path) -> None:
 
 
 @pytest.mark.real
-def test_the_real_images_show_15_of_20_classes() -> None:
-    source = PascalSource(real_data("pascal"))
+def test_the_real_images_show_15_of_20_classes(real_data: Path) -> None:
+    source = PascalSource(real_data / "pascal")
     pools = source.pools(range(20), min_pixels=1)
     assert [class_id for class_id, ids in pools.items() if not ids] == [3, 7, 10, 12, 15]
     assert sum(map(len, pools.values())) == 36
@@ -280,13 +280,13 @@ def test_the_real_images_show_15_of_20_classes() -> None:
 
 
 @pytest.mark.real
-def test_the_real_validation_masks_give_the_published_numbers_of_images(tmp_path: Path) -> None:
-    listed = real_data("pascal", "lists", "val.txt")
+def test_the_real_validation_masks_give_the_published_numbers_of_images(real_data: Path, tmp_path: Path) -> None:
+    listed = real_data / "pascal" / "lists" / "val.txt"
     (tmp_path / "JPEGImages").mkdir()
     (tmp_path / "ImageSets/Segmentation").mkdir(parents=True)
     shutil.copy(listed, tmp_path / "ImageSets/Segmentation/val.txt")
     ids = set(listed.read_text().split())
-    with tarfile.open(real_data("pascal", "SegmentationClassAug.tar")) as tar:
+    with tarfile.open(real_data / "pascal" / "SegmentationClassAug.tar") as tar:
         tar.extractall(tmp_path, [m for m in tar if Path(m.name).stem in ids], filter="data")
     source = PascalSource(tmp_path)
     assert source.unofficial() == ()

@@ -19,9 +19,10 @@ from pycocotools.coco import COCO
 from fssbench.benchmarks import COCO_20I, Benchmark
 from fssbench.errors import SourceError
 from fssbench.files import sha256_file
-from fssbench.pipelines import images, masks
+from fssbench.pipelines import masks
 from fssbench.pipelines.manifest import FileRecord, MaskPolicy, SourceRecord
 from fssbench.pipelines.masks import Rle
+from fssbench.pipelines.sources import files
 from fssbench.pipelines.sources.base import Advance, RawSample, no_progress
 
 __all__ = ["CocoSource"]
@@ -213,24 +214,8 @@ class CocoSource:
 
     def read(self, image_id: str, class_id: int) -> RawSample:
         """See `Source.read`."""
-        path = self._files[image_id]
-        try:
-            jpeg = path.read_bytes()
-        except OSError as error:
-            raise SourceError(f"{path} cannot be read: {error.strerror}", remedy="check the file") from error
-        image = self._coco.imgs[int(image_id)]
-        height, width = int(image["height"]), int(image["width"])
-        header = images.inspect(jpeg, where=str(path))
-        return RawSample(
-            image_id=image_id,
-            class_id=class_id,
-            jpeg=jpeg,
-            height=height,
-            width=width,
-            orientation=images.fit_orientation(header, height=height, width=width, where=str(path)),
-            mask=self._mask(class_id, image_id),
-            ignore=None,
-        )
+        mask = self._mask(class_id, image_id)
+        return files.read_sample(self._files[image_id], image_id=image_id, class_id=class_id, mask=mask)
 
 
 def _text_id(image_id: int) -> str:

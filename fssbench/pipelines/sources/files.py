@@ -1,4 +1,4 @@
-"""What sources made of plain files share: name lists, PNG masks and fingerprints."""
+"""What sources share: images with their masks, name lists, PNG masks and fingerprints."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from PIL import Image, UnidentifiedImageError
 
 from fssbench.errors import SourceError
 from fssbench.files import sha256_bytes
+from fssbench.pipelines import images
 from fssbench.pipelines.manifest import FileRecord
+from fssbench.pipelines.masks import Rle
+from fssbench.pipelines.sources.base import RawSample
 
 __all__ = [
     "fingerprint",
@@ -21,6 +24,7 @@ __all__ = [
     "read_grey",
     "read_indices",
     "read_names",
+    "read_sample",
     "record_file",
     "shorten",
 ]
@@ -35,6 +39,26 @@ def read_bytes(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise SourceError(f"{path} cannot be read: {error.strerror}", remedy="check the file") from error
+
+
+def read_sample(path: Path, *, image_id: str, class_id: int, mask: Rle, ignore: Rle | None = None) -> RawSample:
+    """An image file with its mask, whose size says how the image is to be turned.
+
+    Raises `SourceError` naming the file if it is damaged or does not fit the mask.
+    """
+    jpeg = read_bytes(path)
+    height, width = mask["size"]
+    header = images.inspect(jpeg, where=str(path))
+    return RawSample(
+        image_id=image_id,
+        class_id=class_id,
+        jpeg=jpeg,
+        height=height,
+        width=width,
+        orientation=images.fit_orientation(header, height=height, width=width, where=str(path)),
+        mask=mask,
+        ignore=ignore,
+    )
 
 
 def read_names(path: Path) -> tuple[str, ...]:

@@ -156,21 +156,9 @@ class FssSource:
 
     def read(self, image_id: str, class_id: int) -> RawSample:
         """See `Source.read`."""
-        path = self._file(image_id, ".jpg")
-        jpeg = files.read_bytes(path)
-        header = images.inspect(jpeg, where=str(path))
         mask, _ = _foreground(self._file(image_id, ".png"))
-        height, width = mask.shape
-        return RawSample(
-            image_id=image_id,
-            class_id=class_id,
-            jpeg=jpeg,
-            height=height,
-            width=width,
-            orientation=images.fit_orientation(header, height=height, width=width, where=str(path)),
-            mask=masks.encode(mask),
-            ignore=None,
-        )
+        path = self._file(image_id, ".jpg")
+        return files.read_sample(path, image_id=image_id, class_id=class_id, mask=masks.encode(mask))
 
     def _file(self, image_id: str, suffix: str) -> Path:
         return self.folder / f"{image_id}{suffix}"

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from fssbench.benchmarks import PASCAL_5I, Benchmark
 from fssbench.errors import SourceError
-from fssbench.pipelines import images, masks
+from fssbench.pipelines import masks
 from fssbench.pipelines.manifest import MaskPolicy, SourceRecord
 from fssbench.pipelines.sources import files
 from fssbench.pipelines.sources.base import Advance, RawSample, no_progress
@@ -127,18 +127,11 @@ class PascalSource:
 
     def read(self, image_id: str, class_id: int) -> RawSample:
         """See `Source.read`."""
-        path = self._image(image_id)
-        jpeg = files.read_bytes(path)
-        header = images.inspect(jpeg, where=str(path))
         indices, histogram = self._indices(image_id)
-        height, width = indices.shape
-        return RawSample(
+        return files.read_sample(
+            self._image(image_id),
             image_id=image_id,
             class_id=class_id,
-            jpeg=jpeg,
-            height=height,
-            width=width,
-            orientation=images.fit_orientation(header, height=height, width=width, where=str(path)),
             mask=masks.encode(indices == class_id + 1),
             ignore=masks.encode(indices == BORDER) if histogram[BORDER] else None,
         )
