@@ -20,6 +20,7 @@ __all__ = [
     "fail",
     "integers",
     "megabytes",
+    "percent",
     "print_json",
     "progress",
     "warn",
@@ -63,6 +64,11 @@ def integers(text: str, *, option: str, least: int) -> tuple[int, ...]:
 def megabytes(n_bytes: int) -> str:
     """A size for people."""
     return f"{n_bytes / 1e6:,.1f} MB"
+
+
+def percent(value: float | None) -> str:
+    """A figure for people, in percent; a dash if it is undefined."""
+    return "—" if value is None else f"{100 * value:.2f}"
 
 
 class Bar:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fssbench.cli.console import JsonFlag, megabytes, print_json
+from fssbench.cli.console import JsonFlag, megabytes, percent, print_json
 
 if TYPE_CHECKING:
     from fssbench.pipelines.episode_set import EpisodeSet
@@ -65,8 +65,6 @@ def _installation() -> dict[str, Any]:
 
 def _set(episode_set: EpisodeSet) -> dict[str, Any]:
     manifest = episode_set.manifest
-    images = sum(shard.samples for shard in manifest.shards if shard.kind == "images")
-    size = megabytes(sum(shard.bytes for shard in manifest.shards))
     return {
         "set": manifest.title,
         "protocol": f"{manifest.protocol.label}, at least {manifest.protocol.min_pixels:,} mask pixels",
@@ -74,9 +72,9 @@ def _set(episode_set: EpisodeSet) -> dict[str, Any]:
         + [f"{file.name} {file.sha256}" for file in manifest.source.files],
         "classes": [f"{pool.id:>4} {pool.name} ({pool.images:,} images)" for pool in manifest.classes],
         "tracks": [f"{t.shot}-shot seed {t.seed}: {t.episodes:,} episodes, digest {t.digest}" for t in manifest.tracks],
-        "images": f"{images:,} in {len(episode_set.shards('images'))} shards, {size} in all",
-        "unofficial": list(dict.fromkeys((*manifest.unofficial, *(r for t in manifest.tracks for r in t.unofficial))))
-        or "no",
+        "images": f"{manifest.n_images:,} in {len(episode_set.shards('images'))} shards, "
+        f"{megabytes(manifest.n_bytes)} in all",
+        "unofficial": list(manifest.reasons) or "no",
     }
 
 
@@ -88,15 +86,11 @@ def _result(result: Result) -> dict[str, Any]:
         f"{episodes.shot}-shot seed {episodes.seed}, {episodes.n_episodes:,} episodes",
         "digest": episodes.digest,
         "scores": [
-            f"{p.policy}: mIoU {_percent(p.miou.value)}, FB-IoU {_percent(p.fb_iou.value)}" for p in result.policies
+            f"{p.policy}: mIoU {percent(p.miou.value)}, FB-IoU {percent(p.fb_iou.value)}" for p in result.policies
         ],
         "classes": [
-            f"{_percent(c.iou.value):>6} {c.name} ({c.iou.n_episodes} episodes)" for c in result.score.per_class
+            f"{percent(c.iou.value):>6} {c.name} ({c.iou.n_episodes} episodes)" for c in result.score.per_class
         ],
         "run": f"{result.execution.device_name}, {result.execution.episodes_per_second} episodes/s",
         "unofficial": list(result.unofficial) or "no",
     }
-
-
-def _percent(value: float | None) -> str:
-    return "—" if value is None else f"{100 * value:.2f}"

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fssbench.cli.console import percent
+
 if TYPE_CHECKING:
     from fssbench.leaderboard.schema import Entry, Leaderboard
 
@@ -70,9 +72,6 @@ def _cells(entry: Entry, folds: list[int]) -> list[str]:
         values = [run.miou for run in entry.runs if run.fold == fold]
         defined = [value for value in values if value is not None]
         return f"{100 * sum(defined) / len(defined):.2f}" if defined and len(defined) == len(values) else "—"
-
-    def percent(value: float | None) -> str:
-        return "—" if value is None else f"{100 * value:.2f}"
 
     return [
         str(entry.rank or "—"),

@@ -126,9 +126,7 @@ def _say_notes(raw: Source) -> None:
 
 def _report(built: Built) -> None:
     manifest = built.manifest
-    images = sum(shard.samples for shard in manifest.shards if shard.kind == "images")
-    size = megabytes(sum(shard.bytes for shard in manifest.shards))
-    print(f"{built.outcome}: {built.path} ({images:,} images, {size})")
+    print(f"{built.outcome}: {built.path} ({manifest.n_images:,} images, {megabytes(manifest.n_bytes)})")
     for track in manifest.tracks:
         print(f"  {track.episodes:,} {track.shot}-shot episodes, seed {track.seed}, digest {track.digest}")
 
@@ -144,14 +142,7 @@ def _summary(built: Built) -> dict[str, object]:
 
 
 def _say_unofficial(built: list[Built]) -> None:
-    reasons = dict.fromkeys(
-        reason
-        for one in built
-        for reason in (
-            *one.manifest.unofficial,
-            *(r for track in one.manifest.tracks for r in track.unofficial),
-        )
-    )
+    reasons = dict.fromkeys(reason for one in built for reason in one.manifest.reasons)
     if reasons:
         warn(f"results on this will not be official: {'; '.join(reasons)}")
 

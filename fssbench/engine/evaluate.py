@@ -174,9 +174,7 @@ class PlainAsker:
         images = normalise(torch.stack([query.pixels, *(s.pixels for s in supports)]).to(self.device))
         shown = torch.stack([s.mask for s in supports]).to(self.device).float()
         masks = self.model.predict_sizes(images[:1], images[None, 1:], shown[None], sizes)
-        for mask, size in zip(masks, sizes, strict=True):
-            check_answer(self.model, mask, (1, *size))
-        return [mask[0] for mask in masks]
+        return _only(self.model, masks, sizes)
 
 
 class FeatureAsker:
@@ -197,9 +195,7 @@ class FeatureAsker:
         shown = [torch.stack(layer, dim=1) for layer in zip(*conditioned, strict=True)]
         logits = self.model.match(asked, shown)
         masks = [self.model.decide(logits, size) for size in sizes]
-        for mask, size in zip(masks, sizes, strict=True):
-            check_answer(self.model, mask, (1, *size))
-        return [mask[0] for mask in masks]
+        return _only(self.model, masks, sizes)
 
     def _features(self, shown: Shown) -> list[Tensor]:
         return self._once(("image", shown.frame.key), lambda: self.model.encode(self._input(shown)))
@@ -226,6 +222,13 @@ class FeatureAsker:
             _, dropped = self.held.popitem(last=False)
             self.bytes -= _size(dropped)
         return features
+
+
+def _only(model: FewShotSegmenter, masks: list[Tensor], sizes: list[tuple[int, int]]) -> list[Tensor]:
+    """The masks (h, w) of the one episode asked, out of (1, h, w); `ModelError` if one has not the size asked for."""
+    for mask, size in zip(masks, sizes, strict=True):
+        check_answer(model, mask, (1, *size))
+    return [mask[0] for mask in masks]
 
 
 def _size(features: list[Tensor]) -> int:

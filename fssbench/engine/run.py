@@ -115,23 +115,24 @@ def run(loaded: LoadedModel, job: Job, *, look: Callable[[Answer], None] | None 
     path = job.path(loaded)
     if path.exists() and not job.overwrite:
         return Finished(result=_same_result(path, loaded, job), path=path, skipped=True)
-    unfinished_path = path.with_suffix(f".counts{PARTIAL}")
-    with partial_counts(unfinished_path, identity=_identity(loaded, job), fresh=job.overwrite) as unfinished:
+    environment = describe_environment()
+    identity = _identity(loaded, job, environment)
+    with partial_counts(path.with_suffix(f".counts{PARTIAL}"), identity=identity, fresh=job.overwrite) as unfinished:
         table, execution = _ask(loaded, job, unfinished, look)
         counts = table.to_bytes()
         counts_path = path.with_suffix(".counts.parquet")
         file = CountsFile(file=counts_path.name, sha256=sha256_bytes(counts), rows=table.counts[..., 0].size)
-        result = _result(loaded, job, table, file, execution)
+        result = _result(loaded, job, table, file, execution, environment)
         write_atomic(counts_path, counts)
         write_atomic(path, result.to_json())  # last: a result on disk always has its counts
     return Finished(result=result, path=path, skipped=False)
 
 
-def _identity(loaded: LoadedModel, job: Job) -> str:
+def _identity(loaded: LoadedModel, job: Job, environment: Environment) -> str:
     """Everything that counts depend on: the model, device and software, the episodes and the data under them."""
     manifest = sha256_bytes(job.episode_set.manifest.to_json().encode())
     record = job.episode_set.record(shot=job.shot, seed=job.seed)
-    software = describe_environment().model_dump_json()
+    software = environment.model_dump_json()
     return " ".join([loaded.record.model_dump_json(), job.device, software, manifest, record.label])
 
 
@@ -186,10 +187,16 @@ def _same_result(path: Path, loaded: LoadedModel, job: Job) -> Result:
     return there
 
 
-def _result(loaded: LoadedModel, job: Job, table: CountsTable, counts: CountsFile, execution: Execution) -> Result:
+def _result(
+    loaded: LoadedModel,
+    job: Job,
+    table: CountsTable,
+    counts: CountsFile,
+    execution: Execution,
+    environment: Environment,
+) -> Result:
     manifest = job.episode_set.manifest
     record = job.episode_set.record(shot=job.shot, seed=job.seed)
-    environment = describe_environment()
     unofficial = _unofficial(loaded, job, environment)
     return Result(
         schema_version=SCHEMA_VERSION,

@@ -131,6 +131,21 @@ class Manifest(Record):
         """The set in words: ``coco-20i strict fold 0``."""
         return f"{self.benchmark} {self.protocol.name} fold {self.fold}"
 
+    @property
+    def n_images(self) -> int:
+        """Image samples in all shards."""
+        return sum(shard.samples for shard in self.shards if shard.kind == "images")
+
+    @property
+    def n_bytes(self) -> int:
+        """Size of all shards."""
+        return sum(shard.bytes for shard in self.shards)
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why no result on the set, or on one of its tracks, is official; each once."""
+        return tuple(dict.fromkeys((*self.unofficial, *(r for track in self.tracks for r in track.unofficial))))
+
     def to_json(self) -> str:
         """The manifest as it is stored: indented JSON that ends in a newline."""
         return self.model_dump_json(indent=1) + "\n"

@@ -29,7 +29,7 @@ def encode(mask: npt.NDArray[np.bool_]) -> Rle:
 def decode(rle: Rle) -> npt.NDArray[np.bool_]:
     """An encoding → its mask (H, W) bool; `SourceError` if its runs do not fill its size."""
     check(rle)
-    mask: npt.NDArray[np.uint8] = coco_mask.decode({"size": rle["size"], "counts": rle["counts"].encode()})
+    mask: npt.NDArray[np.uint8] = coco_mask.decode(rle)
     return np.ascontiguousarray(mask, dtype=np.bool_)
 
 
@@ -62,12 +62,12 @@ def _runs(counts: str) -> list[int]:
 
 def area(rle: Rle) -> int:
     """The number of pixels that are 1."""
-    return int(coco_mask.area({"size": rle["size"], "counts": rle["counts"].encode()}))
+    return int(coco_mask.area(rle))
 
 
 def union(rles: Sequence[Rle]) -> Rle:
-    """The union of masks of one size."""
-    return _text(coco_mask.merge([{"size": rle["size"], "counts": rle["counts"].encode()} for rle in rles]))
+    """The union of masks of one size; also of what pycocotools draws, whose counts are bytes."""
+    return _text(coco_mask.merge(list(rles)))
 
 
 def _text(raw: dict[str, object]) -> Rle:

@@ -99,14 +99,13 @@ class FoldPlan:
         path: the set's final folder.
         base: the finished set that is extended, or ``None`` for a new one.
         tracks: the tracks to add, with their manifest entries; none if the set is up to date.
-        pools: the eligible images of the fold's classes; empty if the set is up to date.
+        class_pools: the classes with the hashes of their eligible images; empty if the set is up to date.
     """
 
     path: Path
     header: SetHeader
     base: EpisodeSet | None
     tracks: tuple[tuple[Track, TrackRecord], ...]
-    pools: Pools
     class_pools: tuple[ClassPool, ...]
     unofficial: tuple[str, ...]
 
@@ -217,7 +216,8 @@ def plan_folds(
         SourceError: image files that are not there.
         EpisodeSetError: a set of another origin, or a track of another length, is in the way.
     """
-    headers = {fold: _header(source, request, fold) for fold in request.folds}
+    origin = source.record()  # hashes the annotations: once, not for every fold
+    headers = {fold: _header(source, origin, request, fold) for fold in request.folds}
     bases = {fold: _base(output, header, overwrite=overwrite) for fold, header in headers.items()}
     wanted = {fold: _wanted(base, request) for fold, base in bases.items()}
     open_folds = [fold for fold in request.folds if wanted[fold]]
@@ -230,14 +230,14 @@ def plan_folds(
     return plans
 
 
-def _header(source: Source, request: Request, fold: int) -> SetHeader:
+def _header(source: Source, origin: SourceRecord, request: Request, fold: int) -> SetHeader:
     request.benchmark.novel_classes(fold)  # refuses a fold that does not exist
     return SetHeader(
         benchmark=request.benchmark.name,
         protocol=request.protocol_record,
         fold=fold,
         ignore_label=request.benchmark.ignore_label,
-        source=source.record(),
+        source=origin,
         mask_policy=source.mask_policy,
         plan=EvaluationPlan(),
     )
@@ -305,7 +305,6 @@ def _plan(
         header=header,
         base=base,
         tracks=draw_tracks(pools, request, header.fold, wanted),
-        pools=pools,
         class_pools=tuple(
             ClassPool(id=c, name=names[c], images=len(ids), sha256=pool_digest(ids)) for c, ids in pools.items()
         ),

@@ -13,7 +13,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
 from fssbench.benchmarks import COCO_20I, Benchmark
@@ -199,14 +198,14 @@ class CocoSource:
                 f"{self.annotation_file}: an annotation of image {image_id} cannot be drawn: {error}",
                 remedy="use the annotation file as published",
             ) from error
-        merged = coco_mask.merge(parts)
+        merged = masks.union(parts)
         if merged["size"] != [image["height"], image["width"]]:
             raise SourceError(
                 f"{self.annotation_file}: a mask of image {image_id} has size {merged['size']}, the image "
                 f"{[image['height'], image['width']]}",
                 remedy="use the annotation file as published",
             )
-        return Rle(size=merged["size"], counts=merged["counts"].decode("ascii"))
+        return merged
 
     def missing(self, image_ids: Sequence[str]) -> list[str]:
         """See `Source.missing`."""
