@@ -11,7 +11,7 @@ from typing_extensions import TypedDict  # pydantic takes Python's own only from
 
 from fssbench.errors import SourceError
 
-__all__ = ["Rle", "area", "check", "decode", "encode", "union"]
+__all__ = ["Rle", "area", "check", "decode", "encode", "intersection", "union"]
 
 
 class Rle(TypedDict):
@@ -68,6 +68,11 @@ def area(rle: Rle) -> int:
 def union(rles: Sequence[Rle]) -> Rle:
     """The union of masks of one size; also of what pycocotools draws, whose counts are bytes."""
     return _text(coco_mask.merge(list(rles)))
+
+
+def intersection(rles: Sequence[Rle]) -> Rle:
+    """The pixels that are 1 in all of some masks of one size."""
+    return _text(coco_mask.merge(list(rles), intersect=True))
 
 
 def _text(raw: dict[str, object]) -> Rle:

@@ -164,6 +164,7 @@ def _write_image_shard(shard: ImageShard, source: Source, staging: Path, advance
                 orientation=raw.orientation,
                 mask=raw.mask,
                 ignore=raw.ignore,
+                n_classes=raw.n_classes,
             )
             yield ImageSample(key, raw.jpeg, meta)
             advance(1)

@@ -35,6 +35,9 @@ class ImageMeta(Record):
     orientation: int = Field(ge=1, le=8, description="EXIF orientation to apply when decoding")
     mask: Rle
     ignore: Rle | None
+    n_classes: int | None = Field(
+        default=None, ge=1, description="classes of the benchmark in the image; null if only this one was looked for"
+    )
 
 
 @dataclass(frozen=True, slots=True)

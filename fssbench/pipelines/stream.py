@@ -16,10 +16,10 @@ from fssbench.pipelines import images, masks
 from fssbench.pipelines.episode_set import EpisodeSet
 from fssbench.pipelines.lookahead import Lookahead
 from fssbench.pipelines.manifest import ShardRecord
-from fssbench.pipelines.samples import EpisodeSample, ImageSample
+from fssbench.pipelines.samples import EpisodeSample, ImageMeta, ImageSample
 from fssbench.pipelines.shards import read_episodes, read_images
 
-__all__ = ["Frame", "StreamedEpisode", "stream"]
+__all__ = ["Frame", "StreamedEpisode", "stream", "truth_of"]
 
 T = TypeVar("T")
 
@@ -35,7 +35,8 @@ class Frame:
         key: the image's key in the set.
         image: RGB pixels (H, W, 3) uint8.
         mask: (H, W) bool, where the class is.
-        ignore: (H, W) bool, pixels that are not scored, or ``None`` if there are none.
+        ignore: (H, W) bool, pixels that are not scored, or ``None`` if there are none; never in ``mask``.
+        n_classes: classes of the benchmark that the image shows, or ``None`` if the data does not say.
     """
 
     key: str
@@ -44,6 +45,7 @@ class Frame:
     image: npt.NDArray[np.uint8]
     mask: npt.NDArray[np.bool_]
     ignore: npt.NDArray[np.bool_] | None
+    n_classes: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,11 +181,24 @@ def _decode(episode_set: EpisodeSet, sample: ImageSample) -> Frame:
             f"{where} decodes to {image.shape[1]}×{image.shape[0]} pixels, its mask has {meta.width}×{meta.height}",
             remedy="prepare the set again with --overwrite",
         )
+    mask, ignore = truth_of(meta, where=where)
     return Frame(
         key=sample.key,
         image_id=meta.image_id,
         class_id=meta.class_id,
         image=image,
-        mask=masks.decode(meta.mask),
-        ignore=None if meta.ignore is None else masks.decode(meta.ignore),
+        mask=mask,
+        ignore=ignore,
+        n_classes=meta.n_classes,
     )
+
+
+def truth_of(meta: ImageMeta, *, where: str) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_] | None]:
+    """An image's class mask (H, W) bool and the pixels not to score, if any; `EpisodeSetError` if they overlap."""
+    mask = masks.decode(meta.mask)
+    ignore = None if meta.ignore is None else masks.decode(meta.ignore)
+    if ignore is not None and (both := int((mask & ignore).sum())):
+        raise EpisodeSetError(
+            f"{where} has {both} pixels that are both the class and ignored", remedy="prepare the set again"
+        )
+    return mask, ignore

@@ -200,6 +200,8 @@ class _Check:
                 self.wrong(f"{where}: its {name} has size {rle['size']}, the image {[meta.height, meta.width]}")
             if rle is not None:
                 masks.check(rle)
+        if meta.ignore is not None and (both := masks.area(masks.intersection([meta.mask, meta.ignore]))):
+            self.wrong(f"{where}: {both} pixels are both the class and ignored")
         if (pixels := masks.area(meta.mask)) < self.manifest.protocol.min_pixels:
             self.wrong(f"{where}: its mask has {pixels} pixels, fewer than {self.manifest.protocol.min_pixels}")
         if meta.class_id not in {pool.id for pool in self.manifest.classes}:

@@ -30,7 +30,9 @@ class RawSample:
         width: likewise.
         orientation: the EXIF orientation (1–8) to apply when decoding; 1 leaves the pixels as stored.
         mask: where the class is.
-        ignore: which pixels are not scored, if any.
+        ignore: which pixels are not scored, if any; disjoint from ``mask``.
+        n_classes: how many classes of the benchmark the image shows, of any fold; ``None`` if the data
+            looked for this one alone.
     """
 
     image_id: str
@@ -41,6 +43,7 @@ class RawSample:
     orientation: int
     mask: Rle
     ignore: Rle | None
+    n_classes: int | None
 
 
 class Source(Protocol):

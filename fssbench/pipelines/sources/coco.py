@@ -7,7 +7,7 @@ import io
 import json
 import os
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -129,6 +129,11 @@ class CocoSource:
         return dict(instances)
 
     @cached_property
+    def _classes_in(self) -> Counter[str]:
+        """How many classes an image shows, by image id."""
+        return Counter(image_id for _, image_id in self._instances)
+
+    @cached_property
     def _files(self) -> dict[str, Path]:
         """Image files by id; a folder that stands earlier in the list wins."""
         found: dict[str, Path] = {}
@@ -213,8 +218,14 @@ class CocoSource:
 
     def read(self, image_id: str, class_id: int) -> RawSample:
         """See `Source.read`."""
-        mask = self._mask(class_id, image_id)
-        return files.read_sample(self._files[image_id], image_id=image_id, class_id=class_id, mask=mask)
+        return files.read_sample(
+            self._files[image_id],
+            image_id=image_id,
+            class_id=class_id,
+            mask=self._mask(class_id, image_id),
+            ignore=None,
+            n_classes=self._classes_in[image_id],
+        )
 
 
 def _text_id(image_id: int) -> str:

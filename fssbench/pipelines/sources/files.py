@@ -41,7 +41,9 @@ def read_bytes(path: Path) -> bytes:
         raise SourceError(f"{path} cannot be read: {error.strerror}", remedy="check the file") from error
 
 
-def read_sample(path: Path, *, image_id: str, class_id: int, mask: Rle, ignore: Rle | None = None) -> RawSample:
+def read_sample(
+    path: Path, *, image_id: str, class_id: int, mask: Rle, ignore: Rle | None, n_classes: int | None
+) -> RawSample:
     """An image file with its mask, whose size says how the image is to be turned.
 
     Raises `SourceError` naming the file if it is damaged or does not fit the mask.
@@ -58,6 +60,7 @@ def read_sample(path: Path, *, image_id: str, class_id: int, mask: Rle, ignore: 
         orientation=images.fit_orientation(header, height=height, width=width, where=str(path)),
         mask=mask,
         ignore=ignore,
+        n_classes=n_classes,
     )
 
 

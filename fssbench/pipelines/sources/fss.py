@@ -158,7 +158,8 @@ class FssSource:
         """See `Source.read`."""
         mask, _ = _foreground(self._file(image_id, ".png"))
         path = self._file(image_id, ".jpg")
-        return files.read_sample(path, image_id=image_id, class_id=class_id, mask=masks.encode(mask))
+        rle = masks.encode(mask)
+        return files.read_sample(path, image_id=image_id, class_id=class_id, mask=rle, ignore=None, n_classes=None)
 
     def _file(self, image_id: str, suffix: str) -> Path:
         return self.folder / f"{image_id}{suffix}"

@@ -134,6 +134,7 @@ class PascalSource:
             class_id=class_id,
             mask=masks.encode(indices == class_id + 1),
             ignore=masks.encode(indices == BORDER) if histogram[BORDER] else None,
+            n_classes=int(np.count_nonzero(histogram[1:BORDER])),
         )
 
     def _image(self, image_id: str) -> Path:
