@@ -19,6 +19,7 @@ from fssbench.pipelines.sources.base import RawSample
 
 __all__ = [
     "fingerprint",
+    "index_histogram",
     "names_digest",
     "read_bytes",
     "read_grey",
@@ -117,6 +118,25 @@ def read_indices(path: Path) -> npt.NDArray[np.uint8]:
             remedy="use the masks as published; an image of colours does not say which class is which",
         )
     return np.array(image, dtype=np.uint8)
+
+
+def index_histogram(
+    indices: npt.NDArray[np.uint8], *, n_classes: int, ignore_label: int | None, where: str
+) -> npt.NDArray[np.int64]:
+    """The number of pixels of each value (256,); `SourceError` naming ``where`` if a value is no class.
+
+    Args:
+        indices: (H, W), 0 for background, class + 1, or ``ignore_label``.
+    """
+    histogram = np.bincount(indices.ravel(), minlength=256)
+    if unknown := [v for v in range(n_classes + 1, 256) if histogram[v] and v != ignore_label]:
+        also = "" if ignore_label is None else f" and {ignore_label}"
+        raise SourceError(
+            f"{where} has pixels of value {shorten([str(value) for value in unknown])}, "
+            f"expected 0 to {n_classes}{also}",
+            remedy="use masks of class indices: 1 is the first class, without the gaps of category ids",
+        )
+    return histogram
 
 
 def read_grey(path: Path) -> npt.NDArray[np.uint8]:
