@@ -11,7 +11,7 @@ import typer
 
 from fssbench.benchmarks import BENCHMARKS, Benchmark
 from fssbench.cli.console import print_json, progress, warn
-from fssbench.cli.prepare import MinPixels, Missing, Protocol, Source_, Splits, open_raw
+from fssbench.cli.prepare import Crowds_, Masks, MinPixels, Missing, Protocol, Source_, Splits, open_raw
 
 __all__ = ["app"]
 
@@ -27,6 +27,8 @@ def _command(benchmark: Benchmark) -> Callable[..., None]:
         source: Source_ = None,
         protocol: Protocol = "strict",
         splits: Splits = None,
+        crowds: Crowds_ = "exclude",
+        masks: Masks = None,
         fold: Annotated[int, typer.Option("--fold", "-f", help="The fold.")] = 0,
         shot: Annotated[int, typer.Option("--shot", "-k", min=1, help="Number of supports.")] = 1,
         seed: Annotated[int, typer.Option("--seed", min=0, help="The seed.")] = 0,
@@ -55,7 +57,7 @@ def _command(benchmark: Benchmark) -> Callable[..., None]:
             min_pixels=min_pixels,
             allow_missing_classes=allow_missing_classes,
         )
-        raw = open_raw(benchmark, source, splits)
+        raw = open_raw(benchmark, source, splits, crowds=crowds, masks=masks)
         with progress(f"reading {benchmark.title}", None, unit="masks") as advance:
             track, record = draw_one(raw, request, advance=advance)
         if output is not None:

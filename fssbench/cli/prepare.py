@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -16,6 +16,7 @@ from fssbench.errors import PoolError
 if TYPE_CHECKING:
     from fssbench.pipelines.prepare import Built
     from fssbench.pipelines.sources import Source
+    from fssbench.pipelines.sources.coco_masks import Crowds
 
 __all__ = ["app", "open_raw"]
 
@@ -28,6 +29,17 @@ Folds = Annotated[list[int] | None, typer.Option("--fold", "-f", help="A fold, r
 Splits = Annotated[
     Path | None,
     typer.Option("--splits", help="Folder of split lists, where test images follow from them: FSS-1000's classes."),
+]
+Crowds_ = Annotated[
+    Literal["exclude", "paint", "ignore"],
+    typer.Option(
+        "--crowds",
+        help="COCO's crowd regions: left out of masks, part of them, or not scored. Not exclude is not official.",
+    ),
+]
+Masks = Annotated[
+    Path | None,
+    typer.Option("--masks", help="Folder of ready-made class-index PNGs to use as COCO's masks; not official."),
 ]
 MinPixels = Annotated[
     int | None,
@@ -49,6 +61,8 @@ def _command(benchmark: Benchmark) -> Callable[..., None]:
         output: Output = None,
         protocol: Protocol = "strict",
         splits: Splits = None,
+        crowds: Crowds_ = "exclude",
+        masks: Masks = None,
         fold: Folds = None,
         shots: Annotated[str, typer.Option("--shots", help="Numbers of supports, joined by commas.")] = "1",
         seeds: Annotated[str, typer.Option("--seeds", help="Seeds, joined by commas.")] = "0",
@@ -81,7 +95,7 @@ def _command(benchmark: Benchmark) -> Callable[..., None]:
             allow_missing_classes=allow_missing_classes,
         )
         target = output or Home.find().episodes
-        raw = open_raw(benchmark, source, splits)
+        raw = open_raw(benchmark, source, splits, crowds=crowds, masks=masks)
         with progress(f"reading {benchmark.title}", None, unit="masks") as advance:
             try:
                 plans = plan_folds(raw, request, target, overwrite=overwrite, advance=advance)
@@ -103,7 +117,14 @@ def _command(benchmark: Benchmark) -> Callable[..., None]:
     return run
 
 
-def open_raw(benchmark: Benchmark, source: Path | None, splits: Path | None) -> Source:
+def open_raw(
+    benchmark: Benchmark,
+    source: Path | None,
+    splits: Path | None,
+    *,
+    crowds: Crowds = "exclude",
+    masks: Path | None = None,
+) -> Source:
     """Open raw data in ``source`` or in the home; the toy is drawn if it is not there."""
     from fssbench.home import Home
     from fssbench.pipelines.sources import open_source
@@ -116,7 +137,7 @@ def open_raw(benchmark: Benchmark, source: Path | None, splits: Path | None) -> 
             draw_toy(folder, advance=advance)
     if splits is not None and benchmark is not FSS_1000:
         warn(f"the strict protocol draws {benchmark.title} from images, so --splits means nothing to it")
-    return open_source(benchmark, folder, splits=splits)
+    return open_source(benchmark, folder, splits=splits, crowds=crowds, masks=masks)
 
 
 def _say_notes(raw: Source) -> None:

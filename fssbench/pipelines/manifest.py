@@ -46,9 +46,17 @@ class SourceRecord(Record):
 class MaskPolicy(Record):
     """How the mask of one class in one image is made."""
 
-    instances: Literal["union"] = Field(default="union", description="all instances of the class in one mask")
-    polygons: Literal["all"] = Field(default="all", description="every polygon of an annotation is drawn")
-    crowds: Literal["exclude"] = Field(default="exclude", description="crowd regions are left out of the mask")
+    origin: Literal["source", "ready-made"] = Field(
+        default="source", description="the data's own annotations, or ready-made PNGs where class + 1 is the class"
+    )
+    instances: Literal["union", "as drawn"] = Field(
+        default="union", description="all instances of the class in one mask; as drawn: whoever made the masks knows"
+    )
+    polygons: Literal["all", "as drawn"] = Field(default="all", description="every polygon of an annotation is drawn")
+    crowds: Literal["exclude", "paint", "ignore", "as drawn"] = Field(
+        default="exclude",
+        description="crowd regions are left out of the mask, part of it, or not scored outside of it",
+    )
 
 
 class ProtocolRecord(Record):

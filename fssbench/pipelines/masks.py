@@ -11,7 +11,7 @@ from typing_extensions import TypedDict  # pydantic takes Python's own only from
 
 from fssbench.errors import SourceError
 
-__all__ = ["Rle", "area", "check", "decode", "encode", "intersection", "union"]
+__all__ = ["Rle", "area", "check", "decode", "difference", "encode", "intersection", "union"]
 
 
 class Rle(TypedDict):
@@ -73,6 +73,11 @@ def union(rles: Sequence[Rle]) -> Rle:
 def intersection(rles: Sequence[Rle]) -> Rle:
     """The pixels that are 1 in all of some masks of one size."""
     return _text(coco_mask.merge(list(rles), intersect=True))
+
+
+def difference(rle: Rle, without: Rle) -> Rle:
+    """The pixels that are 1 in ``rle`` and 0 in ``without``, of one size."""
+    return encode(decode(rle) & ~decode(without))
 
 
 def _text(raw: dict[str, object]) -> Rle:

@@ -236,7 +236,7 @@ def _header(source: Source, origin: SourceRecord, request: Request, fold: int) -
         benchmark=request.benchmark.name,
         protocol=request.protocol_record,
         fold=fold,
-        ignore_label=request.benchmark.ignore_label,
+        ignore_label=source.ignore_label,
         source=origin,
         mask_policy=source.mask_policy,
         plan=EvaluationPlan(),

@@ -50,7 +50,16 @@ class Source(Protocol):
     """A data set on disk, read for one benchmark."""
 
     benchmark: Benchmark
-    mask_policy: MaskPolicy
+
+    @property
+    def mask_policy(self) -> MaskPolicy:
+        """How the mask of a class is made."""
+        ...
+
+    @property
+    def ignore_label(self) -> int | None:
+        """The mask value of pixels that are not scored, if there may be any; usually the benchmark's."""
+        ...
 
     def record(self) -> SourceRecord:
         """Where the data came from and the hash of what it says; cheap, reads no pixels."""

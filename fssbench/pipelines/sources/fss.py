@@ -67,6 +67,7 @@ class FssSource:
     def __init__(self, folder: Path, *, splits: Path | None = None, benchmark: Benchmark = FSS_1000) -> None:
         self.benchmark = benchmark
         self.mask_policy = MaskPolicy()
+        self.ignore_label = benchmark.ignore_label
         self.folder = _find(folder)
         self.list_file = None if splits is None else _find_list(splits)
         self.classes = self._number_classes()
