@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import typer
 
-from fssbench.cli import demo, episodes, evaluate, info, leaderboard, listing, prepare, verify
+from fssbench.cli import demo, doctor, episodes, evaluate, info, leaderboard, listing, prepare, verify
 from fssbench.cli.console import fail
 from fssbench.errors import FssbenchError
 
@@ -28,6 +28,7 @@ app = typer.Typer(
 app.command("demo")(demo.demo)
 app.add_typer(prepare.app, name="prepare")
 app.add_typer(episodes.app, name="episodes")
+app.command("doctor")(doctor.doctor)
 app.command("verify")(verify.verify)
 app.command("info")(info.info)
 app.command("eval")(evaluate.evaluate)

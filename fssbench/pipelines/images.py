@@ -22,11 +22,19 @@ SIDEWAYS = (5, 6, 7, 8)
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a JPEG says of itself: stored width and height in pixels, and its EXIF orientation (1–8)."""
+    """What a JPEG says of itself.
+
+    Attributes:
+        width: of the stored pixels.
+        height: likewise.
+        orientation: EXIF orientation (1–8).
+        mode: PIL's name of the colour space: ``RGB``, ``L`` or ``CMYK``.
+    """
 
     width: int
     height: int
     orientation: int
+    mode: str
 
 
 def inspect(jpeg: bytes, *, where: str) -> Header:
@@ -41,12 +49,12 @@ def inspect(jpeg: bytes, *, where: str) -> Header:
             scan = jpeg.find(START_OF_SCAN)
             if jpeg.rfind(END_OF_IMAGE) <= scan:
                 image.load()
-            width, height = image.size
+            (width, height), mode = image.size, image.mode
     except UnidentifiedImageError as error:
         raise SourceError(f"{where} is not a JPEG", remedy="download it again") from error
     except (OSError, SyntaxError, ValueError) as error:
         raise SourceError(f"{where} is damaged: {error}", remedy="download it again") from error
-    return Header(width, height, orientation if orientation in range(1, 9) else 1)
+    return Header(width, height, orientation if orientation in range(1, 9) else 1, mode)
 
 
 def fit_orientation(header: Header, *, height: int, width: int, where: str) -> int:

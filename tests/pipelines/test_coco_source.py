@@ -205,6 +205,7 @@ def test_annotations_that_are_not_json_are_refused(tmp_path: Path, text: str) ->
         (lambda d: d["annotations"][0].update(image_id=999), "annotation 1 names image 999 and category 1"),
         (lambda d: d["annotations"][0].update(category_id=12), "names image 1 and category 12"),
         (lambda d: d["annotations"][0].update(segmentation=[]), "an annotation of image 000000000001 cannot be drawn"),
+        (lambda d: d["annotations"][0].update(segmentation=[[1, 2, 3]]), "an annotation of image 000000000001 cannot"),
         (
             lambda d: d["annotations"][0].update(segmentation={"size": [3, 3], "counts": [0, 9]}),
             r"a mask of image 000000000001 has size \[3, 3\], the image \[30, 40\]",

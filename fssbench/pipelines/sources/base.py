@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from fssbench.benchmarks import Benchmark
 from fssbench.pipelines.manifest import MaskPolicy, SourceRecord
 from fssbench.pipelines.masks import Rle
 
-__all__ = ["Advance", "RawSample", "Source", "no_progress"]
+__all__ = ["Advance", "LabelledSource", "Picture", "RawSample", "Source", "no_progress"]
 
 Advance = Callable[[int], None]
 """Called with the number of items just done, so that long work can show progress."""
@@ -44,6 +44,22 @@ class RawSample:
     mask: Rle
     ignore: Rle | None
     n_classes: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """An image file of a source, to be looked at.
+
+    Attributes:
+        part: ``test`` if episodes may be drawn from it, ``training`` if it only lies beside those.
+        load: gives the file's bytes, or raises `SourceError`.
+        size: gives height and width as its mask or annotation has them, ``None`` if it has none.
+    """
+
+    image_id: str
+    part: Literal["test", "training"]
+    load: Callable[[], bytes]
+    size: Callable[[], tuple[int, int] | None]
 
 
 class Source(Protocol):
@@ -83,10 +99,27 @@ class Source(Protocol):
         """One image and the mask of one class; `SourceError` if the file is damaged or does not fit."""
         ...
 
+    def pictures(self) -> list[Picture]:
+        """Every image file there is, also those that no episode uses, by id."""
+        ...
+
     def unofficial(self) -> tuple[str, ...]:
         """Why results on this data are not the published benchmark's; empty if they are."""
         ...
 
     def notes(self) -> tuple[str, ...]:
         """What else is worth telling whoever prepares it, one line each."""
+        ...
+
+
+@runtime_checkable
+class LabelledSource(Source, Protocol):
+    """A source whose images may show several classes, so that one image of class indices can hold its masks."""
+
+    def shown(self) -> Mapping[str, Sequence[int]]:
+        """The classes of every image with a mask, by image id."""
+        ...
+
+    def mask(self, class_id: int, image_id: str) -> tuple[Rle, Rle | None]:
+        """The mask of a class in an image that shows it, and the pixels beside it that are not scored."""
         ...

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
-from functools import cached_property
+from collections.abc import Mapping, Sequence
+from functools import cached_property, partial
 from pathlib import Path
 
 from fssbench.benchmarks import COCO_20I, Benchmark
 from fssbench.errors import SourceError
 from fssbench.files import sha256_file
 from fssbench.pipelines.manifest import FileRecord, MaskPolicy, SourceRecord
+from fssbench.pipelines.masks import Rle
 from fssbench.pipelines.sources import files
-from fssbench.pipelines.sources.base import Advance, RawSample, no_progress
-from fssbench.pipelines.sources.coco_annotations import Annotations
+from fssbench.pipelines.sources.base import Advance, Picture, RawSample, no_progress
+from fssbench.pipelines.sources.coco_annotations import Annotations, text_id
 from fssbench.pipelines.sources.coco_masks import AnnotationMasks, CocoMasks, Crowds, ReadyMasks
 
 __all__ = ["CocoSource"]
@@ -81,16 +82,26 @@ class CocoSource:
         )
 
     @cached_property
-    def _files(self) -> dict[str, Path]:
-        """Image files by id; a folder that stands earlier in the list wins."""
-        found: dict[str, Path] = {}
+    def _found(self) -> dict[str, list[Path]]:
+        """Image files by id, in the order of the folders."""
+        found: dict[str, list[Path]] = {}
         for name in IMAGE_FOLDERS:
             for folder in (self.folder / name, self.folder / "images" / name):
                 if folder.is_dir():
                     for entry in os.scandir(folder):
                         if match := IMAGE_NAME.fullmatch(entry.name):
-                            found.setdefault(match[1], Path(entry.path))
+                            found.setdefault(match[1], []).append(Path(entry.path))
         return found
+
+    @cached_property
+    def _files(self) -> dict[str, Path]:
+        """Image files by id; a folder that stands earlier in the list wins."""
+        return {image_id: paths[0] for image_id, paths in self._found.items()}
+
+    @property
+    def copies(self) -> list[str]:
+        """Ids of images that lie in several folders."""
+        return sorted(image_id for image_id, paths in self._found.items() if len(paths) > 1)
 
     def record(self) -> SourceRecord:
         """The annotation file and its hash, and that of ready-made masks."""
@@ -139,6 +150,30 @@ class CocoSource:
     def missing(self, image_ids: Sequence[str]) -> list[str]:
         """See `Source.missing`."""
         return [image_id for image_id in image_ids if image_id not in self._files]
+
+    def pictures(self) -> list[Picture]:
+        """See `Source.pictures`; what the annotation file does not list counts as training images."""
+        listed = {text_id(row["id"]): (row["height"], row["width"]) for row in self.annotations.data["images"]}
+        return [
+            Picture(
+                image_id=image_id,
+                part="test" if image_id in listed else "training",
+                load=partial(files.read_bytes, path),
+                size=partial(listed.get, image_id),
+            )
+            for image_id, path in sorted(self._files.items())
+        ]
+
+    def shown(self) -> Mapping[str, Sequence[int]]:
+        """See `LabelledSource.shown`."""
+        classes: dict[str, list[int]] = {}
+        for class_id, image_id, _ in self.masks.areas(range(self.benchmark.n_classes), advance=no_progress):
+            classes.setdefault(image_id, []).append(class_id)
+        return classes
+
+    def mask(self, class_id: int, image_id: str) -> tuple[Rle, Rle | None]:
+        """See `LabelledSource.mask`."""
+        return self.masks.read(class_id, image_id)
 
     def read(self, image_id: str, class_id: int) -> RawSample:
         """See `Source.read`."""

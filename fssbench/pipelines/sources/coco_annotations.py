@@ -126,7 +126,7 @@ class Annotations:
         image_id = text_id(annotation["image_id"])
         try:
             drawn: Rle = self.coco.annToRLE(annotation)
-        except (TypeError, ValueError, KeyError, IndexError) as error:
+        except Exception as error:  # pycocotools raises no less than that for a polygon of two corners
             raise SourceError(
                 f"{self.path}: an annotation of image {image_id} cannot be drawn: {error}", remedy=AS_PUBLISHED
             ) from error

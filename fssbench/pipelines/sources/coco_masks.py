@@ -18,9 +18,9 @@ from fssbench.pipelines.manifest import FileRecord, MaskPolicy
 from fssbench.pipelines.masks import Rle
 from fssbench.pipelines.sources import files
 from fssbench.pipelines.sources.base import Advance
-from fssbench.pipelines.sources.coco_annotations import Annotations
+from fssbench.pipelines.sources.coco_annotations import Annotations, text_id
 
-__all__ = ["IGNORED", "AnnotationMasks", "CocoMasks", "Crowds", "ReadyMasks"]
+__all__ = ["IGNORED", "AnnotationMasks", "CocoMasks", "Crowds", "ReadyMasks", "index_masks"]
 
 Crowds = Literal["exclude", "paint", "ignore"]
 
@@ -165,15 +165,9 @@ class ReadyMasks:
     @cached_property
     def paths(self) -> dict[str, Path]:
         """Mask files by image id; the split's own folder wins."""
-        own = [self.folder / self.split, self.folder / "annotations" / self.split, self.folder]
-        below = sorted(path for pattern in ("*", "*/*") for path in self.folder.glob(pattern) if path.is_dir())
-        found: dict[str, Path] = {}
-        for place in dict.fromkeys([*own, *below]):
-            if place.is_dir():
-                for entry in os.scandir(place):
-                    if match := MASK_NAME.fullmatch(entry.name):
-                        found.setdefault(match[1], Path(entry.path))
-        if not (used := {i: path for i, path in found.items() if int(i) in self.annotations.coco.imgs}):
+        listed = {text_id(image) for image in self.annotations.coco.imgs}
+        found = index_masks(self.folder, split=self.split)
+        if not (used := {i: path for i, path in found.items() if i in listed}):
             raise SourceError(
                 f"{self.folder} holds no mask of an image of {self.split}"
                 + (f" (it has {len(found):,} of other images)" if found else ""),
@@ -233,3 +227,23 @@ class ReadyMasks:
     def notes(self) -> tuple[str, ...]:
         """Images that have annotations but no mask."""
         return self._unmasked
+
+
+def index_masks(folder: Path, *, split: str) -> dict[str, Path]:
+    """PNGs by the id of the image they are named after.
+
+    Looks in the folder of the split, in that below ``annotations``, in the folder itself, and then in those
+    up to two levels below it; the first to have an image wins. ``COCO_val2014_000000000042.png`` belongs to
+    ``000000000042``.
+    """
+    own = [folder / split, folder / "annotations" / split, folder]
+    below = sorted(path for pattern in ("*", "*/*") for path in folder.glob(pattern) if path.is_dir())
+    found: dict[str, Path] = {}
+    for place in dict.fromkeys([*own, *below]):
+        if place.is_dir():
+            for entry in os.scandir(place):
+                path = Path(entry.path)
+                if path.suffix.lower() == ".png":
+                    match = MASK_NAME.fullmatch(entry.name)
+                    found.setdefault(match[1] if match else path.stem, path)
+    return found

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from functools import cached_property
+from collections.abc import Mapping, Sequence
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +14,11 @@ from fssbench.benchmarks import PASCAL_5I, Benchmark
 from fssbench.errors import SourceError
 from fssbench.pipelines import masks
 from fssbench.pipelines.manifest import MaskPolicy, SourceRecord
+from fssbench.pipelines.masks import Rle
 from fssbench.pipelines.sources import files, voc_masks
-from fssbench.pipelines.sources.base import Advance, RawSample, no_progress
+from fssbench.pipelines.sources.base import Advance, Picture, RawSample, no_progress
 
-__all__ = ["PascalSource"]
+__all__ = ["PascalSource", "find_devkit"]
 
 PLACES = (".", "VOC2012", "VOCdevkit/VOC2012")
 IMAGE_LIST = "ImageSets/Segmentation/val.txt"
@@ -47,16 +48,21 @@ class PascalSource:
         self.mask_policy = MaskPolicy()
         self.ignore_label = benchmark.ignore_label
         self.source = folder
-        self.folder = _find(folder)
+        self.folder = find_devkit(folder)
         self.list_file = self.folder / IMAGE_LIST
         self.image_ids = _read_list(self.list_file)
         self._histograms: dict[str, npt.NDArray[np.int64]] = {}
 
     @cached_property
+    def mask_folders(self) -> dict[str, dict[str, Path]]:
+        """Mask files by folder and image id, the folders in the order in which they count."""
+        return voc_masks.find_masks(self.folder, self.source)
+
+    @cached_property
     def masks(self) -> dict[str, Path]:
         """The mask file of every image that has one."""
         found: dict[str, Path] = {}
-        for paths in voc_masks.find_masks(self.folder, self.source).values():
+        for paths in self.mask_folders.values():
             for image_id, path in paths.items():
                 found.setdefault(image_id, path)
         return found
@@ -138,16 +144,46 @@ class PascalSource:
         """See `Source.missing`."""
         return [image_id for image_id in image_ids if not self._image(image_id).is_file()]
 
+    def pictures(self) -> list[Picture]:
+        """See `Source.pictures`; listed images are tested, others with a mask are training images."""
+        listed = set(self.image_ids)
+        return [
+            Picture(
+                image_id=image_id,
+                part="test" if image_id in listed else "training",
+                load=partial(files.read_bytes, self._image(image_id)),
+                size=partial(self._size, image_id),
+            )
+            for image_id in sorted(listed | self.masks.keys())
+            if self._image(image_id).is_file()
+        ]
+
+    def _size(self, image_id: str) -> tuple[int, int] | None:
+        if image_id not in self.masks:
+            return None
+        height, width = self._indices(image_id)[0].shape
+        return height, width
+
+    def shown(self) -> Mapping[str, Sequence[int]]:
+        """See `LabelledSource.shown`; of the listed images."""
+        return {image_id: tuple(self.areas(image_id)) for image_id in self._listed}
+
+    def mask(self, class_id: int, image_id: str) -> tuple[Rle, Rle | None]:
+        """See `LabelledSource.mask`."""
+        indices, histogram = self._indices(image_id)
+        ignore = masks.encode(indices == BORDER) if histogram[BORDER] else None
+        return masks.encode(indices == class_id + 1), ignore
+
     def read(self, image_id: str, class_id: int) -> RawSample:
         """See `Source.read`."""
-        indices, histogram = self._indices(image_id)
+        mask, ignore = self.mask(class_id, image_id)
         return files.read_sample(
             self._image(image_id),
             image_id=image_id,
             class_id=class_id,
-            mask=masks.encode(indices == class_id + 1),
-            ignore=masks.encode(indices == BORDER) if histogram[BORDER] else None,
-            n_classes=int(np.count_nonzero(histogram[1:BORDER])),
+            mask=mask,
+            ignore=ignore,
+            n_classes=len(self.areas(image_id)),
         )
 
     def _image(self, image_id: str) -> Path:
@@ -169,7 +205,7 @@ class PascalSource:
         return indices, histogram
 
 
-def _find(folder: Path) -> Path:
+def find_devkit(folder: Path) -> Path:
     """The folder with JPEGImages, which is ``folder`` or below it."""
     for place in PLACES:
         if (folder / place / "JPEGImages").is_dir():
