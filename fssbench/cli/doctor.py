@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fssbench.cli.console import JsonFlag, percent, print_json, progress
-from fssbench.cli.prepare import Crowds_, Splits
+from fssbench.cli.prepare import Crowds_, Splits, own_benchmark
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -40,10 +40,14 @@ def doctor(
     """Report what raw data has, lacks and hides, without building anything; exit code 0 whatever it finds."""
     from fssbench.benchmarks import find_benchmark
     from fssbench.pipelines.doctor.examine import examine, guess_benchmark
+    from fssbench.pipelines.plan import Request
     from fssbench.pipelines.sources import open_source
     from fssbench.protocols import STRICT
 
-    found = guess_benchmark(Path(source)) if benchmark is None else find_benchmark(benchmark)
+    if benchmark is None:
+        found = guess_benchmark(Path(source))
+    else:
+        found = own_benchmark(Path(source)) if benchmark == "folder" else find_benchmark(benchmark)
     raw = open_source(found, Path(source), splits=splits, crowds=crowds)
     with ExitStack() as shown:
 
@@ -53,7 +57,7 @@ def doctor(
 
         report = examine(
             raw,
-            min_pixels=STRICT.min_pixels[found.name],
+            min_pixels=Request(benchmark=found, protocol=STRICT, folds=()).n_pixels,
             masks=masks,
             look=images,
             pixels=pixels,

@@ -11,7 +11,7 @@ import typer
 
 from fssbench.benchmarks import BENCHMARKS, Benchmark
 from fssbench.cli.console import print_json, progress, warn
-from fssbench.cli.prepare import Crowds_, Masks, MinPixels, Missing, Protocol, Source_, Splits, open_raw
+from fssbench.cli.prepare import Crowds_, Masks, MinPixels, Missing, Protocol, Source_, Splits, open_raw, own_benchmark
 
 __all__ = ["app"]
 
@@ -22,7 +22,7 @@ app = typer.Typer(
 )
 
 
-def _command(benchmark: Benchmark) -> Callable[..., None]:
+def _command(benchmark: Benchmark | None) -> Callable[..., None]:
     def run(
         source: Source_ = None,
         protocol: Protocol = "strict",
@@ -47,8 +47,9 @@ def _command(benchmark: Benchmark) -> Callable[..., None]:
         from fssbench.pipelines.plan import Request, draw_one
         from fssbench.protocols import find_protocol
 
+        found = benchmark or own_benchmark(source)
         request = Request(
-            benchmark=benchmark,
+            benchmark=found,
             protocol=find_protocol(protocol),
             folds=(fold,),
             shots=(shot,),
@@ -57,8 +58,8 @@ def _command(benchmark: Benchmark) -> Callable[..., None]:
             min_pixels=min_pixels,
             allow_missing_classes=allow_missing_classes,
         )
-        raw = open_raw(benchmark, source, splits, crowds=crowds, masks=masks)
-        with progress(f"reading {benchmark.title}", None, unit="masks") as advance:
+        raw = open_raw(found, source, splits, crowds=crowds, masks=masks)
+        with progress(f"reading {found.title}", None, unit="masks") as advance:
             track, record = draw_one(raw, request, advance=advance)
         if output is not None:
             _write(output, track)
@@ -87,3 +88,4 @@ def _write(path: Path, track: object) -> None:
 
 for _benchmark in BENCHMARKS:
     app.command(_benchmark.alias, help=f"Draw episodes of {_benchmark.title}.")(_command(_benchmark))
+app.command("folder", help="Draw episodes of a benchmark of your own.")(_command(None))

@@ -11,14 +11,14 @@ import typer
 
 from fssbench.benchmarks import BENCHMARKS, FSS_1000, TOY_20I, Benchmark
 from fssbench.cli.console import JsonFlag, integers, megabytes, print_json, progress, warn
-from fssbench.errors import PoolError
+from fssbench.errors import PoolError, UsageError
 
 if TYPE_CHECKING:
     from fssbench.pipelines.prepare import Built
     from fssbench.pipelines.sources import Source
     from fssbench.pipelines.sources.coco_masks import Crowds
 
-__all__ = ["app", "open_raw"]
+__all__ = ["app", "open_raw", "own_benchmark"]
 
 app = typer.Typer(no_args_is_help=True, help="Build episode sets from raw data as it was published.")
 
@@ -55,7 +55,9 @@ Missing = Annotated[
 ]
 
 
-def _command(benchmark: Benchmark) -> Callable[..., None]:
+def _command(benchmark: Benchmark | None) -> Callable[..., None]:
+    """The command of a benchmark, or of whatever the folder named as source describes."""
+
     def run(
         source: Source_ = None,
         output: Output = None,
@@ -84,10 +86,11 @@ def _command(benchmark: Benchmark) -> Callable[..., None]:
         from fssbench.pipelines.prepare import build
         from fssbench.protocols import find_protocol
 
+        found = benchmark or own_benchmark(source)
         request = Request(
-            benchmark=benchmark,
+            benchmark=found,
             protocol=find_protocol(protocol),
-            folds=tuple(dict.fromkeys(fold if fold is not None else range(len(benchmark.folds)))),
+            folds=tuple(dict.fromkeys(fold if fold is not None else range(len(found.folds)))),
             shots=integers(shots, option="--shots", least=1),
             seeds=integers(seeds, option="--seeds", least=0),
             episodes=episodes,
@@ -95,8 +98,8 @@ def _command(benchmark: Benchmark) -> Callable[..., None]:
             allow_missing_classes=allow_missing_classes,
         )
         target = output or Home.find().episodes
-        raw = open_raw(benchmark, source, splits, crowds=crowds, masks=masks)
-        with progress(f"reading {benchmark.title}", None, unit="masks") as advance:
+        raw = open_raw(found, source, splits, crowds=crowds, masks=masks)
+        with progress(f"reading {found.title}", None, unit="masks") as advance:
             try:
                 plans = plan_folds(raw, request, target, overwrite=overwrite, advance=advance)
             except PoolError:
@@ -115,6 +118,15 @@ def _command(benchmark: Benchmark) -> Callable[..., None]:
         _say_unofficial(built)
 
     return run
+
+
+def own_benchmark(source: Path | None) -> Benchmark:
+    """The benchmark that a folder's description makes of it."""
+    from fssbench.pipelines.sources.description import read_description
+
+    if source is None:
+        raise UsageError("a benchmark of your own needs --source", remedy="name the folder with its benchmark.toml")
+    return read_description(source).benchmark
 
 
 def open_raw(
@@ -171,3 +183,4 @@ def _say_unofficial(built: list[Built]) -> None:
 for _benchmark in BENCHMARKS:
     _drawn = " (drawn on the spot if it is not there)" if _benchmark is TOY_20I else ""
     app.command(_benchmark.alias, help=f"Build {_benchmark.title}{_drawn}.")(_command(_benchmark))
+app.command("folder", help="Build a benchmark of your own from images/, masks/ and benchmark.toml.")(_command(None))

@@ -11,6 +11,7 @@ from fssbench.episodes import Track, pool_digest
 from fssbench.errors import EpisodeSetError, PoolError, SourceError
 from fssbench.pipelines.episode_set import MANIFEST, EpisodeSet, set_path
 from fssbench.pipelines.manifest import (
+    BenchmarkRecord,
     ClassPool,
     EvaluationPlan,
     Manifest,
@@ -25,6 +26,9 @@ from fssbench.pipelines.staging import recover
 from fssbench.protocols import EvaluationProtocol
 
 __all__ = ["FoldPlan", "Request", "draw_one", "draw_tracks", "eligible_pools", "plan_folds"]
+
+OWN_EPISODES, OWN_PIXELS = 1_000, 1
+"""What a protocol takes for a benchmark that it does not know."""
 
 Pools = Mapping[int, tuple[str, ...]]
 
@@ -54,13 +58,22 @@ class Request:
     @property
     def n_episodes(self) -> int:
         """Episodes a track."""
-        return self.episodes or self.protocol.episodes[self.benchmark.name]
+        return self.episodes or self.official_episodes
+
+    @property
+    def official_episodes(self) -> int:
+        """Episodes a track by the protocol."""
+        return self.protocol.episodes.get(self.benchmark.name, OWN_EPISODES)
+
+    @property
+    def official_pixels(self) -> int:
+        """Least mask pixels by the protocol."""
+        return self.protocol.min_pixels.get(self.benchmark.name, OWN_PIXELS)
 
     @property
     def n_pixels(self) -> int:
         """Least mask pixels for an image to serve a class."""
-        default = self.protocol.min_pixels[self.benchmark.name]
-        return default if self.min_pixels is None else self.min_pixels
+        return self.official_pixels if self.min_pixels is None else self.min_pixels
 
     @property
     def protocol_record(self) -> ProtocolRecord:
@@ -78,6 +91,7 @@ class SetHeader:
     """What all tracks of a set share; two sets with one header may be extended into each other."""
 
     benchmark: str
+    definition: BenchmarkRecord | None
     protocol: ProtocolRecord
     fold: int
     ignore_label: int | None
@@ -168,7 +182,7 @@ def draw_tracks(
 ) -> tuple[tuple[Track, TrackRecord], ...]:
     """Draw the wanted (shot, seed) tracks of a fold, leaving out classes with too few images."""
     benchmark, protocol = request.benchmark, request.protocol
-    official = protocol.episodes[benchmark.name]
+    official = request.official_episodes
     drawn = []
     for shot, seed in wanted:
         present = {c: ids for c, ids in pools.items() if len(ids) > shot}
@@ -234,6 +248,7 @@ def _header(source: Source, origin: SourceRecord, request: Request, fold: int) -
     request.benchmark.novel_classes(fold)  # refuses a fold that does not exist
     return SetHeader(
         benchmark=request.benchmark.name,
+        definition=BenchmarkRecord.of(request.benchmark),
         protocol=request.protocol_record,
         fold=fold,
         ignore_label=source.ignore_label,
@@ -296,7 +311,7 @@ def _plan(
     pools: Pools,
 ) -> FoldPlan:
     names = source.class_names() if wanted else ()
-    default = request.protocol.min_pixels[request.benchmark.name]
+    default = request.official_pixels
     reasons = list(source.unofficial()) if wanted else []
     if wanted and request.n_pixels != default:
         reasons.append(f"images need {request.n_pixels:,} mask pixels, the protocol's need {default:,}")

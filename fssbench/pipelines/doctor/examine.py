@@ -16,6 +16,7 @@ from fssbench.pipelines.sources import Source
 from fssbench.pipelines.sources.base import LabelledSource
 from fssbench.pipelines.sources.coco import CocoSource
 from fssbench.pipelines.sources.coco_masks import index_masks
+from fssbench.pipelines.sources.description import DESCRIPTION, read_description
 from fssbench.pipelines.sources.files import read_names
 from fssbench.pipelines.sources.fss import FssSource, find_classes
 from fssbench.pipelines.sources.pascal import PascalSource, find_devkit
@@ -29,6 +30,8 @@ Steps = Callable[[str, int | None], Callable[[int], None]]
 
 def guess_benchmark(folder: Path) -> Benchmark:
     """Whose layout ``folder`` has; `SourceError` if it is nobody's."""
+    if (folder / DESCRIPTION).is_file():
+        return read_description(folder).benchmark
     for benchmark, find in ((COCO_20I, CocoSource), (PASCAL_5I, find_devkit), (FSS_1000, find_classes)):
         try:
             find(folder)
@@ -36,7 +39,8 @@ def guess_benchmark(folder: Path) -> Benchmark:
             continue
         return benchmark
     raise SourceError(
-        f"{folder} is laid out as none of COCO (annotations/), VOC (JPEGImages/) and FSS-1000 (abacus/1.jpg)"
+        f"{folder} is laid out as none of COCO (annotations/), VOC (JPEGImages/), FSS-1000 (abacus/1.jpg) and "
+        f"a benchmark of your own ({DESCRIPTION})"
         if folder.is_dir()
         else f"there is no folder {folder}",
         remedy="pass --benchmark to hear what is missing",

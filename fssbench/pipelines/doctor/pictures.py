@@ -56,7 +56,7 @@ def _look(picture: Picture, *, pixels: bool, advance: Advance) -> Seen:
     name = picture.image_id
     try:
         data = picture.load()
-        header = images.inspect(data, where=name)
+        header = images.inspect(data, where=name, formats=picture.formats)
         if pixels:
             shown = images.decode(data, where=name)
             content = sha256_bytes(f"{shown.shape}".encode() + shown.tobytes())

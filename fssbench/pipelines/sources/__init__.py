@@ -57,4 +57,10 @@ def open_source(
             from fssbench.pipelines.sources.coco import CocoSource
 
             return CocoSource(folder, benchmark=benchmark, crowds=crowds, masks=masks)
-    raise UsageError(f"{benchmark.title} has no reader of raw data", remedy="readable are pascal, coco, fss, toy")
+        case "folder":
+            from fssbench.pipelines.sources.folder import FolderSource
+
+            return FolderSource(folder)
+    raise UsageError(
+        f"{benchmark.title} has no reader of raw data", remedy="readable are pascal, coco, fss, folder, toy"
+    )

@@ -25,7 +25,7 @@ class RawSample:
     """One (image, class) as the source has it.
 
     Attributes:
-        jpeg: the image file's bytes, untouched.
+        jpeg: the image file's bytes, untouched; a PNG where the source has those.
         height: of the image as the masks mean it, in pixels.
         width: likewise.
         orientation: the EXIF orientation (1–8) to apply when decoding; 1 leaves the pixels as stored.
@@ -53,6 +53,7 @@ class Picture:
     Attributes:
         part: ``test`` if episodes may be drawn from it, ``training`` if it only lies beside those.
         load: gives the file's bytes, or raises `SourceError`.
+        formats: PIL's names of the formats it may have.
         size: gives height and width as its mask or annotation has them, ``None`` if it has none.
     """
 
@@ -60,6 +61,7 @@ class Picture:
     part: Literal["test", "training"]
     load: Callable[[], bytes]
     size: Callable[[], tuple[int, int] | None]
+    formats: tuple[str, ...] = ("JPEG",)
 
 
 class Source(Protocol):

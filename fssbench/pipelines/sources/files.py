@@ -43,7 +43,14 @@ def read_bytes(path: Path) -> bytes:
 
 
 def read_sample(
-    path: Path, *, image_id: str, class_id: int, mask: Rle, ignore: Rle | None, n_classes: int | None
+    path: Path,
+    *,
+    image_id: str,
+    class_id: int,
+    mask: Rle,
+    ignore: Rle | None,
+    n_classes: int | None,
+    formats: tuple[str, ...] = ("JPEG",),
 ) -> RawSample:
     """An image file with its mask, whose size says how the image is to be turned.
 
@@ -51,7 +58,7 @@ def read_sample(
     """
     jpeg = read_bytes(path)
     height, width = mask["size"]
-    header = images.inspect(jpeg, where=str(path))
+    header = images.inspect(jpeg, where=str(path), formats=formats)
     return RawSample(
         image_id=image_id,
         class_id=class_id,
