@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
+from fssbench.benchmarks import find_benchmark
 from fssbench.errors import ResultError
 from fssbench.records import Record, Sha256, first_error
 
@@ -104,6 +105,14 @@ class EpisodesRecord(Record):
     digest: Sha256 = Field(description="of the episodes evaluated")
     track_digest: Sha256 = Field(description="of the whole track they are the first of")
     pools: dict[int, Sha256] = Field(description="by class, of the sorted ids of its eligible images")
+    folds: tuple[tuple[int, ...], ...] | None = Field(
+        default=None, description="the classes that each fold of the benchmark tests; null if it is built in"
+    )
+
+    @property
+    def all_folds(self) -> tuple[tuple[int, ...], ...]:
+        """For every fold of the benchmark the classes it tests; `UsageError` if nobody says."""
+        return self.folds or find_benchmark(self.benchmark).folds
 
 
 class CountsFile(Record):

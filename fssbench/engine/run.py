@@ -213,6 +213,7 @@ def _result(
             digest=table.track.digest,
             track_digest=record.digest,
             pools={pool.id: pool.sha256 for pool in manifest.classes},
+            folds=manifest.definition.folds if manifest.definition else None,
         ),
         headline=job.headline.name,
         policies=tuple(_policy(name, table, job.episode_set) for name in table.policies),

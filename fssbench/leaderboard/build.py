@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from fssbench.benchmarks import find_benchmark
 from fssbench.engine.table import CountsTable
 from fssbench.errors import ResultError
 from fssbench.files import sha256_bytes
@@ -90,7 +89,9 @@ def _require_figures(result: Result, table: CountsTable, path: Path) -> None:
     headline = find_protocol(stated.protocol).headline
     if result.headline not in {replace(headline, exclude_ignored=ignored).name for ignored in (True, False)}:
         raise refuse(f"its headline is {result.headline}, the protocol's is {headline.name}")
-    novel = find_benchmark(stated.benchmark).novel_classes(stated.fold)
+    if not 0 <= stated.fold < len(stated.all_folds):
+        raise refuse(f"{stated.benchmark} has no fold {stated.fold}")
+    novel = stated.all_folds[stated.fold]
     for policy in result.policies:
         if tuple(c.id for c in policy.per_class) != novel:
             raise refuse(f"its classes are not the novel classes of fold {stated.fold}")
@@ -118,6 +119,7 @@ def _group_key(item: Gathered) -> str:
     return json.dumps(
         [
             episodes.benchmark,
+            episodes.folds,
             episodes.protocol,
             episodes.protocol_version,
             episodes.shot,
@@ -190,8 +192,8 @@ def _run(item: Gathered, folder: Path) -> RunSummary:
 
 def _incomplete(items: Sequence[Gathered]) -> str:
     """Why there is no mean over folds, or nothing."""
-    benchmark = find_benchmark(items[0].result.episodes.benchmark)
-    seeds: dict[int, set[int]] = {fold: set() for fold in range(len(benchmark.folds))}
+    folds = items[0].result.episodes.all_folds
+    seeds: dict[int, set[int]] = {fold: set() for fold in range(len(folds))}
     for item in items:
         seeds[item.result.episodes.fold].add(item.result.episodes.seed)
     if missing := [fold for fold, found in seeds.items() if not found]:
