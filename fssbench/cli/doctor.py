@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fssbench.cli.console import JsonFlag, percent, print_json, progress
-from fssbench.cli.prepare import Crowds_, Splits, own_benchmark
+from fssbench.cli.prepare import Columns, Crowds_, Splits, named_columns, own_benchmark
+from fssbench.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -31,6 +32,7 @@ def doctor(
         Path | None,
         typer.Option("--masks", help="Ready-made class-index PNGs to compare with the masks prepare would make."),
     ] = None,
+    column: Columns = None,
     images: Annotated[bool, typer.Option("--images/--no-images", help="Read every image file, or none.")] = True,
     pixels: Annotated[
         bool, typer.Option("--pixels", help="Decode images, and compare pixels instead of bytes; slower.")
@@ -44,11 +46,13 @@ def doctor(
     from fssbench.pipelines.sources import open_source
     from fssbench.protocols import STRICT
 
+    if benchmark is None and source.startswith("hf:"):
+        raise UsageError("a dataset does not say whose classes it has", remedy="pass --benchmark pascal or coco")
     if benchmark is None:
         found = guess_benchmark(Path(source))
     else:
-        found = own_benchmark(Path(source)) if benchmark == "folder" else find_benchmark(benchmark)
-    raw = open_source(found, Path(source), splits=splits, crowds=crowds)
+        found = own_benchmark(source) if benchmark == "folder" else find_benchmark(benchmark)
+    raw = open_source(found, source, splits=splits, crowds=crowds, columns=named_columns(column or []))
     with ExitStack() as shown:
 
         def step(what: str, total: int | None) -> Callable[[int], None]:

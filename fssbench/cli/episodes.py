@@ -11,7 +11,18 @@ import typer
 
 from fssbench.benchmarks import BENCHMARKS, Benchmark
 from fssbench.cli.console import print_json, progress, warn
-from fssbench.cli.prepare import Crowds_, Masks, MinPixels, Missing, Protocol, Source_, Splits, open_raw, own_benchmark
+from fssbench.cli.prepare import (
+    Columns,
+    Crowds_,
+    Masks,
+    MinPixels,
+    Missing,
+    Protocol,
+    Source_,
+    Splits,
+    open_raw,
+    own_benchmark,
+)
 
 __all__ = ["app"]
 
@@ -29,6 +40,7 @@ def _command(benchmark: Benchmark | None) -> Callable[..., None]:
         splits: Splits = None,
         crowds: Crowds_ = "exclude",
         masks: Masks = None,
+        column: Columns = None,
         fold: Annotated[int, typer.Option("--fold", "-f", help="The fold.")] = 0,
         shot: Annotated[int, typer.Option("--shot", "-k", min=1, help="Number of supports.")] = 1,
         seed: Annotated[int, typer.Option("--seed", min=0, help="The seed.")] = 0,
@@ -58,7 +70,7 @@ def _command(benchmark: Benchmark | None) -> Callable[..., None]:
             min_pixels=min_pixels,
             allow_missing_classes=allow_missing_classes,
         )
-        raw = open_raw(found, source, splits, crowds=crowds, masks=masks)
+        raw = open_raw(found, source, splits, crowds=crowds, masks=masks, columns=column)
         with progress(f"reading {found.title}", None, unit="masks") as advance:
             track, record = draw_one(raw, request, advance=advance)
         if output is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -18,11 +18,22 @@ if TYPE_CHECKING:
     from fssbench.pipelines.sources import Source
     from fssbench.pipelines.sources.coco_masks import Crowds
 
-__all__ = ["app", "open_raw", "own_benchmark"]
+__all__ = ["app", "named_columns", "open_raw", "own_benchmark"]
 
 app = typer.Typer(no_args_is_help=True, help="Build episode sets from raw data as it was published.")
 
-Source_ = Annotated[Path | None, typer.Option("--source", "-s", help="Raw data. [default: raw/NAME in the home]")]
+Source_ = Annotated[
+    str | None,
+    typer.Option(
+        "--source",
+        "-s",
+        help="Folder of raw data, or hf:NAME, a Hugging Face dataset. [default: raw/NAME in the home]",
+    ),
+]
+Columns = Annotated[
+    list[str] | None,
+    typer.Option("--column", help="A Hugging Face dataset's image, mask or id column, as mask=label; repeatable."),
+]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="Where sets go. [default: episodes in the home]")]
 Protocol = Annotated[str, typer.Option("--protocol", "-p", help="How episodes are drawn and scored.")]
 Folds = Annotated[list[int] | None, typer.Option("--fold", "-f", help="A fold, repeatable. [default: all]")]
@@ -65,6 +76,7 @@ def _command(benchmark: Benchmark | None) -> Callable[..., None]:
         splits: Splits = None,
         crowds: Crowds_ = "exclude",
         masks: Masks = None,
+        column: Columns = None,
         fold: Folds = None,
         shots: Annotated[str, typer.Option("--shots", help="Numbers of supports, joined by commas.")] = "1",
         seeds: Annotated[str, typer.Option("--seeds", help="Seeds, joined by commas.")] = "0",
@@ -98,7 +110,7 @@ def _command(benchmark: Benchmark | None) -> Callable[..., None]:
             allow_missing_classes=allow_missing_classes,
         )
         target = output or Home.find().episodes
-        raw = open_raw(found, source, splits, crowds=crowds, masks=masks)
+        raw = open_raw(found, source, splits, crowds=crowds, masks=masks, columns=column)
         with progress(f"reading {found.title}", None, unit="masks") as advance:
             try:
                 plans = plan_folds(raw, request, target, overwrite=overwrite, advance=advance)
@@ -120,36 +132,46 @@ def _command(benchmark: Benchmark | None) -> Callable[..., None]:
     return run
 
 
-def own_benchmark(source: Path | None) -> Benchmark:
+def own_benchmark(source: str | None) -> Benchmark:
     """The benchmark that a folder's description makes of it."""
     from fssbench.pipelines.sources.description import read_description
 
     if source is None:
         raise UsageError("a benchmark of your own needs --source", remedy="name the folder with its benchmark.toml")
-    return read_description(source).benchmark
+    return read_description(Path(source)).benchmark
 
 
 def open_raw(
     benchmark: Benchmark,
-    source: Path | None,
+    source: str | None,
     splits: Path | None,
     *,
     crowds: Crowds = "exclude",
     masks: Path | None = None,
+    columns: Sequence[str] | None = None,
 ) -> Source:
     """Open raw data in ``source`` or in the home; the toy is drawn if it is not there."""
     from fssbench.home import Home
     from fssbench.pipelines.sources import open_source
 
-    folder = source or Home.find().raw(benchmark.alias)
-    if benchmark is TOY_20I:
+    place = source or str(Home.find().raw(benchmark.alias))
+    if benchmark is TOY_20I and not place.startswith("hf:"):
         from fssbench.pipelines.sources.toy import IMAGES, draw_toy
 
         with progress("drawing the toy data", IMAGES, unit="images") as advance:
-            draw_toy(folder, advance=advance)
+            draw_toy(Path(place), advance=advance)
     if splits is not None and benchmark is not FSS_1000:
         warn(f"the strict protocol draws {benchmark.title} from images, so --splits means nothing to it")
-    return open_source(benchmark, folder, splits=splits, crowds=crowds, masks=masks)
+    return open_source(
+        benchmark, place, splits=splits, crowds=crowds, masks=masks, columns=named_columns(columns or [])
+    )
+
+
+def named_columns(pairs: Sequence[str]) -> dict[str, str]:
+    """``mask=label`` and the like as a mapping."""
+    if bad := [pair for pair in pairs if not all(pair.partition("="))]:
+        raise UsageError(f"--column must be role=name, got '{bad[0]}'", remedy="as in --column mask=label")
+    return dict(pair.split("=", 1) for pair in pairs)
 
 
 def _say_notes(raw: Source) -> None:

@@ -76,9 +76,9 @@ def _compare(source: LabelledSource, image_id: str, classes: Sequence[int], path
     histogram = files.index_histogram(
         indices, n_classes=source.benchmark.n_classes, ignore_label=IGNORED, where=str(path)
     )
-    present = {value - 1 for value in range(1, source.benchmark.n_classes + 1) if histogram[value]}
+    present = files.areas(histogram, n_classes=source.benchmark.n_classes).keys()
     compared = {}
-    for class_id in sorted(present | set(classes)):
+    for class_id in sorted({*present, *classes}):
         scored: npt.NDArray[np.bool_] = indices != IGNORED
         if class_id in classes:
             rle, ignore = source.mask(class_id, image_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,26 +18,31 @@ __all__ = ["RawSample", "Source", "open_source"]
 
 def open_source(
     benchmark: Benchmark,
-    folder: Path,
+    place: Path | str,
     *,
     splits: Path | None = None,
     crowds: Crowds = "exclude",
     masks: Path | None = None,
+    columns: Mapping[str, str] | None = None,
 ) -> Source:
-    """The reader of ``benchmark``'s raw data in ``folder``.
+    """The reader of ``benchmark``'s raw data in the folder ``place``, or in ``hf:NAME``, a Hugging Face dataset.
 
     Args:
         splits: split lists, where the benchmark's test images follow from them: FSS-1000's test classes.
         crowds: what becomes of COCO's crowd regions; see `AnnotationMasks`.
         masks: a folder of ready-made masks to read instead of drawing COCO's annotations; see `ReadyMasks`.
+        columns: the columns of a Hugging Face dataset; see `HuggingFaceSource`.
 
     Raises:
         SourceError: the data is not there, or not what it should be.
-        UsageError: ``crowds`` or ``masks`` for data without annotations of instances, or both at once.
+        UsageError: an option that means nothing to such data.
     """
-    if (crowds != "exclude" or masks is not None) and benchmark.alias not in ("coco", "toy"):
+    on_hub = str(place).startswith("hf:")
+    if columns and not on_hub:
+        raise UsageError("a folder has no columns", remedy="leave out --column, which is for --source hf:NAME")
+    if (crowds != "exclude" or masks is not None) and (on_hub or benchmark.alias not in ("coco", "toy")):
         raise UsageError(
-            f"{benchmark.title} comes with masks, not with annotations of instances",
+            f"{place if on_hub else benchmark.title} comes with masks, not with annotations of instances",
             remedy="leave out --crowds and --masks, which are for COCO",
         )
     if crowds != "exclude" and masks is not None:
@@ -44,6 +50,11 @@ def open_source(
             "ready-made masks have crowds in them or not, which --crowds cannot change",
             remedy="pass either --masks or --crowds",
         )
+    if on_hub:
+        from fssbench.pipelines.sources.huggingface import PREFIX, HuggingFaceSource
+
+        return HuggingFaceSource(str(place).removeprefix(PREFIX), benchmark=benchmark, columns=columns)
+    folder = Path(place)
     match benchmark.alias:
         case "pascal":
             from fssbench.pipelines.sources.pascal import PascalSource

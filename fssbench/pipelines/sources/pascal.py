@@ -135,10 +135,7 @@ class PascalSource:
 
     def areas(self, image_id: str) -> dict[int, int]:
         """Mask pixels by class index, of the classes that an image shows; it must be one of `masks`."""
-        histogram = self._histogram(image_id)
-        return {
-            value - 1: int(histogram[value]) for value in range(1, self.benchmark.n_classes + 1) if histogram[value]
-        }
+        return files.areas(self._histogram(image_id), n_classes=self.benchmark.n_classes)
 
     def missing(self, image_ids: Sequence[str]) -> list[str]:
         """See `Source.missing`."""
