@@ -114,10 +114,11 @@ class FolderSource:
 
     def pictures(self) -> list[Picture]:
         """See `Source.pictures`; what episodes are not drawn from counts as training images."""
+        tested = set(self.image_ids)
         return [
             Picture(
                 image_id=image_id,
-                part="test" if image_id in set(self.image_ids) else "training",
+                part="test" if image_id in tested else "training",
                 load=partial(files.read_bytes, path),
                 size=partial(self._size, image_id),
                 formats=images.FORMATS,
