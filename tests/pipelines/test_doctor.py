@@ -300,7 +300,10 @@ def test_a_source_that_cannot_be_opened_exits_with_2(fssbench: Command, tmp_path
     ran = fssbench("doctor", tmp_path, "-b", "coco")
     assert ran.code == 2
     assert "holds neither annotations/instances_val2014.json" in ran.error
-    assert "holds no mask named as an image is" in fssbench("doctor", write_coco(tmp_path), "--masks", tmp_path).error
+    arguments = ("doctor", write_coco(tmp_path / "coco"), "--masks", tmp_path / "ready")
+    assert "ready holds no mask of an image of the source; expected PNGs" in fssbench(*arguments).error
+    png(tmp_path / "ready/000000000099.png", np.zeros((HEIGHT, WIDTH), np.uint8))
+    assert "of the source (it has 1 of other images)" in fssbench(*arguments).error
 
 
 @pytest.mark.real

@@ -81,13 +81,13 @@ def examine(
     _attempt(report, lambda: _record(source, report))
     _attempt(report, lambda: _classes(source, report, steps))
     _attempt(report, lambda: _remarks(source, report))
+    if masks is not None and isinstance(source, LabelledSource):
+        _compare(source, masks, report, steps)
     if look:
         pictures = _attempt(report, source.pictures) or []
         counts, findings = examine_pictures(pictures, pixels=pixels, advance=steps("images", len(pictures)))
         report.counts |= counts
         report.findings += findings
-    if masks is not None and isinstance(source, LabelledSource):
-        _compare(source, masks, report, steps)
     report.findings.sort(key=lambda finding: ("error", "warning", "note").index(finding.gravity))
     return report
 
@@ -150,8 +150,12 @@ def _remarks(source: Source, report: Report) -> None:
 
 def _compare(source: LabelledSource, masks: Path, report: Report, steps: Steps) -> None:
     ready = index_masks(masks, split=report.split)
-    if not ready:
-        raise SourceError(f"{masks} holds no mask named as an image is", remedy="expected PNGs such as ID.png")
+    shown = _attempt(report, source.shown) or {}
+    if shown and not shown.keys() & ready.keys():
+        others = f" (it has {len(ready):,} of other images)" if ready else ""
+        raise SourceError(
+            f"{masks} holds no mask of an image of the source{others}", remedy="expected PNGs named as the images are"
+        )
     compared = _attempt(report, lambda: compare_masks(source, ready, advance=steps("comparing", len(ready))))
     if compared is not None:
         report.comparison, findings = compared
