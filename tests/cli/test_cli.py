@@ -35,14 +35,18 @@ def test_help_names_every_command(fssbench: Command) -> None:
     assert all(command in ran.out for command in COMMANDS)
 
 
-@pytest.mark.parametrize("command", [[c] for c in COMMANDS] + [["prepare", "coco"], ["prepare", "folder"], ["leaderboard", "build"]])
+@pytest.mark.parametrize(
+    "command", [[c] for c in COMMANDS] + [["prepare", "coco"], ["prepare", "folder"], ["leaderboard", "build"]]
+)
 def test_every_command_has_help(fssbench: Command, command: list[str]) -> None:
     ran = fssbench(*command, "--help")
     assert ran.code == 0
     assert "Usage: fssbench" in ran.out
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["eval", "--help"], ["prepare", "coco", "--help"], ["doctor", "--help"], ["--version"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["eval", "--help"], ["prepare", "coco", "--help"], ["doctor", "--help"], ["--version"]]
+)
 def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     heavy = ["torch", "torchvision", "datasets", "pyarrow", "numpy", "PIL", "webdataset", "pycocotools"]
     code = (

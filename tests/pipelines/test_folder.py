@@ -14,7 +14,7 @@ from raw_voc_fss import indices, jpeg, png
 
 from fssbench.benchmarks import COCO_20I
 from fssbench.errors import EpisodeSetError, SourceError, UsageError
-from fssbench.pipelines import masks
+from fssbench.pipelines import images, masks
 from fssbench.pipelines.doctor.examine import examine, guess_benchmark
 from fssbench.pipelines.episode_set import EpisodeSet, benchmark_below
 from fssbench.pipelines.manifest import Manifest
@@ -162,6 +162,17 @@ def test_pngs_that_would_lose_or_lack_something_are_refused(plants: Path, mode: 
         Image.fromarray(np.full((24, 32), 4_000, np.uint16)).save(path)
     with pytest.raises(SourceError, match=message):
         FolderSource(plants).read("wet/plant 0", LEAF)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA"])
+def test_pngs_of_any_colour_space_show_their_colours_as_rgb(plants: Path, mode: str) -> None:
+    path = plants / "images/wet/plant 0.png"
+    colours = np.zeros((24, 32, 3), np.uint8)
+    colours[:, 16:] = 255
+    image = Image.fromarray(colours).convert(mode)
+    image.save(path, **({"transparency": b"\0\x80\xff"} if mode == "P" else {}))
+    sample = FolderSource(plants).read("wet/plant 0", LEAF)
+    assert (images.decode(sample.jpeg, where="it") == colours).all()
 
 
 def prepare(fssbench: Command, plants: Path, output: Path, *more: object) -> None:
