@@ -170,7 +170,9 @@ def test_pngs_of_any_colour_space_show_their_colours_as_rgb(plants: Path, mode: 
     colours = np.zeros((24, 32, 3), np.uint8)
     colours[:, 16:] = 255
     image = Image.fromarray(colours).convert(mode)
-    image.save(path, **({"transparency": b"\0\x80\xff"} if mode == "P" else {}))
+    if mode == "P":
+        image.info["transparency"] = b"\0\x80\xff"
+    image.save(path)
     sample = FolderSource(plants).read("wet/plant 0", LEAF)
     assert (images.decode(sample.jpeg, where="it") == colours).all()
 
