@@ -63,6 +63,7 @@ class HuggingFaceSource:
         name, colon, split = spec.rpartition(":")
         self.name, self.split, self._rows = _load(name if colon else spec, split if colon else None)
         self.columns = self._choose_columns(columns or {})
+        self._cells = {role: self._rows.select_columns([column]) for role, column in self.columns.items()}
         self._histograms: dict[str, npt.NDArray[np.int64]] = {}
 
     def _choose_columns(self, given: Mapping[str, str]) -> dict[str, str]:
@@ -87,7 +88,7 @@ class HuggingFaceSource:
         if "id" not in self.columns:
             return {f"{n:06d}": n for n in range(len(self._rows))}
         rows: dict[str, int] = {}
-        for n, value in enumerate(self._rows.select_columns([self.columns["id"]])[:][self.columns["id"]]):
+        for n, value in enumerate(self._cells["id"][:][self.columns["id"]]):
             image_id = f"{value:012d}" if isinstance(value, int) else Path(str(value)).with_suffix("").as_posix()
             if not image_id.isprintable() or image_id in rows:
                 raise SourceError(
@@ -104,7 +105,7 @@ class HuggingFaceSource:
     def _bytes(self, role: str, image_id: str) -> bytes:
         """The image file in a cell; `SourceError` if there is none."""
         column = self.columns[role]
-        cell = self._rows.select_columns([column])[self._row_of[image_id]][column]
+        cell = self._cells[role][self._row_of[image_id]][column]
         if isinstance(cell, dict):
             cell = cell.get("bytes") or (files.read_bytes(Path(cell["path"])) if cell.get("path") else None)
         if not isinstance(cell, bytes):
