@@ -18,7 +18,6 @@ from fssbench.pipelines.sources.base import Advance, LabelledSource, no_progress
 
 __all__ = ["compare_masks"]
 
-IGNORED = 255
 WORST = 10
 
 
@@ -74,12 +73,12 @@ def _compare(source: LabelledSource, image_id: str, classes: Sequence[int], path
     """Pixels in both masks and in either, by class, of the classes that one of them has in the image."""
     indices = files.read_indices(path)
     histogram = files.index_histogram(
-        indices, n_classes=source.benchmark.n_classes, ignore_label=IGNORED, where=str(path)
+        indices, n_classes=source.benchmark.n_classes, ignore_label=files.IGNORED, where=str(path)
     )
     present = files.areas(histogram, n_classes=source.benchmark.n_classes).keys()
     compared = {}
     for class_id in sorted({*present, *classes}):
-        scored: npt.NDArray[np.bool_] = indices != IGNORED
+        scored: npt.NDArray[np.bool_] = indices != files.IGNORED
         if class_id in classes:
             rle, ignore = source.mask(class_id, image_id)
             if rle["size"] != list(indices.shape):

@@ -15,11 +15,11 @@ from fssbench.pipelines.doctor.pictures import examine_pictures
 from fssbench.pipelines.sources import Source
 from fssbench.pipelines.sources.base import LabelledSource
 from fssbench.pipelines.sources.coco import CocoSource
-from fssbench.pipelines.sources.coco_masks import index_masks
 from fssbench.pipelines.sources.description import DESCRIPTION, read_description
 from fssbench.pipelines.sources.files import read_names
 from fssbench.pipelines.sources.fss import FssSource, find_classes
 from fssbench.pipelines.sources.pascal import PascalSource, find_devkit
+from fssbench.pipelines.sources.ready_masks import index_masks
 
 __all__ = ["Steps", "examine", "guess_benchmark"]
 

@@ -16,7 +16,8 @@ from fssbench.pipelines.masks import Rle
 from fssbench.pipelines.sources import files
 from fssbench.pipelines.sources.base import Advance, Picture, RawSample, no_progress
 from fssbench.pipelines.sources.coco_annotations import Annotations, text_id
-from fssbench.pipelines.sources.coco_masks import AnnotationMasks, CocoMasks, Crowds, ReadyMasks
+from fssbench.pipelines.sources.coco_masks import AnnotationMasks, CocoMasks, Crowds
+from fssbench.pipelines.sources.ready_masks import ReadyMasks
 
 __all__ = ["CocoSource"]
 

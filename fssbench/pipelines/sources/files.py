@@ -18,6 +18,7 @@ from fssbench.pipelines.masks import Rle
 from fssbench.pipelines.sources.base import RawSample
 
 __all__ = [
+    "IGNORED",
     "areas",
     "decode_indices",
     "fingerprint",
@@ -32,6 +33,9 @@ __all__ = [
     "record_file",
     "shorten",
 ]
+
+IGNORED = 255
+"""The value of pixels that are not scored, in masks of class indices."""
 
 INDEX_MODES = ("L", "P")
 GREY_MODES = ("1", "L", "LA", "P", "RGB", "RGBA")

@@ -33,7 +33,6 @@ COLUMNS = {
 """The columns needed, each with the names looked for, the first found is taken. Without ids rows are numbered."""
 
 SPLITS = ("validation", "val", "test")
-IGNORED = 255
 REMEDY = "name a dataset of the hub, a Parquet file or a folder of them, as in hf:org/name, hf:data/ or hf:data/:test"
 
 
@@ -59,7 +58,7 @@ class HuggingFaceSource:
             )
         self.benchmark = benchmark
         self.mask_policy = MaskPolicy(origin="ready-made", instances="as drawn", polygons="as drawn", crowds="as drawn")
-        self.ignore_label = IGNORED
+        self.ignore_label = files.IGNORED
         name, colon, split = spec.rpartition(":")
         self.name, self.split, self._rows = _load(name if colon else spec, split if colon else None)
         self.columns = self._choose_columns(columns or {})
@@ -184,7 +183,7 @@ class HuggingFaceSource:
     def mask(self, class_id: int, image_id: str) -> tuple[Rle, Rle | None]:
         """See `LabelledSource.mask`."""
         indices = self._indices(image_id)
-        ignored = indices == IGNORED
+        ignored = indices == files.IGNORED
         return masks.encode(indices == class_id + 1), masks.encode(ignored) if ignored.any() else None
 
     def read(self, image_id: str, class_id: int) -> RawSample:
@@ -212,7 +211,7 @@ class HuggingFaceSource:
         where = self._where(image_id)
         indices = files.decode_indices(self._bytes("mask", image_id), where=where)
         self._histograms[image_id] = files.index_histogram(
-            indices, n_classes=self.benchmark.n_classes, ignore_label=IGNORED, where=where
+            indices, n_classes=self.benchmark.n_classes, ignore_label=files.IGNORED, where=where
         )
         return indices
 
