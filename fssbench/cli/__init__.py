@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import typer
 
-from fssbench.cli import demo, episodes, evaluate, info, leaderboard, listing, prepare, verify
+from fssbench.cli import demo, episodes, evaluate, info, leaderboard, listing, prepare, score, verify
 from fssbench.cli.console import fail
 from fssbench.errors import FssbenchError
 
@@ -31,6 +31,7 @@ app.add_typer(episodes.app, name="episodes")
 app.command("verify")(verify.verify)
 app.command("info")(info.info)
 app.command("eval")(evaluate.evaluate)
+app.command("score")(score.score)
 app.add_typer(leaderboard.app, name="leaderboard")
 app.command("list")(listing.list_)
 

@@ -7,17 +7,21 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from fssbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from fssbench.results import FigureRecord
 
 __all__ = [
     "Bar",
     "DataOption",
     "JsonFlag",
     "fail",
+    "figure",
     "integers",
     "megabytes",
     "percent",
@@ -69,6 +73,17 @@ def megabytes(n_bytes: int) -> str:
 def percent(value: float | None) -> str:
     """A figure for people, in percent; a dash if it is undefined."""
     return "—" if value is None else f"{100 * value:.2f}"
+
+
+def figure(record: FigureRecord) -> str:
+    """A figure with the interval over other images, or over other episodes where there is no such; in percent."""
+    if record.value is None:
+        return f"undefined ({record.reason})"
+    interval, what = record.other_images, "other images"
+    if interval is None:
+        interval, what = record.other_episodes, "other episodes"
+    between = f" [{100 * interval.low:.1f}, {100 * interval.high:.1f} with {what}]" if interval else ""
+    return f"{100 * record.value:.2f}{between}"
 
 
 class Bar:

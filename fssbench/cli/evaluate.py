@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fssbench.cli.console import DataOption, JsonFlag, print_json, progress, warn
+from fssbench.cli.console import DataOption, JsonFlag, figure, print_json, progress, warn
 from fssbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -70,6 +70,9 @@ def evaluate(
     visualize: Annotated[
         int, typer.Option("--visualize", min=0, help="Draw the first N episodes of each track beside the result.")
     ] = 0,
+    save_predictions: Annotated[
+        bool, typer.Option("--save-predictions", help="Keep every mask beside the result, for fssbench score.")
+    ] = False,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Where results go. [default: results in the home]")
     ] = None,
@@ -128,6 +131,7 @@ def evaluate(
             device=where,
             workers=workers,
             exclude_ignored=ignore_label,
+            save_predictions=save_predictions,
             overwrite=overwrite,
             asked=("fssbench", *sys.argv[1:]),
             resolved={**resolved, "fold": f, "shot": k, "seed": s, "episodes": asked[f, k, s]},
@@ -242,14 +246,7 @@ def _report(finished: Finished) -> None:
     result, score = finished.result, finished.result.score
     episodes = result.episodes
     head = f"fold {episodes.fold}, {episodes.shot}-shot, seed {episodes.seed}, {episodes.n_episodes:,} episodes"
-    speed = "was there already" if finished.skipped else f"{result.execution.episodes_per_second:.1f} episodes/s"
-    print(f"{head}: mIoU {_percent(score.miou)}, FB-IoU {_percent(score.fb_iou)} ({speed})")
+    run = result.execution
+    speed = f"{run.episodes_per_second:.1f} episodes/s" if run and not finished.skipped else "was there already"
+    print(f"{head}: mIoU {figure(score.miou)}, FB-IoU {figure(score.fb_iou)} ({speed})")
     print(f"  {finished.path}")
-
-
-def _percent(figure: Any) -> str:
-    if figure.value is None:
-        return f"undefined ({figure.reason})"
-    interval = figure.interval
-    between = f" [{100 * interval.low:.1f}, {100 * interval.high:.1f}]" if interval else ""
-    return f"{100 * figure.value:.2f}{between}"

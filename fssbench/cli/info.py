@@ -79,7 +79,7 @@ def _set(episode_set: EpisodeSet) -> dict[str, Any]:
 
 
 def _result(result: Result) -> dict[str, Any]:
-    model, episodes = result.model, result.episodes
+    model, episodes, run = result.model, result.episodes, result.execution
     return {
         "model": f"{model.name} {model.backbone or ''}, training {model.training}",
         "episodes": f"{episodes.benchmark} {episodes.protocol}/{episodes.protocol_version} fold {episodes.fold}, "
@@ -91,6 +91,8 @@ def _result(result: Result) -> dict[str, Any]:
         "classes": [
             f"{percent(c.iou.value):>6} {c.name} ({c.iou.n_episodes} episodes)" for c in result.score.per_class
         ],
-        "run": f"{result.execution.device_name}, {result.execution.episodes_per_second} episodes/s",
+        "run": f"{run.device_name}, {run.episodes_per_second} episodes/s"
+        if run
+        else "scored from masks that were there",
         "unofficial": list(result.unofficial) or "no",
     }

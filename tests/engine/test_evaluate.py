@@ -15,9 +15,10 @@ from PIL import Image
 from torch import Tensor, nn
 from toys import Mask, Redder, Voters, nearest
 
+from fssbench.counts import CountsTable
 from fssbench.engine import evaluate as module
 from fssbench.engine.evaluate import Answer, FeatureAsker, evaluate, policies_for
-from fssbench.engine.table import CountsTable
+from fssbench.engine.table import to_bytes
 from fssbench.errors import EpisodeSetError, MetricError, ModelError, UsageError
 from fssbench.metrics import count
 from fssbench.models.baselines import CopySupport
@@ -55,7 +56,7 @@ def expected(episodes: list[StreamedEpisode[Frame]]) -> npt.NDArray[np.int64]:
 
 
 def same(first: CountsTable, second: CountsTable) -> bool:
-    return first.to_bytes() == second.to_bytes()
+    return to_bytes(first) == to_bytes(second)
 
 
 # --- counts ---------------------------------------------------------------------------------------------
@@ -80,7 +81,7 @@ def test_a_model_that_copies_the_truth_is_perfect(toy_set: EpisodeSet) -> None:
         answer, truth = squashed(episode.supports[0])[1], squashed(episode.query)[1]
         by_hand.append((episode.index, astuple(count(answer, truth))))
     assert len(by_hand) == len(track.episodes)
-    assert [tuple(row) for row in table.of("model/ignore").tolist()] == [row for _, row in sorted(by_hand)]
+    assert [tuple(row) for row in table.under("model/ignore").tolist()] == [row for _, row in sorted(by_hand)]
 
 
 def test_a_model_of_features_answers_as_its_predict_does(toy_set: EpisodeSet) -> None:
@@ -136,8 +137,8 @@ def test_ignored_pixels_are_left_out_or_are_background(ignoring: EpisodeSet) -> 
             at_size = [nearest(mask, size) for mask in (answer, truth, ignore)]
             out = count(at_size[0], at_size[1], ignore=at_size[2])
             background = count(at_size[0], at_size[1].astype(bool) & ~at_size[2].astype(bool))
-            assert tuple(table.of(f"{name}/ignore")[episode.index]) == astuple(out)
-            assert tuple(table.of(f"{name}/no-ignore")[episode.index]) == astuple(background)
+            assert tuple(table.under(f"{name}/ignore")[episode.index]) == astuple(out)
+            assert tuple(table.under(f"{name}/no-ignore")[episode.index]) == astuple(background)
 
 
 # --- what results do not depend on ----------------------------------------------------------------------

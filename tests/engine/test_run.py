@@ -22,7 +22,7 @@ from fssbench.engine import run as module
 from fssbench.engine.evaluate import Answer
 from fssbench.engine.model import LoadedModel, find_weights, load_model
 from fssbench.engine.run import Finished, Job, run
-from fssbench.engine.table import CountsTable
+from fssbench.engine.table import from_bytes
 from fssbench.errors import CheckpointError, EpisodeSetError, ModelError, ResultError, UsageError
 from fssbench.files import sha256_bytes, sha256_file
 from fssbench.home import Home
@@ -111,7 +111,7 @@ def test_a_result_names_its_episodes_and_its_counts(toy_set: EpisodeSet, finishe
     assert episodes.pools == {pool.id: pool.sha256 for pool in toy_set.manifest.classes}
     assert counts.sha256 == sha256_file(counts_path(finished))
     assert counts.rows == 80
-    table = CountsTable.from_bytes(counts_path(finished).read_bytes(), where="counts")
+    table = from_bytes(counts_path(finished).read_bytes(), where="counts")
     assert table.track.digest == track.digest
 
 
