@@ -7,10 +7,11 @@ from collections.abc import Mapping
 import numpy as np
 
 from fssbench.counts import CountsTable
+from fssbench.estimates import Sample
 from fssbench.groups import Split, splits
 from fssbench.metrics import Figure, Scores, score
 from fssbench.results import ClassResult, FigureRecord, GroupResult, IntervalRecord, PolicyResult, SplitResult
-from fssbench.statistics import METHODS, Interval, Sample, Uncertainty, uncertainties
+from fssbench.statistics import METHODS, Evidence, Interval, Uncertainty
 
 __all__ = ["policy_results"]
 
@@ -26,7 +27,8 @@ def policy_results(table: CountsTable, *, classes: Mapping[int, str], check: boo
         MetricError: counts that contradict themselves, or episodes of other classes.
     """
     scores = [score(table.class_ids, table.under(policy), classes=classes, check=check) for policy in table.policies]
-    sure = uncertainties(Sample(table.track, classes=tuple(classes)), table.counts)
+    evidence = Evidence.of(Sample(table.track, classes=tuple(classes)), table.counts)
+    sure = [one.uncertainties() for one in evidence]
     split = [_split(table, one, check=check) for one in splits(table)]
     return tuple(
         PolicyResult(
@@ -51,9 +53,9 @@ def _split(table: CountsTable, split: Split, *, check: bool) -> tuple[SplitResul
     for group in split.groups if classes else ():
         sample = Sample(table.track, classes=split.classes, members=group.members)
         counts, class_ids = table.counts[group.members], table.class_ids[group.members]
-        for p, sure in enumerate(uncertainties(sample, counts)):
+        for p, evidence in enumerate(Evidence.of(sample, counts)):
             found = score(class_ids, np.ascontiguousarray(counts[:, p]), classes=classes, check=check)
-            groups[p] += (_group(group.name, found, sure),)
+            groups[p] += (_group(group.name, found, evidence.uncertainties()),)
     return tuple(
         SplitResult(by=split.by, definition=split.definition, classes=split.classes, reason=split.reason, groups=found)
         for found in groups

@@ -8,7 +8,19 @@ from collections.abc import Sequence
 
 import typer
 
-from fssbench.cli import demo, episodes, evaluate, info, leaderboard, listing, prepare, score, verify
+from fssbench.cli import (
+    compare,
+    demo,
+    episodes,
+    evaluate,
+    info,
+    leaderboard,
+    listing,
+    prepare,
+    score,
+    stability,
+    verify,
+)
 from fssbench.cli.console import fail
 from fssbench.errors import FssbenchError
 
@@ -32,6 +44,8 @@ app.command("verify")(verify.verify)
 app.command("info")(info.info)
 app.command("eval")(evaluate.evaluate)
 app.command("score")(score.score)
+app.command("compare")(compare.compare)
+app.command("stability")(stability.stability)
 app.add_typer(leaderboard.app, name="leaderboard")
 app.command("list")(listing.list_)
 

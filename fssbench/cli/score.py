@@ -150,8 +150,9 @@ def _report(result: Result, path: Path, what: str) -> None:
 def _check(path: Path, data: Path | None, *, as_json: bool) -> None:
     """Check one result, or all below a folder; `ResultError` at the end if anything is wrong."""
     from fssbench.engine.check import check_result
+    from fssbench.engine.load import results_below
 
-    files = [path] if path.is_file() or not path.is_dir() else _results_below(path)
+    files = results_below(path) if path.is_dir() else [path]
     checked = []
     with progress("checking", len(files), unit="results") as advance:
         for file in files:
@@ -171,13 +172,6 @@ def _check(path: Path, data: Path | None, *, as_json: bool) -> None:
             f"{'it says' if wrong == 1 else 'they say'} ({total} discrepanc{'y' if total == 1 else 'ies'})",
             remedy="score the predictions again, or evaluate again with --overwrite",
         )
-
-
-def _results_below(folder: Path) -> list[Path]:
-    files = [file for file in sorted(folder.rglob("*.json")) if b'"fssbench-result"' in file.read_bytes()]
-    if not files:
-        raise ResultError(f"{folder} holds no results", remedy="pass a result, or what eval was given as --output")
-    return files
 
 
 def _verdict(one: Checked) -> dict[str, Any]:

@@ -12,14 +12,13 @@ from pathlib import Path
 
 from fssbench.benchmarks import find_benchmark
 from fssbench.engine.check import check_result
+from fssbench.engine.load import results_below
 from fssbench.errors import ResultError
-from fssbench.files import sha256_bytes
+from fssbench.files import sha256_file
 from fssbench.leaderboard.schema import SCHEMA_VERSION, Entry, Leaderboard, Mean, RunSummary
 from fssbench.results import FigureRecord, Result
 
 __all__ = ["build_leaderboard", "gather"]
-
-KIND = b'"fssbench-result"'
 
 
 @dataclass(frozen=True)
@@ -49,19 +48,10 @@ def gather(folder: Path) -> list[Gathered]:
     Raises:
         ResultError: there is none, one is damaged, or its figures do not follow from its counts.
     """
-    if not folder.is_dir():
-        raise ResultError(f"there is no folder {folder}", remedy="pass the folder given to eval as --output")
-    found = []
-    for path in sorted(folder.rglob("*.json")):
-        data = path.read_bytes()
-        if KIND in data:
-            found.append(_read(path, data))
-    if not found:
-        raise ResultError(f"{folder} holds no results", remedy="make some with fssbench eval --output")
-    return found
+    return [_read(path) for path in results_below(folder)]
 
 
-def _read(path: Path, data: bytes) -> Gathered:
+def _read(path: Path) -> Gathered:
     checked = check_result(path)
     if checked.result is None or checked.problems:
         more = f", and {len(checked.problems) - 1} more" if len(checked.problems) > 1 else ""
@@ -69,7 +59,7 @@ def _read(path: Path, data: bytes) -> Gathered:
             f"{path}: {checked.problems[0]}{more}",
             remedy="see everything that is wrong with fssbench score --check, or evaluate again with --overwrite",
         )
-    return Gathered(checked.result, path, sha256_bytes(data))
+    return Gathered(checked.result, path, sha256_file(path))
 
 
 def build_leaderboard(folder: Path) -> Leaderboard:
