@@ -156,6 +156,7 @@ class Execution(Record):
 
     device: str
     device_name: str
+    processes: int = Field(ge=1, description="that shared the episodes")
     precision: str
     seconds: float = Field(ge=0, description="from the first shard read to the last mask scored")
     episodes_per_second: float = Field(ge=0, description="of those asked in this run")

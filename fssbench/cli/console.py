@@ -97,9 +97,9 @@ class Bar:
 
 
 @contextmanager
-def progress(description: str, total: int | None, *, unit: str = "") -> Iterator[Bar]:
+def progress(description: str, total: int | None, *, unit: str = "", shown: bool = True) -> Iterator[Bar]:
     """A progress bar on standard error while the block runs, silent when that is not a terminal."""
-    if not sys.stderr.isatty():
+    if not shown or not sys.stderr.isatty():
         yield Bar()
         return
     from rich.console import Console

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from fssbench.engine.evaluate import Answer, answers, policies_for
 from fssbench.engine.model import LoadedModel
 from fssbench.engine.outcome import Outcome, result_path
 from fssbench.engine.partial import Kept, Unfinished, unfinished
+from fssbench.engine.ranks import Ranks
+from fssbench.episodes import Track
 from fssbench.errors import ResultError, UsageError
 from fssbench.files import PARTIAL, sha256_bytes
 from fssbench.pipelines import masks
@@ -26,6 +29,8 @@ from fssbench.protocols import ScoringPolicy, find_protocol
 from fssbench.results import Environment, Execution, Request, Result, read_result
 
 __all__ = ["Finished", "Job", "run"]
+
+ALONE = Ranks()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +69,13 @@ class Job:
         return there if self.episodes is None else self.episodes
 
     @property
+    def track(self) -> Track:
+        """The episodes asked."""
+        return self.episode_set.tracks[self.episode_set.record(shot=self.shot, seed=self.seed).label].first(
+            self.n_episodes
+        )
+
+    @property
     def headline(self) -> ScoringPolicy:
         """The policy that rankings use: the protocol's, unless ignored pixels are to be counted.
 
@@ -93,10 +105,16 @@ class Finished:
     skipped: bool
 
 
-def run(loaded: LoadedModel, job: Job, *, look: Callable[[Answer], None] | None = None) -> Finished:
+def run(
+    loaded: LoadedModel, job: Job, *, look: Callable[[Answer], None] | None = None, ranks: Ranks = ALONE
+) -> Finished:
     """Evaluate and write ``foldF-KshotseedS.json`` with its counts beside it.
 
     A finished result of the same model on the same episodes is left as it is unless ``overwrite`` is set.
+
+    Args:
+        look: called with every answer of this process.
+        ranks: the processes that share the episodes; the first writes, and all return the same.
 
     Raises:
         ResultError: a result on other episodes is in the way.
@@ -105,22 +123,29 @@ def run(loaded: LoadedModel, job: Job, *, look: Callable[[Answer], None] | None 
     if path.exists() and not job.overwrite:
         return Finished(result=_same_result(path, loaded, job), path=path, skipped=True)
     environment = describe_environment()
-    identity = _identity(loaded, job, environment)
-    with unfinished(path.with_suffix(f".counts{PARTIAL}"), identity=identity, fresh=job.overwrite) as so_far:
-        execution = _ask(loaded, job, so_far, look)
-        kept = [episode for index, episode in sorted(so_far.kept.items()) if index < job.n_episodes]
-        outcome = Outcome(
-            model=loaded.record,
-            episode_set=job.episode_set,
-            table=_table(job, kept),
-            headline=job.headline,
-            source="measured",
-            execution=execution,
-            environment=environment,
-            command=Request(asked=tuple(job.asked), resolved=dict(job.resolved or {})),
-            masks=[episode.prediction for episode in kept] if job.save_predictions else None,
-        )
-        result = outcome.write(path)
+    with _so_far(path, _identity(loaded, job, environment), job, ranks) as (so_far, known):
+        start = time.perf_counter()
+        _ask(loaded, job, so_far, look, skip=known | (frozenset(range(job.n_episodes)) - ranks.share(job.track)))
+        seconds = time.perf_counter() - start
+        parts, times = ranks.gather(list(so_far.kept.values())), ranks.gather(seconds)
+        result = None
+        if ranks.first:
+            kept = sorted((one for part in parts for one in part), key=lambda one: one.scored.index)
+            kept = [one for one in kept if one.scored.index < job.n_episodes]
+            outcome = Outcome(
+                model=loaded.record,
+                episode_set=job.episode_set,
+                table=_table(job, kept),
+                headline=job.headline,
+                source="measured",
+                execution=_execution(job, ranks, max(times), len(known)),
+                environment=environment,
+                command=Request(asked=tuple(job.asked), resolved=dict(job.resolved or {})),
+                masks=[one.prediction for one in kept] if job.save_predictions else None,
+            )
+            result = outcome.write(path)
+        result = ranks.gather(result)[0]
+        assert result is not None
     return Finished(result=result, path=path, skipped=False)
 
 
@@ -130,13 +155,39 @@ def _identity(loaded: LoadedModel, job: Job, environment: Environment) -> str:
     record = job.episode_set.record(shot=job.shot, seed=job.seed)
     software = environment.model_dump_json()
     keeps = "masks and counts" if job.save_predictions else "counts"
-    return " ".join([loaded.record.model_dump_json(), job.device, software, manifest, record.label, keeps])
+    device = job.device.partition(":")[0]  # which of several does not matter
+    return " ".join([loaded.record.model_dump_json(), device, software, manifest, record.label, keeps])
 
 
-def _ask(loaded: LoadedModel, job: Job, so_far: Unfinished, look: Callable[[Answer], None] | None) -> Execution:
-    """Ask what an interrupted run has not asked yet, keeping every answer as it comes."""
-    known = {index for index in so_far.kept if index < job.n_episodes}
-    start = time.perf_counter()
+@contextmanager
+def _so_far(path: Path, identity: str, job: Job, ranks: Ranks) -> Iterator[tuple[Unfinished, frozenset[int]]]:
+    """This process's file of answers, and the indices of those that an interrupted run left.
+
+    The first process takes over all that is left, from however many there were.
+    """
+    partial = path.with_suffix(f".counts{PARTIAL}")
+    known: frozenset[int] = frozenset()
+    with ExitStack() as stack:
+        if ranks.first:
+            others = sorted(path.parent.glob(f"{path.stem}.counts.rank*{PARTIAL}"))
+            so_far = stack.enter_context(unfinished(partial, identity=identity, fresh=job.overwrite, others=others))
+            known = frozenset(index for index in so_far.kept if index < job.n_episodes)
+        known = ranks.gather(known)[0]
+        if not ranks.first:
+            own = path.with_suffix(f".counts.rank{ranks.rank}{PARTIAL}")
+            so_far = stack.enter_context(unfinished(own, identity=identity, fresh=True))
+        yield so_far, known
+
+
+def _ask(
+    loaded: LoadedModel,
+    job: Job,
+    so_far: Unfinished,
+    look: Callable[[Answer], None] | None,
+    *,
+    skip: frozenset[int],
+) -> None:
+    """Ask the episodes that are not to be skipped, keeping every answer as it comes."""
     for answer in answers(
         loaded.model,
         job.episode_set,
@@ -145,19 +196,22 @@ def _ask(loaded: LoadedModel, job: Job, so_far: Unfinished, look: Callable[[Answ
         episodes=job.episodes,
         device=job.device,
         workers=job.workers,
-        skip=known,
+        skip=skip,
     ):
         so_far.add(Kept(answer.scored, _encoded(answer) if job.save_predictions else {}))
         if look is not None:
             look(answer)
-    seconds = time.perf_counter() - start
+
+
+def _execution(job: Job, ranks: Ranks, seconds: float, resumed: int) -> Execution:
     return Execution(
         device=job.device,
         device_name=device_name(job.device),
+        processes=ranks.world,
         precision=str(torch.float32).removeprefix("torch."),
         seconds=round(seconds, 3),
-        episodes_per_second=round((job.n_episodes - len(known)) / seconds, 3),
-        resumed_episodes=len(known),
+        episodes_per_second=round((job.n_episodes - resumed) / seconds, 3),
+        resumed_episodes=resumed,
     )
 
 
@@ -166,15 +220,13 @@ def _encoded(answer: Answer) -> dict[MaskSize, Rle]:
 
 
 def _table(job: Job, kept: Sequence[Kept]) -> CountsTable:
-    track = job.episode_set.tracks[job.episode_set.record(shot=job.shot, seed=job.seed).label]
     names = tuple(policy.name for policy in policies_for(job.episode_set))
-    return CountsTable.of(track.first(job.n_episodes), names, (episode.scored for episode in kept))
+    return CountsTable.of(job.track, names, (episode.scored for episode in kept))
 
 
 def _same_result(path: Path, loaded: LoadedModel, job: Job) -> Result:
     there = read_result(path)
-    track = job.episode_set.tracks[job.episode_set.record(shot=job.shot, seed=job.seed).label]
-    if there.episodes.digest != track.first(job.n_episodes).digest or there.model != loaded.record:
+    if there.episodes.digest != job.track.digest or there.model != loaded.record:
         raise ResultError(
             f"{path} is a result on other episodes ({there.episodes.n_episodes:,}, digest "
             f"{there.episodes.digest[:12]}…)",
