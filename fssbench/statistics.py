@@ -21,10 +21,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import stdtr, stdtrit
 
 from fssbench.estimates import FIGURES, RESAMPLES, Sample
 
@@ -37,7 +37,6 @@ METHODS = {
     "episodes": f"95 %, {RESAMPLES:,} resamples of episodes within class",
     "images": "95 %, linearised, clustered by query and support image",
 }
-NORMAL = NormalDist().inv_cdf((1 + LEVEL) / 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +163,7 @@ class Evidence:
         tail = 100 * (1 - LEVEL) / 2
         with np.errstate(invalid="ignore"):
             low, high = np.percentile(self.resampled, [tail, 100 - tail], axis=0)
-        reach = self.errors * [_t_quantile(freedom) for freedom in self.freedom]
+        reach = self.errors * stdtrit(np.maximum(self.freedom, 1), (1 + LEVEL) / 2)
         return [
             Uncertainty(
                 self._interval(low[f], high[f]) if self.of_episodes[f] else None,
@@ -198,19 +197,11 @@ def _p_resampled(differences: Floats) -> float:
     return min(1.0, 2 * (fewer + 1) / (len(differences) + 1))
 
 
-def _t_quantile(freedom: int) -> float:
-    """The two-sided 95 % quantile of Student's t (Abramowitz and Stegun 26.7.5), right to 0.005 from 9 on."""
-    z, v = NORMAL, max(freedom, 1)
-    return z + (z**3 + z) / (4 * v) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * v**2)
-
-
 def _p_student(value: float, error: float, freedom: int) -> float | None:
-    """Two-sided p-value of a difference with its standard error (Abramowitz and Stegun 26.7.8)."""
+    """Two-sided p-value of a difference with its standard error, by Student's t."""
     if error == 0:
         return 1.0 if value == 0 else None
-    t = abs(value) / error
-    z = t * (1 - 1 / (4 * freedom)) / math.sqrt(1 + t**2 / (2 * freedom))
-    return math.erfc(z / math.sqrt(2))
+    return float(2 * stdtr(freedom, -abs(value) / error))
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
