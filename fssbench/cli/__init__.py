@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import typer
 
-from fssbench.cli import demo, episodes, evaluate, info, leaderboard, listing, prepare, verify
+from fssbench.cli import conformance, demo, episodes, evaluate, info, leaderboard, listing, prepare, verify
 from fssbench.cli.console import fail
 from fssbench.errors import FssbenchError
 
@@ -32,6 +32,7 @@ app.command("verify")(verify.verify)
 app.command("info")(info.info)
 app.command("eval")(evaluate.evaluate)
 app.add_typer(leaderboard.app, name="leaderboard")
+app.command("conformance")(conformance.conformance)
 app.command("list")(listing.list_)
 
 
