@@ -13,11 +13,13 @@ from fssbench.cli.console import JsonFlag, percent, print_json
 if TYPE_CHECKING:
     from fractions import Fraction
 
-    from fssbench.conformance.check import Disagreement, Reported
+    from fssbench.conformance.check import Reported
     from fssbench.conformance.definitions import Definition
     from fssbench.metrics import Scores
 
 __all__ = ["conformance"]
+
+PAIRS_TITLE = "The pairs: . background, # foreground, x ignored; fg, bg: intersection/union"
 
 
 def conformance(
@@ -76,15 +78,11 @@ def _print_pairs() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from fssbench.conformance.definitions import Ignored, count_pixels
+    from fssbench.conformance.definitions import Ignored
     from fssbench.conformance.kit import CLASSES, PAIRS
+    from fssbench.conformance.scoring import count_pixels
 
-    table = Table(
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        title_justify="left",
-        title="The pairs: . background, # foreground, x ignored; fg and bg are intersection/union",
-    )
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left", title=PAIRS_TITLE)
     for name in ("", "class", "query", "prediction", "truth"):
         table.add_column(name, no_wrap=True)
     for name in ("fg", "bg"):
@@ -103,8 +101,9 @@ def _print_answers(answers: dict[str, Scores]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from fssbench.conformance.definitions import OURS, Absent, numbers_under
+    from fssbench.conformance.definitions import OURS, Absent
     from fssbench.conformance.kit import CLASSES
+    from fssbench.conformance.scoring import numbers_under
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left", title="The right answers, in %")
     table.add_column("")
@@ -129,64 +128,56 @@ def _print_answers(answers: dict[str, Scores]) -> None:
 
 def _check(path: Path, tolerance: float, as_json: bool) -> None:
     """Say which definitions give the numbers in a file; `ResultError` if none does."""
+    from fractions import Fraction
+
     from fssbench.conformance.check import agreeing, nearest, read_reported
+    from fssbench.conformance.definitions import OURS
     from fssbench.errors import ResultError
 
     reported = read_reported(path)
-    found = agreeing(reported, tolerance=tolerance)
-    closest, off = (found[0], []) if found else nearest(reported, tolerance=tolerance)
+    margin = Fraction(repr(tolerance)) / 100
+    found = agreeing(reported, tolerance=margin)
+    closest, off = (None, []) if found else nearest(reported, tolerance=margin)
     if as_json:
         print_json(
             {
-                "ours": bool(found) and not found[0].differences,
+                "ours": OURS in found,
                 "definitions": [_definition(one) for one in found],
-                "nearest": None if found else _definition(closest) | {"disagrees": [_numbers(one) for one in off]},
+                "nearest": _definition(closest) if closest else None,
             }
         )
-    elif found:
-        _print_definitions(path, reported, found)
+    elif closest:
+        print(f"{path}: of the definitions known here, nearest is that of a tool that{_clauses(closest)}")
     else:
-        print(f"{path}: the nearest definition is {_said(closest)}")
-    if not found:
-        wrong = "; ".join(f"{one.figure} is {_percent(one.reported)}, not {_percent(one.defined)}" for one in off)
-        unit = "percent" if reported.in_percent else "numbers from 0 to 1"
+        _print_definitions(path, reported, found)
+    if off:
+        unit = "percent" if reported.in_percent else "values in [0, 1]"
+        wrong = "; ".join(f"{one.figure} is {_percent(one.reported)}, there {_percent(one.defined)}" for one in off)
         raise ResultError(
-            f"{path}: no definition known here gives these numbers, read as {unit}; of the nearest, {wrong}",
-            remedy="if the tool rounds to fewer than two decimals of a percent, say so with --tolerance",
+            f"{path}: no definition known here gives these numbers, read as {unit}; the nearest differs: {wrong}",
+            remedy="if the tool gives fewer than two decimals of a percent, raise --tolerance",
         )
 
 
 def _print_definitions(path: Path, reported: Reported, found: list[Definition]) -> None:
     if len(found) == 1:
-        print(f"{path}: the tool uses {_said(found[0])}")
+        verdict = "does not score as fssbench does; it" if found[0].differences else "scores"
+        print(f"{path}: the tool {verdict}{_clauses(found[0])}")
         return
     missing = sorted({"fb_iou", "per_class"} - reported.model_fields_set)
     more = f"; {' and '.join(missing)} would tell more of them apart" if missing else ""
-    print(f"{path}: {len(found)} definitions give these numbers{more}:")
+    print(f"{path}: {len(found)} definitions give these numbers{more}")
     for place, one in enumerate(found, start=1):
-        print(f"{place:3}. {_said(one)}")
+        print(f"{place}. the tool{'' if one.differences else ' scores'}{_clauses(one)}")
 
 
-def _said(definition: Definition) -> str:
-    """A definition in words, by what it does otherwise than fssbench."""
-    if not definition.differences:
-        return "fssbench's own definition"
-    return f"a definition that {'; '.join(definition.differences)}"
+def _clauses(definition: Definition) -> str:
+    """What a tool with this definition does, as the end of a sentence about it."""
+    return "".join(f"\n  - {clause}" for clause in definition.differences) or " as fssbench does"
 
 
 def _definition(definition: Definition) -> dict[str, Any]:
     return {**asdict(definition), "differences": list(definition.differences)}
-
-
-def _numbers(disagreement: Disagreement) -> dict[str, Any]:
-    def number(value: Fraction | None) -> float | None:
-        return None if value is None else float(value)
-
-    return {
-        "figure": disagreement.figure,
-        "reported": number(disagreement.reported),
-        "defined": number(disagreement.defined),
-    }
 
 
 def _percent(value: Fraction | None) -> str:

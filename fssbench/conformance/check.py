@@ -12,15 +12,13 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field, ValidationError, field_validator
 from pydantic_core import PydanticCustomError
 
-from fssbench.conformance.definitions import OURS, Definition, definitions, numbers_under
+from fssbench.conformance.definitions import OURS, Definition, definitions
 from fssbench.conformance.kit import CLASSES
+from fssbench.conformance.scoring import numbers_under
 from fssbench.errors import ResultError
 from fssbench.records import Record, first_error
 
-__all__ = ["TOLERANCE", "Disagreement", "Reported", "agreeing", "disagreements", "nearest", "read_reported"]
-
-TOLERANCE = 0.005
-"""In percentage points: half of the last place, where a tool prints two decimals."""
+__all__ = ["Disagreement", "Reported", "agreeing", "nearest", "read_reported"]
 
 
 def _number_or_null(value: object) -> object:
@@ -42,11 +40,12 @@ class Reported(Record):
     fb_iou: Given = None
     per_class: dict[int, Given] = Field(default_factory=dict)
 
-    @field_validator("per_class")
+    @field_validator("per_class", mode="before")
     @classmethod
-    def _classes_of_the_kit(cls, per_class: dict[int, float | None]) -> dict[int, float | None]:
-        if strangers := sorted(set(per_class) - set(CLASSES)):
-            named = {"stranger": strangers[0], "classes": ", ".join(map(str, CLASSES))}
+    def _classes_of_the_kit(cls, per_class: object) -> object:
+        strangers = [name for name in per_class if name not in map(str, CLASSES)] if isinstance(per_class, dict) else []
+        if strangers:
+            named = {"stranger": repr(strangers[0]), "classes": ", ".join(map(str, CLASSES))}
             raise PydanticCustomError("class", "there is no class {stranger}; the kit has {classes}", named)
         return per_class
 
@@ -100,37 +99,35 @@ def read_reported(path: Path) -> Reported:
         raise ResultError(f"{path}: {first_error(error)}", remedy=remedy) from error
 
 
-def disagreements(reported: Reported, definition: Definition, *, tolerance: float = TOLERANCE) -> list[Disagreement]:
-    """The figures that differ from those of a definition by more than ``tolerance`` percentage points."""
-    defined = _figures(definition)
-    margin = Fraction(repr(tolerance)) / 100
-    found = []
-    for name, value in reported.figures().items():
-        if name not in defined or value == defined[name]:
-            continue
-        difference = Disagreement(figure=name, reported=value, defined=defined[name])
-        if difference.distance > margin:
-            found.append(difference)
-    return found
+def agreeing(reported: Reported, *, tolerance: Fraction) -> list[Definition]:
+    """The definitions that give all figures to within ``tolerance`` (in [0, 1]), those nearest to fssbench's first."""
+    figures = reported.figures()
+    found = [one for one in _candidates(reported) if not _disagreements(figures, one, tolerance)]
+    return sorted(found, key=lambda one: len(one.differences))
 
 
-def agreeing(reported: Reported, *, tolerance: float = TOLERANCE) -> list[Definition]:
-    """The definitions that give all the figures reported, those nearest to fssbench's own first."""
-    return sorted(
-        (one for one in _candidates(reported) if not disagreements(reported, one, tolerance=tolerance)),
-        key=lambda one: len(one.differences),
-    )
-
-
-def nearest(reported: Reported, *, tolerance: float = TOLERANCE) -> tuple[Definition, list[Disagreement]]:
+def nearest(reported: Reported, *, tolerance: Fraction) -> tuple[Definition, list[Disagreement]]:
     """The definition that gives most of the figures, and where it does not; of equals, the closest."""
+    figures = reported.figures()
 
-    def badness(definition: Definition) -> tuple[int, Fraction, int]:
-        found = disagreements(reported, definition, tolerance=tolerance)
-        return len(found), sum((one.distance for one in found), Fraction(0)), len(definition.differences)
+    def badness(found: tuple[Definition, list[Disagreement]]) -> tuple[int, Fraction, int]:
+        definition, off = found
+        return len(off), sum((one.distance for one in off), Fraction(0)), len(definition.differences)
 
-    best = min(_candidates(reported), key=badness)
-    return best, disagreements(reported, best, tolerance=tolerance)
+    return min(((one, _disagreements(figures, one, tolerance)) for one in _candidates(reported)), key=badness)
+
+
+def _disagreements(
+    figures: dict[str, Fraction | None], definition: Definition, tolerance: Fraction
+) -> list[Disagreement]:
+    """The figures that differ from those of a definition; one that it says nothing of does not."""
+    defined = _figures(definition)
+    pairs = (
+        Disagreement(figure=name, reported=value, defined=defined[name])
+        for name, value in figures.items()
+        if name in defined and value != defined[name]
+    )
+    return [pair for pair in pairs if pair.distance > tolerance]
 
 
 def _candidates(reported: Reported) -> Iterator[Definition]:

@@ -1,19 +1,15 @@
-"""The definitions of mIoU and FB-IoU that are in use, and what each makes of the same masks.
+"""The definitions of mIoU and FB-IoU that are in use, as independent choices.
 
-This is a second implementation of the scores, apart from `fssbench.metrics`: it counts characters one by
-one and calculates in fractions. It is for a few tiny masks only.
+`fssbench.conformance.scoring` says what each makes of the same masks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
-from fractions import Fraction
+from functools import cache
 from itertools import product
 from typing import get_type_hints
-
-from fssbench.conformance.kit import CLASSES, PAIRS, Pair
 
 __all__ = [
     "OURS",
@@ -24,11 +20,8 @@ __all__ = [
     "Fb",
     "Grounds",
     "Ignored",
-    "Numbers",
     "Repeats",
-    "count_pixels",
     "definitions",
-    "numbers_under",
 ]
 
 
@@ -107,8 +100,8 @@ CLAUSES: dict[str, dict[str, str]] = {
         Grounds.BOTH: "takes the mean of foreground and background for mIoU, where fssbench takes the foreground",
     },
     "absent": {
-        Absent.SKIPPED: "leaves a class without episodes out of the mean, where fssbench says that there is none",
-        Absent.ZERO: "counts a class without episodes as 0, where fssbench says that there is no mean",
+        Absent.SKIPPED: "leaves a class without episodes out of the mean, where fssbench calls mIoU undefined",
+        Absent.ZERO: "counts a class without episodes as 0, where fssbench calls mIoU undefined",
     },
     "empty": {},
     "ignored": {
@@ -126,16 +119,28 @@ CLAUSES: dict[str, dict[str, str]] = {
 """What a choice on an axis does otherwise than fssbench."""
 
 EMPTY_CLAUSES = {
-    Empty.SKIPPED: "leaves an IoU of nothing with nothing out of its mean of episodes",
-    Empty.ZERO: "counts an IoU of nothing with nothing as 0 in its mean of episodes",
-    Empty.ONE: "counts an IoU of nothing with nothing as 1 in its mean of episodes",
+    Empty.SKIPPED: "leaves out the IoU of an episode whose union is empty",
+    Empty.ZERO: "counts the IoU of an episode whose union is empty as 0",
+    Empty.ONE: "counts the IoU of an episode whose union is empty as 1",
 }
 """What it makes of empty episodes, a question that fssbench never meets, because it averages none."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Definition:
-    """One way to compute mIoU and FB-IoU; the defaults are fssbench's own."""
+    """One way to compute mIoU and FB-IoU; the defaults are fssbench's own.
+
+    Attributes:
+        aggregation: pixels of a class summed, or IoUs of its episodes averaged, and then the mean over classes;
+            or the mean over all episodes at once; or the pixels of all episodes summed into one IoU.
+        grounds: mIoU is made of foreground IoUs, or of the mean of foreground and background IoU.
+        absent: a class without episodes leaves mIoU undefined, is skipped in the mean, or counts 0.
+        empty: where episodes are averaged, an IoU with an empty union is skipped, or counts 0 or 1.
+        ignored: pixels under the ignore label are excluded, or taken for background or foreground.
+        repeats: of an image that is the query of several episodes each counts, or the last only, or they
+            share the weight of one.
+        fb: foreground and background IoU of FB-IoU come from all pixels, or are means over episodes.
+    """
 
     aggregation: Aggregation = Aggregation.CLASS_POOLED
     grounds: Grounds = Grounds.FOREGROUND
@@ -175,108 +180,9 @@ OURS = Definition()
 """fssbench's own."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Numbers:
-    """What a definition makes of some episodes: values in [0, 1], ``None`` where it has none.
-
-    ``per_class`` lacks a class of which the definition says nothing: one without episodes, where mIoU is
-    no mean over classes.
-    """
-
-    miou: Fraction | None
-    fb_iou: Fraction | None
-    per_class: dict[int, Fraction | None]
-
-
-@dataclass(frozen=True)
-class _Tally:
-    """Pixels of one episode, and how often the episode counts."""
-
-    class_id: int
-    weight: Fraction
-    foreground: tuple[int, int]  # intersection, union
-    background: tuple[int, int]
-
-    def of(self, grounds: Grounds) -> tuple[tuple[int, int], ...]:
-        return (self.foreground, self.background) if grounds is Grounds.BOTH else (self.foreground,)
-
-
-def definitions() -> Iterator[Definition]:
+@cache
+def definitions() -> tuple[Definition, ...]:
     """All definitions that can give different numbers on some data, fssbench's own first."""
     axes = get_type_hints(Definition)
-    for choices in product(*(axes[field.name] for field in fields(Definition))):
-        definition = Definition(**dict(zip((field.name for field in fields(Definition)), choices, strict=True)))
-        if definition == definition.plain:
-            yield definition
-
-
-def numbers_under(
-    definition: Definition, pairs: Sequence[Pair] = PAIRS, classes: Mapping[int, str] = CLASSES
-) -> Numbers:
-    """mIoU, FB-IoU and IoU per class of ``pairs`` under a definition."""
-    by_episode, over_classes = definition.aggregation.by_episode, definition.aggregation.over_classes
-    tallies = _tallies(definition, pairs)
-    per_class: dict[int, Fraction | None] = {}
-    for class_id in classes:
-        own = [tally for tally in tallies if tally.class_id == class_id]
-        if own or over_classes:
-            per_class[class_id] = _rate(own, by_episode, definition.grounds, definition.empty)
-    if over_classes:
-        if definition.absent is Absent.ZERO:
-            per_class = {class_id: value or Fraction(0) for class_id, value in per_class.items()}
-        miou = _mean_of_classes(list(per_class.values()), definition.absent)
-    else:
-        miou = _rate(tallies, by_episode, definition.grounds, definition.empty)
-    fb_iou = _rate(tallies, definition.fb is Fb.EPISODES, Grounds.BOTH, definition.empty)
-    return Numbers(miou=miou, fb_iou=fb_iou, per_class=per_class)
-
-
-def _tallies(definition: Definition, pairs: Sequence[Pair]) -> list[_Tally]:
-    queries = [pair.query for pair in pairs]
-    tallies = []
-    for place, pair in enumerate(pairs):
-        weight = {
-            Repeats.EACH: Fraction(1),
-            Repeats.LAST: Fraction(pair.query not in queries[place + 1 :]),
-            Repeats.SHARED: Fraction(1, queries.count(pair.query)),
-        }[definition.repeats]
-        tallies.append(_Tally(pair.class_id, weight, *count_pixels(pair, definition.ignored)))
-    return tallies
-
-
-def count_pixels(pair: Pair, ignored: Ignored) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Intersection and union of a pair's foreground, and of its background, counted pixel by pixel."""
-    seen = [p + t for p, t in zip("".join(pair.prediction), "".join(pair.truth), strict=True)]
-    if ignored is Ignored.EXCLUDED:
-        seen = [both for both in seen if both[1] != "x"]
-    else:
-        seen = [both.replace("x", "." if ignored is Ignored.BACKGROUND else "#") for both in seen]
-    hits, rejections = seen.count("##"), seen.count("..")
-    return (hits, len(seen) - rejections), (rejections, len(seen) - hits)
-
-
-def _rate(tallies: Sequence[_Tally], by_episode: bool, grounds: Grounds, empty: Empty) -> Fraction | None:
-    """IoU of some episodes: the mean of theirs, or that of all their pixels."""
-    if by_episode:
-        value_of_none = {Empty.SKIPPED: None, Empty.ZERO: Fraction(0), Empty.ONE: Fraction(1)}[empty]
-        rates = [
-            (tally.weight, rate)
-            for tally in tallies
-            for inter, union in tally.of(grounds)
-            if (rate := Fraction(inter, union) if union else value_of_none) is not None
-        ]
-        total = sum(weight for weight, _ in rates)
-        return sum((weight * rate for weight, rate in rates), Fraction(0)) / total if total else None
-    values = []
-    for ground in zip(*(tally.of(grounds) for tally in tallies), strict=True):
-        inter = sum(tally.weight * i for tally, (i, _) in zip(tallies, ground, strict=True))
-        union = sum(tally.weight * u for tally, (_, u) in zip(tallies, ground, strict=True))
-        values.append(Fraction(inter) / Fraction(union) if union else None)
-    return _mean_of_classes(values, Absent.UNDEFINED)
-
-
-def _mean_of_classes(values: Sequence[Fraction | None], absent: Absent) -> Fraction | None:
-    defined = [value for value in values if value is not None]
-    if not defined or (len(defined) < len(values) and absent is not Absent.SKIPPED):
-        return None
-    return sum(defined, Fraction(0)) / len(defined)
+    chosen = (Definition(**dict(zip(axes, choices, strict=True))) for choices in product(*axes.values()))
+    return tuple(definition for definition in chosen if definition == definition.plain)
