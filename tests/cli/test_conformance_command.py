@@ -13,6 +13,8 @@ from PIL import Image
 
 from fssbench.conformance.kit import CLASSES, PAIRS
 
+PAGE = Path(__file__).parents[2] / "docs" / "conformance.md"
+
 
 @pytest.fixture
 def numbers(tmp_path: Path) -> Path:
@@ -147,6 +149,15 @@ def test_another_tool_is_told_what_it_does_otherwise(
     said = json.loads(fssbench("conformance", "--check", numbers, "--json").out)
     assert said["ours"] is False
     assert [one["differences"] for one in said["definitions"]] == [does]
+
+
+def test_the_answer_on_the_page_is_what_is_printed(
+    fssbench: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("kit").mkdir()
+    Path("kit/numbers.json").write_text('{"miou": 24.17}')
+    assert f"```\n{fssbench('conformance', '--check', 'kit/numbers.json').out}```" in PAGE.read_text()
 
 
 def test_of_several_definitions_all_are_listed(fssbench: Command, numbers: Path) -> None:
