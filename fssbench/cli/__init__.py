@@ -10,6 +10,7 @@ import typer
 
 from fssbench.cli import (
     compare,
+    conformance,
     demo,
     episodes,
     evaluate,
@@ -47,6 +48,7 @@ app.command("score")(score.score)
 app.command("compare")(compare.compare)
 app.command("stability")(stability.stability)
 app.add_typer(leaderboard.app, name="leaderboard")
+app.command("conformance")(conformance.conformance)
 app.command("list")(listing.list_)
 
 
