@@ -108,7 +108,7 @@ def open_raw(benchmark: Benchmark, source: Path | None, splits: Path | None) -> 
     from fssbench.home import Home
     from fssbench.pipelines.sources import open_source
 
-    folder = source or Home.find().raw(benchmark.alias)
+    folder = source or Home.find().raw(benchmark.raw)
     if benchmark is TOY_20I:
         from fssbench.pipelines.sources.toy import IMAGES, draw_toy
 
