@@ -19,6 +19,8 @@ PLAIN = frozenset({
     "INT", "BININT", "BININT1", "BININT2", "LONG1", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE",
     "PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE", "GET", "BINGET", "LONG_BINGET",
 })  # fmt: skip
+BROKEN = (pickle.UnpicklingError, ValueError, EOFError, LookupError, TypeError, AttributeError, OverflowError)
+"""What Python's own reader raises on bytes that are no pickle."""
 PUTS = frozenset({"PUT", "BINPUT", "LONG_BINPUT"})
 
 
@@ -49,5 +51,5 @@ def load_plain(data: bytes, *, where: str) -> object:
                     remedy="do not trust the file; use it as published",
                 )
         return _NoGlobals(io.BytesIO(data)).load()
-    except (pickle.UnpicklingError, ValueError, EOFError, IndexError, KeyError, TypeError, AttributeError) as error:
+    except BROKEN as error:
         raise SourceError(f"{where} is no pickle of lists: {error}", remedy="download it again") from error
