@@ -60,7 +60,8 @@ class HsnetSplits:
     """HSNet's lists of test images for one benchmark, below one folder.
 
     ``folder`` is the one that holds ``pascal``, ``coco`` and ``fss``, or that of the benchmark among them, or one
-    that holds them all as ``hsnet``; for FSS-1000 it may be the list itself. Files are read up to 16 MiB; what is in them is checked line by line.
+    that holds them all as ``hsnet``; for FSS-1000 it may be the list itself. Files are read up to 16 MiB; what is
+    in them is checked line by line.
     """
 
     def __init__(self, folder: Path, benchmark: Benchmark) -> None:
