@@ -180,11 +180,11 @@ def small_voc(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def small_splits(tmp_path: Path) -> Path:
-    """HSNet's list of all of them, in descending order."""
+    """HSNet's list of all they show, in descending order; image 0000 stands there for two classes."""
     path = tmp_path / "splits/pascal/val/fold0.txt"
     path.parent.mkdir(parents=True)
-    pairs = [f"{image}__{min(values):02d}" for image, values in sorted(PIXELS.items(), reverse=True)]
-    path.write_text("\n".join(pairs) + "\n")
+    pairs = [f"{image}__{value:02d}" for image, values in PIXELS.items() for value in values if value != 255]
+    path.write_text("".join(f"{pair}\n" for pair in sorted(pairs, reverse=True)))
     return tmp_path / "splits"
 
 
@@ -192,14 +192,16 @@ def test_a_set_of_split_files_repeats_supports_and_is_streamed_as_drawn(
     fssbench: Command, small_voc: Path, small_splits: Path, tmp_path: Path
 ) -> None:
     """5-shot episodes of classes with three images: repeats are certain, and every layer must bear them."""
-    lists = ("--splits", small_splits, "-n", 30)
+    lists = ("--splits", small_splits, "-n", 32)
     ran = fssbench("prepare", "pascal", "-p", "hsnet", *lists, "-f", 0, "--shots", 5, "-s", small_voc, "-o", tmp_path)
     assert ran.code == 0, ran.err
     assert "pascal/val/fold0.txt is not the published split file" in ran.err
     episode_set = EpisodeSet.open(tmp_path / "pascal-5i/hsnet/fold0")
     (track,) = episode_set.tracks.values()
     assert all(len(set(e.supports)) < 5 for e in track.episodes)
-    assert [e.query for e in track.episodes] == 2 * sorted(PIXELS, reverse=True)
+    assert [e.query for e in track.episodes] == 2 * sorted([*PIXELS, "2008_000000"], reverse=True)
+    assert {e.class_id for e in track.episodes if e.query == "2008_000000"} == {0, 3}
+    assert {e.class_id for e in track.episodes if "2008_000000" in e.supports} == {0, 3}
     assert fssbench("episodes", "pascal", "-p", "hsnet", *lists, "-k", 5, "--digest").out == f"{track.digest}\n"
     assert fssbench("verify", tmp_path).code == 0
     for s in stream(episode_set, shot=5, seed=0, transform=as_frame):
@@ -240,7 +242,7 @@ def test_listed_images_without_a_mask_of_their_class_are_named(
     ran = fssbench("prepare", "pascal", "-p", "hsnet", "-f", 0, "-s", small_voc, "-o", tmp_path / "sets", "-n", 20,
                    "--splits", small_splits)  # fmt: skip
     assert ran.code == 2
-    assert "ask for 1 of 16 images with a class that the source has no mask of: 2008_000100 (bird)" in ran.error
+    assert "ask for 1 of 17 images with a class that the source has no mask of: 2008_000100 (bird)" in ran.error
     assert not (tmp_path / "sets").exists()
 
 
