@@ -11,7 +11,18 @@ import typer
 
 from fssbench.benchmarks import BENCHMARKS, Benchmark
 from fssbench.cli.console import print_json, progress, warn
-from fssbench.cli.prepare import MinPixels, Missing, Protocol, Source_, Splits, open_raw
+from fssbench.cli.prepare import (
+    LoaderWorkers,
+    MinPixels,
+    Missing,
+    Protocol,
+    Source_,
+    Splits,
+    class_list,
+    open_raw,
+    resolve_protocol,
+    split_files,
+)
 
 __all__ = ["app"]
 
@@ -29,11 +40,14 @@ def _command(benchmark: Benchmark) -> Callable[..., None]:
         splits: Splits = None,
         fold: Annotated[int, typer.Option("--fold", "-f", help="The fold.")] = 0,
         shot: Annotated[int, typer.Option("--shot", "-k", min=1, help="Number of supports.")] = 1,
-        seed: Annotated[int, typer.Option("--seed", min=0, help="The seed.")] = 0,
+        seed: Annotated[
+            int | None, typer.Option("--seed", min=0, help="The seed. [default: the protocol's first]")
+        ] = None,
         episodes: Annotated[
             int | None, typer.Option("--episodes", "-n", min=1, help="How many. [default: the protocol's]")
         ] = None,
         min_pixels: MinPixels = None,
+        loader_workers: LoaderWorkers = None,
         allow_missing_classes: Missing = False,
         output: Annotated[
             Path | None,
@@ -43,20 +57,25 @@ def _command(benchmark: Benchmark) -> Callable[..., None]:
         as_json: Annotated[bool, typer.Option("--json", help="Print the track and its digest as JSON.")] = False,
     ) -> None:
         from fssbench.pipelines.plan import Request, draw_one
-        from fssbench.protocols import find_protocol
 
+        found = resolve_protocol(protocol, loader_workers)
         request = Request(
             benchmark=benchmark,
-            protocol=find_protocol(protocol),
+            protocol=found,
+            splits=split_files(found, benchmark, splits),
             folds=(fold,),
             shots=(shot,),
-            seeds=(seed,),
+            seeds=(found.seeds[0] if seed is None else seed,),
             episodes=episodes,
             min_pixels=min_pixels,
             allow_missing_classes=allow_missing_classes,
         )
-        raw = open_raw(benchmark, source, splits)
-        with progress(f"reading {benchmark.title}", None, unit="masks") as advance:
+        raw = None
+        if request.splits is None:
+            raw = open_raw(benchmark, source, class_list(benchmark, splits, request.splits))
+        elif source is not None:
+            warn("split files alone determine the episodes, so --source means nothing here")
+        with progress(f"drawing {benchmark.title}", None, unit="masks") as advance:
             track, record = draw_one(raw, request, advance=advance)
         if output is not None:
             _write(output, track)
@@ -68,7 +87,8 @@ def _command(benchmark: Benchmark) -> Callable[..., None]:
             sys.stdout.write(track.text)
         else:
             print(f"{record.episodes:,} {shot}-shot episodes of fold {fold}, digest {track.digest} → {output}")
-        if reasons := (*raw.unofficial(), *record.unofficial):
+        data = () if raw is None else raw.unofficial()
+        if reasons := (*data, *request.unofficial(fold), *record.unofficial):
             warn(f"results on this would not be official: {'; '.join(reasons)}")
 
     return run

@@ -33,7 +33,9 @@ def evaluate(
     shot: Annotated[
         list[int] | None, typer.Option("--shot", "-k", min=1, help="Supports, repeatable. [default: 1]")
     ] = None,
-    seed: Annotated[list[int] | None, typer.Option("--seed", min=0, help="A seed, repeatable. [default: 0]")] = None,
+    seed: Annotated[
+        list[int] | None, typer.Option("--seed", min=0, help="A seed, repeatable. [default: the protocol's]")
+    ] = None,
     episodes: Annotated[
         int | None,
         typer.Option(
@@ -97,7 +99,8 @@ def evaluate(
 
     home = Home.find()
     found = find_benchmark(benchmark)
-    find_protocol(protocol)
+    rules = find_protocol(protocol)
+    rules.require(found)
     options = _options(model_spec(model), option or [], backbone=backbone, backbone_weights=backbone_weights)
     root, target = data or home.episodes, output or home.results
     folds = dict.fromkeys(fold if fold is not None else range(len(found.folds)))
@@ -105,7 +108,7 @@ def evaluate(
         found.novel_classes(f)  # refuses a fold that does not exist
     # Every set is opened and every track looked up before the first model runs.
     sets = {f: locate_set(root, benchmark=found, protocol=protocol, fold=f) for f in folds}
-    tracks = list(product(sets, dict.fromkeys(shot or [1]), dict.fromkeys(seed or [0])))
+    tracks = list(product(sets, dict.fromkeys(shot or [1]), dict.fromkeys(seed or rules.seeds)))
     asked = {track: _episodes(sets[track[0]], *track[1:], episodes=episodes, limit=limit) for track in tracks}
     with joined() as ranks:
         where = pick_device(device, local=ranks.local)

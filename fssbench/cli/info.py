@@ -63,11 +63,19 @@ def _installation() -> dict[str, Any]:
     }
 
 
+LISTS = {
+    "pools": "each class's pool, sorted",
+    "derived": "derived from the masks",
+    "files": "split files",
+}
+
+
 def _set(episode_set: EpisodeSet) -> dict[str, Any]:
     manifest = episode_set.manifest
     return {
         "set": manifest.title,
         "protocol": f"{manifest.protocol.label}, at least {manifest.protocol.min_pixels:,} mask pixels",
+        "lists": [f"{file.name} {file.sha256}" for file in manifest.splits] or LISTS[manifest.protocol.lists],
         "source": [f"{manifest.source.kind}, {manifest.source.layout}, {manifest.source.split}"]
         + [f"{file.name} {file.sha256}" for file in manifest.source.files],
         "classes": [f"{pool.id:>4} {pool.name} ({pool.images:,} images)" for pool in manifest.classes],

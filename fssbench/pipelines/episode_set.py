@@ -148,7 +148,8 @@ def locate_set(root: Path, *, benchmark: Benchmark, protocol: str, fold: int) ->
     if (path / MANIFEST).is_file():
         return EpisodeSet.open(path)
     there = ", ".join(str(found.relative_to(root)) for found in find_sets(root)) or "no set at all"
-    where = "" if root == Home.find().episodes else f" --output {root}"
+    where = "" if protocol == "strict" else f" --protocol {protocol}"
+    where += "" if root == Home.find().episodes else f" --output {root}"
     raise EpisodeSetError(
         f"there is no episode set {path} (below {root} there is {there})",
         remedy=f"build it with: fssbench prepare {benchmark.alias}{where}",

@@ -20,7 +20,7 @@ def open_source(benchmark: Benchmark, folder: Path, *, splits: Path | None = Non
     Raises:
         SourceError: the data is not there, or not what it should be.
     """
-    match benchmark.alias:
+    match benchmark.raw:
         case "pascal":
             from fssbench.pipelines.sources.pascal import PascalSource
 

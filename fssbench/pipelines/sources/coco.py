@@ -149,7 +149,7 @@ class CocoSource:
         """The annotation file and its hash."""
         path = self.annotation_file
         return SourceRecord(
-            kind=self.benchmark.alias,
+            kind=self.benchmark.raw,
             layout=f"coco-{self.split[-4:]}",
             split=self.split,
             files=(FileRecord(name=path.name, sha256=sha256_file(path), bytes=path.stat().st_size),),
