@@ -7,9 +7,10 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from fssbench.engine.predictions import PredictionsManifest
 from fssbench.leaderboard.schema import Leaderboard
 from fssbench.pipelines.manifest import Manifest
-from fssbench.pipelines.samples import EpisodeSample, ImageMeta
+from fssbench.pipelines.samples import EpisodeSample, ImageMeta, PredictionSample
 from fssbench.results import Result
 
 FOLDER = Path(__file__).parent / "schemas"
@@ -18,6 +19,8 @@ SCHEMAS: dict[str, type[BaseModel]] = {
     "image-sample": ImageMeta,
     "episode-sample": EpisodeSample,
     "result": Result,
+    "predictions": PredictionsManifest,
+    "prediction-sample": PredictionSample,
     "leaderboard": Leaderboard,
 }
 

@@ -10,7 +10,16 @@ from dataclasses import dataclass
 
 from fssbench.errors import UsageError
 
-__all__ = ["BENCHMARKS", "COCO_20I", "FSS_1000", "PASCAL_5I", "TOY_20I", "Benchmark", "find_benchmark"]
+__all__ = [
+    "BENCHMARKS",
+    "COCO_20I",
+    "COCO_20I_CONTIGUOUS",
+    "FSS_1000",
+    "PASCAL_5I",
+    "TOY_20I",
+    "Benchmark",
+    "find_benchmark",
+]
 
 VOC_CLASSES = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
@@ -50,6 +59,7 @@ class Benchmark:
         folds: for every fold the ascending indices of its novel classes.
         ignore_label: the mask value of pixels that are not scored, or ``None`` if there are none.
         published: whether papers report on it; results on anything else are never official.
+        shares_data_of: the alias of the benchmark whose raw data it is made of, if that is another.
     """
 
     name: str
@@ -60,6 +70,12 @@ class Benchmark:
     folds: tuple[tuple[int, ...], ...]
     ignore_label: int | None = None
     published: bool = True
+    shares_data_of: str | None = None
+
+    @property
+    def raw(self) -> str:
+        """Whose raw data it is made of: the name of its reader and of its folder in the home."""
+        return self.shares_data_of or self.alias
 
     def novel_classes(self, fold: int) -> tuple[int, ...]:
         """The ascending class indices tested in ``fold`` (0-based); `UsageError` if there is no such fold."""
@@ -77,7 +93,7 @@ def _interleaved(n_classes: int, n_folds: int) -> tuple[tuple[int, ...], ...]:
 
 
 def _contiguous(n_classes: int, n_folds: int) -> tuple[tuple[int, ...], ...]:
-    """Fold i tests one run of neighbouring classes (OSLSM's split of PASCAL)."""
+    """Fold i tests one run of neighbouring classes (OSLSM's split of PASCAL, PANet's of COCO)."""
     size = n_classes // n_folds
     return tuple(tuple(range(fold * size, (fold + 1) * size)) for fold in range(n_folds))
 
@@ -101,6 +117,17 @@ COCO_20I = Benchmark(
     folds=_interleaved(80, 4),
 )
 
+# PANet's folds of the same classes. Other folds are other questions, so this is another benchmark.
+COCO_20I_CONTIGUOUS = Benchmark(
+    name="coco-20i-contiguous",
+    alias="coco-panet",
+    title="COCO-20i with contiguous folds",
+    n_classes=80,
+    class_names=COCO_CLASSES,
+    folds=_contiguous(80, 4),
+    shares_data_of="coco",
+)
+
 FSS_1000 = Benchmark(
     name="fss-1000",
     alias="fss",
@@ -121,7 +148,7 @@ TOY_20I = Benchmark(
     published=False,
 )
 
-BENCHMARKS = (PASCAL_5I, COCO_20I, FSS_1000, TOY_20I)
+BENCHMARKS = (PASCAL_5I, COCO_20I, COCO_20I_CONTIGUOUS, FSS_1000, TOY_20I)
 
 
 def find_benchmark(name: str) -> Benchmark:

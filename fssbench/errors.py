@@ -8,6 +8,13 @@ FssbenchError
 ├── ModelError            a model, its weights or its inputs
 │   └── CheckpointError   a checkpoint that does not fit the model
 ├── MetricError           masks or counts that cannot be scored
+│   ├── MaskTypeError     a mask that is neither bool nor integer
+│   ├── MaskShapeError    a mask that is not two-dimensional, or not of the size of the others
+│   ├── MaskValueError    a prediction outside {0, 1}, a truth outside {0, 1, ignore_label}
+│   ├── OverlapError      a pixel that is both foreground and ignored
+│   ├── CountsError       counts that no masks can have
+│   ├── EpisodeIndexError an episode that is counted twice, or not at all
+│   └── UnknownClassError an episode of a class that is not scored
 ├── ResultError           results that are missing, damaged, or contradict each other
 └── StorageError          the disk: full, read-only, or in use by another run
 
@@ -19,14 +26,21 @@ from __future__ import annotations
 
 __all__ = [
     "CheckpointError",
+    "CountsError",
+    "EpisodeIndexError",
     "EpisodeSetError",
     "FssbenchError",
+    "MaskShapeError",
+    "MaskTypeError",
+    "MaskValueError",
     "MetricError",
     "ModelError",
+    "OverlapError",
     "PoolError",
     "ResultError",
     "SourceError",
     "StorageError",
+    "UnknownClassError",
     "UsageError",
 ]
 
@@ -66,6 +80,34 @@ class CheckpointError(ModelError):
 
 class MetricError(FssbenchError, ValueError):
     """Masks or counts that cannot be scored as they are."""
+
+
+class MaskTypeError(MetricError):
+    """A mask that is neither bool nor integer."""
+
+
+class MaskShapeError(MetricError):
+    """A mask that is not two-dimensional, is empty, or has not the size of the others."""
+
+
+class MaskValueError(MetricError):
+    """A prediction with values outside {0, 1}, or a truth outside {0, 1, ignore_label}."""
+
+
+class OverlapError(MetricError):
+    """A pixel that the truth calls both foreground and ignored."""
+
+
+class CountsError(MetricError):
+    """Counts that no masks can have."""
+
+
+class EpisodeIndexError(MetricError):
+    """An episode that is there twice, is missing, or is not one of the track's."""
+
+
+class UnknownClassError(MetricError):
+    """An episode of a class that is not among those scored."""
 
 
 class ResultError(FssbenchError):

@@ -24,6 +24,10 @@ class Home:
         """Raw data of a benchmark as published, by its alias."""
         return self.path / "raw" / alias
 
+    def splits(self, protocol: str) -> Path:
+        """Split files of a published protocol, by its name."""
+        return self.path / "splits" / protocol
+
     @property
     def episodes(self) -> Path:
         """Episode sets."""

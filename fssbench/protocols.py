@@ -6,15 +6,23 @@ therefore names its protocol, and results of different protocols are never ranke
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from fssbench.benchmarks import Benchmark
 from fssbench.episodes import Track
 from fssbench.errors import UsageError
-from fssbench.sampling import sample_strict
+from fssbench.lists import FoldLists, Pools
+from fssbench.sampling import derive_strict, sample_strict
+from fssbench.sampling_hdmnet import LOADER_WORKERS, SEEDS, derive_hdmnet, sample_hdmnet
+from fssbench.sampling_hsnet import derive_hsnet, sample_hsnet
 
-__all__ = ["PROTOCOLS", "STRICT", "EvaluationProtocol", "ScoringPolicy", "find_protocol"]
+__all__ = ["HDMNET", "HSNET", "PROTOCOLS", "STRICT", "EvaluationProtocol", "ScoringPolicy", "find_protocol"]
+
+
+OWN_EPISODES, OWN_PIXELS = 1_000, 1
+"""Episodes a track and least mask pixels on a benchmark that is not built in."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,19 +44,10 @@ class ScoringPolicy:
         return f"{self.size}/{'ignore' if self.exclude_ignored else 'no-ignore'}"
 
 
-class Sampler(Protocol):
-    """Draws a track from the eligible images of a fold's classes."""
+class Derive(Protocol):
+    """Makes a fold's lists of its pools (images with enough pixels of a class) and of those with any pixel."""
 
-    def __call__(
-        self,
-        pools: Mapping[int, Sequence[str]],
-        *,
-        benchmark: str,
-        fold: int,
-        shot: int,
-        seed: int,
-        episodes: int,
-    ) -> Track: ...
+    def __call__(self, pools: Pools, *, present: Pools, benchmark: str) -> FoldLists: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +61,16 @@ class EvaluationProtocol:
         episodes: by benchmark name, the number of episodes a fold and seed.
         min_pixels: by benchmark name, the least mask pixels, at original size, for an image to serve a class.
         headline: the scoring policy that rankings use.
-        sampler: draws the episodes.
+        sampler: draws the episodes; called by `draw`.
+        derive: what the lists are where no split files give them.
+        any_benchmark: whether it is also defined for benchmarks that ``episodes`` does not name, people's own.
+        seeds: those that are drawn if none is named.
+        any_seed: whether other seeds are as good; a publication's are part of its protocol.
+        listed: whether the publication ships its lists, in an order that is part of the protocol. Derived
+            lists are then never official, and a set's images alone do not tell its episodes again.
+        repeats: whether a support may stand in an episode more than once.
+        small_queries: whether a query may have fewer than ``min_pixels`` pixels.
+        loader_workers: data-loader workers the sampler emulates, or ``None`` if it knows none.
     """
 
     name: str
@@ -71,25 +79,103 @@ class EvaluationProtocol:
     episodes: Mapping[str, int]
     min_pixels: Mapping[str, int]
     headline: ScoringPolicy
-    sampler: Sampler
+    sampler: Callable[..., Track]
+    derive: Derive
+    any_benchmark: bool = False
+    seeds: tuple[int, ...] = (0,)
+    any_seed: bool = False
+    listed: bool = False
+    repeats: bool = False
+    small_queries: bool = False
+    loader_workers: int | None = None
 
     @property
     def label(self) -> str:
         """Name and version, such as ``strict/1``."""
         return f"{self.name}/{self.version}"
 
+    def images_needed(self, shot: int) -> int:
+        """How many images a class needs for an episode of ``shot`` supports."""
+        return 2 if self.repeats else shot + 1
+
+    def require(self, benchmark: Benchmark) -> None:
+        """Raise `UsageError` if the protocol does not say how to draw from ``benchmark``."""
+        if benchmark.name not in self.episodes and not self.any_benchmark:
+            raise UsageError(
+                f"the protocol {self.name} is not defined for {benchmark.title}",
+                remedy=f"it is for {', '.join(self.episodes)}; every benchmark has the protocol strict",
+            )
+
+    def episodes_of(self, benchmark: Benchmark) -> int:
+        """Episodes a fold and seed."""
+        return self.episodes.get(benchmark.name, OWN_EPISODES)
+
+    def pixels_of(self, benchmark: Benchmark) -> int:
+        """Least mask pixels, at original size, for an image to serve a class."""
+        return self.min_pixels.get(benchmark.name, OWN_PIXELS)
+
+    def draw(self, lists: FoldLists, *, benchmark: str, fold: int, shot: int, seed: int, episodes: int) -> Track:
+        """Draw a track; see the protocol's sampler for its rules and what it refuses."""
+        parameters = {} if self.loader_workers is None else {"loader_workers": self.loader_workers}
+        return self.sampler(
+            lists, benchmark=benchmark, fold=fold, shot=shot, seed=seed, episodes=episodes, **parameters
+        )
+
 
 STRICT = EvaluationProtocol(
     name="strict",
     version=1,
     summary="balanced classes and queries, distinct nested supports, SHA-256 draws, original size",
-    episodes={"pascal-5i": 1_000, "coco-20i": 10_000, "fss-1000": 2_400, "toy-20i": 1_000},
-    min_pixels={"pascal-5i": 2_048, "coco-20i": 2_048, "fss-1000": 1, "toy-20i": 2_048},
+    episodes={
+        "pascal-5i": 1_000,
+        "coco-20i": 10_000,
+        "coco-20i-contiguous": 10_000,
+        "fss-1000": 2_400,
+        "toy-20i": 1_000,
+    },
+    min_pixels={
+        "pascal-5i": 2_048,
+        "coco-20i": 2_048,
+        "coco-20i-contiguous": 2_048,
+        "fss-1000": 1,
+        "toy-20i": 2_048,
+    },
     headline=ScoringPolicy(size="original", exclude_ignored=True),
     sampler=sample_strict,
+    derive=derive_strict,
+    any_benchmark=True,
+    any_seed=True,
 )
 
-PROTOCOLS = (STRICT,)
+HSNET = EvaluationProtocol(
+    name="hsnet",
+    version=1,
+    summary="HSNet's and HMFS's: their split files, numpy's draws, supports may repeat, the model's size",
+    episodes={"pascal-5i": 1_000, "coco-20i": 1_000, "fss-1000": 2_400, "toy-20i": 1_000},
+    min_pixels={"pascal-5i": 1, "coco-20i": 1, "fss-1000": 1, "toy-20i": 1},
+    headline=ScoringPolicy(size="model", exclude_ignored=True),
+    sampler=sample_hsnet,
+    derive=derive_hsnet,
+    listed=True,
+    repeats=True,
+)
+
+HDMNET = EvaluationProtocol(
+    name="hdmnet",
+    version=1,
+    summary="HDMNet's: queries in order of images, distinct supports, ten seeds, original size",
+    episodes={"pascal-5i": 1_000, "coco-20i": 10_000, "coco-20i-contiguous": 10_000, "toy-20i": 1_000},
+    min_pixels={"pascal-5i": 2_048, "coco-20i": 2_048, "coco-20i-contiguous": 2_048, "toy-20i": 2_048},
+    headline=ScoringPolicy(size="original", exclude_ignored=True),
+    sampler=sample_hdmnet,
+    derive=derive_hdmnet,
+    seeds=SEEDS,
+    listed=True,
+    small_queries=True,
+    loader_workers=LOADER_WORKERS,
+)
+
+PROTOCOLS = (STRICT, HSNET, HDMNET)
 
 
 def find_protocol(name: str) -> EvaluationProtocol:

@@ -1,7 +1,7 @@
 """The result of one evaluation, as a schema: what was asked, what was run, what came out, and from what.
 
 One result is one model on one fold, shot and seed. Every figure in it can be computed again from the
-table of per-episode counts that lies beside it.
+table of per-episode counts that lies beside it, and the counts from the predictions where those were kept.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from fssbench.benchmarks import find_benchmark
-from fssbench.errors import ResultError
+from fssbench.benchmarks import BENCHMARKS, find_benchmark
+from fssbench.errors import ResultError, UsageError
 from fssbench.records import Record, Sha256, first_error
 
 __all__ = [
@@ -23,16 +23,19 @@ __all__ = [
     "EpisodesRecord",
     "Execution",
     "FigureRecord",
+    "GroupResult",
     "IntervalRecord",
     "ModelRecord",
     "PolicyResult",
+    "PredictionsFolder",
     "Request",
     "Result",
+    "SplitResult",
     "parse_result",
     "read_result",
 ]
 
-SCHEMA_VERSION: Literal[1] = 1
+SCHEMA_VERSION: Literal[2] = 2
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -49,8 +52,14 @@ class FigureRecord(Record):
 
     value: Share | None
     reason: str | None = Field(description="why there is no value; null if there is one")
-    n_episodes: int = Field(ge=0)
-    interval: IntervalRecord | None
+    n_episodes: int = Field(ge=0, description="it rests on")
+    n_classes: int = Field(ge=0, description="it rests on")
+    other_episodes: IntervalRecord | None = Field(
+        description="if other episodes had been drawn from the same images; null with too few episodes to say"
+    )
+    other_images: IntervalRecord | None = Field(
+        description="if the images had been others; null with fewer than ten query images of a class"
+    )
 
     @model_validator(mode="after")
     def _value_or_reason(self) -> FigureRecord:
@@ -67,13 +76,34 @@ class ClassResult(Record):
     iou: FigureRecord
 
 
+class GroupResult(Record):
+    """Figures of some of the episodes."""
+
+    name: str
+    miou: FigureRecord
+    fb_iou: FigureRecord
+    episode_iou: FigureRecord
+
+
+class SplitResult(Record):
+    """Figures by group, on the classes that occur in every group."""
+
+    by: str
+    definition: str = Field(description="how an episode's group is found")
+    classes: tuple[int, ...] = Field(description="that occur in every group")
+    reason: str | None = Field(description="why there are no groups; null if there are")
+    groups: tuple[GroupResult, ...]
+
+
 class PolicyResult(Record):
     """All figures under one scoring policy."""
 
     policy: str = Field(description="size and treatment of ignored pixels, such as original/ignore")
-    miou: FigureRecord
-    fb_iou: FigureRecord
+    miou: FigureRecord = Field(description="mean over classes of intersections over unions summed by class")
+    fb_iou: FigureRecord = Field(description="mean of foreground and background IoU summed over all episodes")
+    episode_iou: FigureRecord = Field(description="mean of the episodes' own IoUs; not what papers call mIoU")
     per_class: tuple[ClassResult, ...]
+    splits: tuple[SplitResult, ...]
 
 
 class ModelRecord(Record):
@@ -82,14 +112,14 @@ class ModelRecord(Record):
     name: str
     options: dict[str, Any] = Field(description="as given to the model; what is not named has its default")
     code_sha256: Sha256 | None = Field(description="of the file of a user's own model; null for ours")
-    training: Literal["not needed", "untrained", "trained"]
+    training: Literal["not needed", "untrained", "trained", "unknown"]
     checkpoint_sha256: Sha256 | None
     backbone: str | None
     backbone_weights: str | None = Field(description="none (random), imagenet, file, or checkpoint: part of it")
     backbone_sha256: Sha256 | None
-    parameters: int = Field(ge=0, description="all parameters, the backbone's included")
-    learnable_parameters: int = Field(ge=0)
-    input_size: int = Field(ge=1, description="side of the square the model works at, in pixels")
+    parameters: int | None = Field(ge=0, description="all parameters, the backbone's included; null if not known")
+    learnable_parameters: int | None = Field(ge=0)
+    input_size: int | None = Field(ge=1, description="side of the square the model works at, in pixels")
 
 
 class EpisodesRecord(Record):
@@ -109,10 +139,24 @@ class EpisodesRecord(Record):
         default=None, description="the classes that each fold of the benchmark tests; null if it is built in"
     )
 
+    @model_validator(mode="after")
+    def _defines_no_other(self) -> EpisodesRecord:
+        if self.folds is not None and self.benchmark in {benchmark.name for benchmark in BENCHMARKS}:
+            raise ValueError(f"{self.benchmark} is built in and cannot have other folds")
+        return self
+
     @property
     def all_folds(self) -> tuple[tuple[int, ...], ...]:
         """For every fold of the benchmark the classes it tests; `UsageError` if nobody says."""
         return self.folds or find_benchmark(self.benchmark).folds
+
+    @property
+    def novel_classes(self) -> tuple[int, ...]:
+        """The classes that the fold tests; `UsageError` if there is no such benchmark or fold."""
+        folds = self.all_folds
+        if not 0 <= self.fold < len(folds):
+            raise UsageError(f"{self.benchmark} has no fold {self.fold}", remedy=f"folds are 0 to {len(folds) - 1}")
+        return folds[self.fold]
 
 
 class CountsFile(Record):
@@ -123,11 +167,19 @@ class CountsFile(Record):
     rows: int
 
 
+class PredictionsFolder(Record):
+    """The masks beside the result."""
+
+    folder: str
+    sha256: Sha256 = Field(description="of its predictions.json, which has those of its shards")
+
+
 class Execution(Record):
     """How it was run, and how fast."""
 
     device: str
     device_name: str
+    processes: int = Field(ge=1, description="that shared the episodes")
     precision: str
     seconds: float = Field(ge=0, description="from the first shard read to the last mask scored")
     episodes_per_second: float = Field(ge=0, description="of those asked in this run")
@@ -154,14 +206,16 @@ class Request(Record):
 class Result(Record):
     """One model on one fold, shot and seed."""
 
-    schema_version: Literal[1]
+    schema_version: Literal[2]
     kind: Literal["fssbench-result"]
     model: ModelRecord
     episodes: EpisodesRecord
     headline: str = Field(description="the policy that rankings use")
     policies: tuple[PolicyResult, ...]
     counts: CountsFile
-    execution: Execution
+    predictions: PredictionsFolder | None = Field(description="null if the masks were not kept")
+    source: Literal["measured", "recomputed"] = Field(description="by asking the model, or from masks it left")
+    execution: Execution | None = Field(description="null if the model was not asked here")
     environment: Environment
     command: Request
     official: bool

@@ -7,13 +7,14 @@ which files were listed: every draw is a function of its key alone.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from itertools import islice
 
 from fssbench.episodes import Episode, Track
-from fssbench.errors import PoolError, UsageError
+from fssbench.errors import UsageError
+from fssbench.lists import FoldLists, Pools
 
-__all__ = ["HashStream", "draw_distinct", "require_images", "sample_strict"]
+__all__ = ["HashStream", "derive_strict", "draw_distinct", "sample_strict"]
 
 STRICT_LABEL = "strict/1"
 _WORD = 1 << 64
@@ -64,23 +65,12 @@ def draw_distinct(stream: HashStream, n: int) -> Iterator[int]:
         moved[drawn] = moved.get(place, place)
 
 
-def require_images(pools: Mapping[int, Sequence[str]], *, shot: int) -> None:
-    """Raise `PoolError` unless every class has the ``shot + 1`` images one episode takes."""
-    short = {class_id: len(pool) for class_id, pool in pools.items() if len(pool) < shot + 1}
-    if short or not pools:
-        listed = ", ".join(f"class {class_id} has {found}" for class_id, found in sorted(short.items()))
-        raise PoolError(f"{shot}-shot episodes need {shot + 1} images of every class: {listed or 'no class is left'}")
+def derive_strict(pools: Pools, *, present: Pools, benchmark: str) -> FoldLists:
+    """The ``strict`` protocol draws from pools alone, on every benchmark."""
+    return FoldLists(pools=pools)
 
 
-def sample_strict(
-    pools: Mapping[int, Sequence[str]],
-    *,
-    benchmark: str,
-    fold: int,
-    shot: int,
-    seed: int,
-    episodes: int,
-) -> Track:
+def sample_strict(lists: FoldLists, *, benchmark: str, fold: int, shot: int, seed: int, episodes: int) -> Track:
     """Draw a track by the ``strict`` protocol, version 1.
 
     Episode i belongs to the (i mod C)-th class in ascending order, at position p = i div C. The query is
@@ -89,7 +79,7 @@ def sample_strict(
     supports are the first K of any longer list.
 
     Args:
-        pools: for every class of the fold its eligible image ids, in any order.
+        lists: of the fold; only the pools count, in any order.
         benchmark: the benchmark's name, part of every key.
         fold: 0-based fold, part of every key.
         shot: number of supports K ≥ 1; every class needs K + 1 images.
@@ -102,12 +92,9 @@ def sample_strict(
     """
     if shot < 1 or episodes < 1:
         raise UsageError(f"shot and episodes must be at least 1, got {shot} and {episodes}")
-    require_images(pools, shot=shot)
-    classes = sorted(pools)
-    images = {class_id: sorted(pools[class_id]) for class_id in classes}
-    for class_id, ids in images.items():
-        if len(set(ids)) != len(ids):
-            raise UsageError(f"the pool of class {class_id} names an image twice")
+    lists.require(shot + 1, shot=shot)
+    classes = sorted(lists.pools)
+    images = {class_id: sorted(lists.pools[class_id]) for class_id in classes}
     key = (f"fssbench {STRICT_LABEL}", benchmark, fold, seed)
     queries = {
         class_id: list(draw_distinct(HashStream(*key, class_id, "query"), len(images[class_id])))

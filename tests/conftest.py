@@ -57,6 +57,15 @@ def real_data() -> Path:
     return Path(folder)
 
 
+@pytest.fixture(scope="session")
+def real_splits() -> Path:
+    """The published split files: a folder that holds HSNet's as ``hsnet``."""
+    folder = os.environ.get("FSSBENCH_SPLITS")
+    if not folder:
+        pytest.skip("FSSBENCH_SPLITS names no folder with published split files")
+    return Path(folder) / "hsnet"
+
+
 @pytest.fixture
 def fssbench(capsys: pytest.CaptureFixture[str]) -> Command:
     """The command line."""

@@ -22,6 +22,11 @@ def mask_groups(n: int) -> st.SearchStrategy[tuple[Mask, ...]]:
     return shapes.flatmap(lambda shape: st.tuples(*(masks(shape) for _ in range(n))))
 
 
+def labelled() -> st.SearchStrategy[tuple[Mask, ...]]:
+    """A prediction, a truth, and pixels to ignore, which are no foreground; of one shape."""
+    return mask_groups(3).map(lambda group: (group[0], group[1] & ~group[2], group[2]))
+
+
 def pools(*, n_classes: int = 5, min_images: int = 2, max_images: int = 12) -> st.SearchStrategy[dict[int, list[str]]]:
     """Eligible images of a fold: distinct ids for each of some classes, in any order."""
     ids = st.lists(

@@ -10,10 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fssbench.errors as errors
-from fssbench.benchmarks import BENCHMARKS, COCO_20I, FSS_1000, PASCAL_5I, Benchmark, find_benchmark
+from fssbench.benchmarks import (
+    BENCHMARKS,
+    COCO_20I,
+    COCO_20I_CONTIGUOUS,
+    FSS_1000,
+    PASCAL_5I,
+    Benchmark,
+    find_benchmark,
+)
 from fssbench.episodes import Episode, Track, pool_digest
 from fssbench.errors import FssbenchError, UsageError
-from fssbench.protocols import PROTOCOLS, find_protocol
+from fssbench.protocols import HDMNET, HSNET, PROTOCOLS, STRICT, find_protocol
 
 ids = st.text(alphabet="0123456789_/abc", min_size=1, max_size=6)
 
@@ -36,6 +44,7 @@ def test_every_class_is_novel_in_exactly_one_fold(benchmark: Benchmark) -> None:
 def test_folds_are_the_published_ones() -> None:
     assert PASCAL_5I.folds[1] == (5, 6, 7, 8, 9)
     assert COCO_20I.folds[1][:3] == (1, 5, 9)
+    assert COCO_20I_CONTIGUOUS.folds[1] == tuple(range(20, 40))
     assert FSS_1000.folds == (tuple(range(760, 1000)),)
     names = [COCO_20I.class_names[c] for c in COCO_20I.folds[0][:3]] if COCO_20I.class_names else []
     assert names == ["person", "airplane", "boat"]
@@ -49,11 +58,30 @@ def test_a_benchmark_is_found_by_alias_and_by_name() -> None:
         COCO_20I.novel_classes(-1)
 
 
-def test_every_protocol_says_what_it_wants_of_every_benchmark() -> None:
+def test_a_protocol_says_what_it_wants_of_its_benchmarks_and_refuses_the_others() -> None:
     for protocol in PROTOCOLS:
         assert find_protocol(protocol.name) is protocol
-        assert set(protocol.episodes) == set(protocol.min_pixels) == {b.name for b in BENCHMARKS}
+        assert set(protocol.episodes) == set(protocol.min_pixels) <= {b.name for b in BENCHMARKS}
         assert protocol.label == f"{protocol.name}/{protocol.version}"
+        for benchmark in BENCHMARKS:
+            if benchmark.name in protocol.episodes:
+                protocol.require(benchmark)
+            else:
+                with pytest.raises(UsageError, match=f"{protocol.name} is not defined for {benchmark.title}; it is"):
+                    protocol.require(benchmark)
+    assert set(STRICT.episodes) == {b.name for b in BENCHMARKS}
+    assert set(STRICT.episodes) - set(HSNET.episodes) == {"coco-20i-contiguous"}
+    assert set(STRICT.episodes) - set(HDMNET.episodes) == {"fss-1000"}
+
+
+def test_headline_scores_and_seeds_are_the_published_ones() -> None:
+    assert {p.name: p.headline.name for p in PROTOCOLS} == {
+        "strict": "original/ignore",
+        "hsnet": "model/ignore",
+        "hdmnet": "original/ignore",
+    }
+    assert HSNET.seeds == (0,)
+    assert HDMNET.seeds == (510, 365, 382, 322, 988, 98, 742, 17, 595, 106)
 
 
 # --- tracks ---------------------------------------------------------------------------------------------

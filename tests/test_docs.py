@@ -49,7 +49,8 @@ def shell(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run a command as a user would, in ``folder``, which is also the user's own."""
     scripts = sysconfig.get_path("scripts")
     environment = {k: v for k, v in os.environ.items() if not k.startswith("FSSBENCH_")}
-    environment |= {"HOME": str(folder), "PATH": f"{scripts}{os.pathsep}{environment['PATH']}"}
+    # Two threads on two shared cores mostly wait for each other.
+    environment |= {"HOME": str(folder), "OMP_NUM_THREADS": "1", "PATH": f"{scripts}{os.pathsep}{environment['PATH']}"}
     return subprocess.run(command, shell=True, cwd=folder, env=environment, capture_output=True, text=True)
 
 

@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 from command import Command
 
-from fssbench.pipelines import shards
+from fssbench.engine.table import from_bytes, to_bytes
+from fssbench.files import sha256_bytes
+from fssbench.pipelines import masks, shards
 from fssbench.pipelines.episode_set import EpisodeSet
 from fssbench.pipelines.stream import as_frame, stream
 
@@ -211,3 +213,64 @@ def test_fss_reads_both_mask_encodings_in_circulation(fssbench: Command, real_da
     episode_set = EpisodeSet.open(tmp_path / "sets/fss-1000/strict/fold0")
     for s in stream(episode_set, shot=4, seed=0, transform=as_frame):
         assert 0.01 < s.query.mask.mean() < 0.9
+
+
+def test_masks_of_four_folds_give_back_the_very_counts_that_were_deleted(
+    fssbench: Command, real_data: Path, tmp_path: Path
+) -> None:
+    prepare(fssbench, real_data, tmp_path / "sets", "--shots", 1)
+    ran = fssbench("eval", "-m", "copy-support", "-d", tmp_path / "sets", "-o", tmp_path / "r", "--save-predictions")
+    assert ran.code == 0, ran.err
+    assert fssbench("score", "--check", tmp_path / "r", "-d", tmp_path / "sets").out.count("sound ") == len(FOLDS)
+    tables = {path: path.read_bytes() for path in (tmp_path / "r").rglob("*.counts.parquet")}
+    assert len(tables) == len(FOLDS)
+    for path in tables:
+        path.unlink()
+    assert fssbench("score", "--check", tmp_path / "r", "-d", tmp_path / "sets").code == 2
+    for folder in (tmp_path / "r").rglob("*.predictions"):
+        ran = fssbench("score", folder, "-d", tmp_path / "sets")
+        assert ran.code == 0, ran.err
+        assert "its counts are restored" in ran.out
+    assert {path: path.read_bytes() for path in tables} == tables
+
+
+def test_one_count_one_mask_one_figure_and_one_digest_are_all_found_at_once(
+    fssbench: Command, real_data: Path, tmp_path: Path
+) -> None:
+    prepare(fssbench, real_data, tmp_path / "sets", "--shots", 1, "--fold", 0)
+    arguments = ("-d", tmp_path / "sets", "-f", 0, "-n", 40, "-o", tmp_path / "r")
+    assert fssbench("eval", "-m", "copy-support", *arguments, "--save-predictions").code == 0
+    (path,) = (tmp_path / "r").rglob("fold0-1shot-seed0.json")
+    result = json.loads(path.read_text())
+    original = [p["policy"] for p in result["policies"]].index("original/ignore")
+    class_name = result["policies"][original]["per_class"][7]["name"]
+
+    table = from_bytes(path.with_suffix(".counts.parquet").read_bytes(), where="here")
+    table.counts[11, original] += [-1, 0, 0, 1, 0]  # still counts that masks can have
+    data = to_bytes(table)
+    path.with_suffix(".counts.parquet").write_bytes(data)
+    result["counts"]["sha256"] = sha256_bytes(data)
+
+    folder = path.with_suffix(".predictions")
+    (shard,) = folder.glob("*.tar")
+    samples = list(shards.prediction_samples(shard.read_bytes(), where="here"))
+    size = samples[5].masks["original"]["size"]
+    samples[5].masks["original"].update(masks.encode(np.ones(size, dtype=bool)))
+    file = shards.write_predictions(shard, samples)
+    index = json.loads((folder / "predictions.json").read_text())
+    index["shards"][0] |= {"sha256": file.sha256, "bytes": file.bytes}
+    (folder / "predictions.json").write_text(json.dumps(index))
+    result["predictions"]["sha256"] = sha256_bytes((folder / "predictions.json").read_bytes())
+
+    result["policies"][original]["fb_iou"]["value"] += 0.01
+    result["episodes"]["track_digest"] = "0" * 64
+    path.write_text(json.dumps(result))
+
+    ran = fssbench("score", "--check", path, "-d", tmp_path / "sets")
+    assert ran.code == 2
+    assert "episode 11 under original/ignore: counted" in ran.out
+    assert "episode 5 under original/ignore: counted" in ran.out
+    assert "original/ignore.fb_iou.value: the result says" in ran.out
+    assert f"original/ignore.per_class.{class_name}.iou.value" not in ran.out  # only what the count touches
+    assert "episodes.track_digest: the result says" in ran.out
+    assert fssbench("leaderboard", "build", tmp_path / "r", "-o", tmp_path / "board.json").code == 2

@@ -13,13 +13,16 @@ from strategies import pools
 from fssbench.benchmarks import COCO_20I, FSS_1000, PASCAL_5I
 from fssbench.episodes import Track
 from fssbench.errors import PoolError, UsageError
+from fssbench.lists import FoldLists
 from fssbench.sampling import HashStream, draw_distinct, sample_strict
 
 Pools = dict[int, list[str]]
 
 
 def draw(drawn: Pools, *, shot: int = 1, seed: int = 0, episodes: int = 40, fold: int = 0) -> Track:
-    return sample_strict(drawn, benchmark="coco-20i", fold=fold, shot=shot, seed=seed, episodes=episodes)
+    return sample_strict(
+        FoldLists(pools=drawn), benchmark="coco-20i", fold=fold, shot=shot, seed=seed, episodes=episodes
+    )
 
 
 def made_pools(classes: tuple[int, ...]) -> Pools:
@@ -133,7 +136,7 @@ def test_seed_fold_and_benchmark_each_give_another_sample() -> None:
         draw(drawn).digest,
         draw(drawn, seed=1).digest,
         draw(drawn, fold=1).digest,
-        sample_strict(drawn, benchmark="pascal-5i", fold=0, shot=1, seed=0, episodes=40).digest,
+        sample_strict(FoldLists(pools=drawn), benchmark="pascal-5i", fold=0, shot=1, seed=0, episodes=40).digest,
     }
     assert len(digests) == 4
 
@@ -183,7 +186,7 @@ def test_digests_of_the_strict_protocol_never_change(case: tuple[str, int, int, 
     name, fold, shot, seed, episodes = case
     benchmark = next(b for b in (COCO_20I, PASCAL_5I, FSS_1000) if b.name == name)
     drawn = made_pools(benchmark.novel_classes(fold))
-    track = sample_strict(drawn, benchmark=name, fold=fold, shot=shot, seed=seed, episodes=episodes)
+    track = sample_strict(FoldLists(pools=drawn), benchmark=name, fold=fold, shot=shot, seed=seed, episodes=episodes)
     assert track.digest == PINNED[case]
 
 

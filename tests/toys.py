@@ -11,18 +11,25 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fssbench.benchmarks import TOY_20I
+from fssbench.engine.model import LoadedModel, load_model
+from fssbench.engine.run import Finished, Job, run
+from fssbench.home import Home
 from fssbench.models.interface import FeatureSegmenter, FewShotSegmenter, Preprocess
 from fssbench.pipelines.episode_set import EpisodeSet
 from fssbench.pipelines.plan import Request, plan_folds
 from fssbench.pipelines.prepare import build
 from fssbench.pipelines.sources import open_source
 from fssbench.protocols import STRICT
-from fssbench.results import Environment
+from fssbench.results import Environment, ModelRecord
+from fssbench.results import Request as CommandRecord
 
 Mask = npt.NDArray[np.bool_]
 
 CLEAN = Environment(fssbench="0", python="3", packages={}, git_revision="0" * 40, git_dirty=False)
 """An environment that speaks against no result."""
+
+COMMAND = CommandRecord(asked=("fssbench",), resolved={})
+"""A command for records whose command does not matter."""
 
 
 class Redder(FewShotSegmenter):
@@ -79,3 +86,61 @@ def build_toy_sets(raw: Path, output: Path, *, folds: tuple[int, ...], episodes:
     source = open_source(TOY_20I, raw)
     request = Request(benchmark=TOY_20I, protocol=STRICT, folds=folds, seeds=(0, 1), episodes=episodes)
     return [EpisodeSet.open(build(plan, source).path) for plan in plan_folds(source, request, output)]
+
+
+def copy_support(*, size: int = 32) -> LoadedModel:
+    """The model that answers with the support's mask: fast, and neither perfect nor hopeless."""
+    return load_model("copy-support", {"size": size}, weights=None, benchmark=TOY_20I, fold=0, home=Home.find())
+
+
+def run_with_masks(
+    episode_set: EpisodeSet, output: Path, *, shot: int = 1, seed: int = 0, episodes: int | None = None
+) -> Finished:
+    """A result of `copy_support` with its masks kept beside it."""
+    job = Job(
+        episode_set=episode_set,
+        shot=shot,
+        seed=seed,
+        episodes=episodes,
+        output=output,
+        workers=2,
+        save_predictions=True,
+    )
+    return run(copy_support(), job)
+
+
+def masks_folder(finished: Finished) -> Path:
+    """Where a result's masks lie."""
+    assert finished.result.predictions is not None
+    return finished.path.parent / finished.result.predictions.folder
+
+
+def strangers_model(*, input_size: int | None = None) -> ModelRecord:
+    """The record of a model of which only the name is known."""
+    return ModelRecord(
+        name="stranger",
+        options={},
+        code_sha256=None,
+        training="unknown",
+        checkpoint_sha256=None,
+        backbone=None,
+        backbone_weights=None,
+        backbone_sha256=None,
+        parameters=None,
+        learnable_parameters=None,
+        input_size=input_size,
+    )
+
+
+def compressed(lengths: list[int]) -> str:
+    """Run lengths, of whatever sign, in COCO's compressed form."""
+    text = ""
+    for n, length in enumerate(lengths):
+        value = length - lengths[n - 2] if n > 2 else length
+        while True:
+            group, value = value & 0x1F, value >> 5
+            more = value != (-1 if group & 0x10 else 0)
+            text += chr(48 + (group | (0x20 if more else 0)))
+            if not more:
+                break
+    return text

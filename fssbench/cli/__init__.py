@@ -8,7 +8,21 @@ from collections.abc import Sequence
 
 import typer
 
-from fssbench.cli import demo, doctor, episodes, evaluate, info, leaderboard, listing, prepare, verify
+from fssbench.cli import (
+    compare,
+    conformance,
+    demo,
+    doctor,
+    episodes,
+    evaluate,
+    info,
+    leaderboard,
+    listing,
+    prepare,
+    score,
+    stability,
+    verify,
+)
 from fssbench.cli.console import fail
 from fssbench.errors import FssbenchError
 
@@ -32,7 +46,11 @@ app.command("doctor")(doctor.doctor)
 app.command("verify")(verify.verify)
 app.command("info")(info.info)
 app.command("eval")(evaluate.evaluate)
+app.command("score")(score.score)
+app.command("compare")(compare.compare)
+app.command("stability")(stability.stability)
 app.add_typer(leaderboard.app, name="leaderboard")
+app.command("conformance")(conformance.conformance)
 app.command("list")(listing.list_)
 
 

@@ -7,17 +7,21 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from fssbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from fssbench.results import FigureRecord
 
 __all__ = [
     "Bar",
     "DataOption",
     "JsonFlag",
     "fail",
+    "figure",
     "integers",
     "megabytes",
     "percent",
@@ -71,6 +75,17 @@ def percent(value: float | None) -> str:
     return "—" if value is None else f"{100 * value:.2f}"
 
 
+def figure(record: FigureRecord) -> str:
+    """A figure with the interval over other images, or over other episodes where there is no such; in percent."""
+    if record.value is None:
+        return f"undefined ({record.reason})"
+    interval, what = record.other_images, "other images"
+    if interval is None:
+        interval, what = record.other_episodes, "other episodes"
+    between = f" [{100 * interval.low:.1f}, {100 * interval.high:.1f} with {what}]" if interval else ""
+    return f"{100 * record.value:.2f}{between}"
+
+
 class Bar:
     """A progress bar to report to: call it with the number of items just done; threads may call it."""
 
@@ -82,9 +97,9 @@ class Bar:
 
 
 @contextmanager
-def progress(description: str, total: int | None, *, unit: str = "") -> Iterator[Bar]:
+def progress(description: str, total: int | None, *, unit: str = "", shown: bool = True) -> Iterator[Bar]:
     """A progress bar on standard error while the block runs, silent when that is not a terminal."""
-    if not sys.stderr.isatty():
+    if not shown or not sys.stderr.isatty():
         yield Bar()
         return
     from rich.console import Console

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fssbench.cli.console import JsonFlag, percent, print_json, progress
-from fssbench.cli.prepare import Columns, Crowds_, Splits, named_columns, own_benchmark
+from fssbench.cli.prepare import Columns, Crowds_, Splits, class_list, named_columns, own_benchmark
 from fssbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -42,7 +42,6 @@ def doctor(
     """Report what raw data has, lacks and hides, without building anything; exit code 0 whatever it finds."""
     from fssbench.benchmarks import find_benchmark
     from fssbench.pipelines.doctor.examine import examine, guess_benchmark
-    from fssbench.pipelines.plan import Request
     from fssbench.pipelines.sources import open_source
     from fssbench.protocols import STRICT
 
@@ -52,7 +51,8 @@ def doctor(
         found = guess_benchmark(Path(source))
     else:
         found = own_benchmark(source) if benchmark == "folder" else find_benchmark(benchmark)
-    raw = open_source(found, source, splits=splits, crowds=crowds, columns=named_columns(column or []))
+    lists = class_list(found, splits, None)
+    raw = open_source(found, source, splits=lists, crowds=crowds, columns=named_columns(column or []))
     with ExitStack() as shown:
 
         def step(what: str, total: int | None) -> Callable[[int], None]:
@@ -61,7 +61,7 @@ def doctor(
 
         report = examine(
             raw,
-            min_pixels=Request(benchmark=found, protocol=STRICT, folds=()).n_pixels,
+            min_pixels=STRICT.pixels_of(found),
             masks=masks,
             look=images,
             pixels=pixels,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -14,14 +14,18 @@ from fssbench.cli.console import print_json, progress, warn
 from fssbench.cli.prepare import (
     Columns,
     Crowds_,
+    LoaderWorkers,
     Masks,
     MinPixels,
     Missing,
     Protocol,
     Source_,
     Splits,
+    class_list,
     open_raw,
     own_benchmark,
+    resolve_protocol,
+    split_files,
 )
 
 __all__ = ["app"]
@@ -43,11 +47,14 @@ def _command(benchmark: Benchmark | None) -> Callable[..., None]:
         column: Columns = None,
         fold: Annotated[int, typer.Option("--fold", "-f", help="The fold.")] = 0,
         shot: Annotated[int, typer.Option("--shot", "-k", min=1, help="Number of supports.")] = 1,
-        seed: Annotated[int, typer.Option("--seed", min=0, help="The seed.")] = 0,
+        seed: Annotated[
+            int | None, typer.Option("--seed", min=0, help="The seed. [default: the protocol's first]")
+        ] = None,
         episodes: Annotated[
             int | None, typer.Option("--episodes", "-n", min=1, help="How many. [default: the protocol's]")
         ] = None,
         min_pixels: MinPixels = None,
+        loader_workers: LoaderWorkers = None,
         allow_missing_classes: Missing = False,
         output: Annotated[
             Path | None,
@@ -57,21 +64,26 @@ def _command(benchmark: Benchmark | None) -> Callable[..., None]:
         as_json: Annotated[bool, typer.Option("--json", help="Print the track and its digest as JSON.")] = False,
     ) -> None:
         from fssbench.pipelines.plan import Request, draw_one
-        from fssbench.protocols import find_protocol
 
-        found = benchmark or own_benchmark(source)
+        found, rules = benchmark or own_benchmark(source), resolve_protocol(protocol, loader_workers)
         request = Request(
             benchmark=found,
-            protocol=find_protocol(protocol),
+            protocol=rules,
+            splits=split_files(rules, found, splits),
             folds=(fold,),
             shots=(shot,),
-            seeds=(seed,),
+            seeds=(rules.seeds[0] if seed is None else seed,),
             episodes=episodes,
             min_pixels=min_pixels,
             allow_missing_classes=allow_missing_classes,
         )
-        raw = open_raw(found, source, splits, crowds=crowds, masks=masks, columns=column)
-        with progress(f"reading {found.title}", None, unit="masks") as advance:
+        raw = None
+        if request.splits is None:
+            lists = class_list(found, splits, request.splits)
+            raw = open_raw(found, source, lists, crowds=crowds, masks=masks, columns=column)
+        else:
+            _say_idle({"--source": source, "--crowds": crowds != "exclude", "--masks": masks, "--column": column})
+        with progress(f"drawing {found.title}", None, unit="masks") as advance:
             track, record = draw_one(raw, request, advance=advance)
         if output is not None:
             _write(output, track)
@@ -83,10 +95,18 @@ def _command(benchmark: Benchmark | None) -> Callable[..., None]:
             sys.stdout.write(track.text)
         else:
             print(f"{record.episodes:,} {shot}-shot episodes of fold {fold}, digest {track.digest} → {output}")
-        if reasons := (*raw.unofficial(), *record.unofficial):
+        data = () if raw is None else raw.unofficial()
+        if reasons := (*data, *request.unofficial(fold), *record.unofficial):
             warn(f"results on this would not be official: {'; '.join(reasons)}")
 
     return run
+
+
+def _say_idle(options: Mapping[str, object]) -> None:
+    """Name the options given that change nothing."""
+    if given := [name for name, value in options.items() if value]:
+        means = "means" if len(given) == 1 else "mean"
+        warn(f"split files alone determine the episodes, so {' and '.join(given)} {means} nothing here")
 
 
 def _write(path: Path, track: object) -> None:

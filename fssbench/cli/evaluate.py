@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fssbench.cli.console import DataOption, JsonFlag, print_json, progress, warn
+from fssbench.cli.console import DataOption, JsonFlag, figure, print_json, progress, warn
 from fssbench.errors import UsageError
 
 if TYPE_CHECKING:
     from fssbench.engine.evaluate import Answer
     from fssbench.engine.model import LoadedModel
+    from fssbench.engine.ranks import Ranks
     from fssbench.engine.run import Finished, Job
     from fssbench.models import ModelSpec
     from fssbench.pipelines.episode_set import EpisodeSet
@@ -32,7 +33,9 @@ def evaluate(
     shot: Annotated[
         list[int] | None, typer.Option("--shot", "-k", min=1, help="Supports, repeatable. [default: 1]")
     ] = None,
-    seed: Annotated[list[int] | None, typer.Option("--seed", min=0, help="A seed, repeatable. [default: 0]")] = None,
+    seed: Annotated[
+        list[int] | None, typer.Option("--seed", min=0, help="A seed, repeatable. [default: the protocol's]")
+    ] = None,
     episodes: Annotated[
         int | None,
         typer.Option(
@@ -70,6 +73,9 @@ def evaluate(
     visualize: Annotated[
         int, typer.Option("--visualize", min=0, help="Draw the first N episodes of each track beside the result.")
     ] = 0,
+    save_predictions: Annotated[
+        bool, typer.Option("--save-predictions", help="Keep every mask beside the result, for fssbench score.")
+    ] = False,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Where results go. [default: results in the home]")
     ] = None,
@@ -78,10 +84,12 @@ def evaluate(
 ) -> None:
     """Evaluate a model and write its results with the per-episode counts they are computed from.
 
-    A run that was interrupted is taken up where it stopped; a finished result is left as it is.
+    A run that was interrupted is taken up where it stopped; a finished result is left as it is. Under torchrun the
+    processes share the episodes.
     """
     from fssbench.engine.environment import pick_device
     from fssbench.engine.model import load_model
+    from fssbench.engine.ranks import joined
     from fssbench.engine.run import Job
     from fssbench.home import Home
     from fssbench.models import model_spec
@@ -89,56 +97,63 @@ def evaluate(
     from fssbench.protocols import find_protocol
 
     home = Home.find()
-    root = data or home.episodes
+    root, target = data or home.episodes, output or home.results
+    pick_device(device)  # refuses what torch cannot use before any set is opened
     found = benchmark_below(root, benchmark)
-    find_protocol(protocol)
+    rules = find_protocol(protocol)
+    rules.require(found)
     options = _options(model_spec(model), option or [], backbone=backbone, backbone_weights=backbone_weights)
-    target, where = output or home.results, pick_device(device)
     folds = dict.fromkeys(fold if fold is not None else range(len(found.folds)))
     for f in folds:
         found.novel_classes(f)  # refuses a fold that does not exist
     # Every set is opened and every track looked up before the first model runs.
     sets = {f: locate_set(root, benchmark=found, protocol=protocol, fold=f) for f in folds}
-    tracks = list(product(sets, dict.fromkeys(shot or [1]), dict.fromkeys(seed or [0])))
+    tracks = list(product(sets, dict.fromkeys(shot or [1]), dict.fromkeys(seed or rules.seeds)))
     asked = {track: _episodes(sets[track[0]], *track[1:], episodes=episodes, limit=limit) for track in tracks}
-    resolved = {
-        "model": model,
-        "options": {key: str(value) for key, value in options.items()},
-        "weights": weights,
-        "data": str(root),
-        "benchmark": found.name,
-        "protocol": protocol,
-        "ignore_label": ignore_label,
-        "device": where,
-        "output": str(target),
-    }
-    finished: list[Finished] = []
-    loaded: dict[int, LoadedModel] = {}
-    for f, k, s in tracks:
-        if f not in loaded:  # one at a time: checkpoints differ by fold
-            loaded = {
-                f: load_model(model, options, weights=weights, benchmark=found, fold=f, n_folds=len(sets), home=home)
-            }
-        job = Job(
-            episode_set=sets[f],
-            shot=k,
-            seed=s,
-            episodes=asked[f, k, s],
-            output=target,
-            device=where,
-            workers=workers,
-            exclude_ignored=ignore_label,
-            overwrite=overwrite,
-            asked=("fssbench", *sys.argv[1:]),
-            resolved={**resolved, "fold": f, "shot": k, "seed": s, "episodes": asked[f, k, s]},
-        )
-        finished.append(_run(loaded[f], job, visualize=visualize))
-        if not as_json:
-            _report(finished[-1])
-    if as_json:
-        print_json([_summary(one) for one in finished])
-    if reasons := dict.fromkeys(reason for one in finished for reason in one.result.unofficial):
-        warn(f"not official: {'; '.join(reasons)}")
+    with joined() as ranks:
+        where = pick_device(device, local=ranks.local)
+        resolved = {
+            "model": model,
+            "options": {key: str(value) for key, value in options.items()},
+            "weights": weights,
+            "data": str(root),
+            "benchmark": found.name,
+            "protocol": protocol,
+            "ignore_label": ignore_label,
+            "device": where,
+            "output": str(target),
+        }
+        finished: list[Finished] = []
+        loaded: dict[int, LoadedModel] = {}
+        for f, k, s in tracks:
+            if f not in loaded:  # one at a time: checkpoints differ by fold
+                loaded = {
+                    f: load_model(
+                        model, options, weights=weights, benchmark=found, fold=f, n_folds=len(sets), home=home
+                    )
+                }
+            job = Job(
+                episode_set=sets[f],
+                shot=k,
+                seed=s,
+                episodes=asked[f, k, s],
+                output=target,
+                device=where,
+                workers=workers,
+                exclude_ignored=ignore_label,
+                save_predictions=save_predictions,
+                overwrite=overwrite,
+                asked=("fssbench", *sys.argv[1:]),
+                resolved={**resolved, "fold": f, "shot": k, "seed": s, "episodes": asked[f, k, s]},
+            )
+            finished.append(_run(loaded[f], job, ranks, visualize=visualize))
+            if ranks.first and not as_json:
+                _report(finished[-1])
+    if ranks.first:
+        if as_json:
+            print_json([_summary(one) for one in finished])
+        if reasons := dict.fromkeys(reason for one in finished for reason in one.result.unofficial):
+            warn(f"not official: {'; '.join(reasons)}")
 
 
 def _options(
@@ -168,15 +183,14 @@ def _episodes(episode_set: EpisodeSet, shot: int, seed: int, *, episodes: int | 
     return None if wanted == there else wanted
 
 
-def _run(loaded: LoadedModel, job: Job, *, visualize: int) -> Finished:
+def _run(loaded: LoadedModel, job: Job, ranks: Ranks, *, visualize: int) -> Finished:
     """Evaluate one track under a progress bar, and draw its first episodes if asked."""
-    from fssbench.engine.pictures import draw_answers
     from fssbench.engine.run import run
 
-    manifest = job.episode_set.manifest
     drawn: list[Answer] = []
-    title = f"{loaded.record.name} fold {manifest.fold} {job.shot}-shot"
-    with progress(title, job.n_episodes, unit="episodes") as bar:
+    n = len(ranks.share(job.track))
+    title = f"{loaded.record.name} fold {job.episode_set.manifest.fold} {job.shot}-shot"
+    with progress(title, n, unit="episodes", shown=ranks.first) as bar:
         running = RunningScore()
 
         def look(answer: Answer) -> None:
@@ -185,16 +199,24 @@ def _run(loaded: LoadedModel, job: Job, *, visualize: int) -> Finished:
             if answer.index < visualize:
                 drawn.append(answer)
 
-        finished = run(loaded, job, look=look)
-    if drawn:
-        picture = finished.path.with_suffix(".png")
-        names = {pool.id: pool.name for pool in manifest.classes}
-        drawn.sort(key=lambda answer: answer.index)
-        draw_answers(picture, {loaded.record.name: drawn}, class_names=names)
-        warn(f"the first {len(drawn)} episodes are drawn in {picture}")
-    elif visualize:
-        warn("nothing was drawn, since these episodes were asked before; pass --overwrite to ask them again")
+        finished = run(loaded, job, look=look, ranks=ranks)
+    drawn = [answer for part in ranks.gather(drawn) for answer in part]
+    if ranks.first and visualize:
+        _draw(drawn, finished, loaded, job)
     return finished
+
+
+def _draw(drawn: list[Answer], finished: Finished, loaded: LoadedModel, job: Job) -> None:
+    from fssbench.engine.pictures import draw_answers
+
+    if not drawn:
+        warn("nothing was drawn, since these episodes were asked before; pass --overwrite to ask them again")
+        return
+    picture = finished.path.with_suffix(".png")
+    names = {pool.id: pool.name for pool in job.episode_set.manifest.classes}
+    drawn.sort(key=lambda answer: answer.index)
+    draw_answers(picture, {loaded.record.name: drawn}, class_names=names)
+    warn(f"the first {len(drawn)} episodes are drawn in {picture}")
 
 
 class RunningScore:
@@ -242,14 +264,7 @@ def _report(finished: Finished) -> None:
     result, score = finished.result, finished.result.score
     episodes = result.episodes
     head = f"fold {episodes.fold}, {episodes.shot}-shot, seed {episodes.seed}, {episodes.n_episodes:,} episodes"
-    speed = "was there already" if finished.skipped else f"{result.execution.episodes_per_second:.1f} episodes/s"
-    print(f"{head}: mIoU {_percent(score.miou)}, FB-IoU {_percent(score.fb_iou)} ({speed})")
+    run = result.execution
+    speed = f"{run.episodes_per_second:.1f} episodes/s" if run and not finished.skipped else "was there already"
+    print(f"{head}: mIoU {figure(score.miou)}, FB-IoU {figure(score.fb_iou)} ({speed})")
     print(f"  {finished.path}")
-
-
-def _percent(figure: Any) -> str:
-    if figure.value is None:
-        return f"undefined ({figure.reason})"
-    interval = figure.interval
-    between = f" [{100 * interval.low:.1f}, {100 * interval.high:.1f}]" if interval else ""
-    return f"{100 * figure.value:.2f}{between}"

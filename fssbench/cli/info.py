@@ -63,12 +63,20 @@ def _installation() -> dict[str, Any]:
     }
 
 
+LISTS = {
+    "pools": "each class's pool, sorted",
+    "derived": "derived from the masks",
+    "files": "split files",
+}
+
+
 def _set(episode_set: EpisodeSet) -> dict[str, Any]:
     manifest = episode_set.manifest
     policy = manifest.mask_policy
     return {
         "set": manifest.title,
         "protocol": f"{manifest.protocol.label}, at least {manifest.protocol.min_pixels:,} mask pixels",
+        "lists": [f"{file.name} {file.sha256}" for file in manifest.splits] or LISTS[manifest.protocol.lists],
         "source": [f"{manifest.source.kind}, {manifest.source.layout}, {manifest.source.split}"]
         + [f"{file.name} {file.sha256}" for file in manifest.source.files],
         "masks": f"{'ready-made' if policy.origin == 'ready-made' else 'from the source'}, crowds: {policy.crowds}",
@@ -81,7 +89,7 @@ def _set(episode_set: EpisodeSet) -> dict[str, Any]:
 
 
 def _result(result: Result) -> dict[str, Any]:
-    model, episodes = result.model, result.episodes
+    model, episodes, run = result.model, result.episodes, result.execution
     return {
         "model": f"{model.name} {model.backbone or ''}, training {model.training}",
         "episodes": f"{episodes.benchmark} {episodes.protocol}/{episodes.protocol_version} fold {episodes.fold}, "
@@ -93,6 +101,8 @@ def _result(result: Result) -> dict[str, Any]:
         "classes": [
             f"{percent(c.iou.value):>6} {c.name} ({c.iou.n_episodes} episodes)" for c in result.score.per_class
         ],
-        "run": f"{result.execution.device_name}, {result.execution.episodes_per_second} episodes/s",
+        "run": f"{run.device_name}, {run.episodes_per_second} episodes/s"
+        if run
+        else "scored from masks that were there",
         "unofficial": list(result.unofficial) or "no",
     }

@@ -79,5 +79,5 @@ def _cells(entry: Entry, folds: list[int]) -> list[str]:
         *(mean(fold) for fold in folds),
         percent(entry.miou.value),
         percent(entry.fb_iou.value),
-        f"{entry.episodes_per_second:.1f}",
+        "—" if entry.episodes_per_second is None else f"{entry.episodes_per_second:.1f}",
     ]

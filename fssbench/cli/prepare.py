@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -17,8 +18,13 @@ if TYPE_CHECKING:
     from fssbench.pipelines.prepare import Built
     from fssbench.pipelines.sources import Source
     from fssbench.pipelines.sources.coco_masks import Crowds
+    from fssbench.pipelines.sources.splits import HsnetSplits
+    from fssbench.protocols import EvaluationProtocol
 
-__all__ = ["app", "named_columns", "open_raw", "own_benchmark"]
+__all__ = ["app", "class_list", "named_columns", "open_raw", "own_benchmark", "resolve_protocol", "split_files"]
+
+DERIVE = "derive"
+"""What --splits is given in place of a folder, to make the lists from the masks."""
 
 app = typer.Typer(no_args_is_help=True, help="Build episode sets from raw data as it was published.")
 
@@ -38,8 +44,18 @@ Output = Annotated[Path | None, typer.Option("--output", "-o", help="Where sets 
 Protocol = Annotated[str, typer.Option("--protocol", "-p", help="How episodes are drawn and scored.")]
 Folds = Annotated[list[int] | None, typer.Option("--fold", "-f", help="A fold, repeatable. [default: all]")]
 Splits = Annotated[
-    Path | None,
-    typer.Option("--splits", help="Folder of split lists, where test images follow from them: FSS-1000's classes."),
+    str | None,
+    typer.Option(
+        "--splits",
+        help="Folder of split lists: HSNet's for the protocol hsnet, FSS-1000's test classes for any; or 'derive', to "
+        "make the lists of a published protocol from the masks.",
+    ),
+]
+LoaderWorkers = Annotated[
+    int | None,
+    typer.Option(
+        "--loader-workers", min=1, max=1024, help="Data-loader workers that hdmnet's draws emulate. [default: 8]"
+    ),
 ]
 Crowds_ = Annotated[
     Literal["exclude", "paint", "ignore"],
@@ -79,7 +95,9 @@ def _command(benchmark: Benchmark | None) -> Callable[..., None]:
         column: Columns = None,
         fold: Folds = None,
         shots: Annotated[str, typer.Option("--shots", help="Numbers of supports, joined by commas.")] = "1",
-        seeds: Annotated[str, typer.Option("--seeds", help="Seeds, joined by commas.")] = "0",
+        seeds: Annotated[
+            str | None, typer.Option("--seeds", help="Seeds, joined by commas. [default: the protocol's]")
+        ] = None,
         episodes: Annotated[
             int | None,
             typer.Option("--episodes", "-n", min=1, help="Episodes a track. [default: the protocol's]"),
@@ -89,6 +107,7 @@ def _command(benchmark: Benchmark | None) -> Callable[..., None]:
             typer.Option("--workers", "-w", min=1, help="Shards written at a time. [default: the cores]"),
         ] = None,
         min_pixels: MinPixels = None,
+        loader_workers: LoaderWorkers = None,
         allow_missing_classes: Missing = False,
         overwrite: Annotated[bool, typer.Option("--overwrite", help="Build anew what is there.")] = False,
         as_json: JsonFlag = False,
@@ -96,21 +115,22 @@ def _command(benchmark: Benchmark | None) -> Callable[..., None]:
         from fssbench.home import Home
         from fssbench.pipelines.plan import Request, plan_folds
         from fssbench.pipelines.prepare import build
-        from fssbench.protocols import find_protocol
 
-        found = benchmark or own_benchmark(source)
+        found, rules = benchmark or own_benchmark(source), resolve_protocol(protocol, loader_workers)
         request = Request(
             benchmark=found,
-            protocol=find_protocol(protocol),
+            protocol=rules,
+            splits=split_files(rules, found, splits),
             folds=tuple(dict.fromkeys(fold if fold is not None else range(len(found.folds)))),
             shots=integers(shots, option="--shots", least=1),
-            seeds=integers(seeds, option="--seeds", least=0),
+            seeds=None if seeds is None else integers(seeds, option="--seeds", least=0),
             episodes=episodes,
             min_pixels=min_pixels,
             allow_missing_classes=allow_missing_classes,
         )
         target = output or Home.find().episodes
-        raw = open_raw(found, source, splits, crowds=crowds, masks=masks, columns=column)
+        lists = class_list(found, splits, request.splits)
+        raw = open_raw(found, source, lists, crowds=crowds, masks=masks, columns=column)
         with progress(f"reading {found.title}", None, unit="masks") as advance:
             try:
                 plans = plan_folds(raw, request, target, overwrite=overwrite, advance=advance)
@@ -154,14 +174,12 @@ def open_raw(
     from fssbench.home import Home
     from fssbench.pipelines.sources import open_source
 
-    place = source or str(Home.find().raw(benchmark.alias))
+    place = source or str(Home.find().raw(benchmark.raw))
     if benchmark is TOY_20I and not place.startswith("hf:"):
         from fssbench.pipelines.sources.toy import IMAGES, draw_toy
 
         with progress("drawing the toy data", IMAGES, unit="images") as advance:
             draw_toy(Path(place), advance=advance)
-    if splits is not None and benchmark is not FSS_1000:
-        warn(f"the strict protocol draws {benchmark.title} from images, so --splits means nothing to it")
     return open_source(
         benchmark, place, splits=splits, crowds=crowds, masks=masks, columns=named_columns(columns or [])
     )
@@ -172,6 +190,52 @@ def named_columns(pairs: Sequence[str]) -> dict[str, str]:
     if bad := [pair for pair in pairs if not all(pair.partition("="))]:
         raise UsageError(f"--column must be role=name, got '{bad[0]}'", remedy="as in --column mask=label")
     return dict(pair.split("=", 1) for pair in pairs)
+
+
+def resolve_protocol(name: str, loader_workers: int | None) -> EvaluationProtocol:
+    """The protocol called ``name``, with another number of loader workers if it knows any."""
+    from fssbench.protocols import find_protocol
+
+    protocol = find_protocol(name)
+    if loader_workers is not None and protocol.loader_workers is None:
+        warn(f"the protocol {name} draws without a data loader, so --loader-workers means nothing to it")
+        return protocol
+    return replace(protocol, loader_workers=loader_workers or protocol.loader_workers)
+
+
+def split_files(protocol: EvaluationProtocol, benchmark: Benchmark, splits: str | None) -> HsnetSplits | None:
+    """The split files to draw from: in the folder named, or else in the home; ``None`` to draw from masks.
+
+    Raises `UsageError` if the protocol has split files and neither is there.
+    """
+    from fssbench.home import Home
+    from fssbench.pipelines.sources.splits import has_splits, open_splits
+
+    protocol.require(benchmark)
+    if splits == DERIVE or (splits is None and not has_splits(protocol, benchmark)):
+        return None
+    if not protocol.listed:
+        if benchmark is not FSS_1000:
+            warn(f"the strict protocol draws {benchmark.title} from images, so --splits means nothing to it")
+        return None
+    if splits is not None:
+        return open_splits(protocol, benchmark, Path(splits))
+    if (folder := Home.find().splits(protocol.name)).is_dir():
+        return open_splits(protocol, benchmark, folder)
+    raise UsageError(
+        f"the protocol {protocol.name} draws {benchmark.title} from split files, and there are none in {folder}",
+        remedy="put them there, or name their folder with --splits DIR; --splits derive makes unofficial lists "
+        "from the masks",
+    )
+
+
+def class_list(benchmark: Benchmark, splits: str | None, drawn_from: HsnetSplits | None) -> Path | None:
+    """Where FSS-1000's test classes are listed, if that is known; a protocol's split file is such a list."""
+    if benchmark is not FSS_1000 or splits == DERIVE:
+        return None
+    if drawn_from is not None:
+        return drawn_from.path(0)
+    return None if splits is None else Path(splits)
 
 
 def _say_notes(raw: Source) -> None:

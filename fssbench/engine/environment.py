@@ -50,10 +50,15 @@ def _git(*arguments: str) -> str | None:
     return asked.stdout.strip()
 
 
-def pick_device(name: str) -> str:
-    """``auto`` → a GPU if there is one; anything else must be a device torch can use here (`UsageError`)."""
+def pick_device(name: str, *, local: int = 0) -> str:
+    """``auto`` → a GPU if there is one; anything else must be a device torch can use here (`UsageError`).
+
+    ``local`` is this process's number on its machine: of several, each takes its own GPU.
+    """
+    if name == "auto" and torch.cuda.is_available():
+        return f"cuda:{local % torch.cuda.device_count()}"
     if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
+        return "cpu"
     try:
         torch.zeros(1, device=name)
     except (RuntimeError, AssertionError) as error:

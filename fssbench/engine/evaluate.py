@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -12,16 +12,16 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from fssbench.engine.counting import count_on_device
-from fssbench.engine.table import CountsTable
+from fssbench.counts import CountsTable, EpisodeCounts, QueryFacts
+from fssbench.engine.counting import policy_counts
 from fssbench.episodes import Episode
-from fssbench.metrics import COUNT_FIELDS
-from fssbench.models.interface import FeatureSegmenter, FewShotSegmenter, Preprocess, check_answer, resize_mask
+from fssbench.models.interface import FeatureSegmenter, FewShotSegmenter, Preprocess, check_answer
 from fssbench.pipelines.episode_set import EpisodeSet
+from fssbench.pipelines.samples import MaskSize
 from fssbench.pipelines.stream import Frame, stream
 from fssbench.protocols import ScoringPolicy
 
-__all__ = ["Answer", "evaluate", "policies_for"]
+__all__ = ["Answer", "answers", "evaluate", "policies_for", "query_facts"]
 
 FEATURE_BYTES = 2 << 30
 """Features held on the device; what is dropped for want of room is computed again."""
@@ -58,8 +58,18 @@ class Answer:
     episode: Episode
     query: Frame
     supports: tuple[Frame, ...]
-    masks: dict[str, Tensor]
+    masks: dict[MaskSize, Tensor]
     counts: npt.NDArray[np.int64]
+
+    @property
+    def scored(self) -> EpisodeCounts:
+        """The answer as the table of counts has it."""
+        return EpisodeCounts(self.index, self.counts, query_facts(self.query.mask, self.query.n_classes))
+
+
+def query_facts(mask: npt.NDArray[np.bool_], n_classes: int | None) -> QueryFacts:
+    """What a query with this class mask (H, W) is."""
+    return QueryFacts(object_pixels=int(mask.sum()), image_pixels=mask.size, n_classes=n_classes)
 
 
 def policies_for(episode_set: EpisodeSet) -> tuple[ScoringPolicy, ...]:
@@ -79,10 +89,26 @@ def evaluate(
     episodes: int | None = None,
     device: str = "cpu",
     workers: int = 4,
-    known: Mapping[int, npt.NDArray[np.int64]] | None = None,
-    look: Callable[[Answer], None] | None = None,
 ) -> CountsTable:
-    """Ask ``model`` the episodes of a track and count its masks.
+    """Ask ``model`` the episodes of a track and count its masks; arguments and errors as in `answers`."""
+    asked = answers(model, episode_set, shot=shot, seed=seed, episodes=episodes, device=device, workers=workers)
+    track = episode_set.tracks[episode_set.record(shot=shot, seed=seed).label]
+    names = tuple(policy.name for policy in policies_for(episode_set))
+    return CountsTable.of(track if episodes is None else track.first(episodes), names, (a.scored for a in asked))
+
+
+def answers(
+    model: FewShotSegmenter,
+    episode_set: EpisodeSet,
+    *,
+    shot: int,
+    seed: int,
+    episodes: int | None = None,
+    skip: Container[int] = frozenset(),
+    device: str = "cpu",
+    workers: int = 4,
+) -> Iterator[Answer]:
+    """Ask ``model`` the episodes of a track, in the order of the evaluation plan, and score each.
 
     Images are encoded and episodes matched one at a time, as the evaluation plan says, so that the masks
     do not depend on how many episodes are asked, nor on what was in the cache.
@@ -91,22 +117,15 @@ def evaluate(
         shot: of the track.
         seed: of the track.
         episodes: the first so many, or ``None`` for all.
+        skip: indices of episodes that are not asked.
         device: a torch device.
         workers: decoding threads.
-        known: counts (P, 5) by index of episodes that were asked before and are not asked again.
-        look: called with every answer, in the order of the plan.
 
     Raises:
         EpisodeSetError: the set is damaged.
         ModelError: the model's masks are not what they must be.
     """
     policies = policies_for(episode_set)
-    track = episode_set.tracks[episode_set.record(shot=shot, seed=seed).label]
-    track = track if episodes is None else track.first(episodes)
-    counts = np.zeros((len(track.episodes), len(policies), len(COUNT_FIELDS)), dtype=np.int64)
-    known = known or {}
-    for index, row in known.items():
-        counts[index] = row
     model = model.to(device).eval()
     ask = FeatureAsker(model, device) if isinstance(model, FeatureSegmenter) else PlainAsker(model, device)
     streamed = stream(
@@ -114,20 +133,23 @@ def evaluate(
         shot=shot,
         seed=seed,
         episodes=episodes,
-        skip=frozenset(known),
+        skip=skip,
         transform=_show(model.preprocess),
         workers=workers,
     )
-    with torch.inference_mode(), _exact_float32():
-        for item in streamed:
-            sizes = {"original": item.query.frame.mask.shape, "model": tuple(item.query.mask.shape)}
+    for item in streamed:
+        query = item.query.frame
+        sizes: dict[MaskSize, tuple[int, int]] = {
+            "original": (query.mask.shape[0], query.mask.shape[1]),
+            "model": (item.query.mask.shape[0], item.query.mask.shape[1]),
+        }
+        with torch.inference_mode(), _exact_float32():
             masks = dict(zip(sizes, ask(item.query, item.supports, list(sizes.values())), strict=True))
-            scored = _score(masks, item.query.frame, policies, device).cpu().numpy()
-            counts[item.index] = scored
-            if look is not None:
-                shown = tuple(support.frame for support in item.supports)
-                look(Answer(item.index, item.episode, item.query.frame, shown, masks, scored))
-    return CountsTable(track, tuple(policy.name for policy in policies), counts)
+            truth = torch.from_numpy(query.mask).to(device)
+            ignore = None if query.ignore is None else torch.from_numpy(query.ignore).to(device)
+            counts = policy_counts(masks, truth, ignore, policies)
+        shown = tuple(support.frame for support in item.supports)
+        yield Answer(item.index, item.episode, query, shown, masks, counts)
 
 
 @contextmanager
@@ -142,23 +164,6 @@ def _show(preprocess: Preprocess) -> Callable[[Frame], Shown]:
         return Shown(frame, preprocess.image(frame.image), preprocess.mask(frame.mask))
 
     return show
-
-
-def _score(masks: dict[str, Tensor], query: Frame, policies: tuple[ScoringPolicy, ...], device: str) -> Tensor:
-    """Counts (P, 5) of one episode's masks."""
-    truth = torch.from_numpy(query.mask).to(device)
-    ignore = None if query.ignore is None else torch.from_numpy(query.ignore).to(device)
-    rows = []
-    for policy in policies:
-        mask = masks[policy.size]
-        size = (mask.shape[-2], mask.shape[-1])
-        at_size = resize_mask(truth, size)
-        ignored = resize_mask(ignore, size) if ignore is not None else None
-        if not policy.exclude_ignored and ignored is not None:
-            # Without the ignore label these pixels are background, also where an instance claims them.
-            at_size, ignored = at_size & ~ignored, None
-        rows.append(count_on_device(mask, at_size, ignored))
-    return torch.stack(rows)
 
 
 class PlainAsker:

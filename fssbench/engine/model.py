@@ -16,12 +16,18 @@ from fssbench.models.checkpoints import load_checkpoint
 from fssbench.models.interface import FewShotSegmenter
 from fssbench.results import ModelRecord
 
-__all__ = ["LoadedModel", "find_weights", "load_model"]
+__all__ = ["LoadedModel", "find_weights", "load_model", "results_folder"]
 
 
 def file_name(model: str) -> str:
     """A model's name as part of a file's: of ``path/to/mine.py:Net`` it is ``mine-Net``."""
     return Path(model).name.replace(".py:", "-")
+
+
+def results_folder(record: ModelRecord) -> str:
+    """A folder name for a model's results: readable, and different for different weights or options."""
+    parts = [file_name(record.name), *filter(None, [record.backbone])]
+    return "-".join([*parts, sha256_bytes(record.model_dump_json().encode())[:8]])
 
 
 @dataclass(frozen=True)
@@ -30,12 +36,6 @@ class LoadedModel:
 
     model: FewShotSegmenter
     record: ModelRecord
-
-    @property
-    def folder(self) -> str:
-        """A folder name for its results: readable, and different for different weights or options."""
-        parts = [file_name(self.record.name), *filter(None, [self.record.backbone])]
-        return "-".join([*parts, sha256_bytes(self.record.model_dump_json().encode())[:8]])
 
 
 def find_weights(

@@ -1,77 +1,111 @@
-"""Counts of an evaluation that is not finished: what an interrupted run leaves to the next."""
+"""What an evaluation that was interrupted leaves to the next: its counts, and its masks if they are kept."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
 import numpy as np
-import numpy.typing as npt
 
+from fssbench.counts import EpisodeCounts, QueryFacts
 from fssbench.files import storage_errors
+from fssbench.pipelines.masks import Rle
+from fssbench.pipelines.samples import MaskSize, PredictionSample
 
-__all__ = ["PartialCounts", "partial_counts"]
+__all__ = ["Kept", "Unfinished", "unfinished"]
 
 
-class PartialCounts:
-    """Counts by episode index, each written to a file as it comes.
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """An episode that was asked: its counts, and its masks or none."""
+
+    scored: EpisodeCounts
+    masks: dict[MaskSize, Rle]
+
+    @property
+    def prediction(self) -> PredictionSample:
+        """The masks as they are stored with a result."""
+        return PredictionSample(index=self.scored.index, masks=self.masks)
+
+    def to_line(self) -> str:
+        """One line of JSON."""
+        scored, query = self.scored, self.scored.query
+        facts = [query.object_pixels, query.image_pixels, query.n_classes]
+        return json.dumps([scored.index, scored.counts.tolist(), facts, self.masks]) + "\n"
+
+    @staticmethod
+    def from_line(line: str) -> Kept:
+        """Read `to_line`; `ValueError` if it was never finished."""
+        index, counts, (pixels, of, classes), masks = json.loads(line)
+        query = QueryFacts(object_pixels=pixels, image_pixels=of, n_classes=classes)
+        return Kept(EpisodeCounts(index, np.array(counts, dtype=np.int64), query), masks)
+
+
+class Unfinished:
+    """Episodes by index, each written to a file as it comes.
 
     Attributes:
-        rows: (P, 5) int64 by episode index.
+        kept: the episodes asked so far.
         resumed: how many of them an earlier run left.
     """
 
-    def __init__(self, file: TextIO, rows: dict[int, npt.NDArray[np.int64]]) -> None:
+    def __init__(self, file: TextIO, kept: dict[int, Kept]) -> None:
         self._file = file
-        self.rows = rows
-        self.resumed = len(rows)
+        self.kept = kept
+        self.resumed = len(kept)
 
-    def add(self, index: int, counts: npt.NDArray[np.int64]) -> None:
-        """Keep the counts (P, 5) of an episode."""
-        self.rows[index] = counts
+    def add(self, episode: Kept) -> None:
+        """Keep an episode."""
+        self.kept[episode.scored.index] = episode
         with storage_errors(Path(self._file.name)):
-            self._file.write(json.dumps([index, counts.tolist()]) + "\n")
+            self._file.write(episode.to_line())
             self._file.flush()
 
 
 @contextmanager
-def partial_counts(path: Path, *, identity: str, fresh: bool = False) -> Iterator[PartialCounts]:
-    """Open the file of unfinished counts; it is deleted when the block ends well, and kept when it does not.
+def unfinished(path: Path, *, identity: str, fresh: bool = False, others: Sequence[Path] = ()) -> Iterator[Unfinished]:
+    """Open the file of what was asked; it is deleted when the block ends well, and kept when it does not.
 
     Args:
-        path: the file: a line of identity, then a JSON line an episode.
+        path: the file: a line of identity, then a line an episode.
         identity: whatever the counts depend on; a file of another identity is started anew.
         fresh: start anew in any case.
+        others: files that other processes left; what they hold is taken over, and they are deleted.
     """
-    rows = {} if fresh else _read(path, identity)
+    kept: dict[int, Kept] = {}
+    for left in () if fresh else (path, *others):
+        kept |= _read(left, identity)
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("w")
     with file:
         # Written again from what was read, so that a line cut by the interruption does not stay.
         file.write(json.dumps(identity) + "\n")
-        counts = PartialCounts(file, {})
-        for index, row in rows.items():
-            counts.add(index, row)
-        counts.resumed = len(rows)
-        yield counts
+        episodes = Unfinished(file, {})
+        for episode in kept.values():
+            episodes.add(episode)
+        episodes.resumed = len(kept)
+        for other in others:
+            other.unlink(missing_ok=True)
+        yield episodes
     path.unlink(missing_ok=True)
 
 
-def _read(path: Path, identity: str) -> dict[int, npt.NDArray[np.int64]]:
+def _read(path: Path, identity: str) -> dict[int, Kept]:
     if not path.is_file():
         return {}
     head, *lines = path.read_text().split("\n")
     if head != json.dumps(identity):
         return {}
-    rows = {}
+    kept = {}
     for line in lines[:-1]:  # the last piece is empty, or a line that was never finished
         try:
-            index, counts = json.loads(line)
+            episode = Kept.from_line(line)
         except ValueError:
             break  # damaged from here on: what is not read is asked again
-        rows[index] = np.array(counts, dtype=np.int64)
-    return rows
+        kept[episode.scored.index] = episode
+    return kept

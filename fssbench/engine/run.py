@@ -3,40 +3,34 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from fssbench.counts import CountsTable
 from fssbench.engine.environment import describe_environment, device_name
-from fssbench.engine.evaluate import Answer, evaluate
+from fssbench.engine.evaluate import Answer, answers, policies_for
 from fssbench.engine.model import LoadedModel
-from fssbench.engine.partial import PartialCounts, partial_counts
-from fssbench.engine.table import CountsTable
+from fssbench.engine.outcome import Outcome, result_path
+from fssbench.engine.partial import Kept, Unfinished, unfinished
+from fssbench.engine.ranks import Ranks
+from fssbench.episodes import Track
 from fssbench.errors import ResultError, UsageError
-from fssbench.files import PARTIAL, sha256_bytes, write_atomic
-from fssbench.metrics import Figure, score
+from fssbench.files import PARTIAL, sha256_bytes
+from fssbench.pipelines import masks
 from fssbench.pipelines.episode_set import EpisodeSet
+from fssbench.pipelines.masks import Rle
+from fssbench.pipelines.samples import MaskSize
 from fssbench.protocols import ScoringPolicy, find_protocol
-from fssbench.results import (
-    SCHEMA_VERSION,
-    ClassResult,
-    CountsFile,
-    Environment,
-    EpisodesRecord,
-    Execution,
-    FigureRecord,
-    IntervalRecord,
-    PolicyResult,
-    Request,
-    Result,
-    read_result,
-)
-from fssbench.statistics import METHOD, Interval, episode_intervals
+from fssbench.results import Environment, Execution, Request, Result, read_result
 
 __all__ = ["Finished", "Job", "run"]
+
+ALONE = Ranks()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +41,7 @@ class Job:
         episodes: the first so many of the track, or ``None`` for all.
         output: results are written below it.
         exclude_ignored: which of the two ways to treat ignored pixels is the headline; both are scored.
+        save_predictions: keep the masks beside the result.
         asked: the command line, for the record.
         resolved: every setting as it was resolved, for the record.
     """
@@ -59,6 +54,7 @@ class Job:
     device: str = "cpu"
     workers: int = 4
     exclude_ignored: bool = True
+    save_predictions: bool = False
     overwrite: bool = False
     asked: Sequence[str] = ()
     resolved: Mapping[str, Any] | None = None
@@ -71,6 +67,13 @@ class Job:
         """Episodes asked."""
         there = self.episode_set.record(shot=self.shot, seed=self.seed).episodes
         return there if self.episodes is None else self.episodes
+
+    @property
+    def track(self) -> Track:
+        """The episodes asked."""
+        return self.episode_set.tracks[self.episode_set.record(shot=self.shot, seed=self.seed).label].first(
+            self.n_episodes
+        )
 
     @property
     def headline(self) -> ScoringPolicy:
@@ -89,10 +92,8 @@ class Job:
 
     def path(self, loaded: LoadedModel) -> Path:
         """The result's file."""
-        manifest = self.episode_set.manifest
         record = self.episode_set.record(shot=self.shot, seed=self.seed)
-        folder = self.output / manifest.benchmark / manifest.protocol.name / loaded.folder
-        return folder / f"fold{manifest.fold}-{record.label}.json"
+        return result_path(self.output, self.episode_set, record, loaded.record)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,10 +105,16 @@ class Finished:
     skipped: bool
 
 
-def run(loaded: LoadedModel, job: Job, *, look: Callable[[Answer], None] | None = None) -> Finished:
+def run(
+    loaded: LoadedModel, job: Job, *, look: Callable[[Answer], None] | None = None, ranks: Ranks = ALONE
+) -> Finished:
     """Evaluate and write ``foldF-KshotseedS.json`` with its counts beside it.
 
     A finished result of the same model on the same episodes is left as it is unless ``overwrite`` is set.
+
+    Args:
+        look: called with every answer of this process.
+        ranks: the processes that share the episodes; the first writes, and all return the same.
 
     Raises:
         ResultError: a result on other episodes is in the way.
@@ -116,15 +123,29 @@ def run(loaded: LoadedModel, job: Job, *, look: Callable[[Answer], None] | None 
     if path.exists() and not job.overwrite:
         return Finished(result=_same_result(path, loaded, job), path=path, skipped=True)
     environment = describe_environment()
-    identity = _identity(loaded, job, environment)
-    with partial_counts(path.with_suffix(f".counts{PARTIAL}"), identity=identity, fresh=job.overwrite) as unfinished:
-        table, execution = _ask(loaded, job, unfinished, look)
-        counts = table.to_bytes()
-        counts_path = path.with_suffix(".counts.parquet")
-        file = CountsFile(file=counts_path.name, sha256=sha256_bytes(counts), rows=table.counts[..., 0].size)
-        result = _result(loaded, job, table, file, execution, environment)
-        write_atomic(counts_path, counts)
-        write_atomic(path, result.to_json())  # last: a result on disk always has its counts
+    with _so_far(path, _identity(loaded, job, environment), job, ranks) as (so_far, known):
+        start = time.perf_counter()
+        _ask(loaded, job, so_far, look, skip=known | (frozenset(range(job.n_episodes)) - ranks.share(job.track)))
+        seconds = time.perf_counter() - start
+        parts, times = ranks.gather(list(so_far.kept.values())), ranks.gather(seconds)
+        result = None
+        if ranks.first:
+            kept = sorted((one for part in parts for one in part), key=lambda one: one.scored.index)
+            kept = [one for one in kept if one.scored.index < job.n_episodes]
+            outcome = Outcome(
+                model=loaded.record,
+                episode_set=job.episode_set,
+                table=_table(job, kept),
+                headline=job.headline,
+                source="measured",
+                execution=_execution(job, ranks, max(times), len(known)),
+                environment=environment,
+                command=Request(asked=tuple(job.asked), resolved=dict(job.resolved or {})),
+                masks=[one.prediction for one in kept] if job.save_predictions else None,
+            )
+            result = outcome.write(path)
+        result = ranks.gather(result)[0]
+        assert result is not None
     return Finished(result=result, path=path, skipped=False)
 
 
@@ -133,22 +154,41 @@ def _identity(loaded: LoadedModel, job: Job, environment: Environment) -> str:
     manifest = sha256_bytes(job.episode_set.manifest.to_json().encode())
     record = job.episode_set.record(shot=job.shot, seed=job.seed)
     software = environment.model_dump_json()
-    return " ".join([loaded.record.model_dump_json(), job.device, software, manifest, record.label])
+    keeps = "masks and counts" if job.save_predictions else "counts"
+    device = job.device.partition(":")[0]  # which of several does not matter
+    return " ".join([loaded.record.model_dump_json(), device, software, manifest, record.label, keeps])
+
+
+@contextmanager
+def _so_far(path: Path, identity: str, job: Job, ranks: Ranks) -> Iterator[tuple[Unfinished, frozenset[int]]]:
+    """This process's file of answers, and the indices of those that an interrupted run left.
+
+    The first process takes over all that is left, from however many there were.
+    """
+    partial = path.with_suffix(f".counts{PARTIAL}")
+    known: frozenset[int] = frozenset()
+    with ExitStack() as stack:
+        if ranks.first:
+            others = sorted(path.parent.glob(f"{path.stem}.counts.rank*{PARTIAL}"))
+            so_far = stack.enter_context(unfinished(partial, identity=identity, fresh=job.overwrite, others=others))
+            known = frozenset(index for index in so_far.kept if index < job.n_episodes)
+        known = ranks.gather(known)[0]
+        if not ranks.first:
+            own = path.with_suffix(f".counts.rank{ranks.rank}{PARTIAL}")
+            so_far = stack.enter_context(unfinished(own, identity=identity, fresh=True))
+        yield so_far, known
 
 
 def _ask(
-    loaded: LoadedModel, job: Job, unfinished: PartialCounts, look: Callable[[Answer], None] | None
-) -> tuple[CountsTable, Execution]:
-    """Ask what an interrupted run has not asked yet, keeping every count as it comes."""
-
-    def keep(answer: Answer) -> None:
-        unfinished.add(answer.index, answer.counts)
-        if look is not None:
-            look(answer)
-
-    known = {index: row for index, row in unfinished.rows.items() if index < job.n_episodes}
-    start = time.perf_counter()
-    table = evaluate(
+    loaded: LoadedModel,
+    job: Job,
+    so_far: Unfinished,
+    look: Callable[[Answer], None] | None,
+    *,
+    skip: frozenset[int],
+) -> None:
+    """Ask the episodes that are not to be skipped, keeping every answer as it comes."""
+    for answer in answers(
         loaded.model,
         job.episode_set,
         shot=job.shot,
@@ -156,24 +196,37 @@ def _ask(
         episodes=job.episodes,
         device=job.device,
         workers=job.workers,
-        known=known,
-        look=keep,
-    )
-    seconds = time.perf_counter() - start
-    return table, Execution(
+        skip=skip,
+    ):
+        so_far.add(Kept(answer.scored, _encoded(answer) if job.save_predictions else {}))
+        if look is not None:
+            look(answer)
+
+
+def _execution(job: Job, ranks: Ranks, seconds: float, resumed: int) -> Execution:
+    return Execution(
         device=job.device,
         device_name=device_name(job.device),
+        processes=ranks.world,
         precision=str(torch.float32).removeprefix("torch."),
         seconds=round(seconds, 3),
-        episodes_per_second=round((job.n_episodes - len(known)) / seconds, 3),
-        resumed_episodes=len(known),
+        episodes_per_second=round((job.n_episodes - resumed) / seconds, 3),
+        resumed_episodes=resumed,
     )
+
+
+def _encoded(answer: Answer) -> dict[MaskSize, Rle]:
+    return {size: masks.encode(mask.cpu().numpy().astype(bool)) for size, mask in answer.masks.items()}
+
+
+def _table(job: Job, kept: Sequence[Kept]) -> CountsTable:
+    names = tuple(policy.name for policy in policies_for(job.episode_set))
+    return CountsTable.of(job.track, names, (episode.scored for episode in kept))
 
 
 def _same_result(path: Path, loaded: LoadedModel, job: Job) -> Result:
     there = read_result(path)
-    track = job.episode_set.tracks[job.episode_set.record(shot=job.shot, seed=job.seed).label]
-    if there.episodes.digest != track.first(job.n_episodes).digest or there.model != loaded.record:
+    if there.episodes.digest != job.track.digest or there.model != loaded.record:
         raise ResultError(
             f"{path} is a result on other episodes ({there.episodes.n_episodes:,}, digest "
             f"{there.episodes.digest[:12]}…)",
@@ -184,85 +237,8 @@ def _same_result(path: Path, loaded: LoadedModel, job: Job) -> Result:
             f"{path} has {there.headline} as its headline, asked for is {job.headline.name}",
             remedy="pass --overwrite to replace it, or another --output",
         )
+    if job.save_predictions and there.predictions is None:
+        raise ResultError(
+            f"{path} is there without its predictions", remedy="pass --overwrite to evaluate again and keep them"
+        )
     return there
-
-
-def _result(
-    loaded: LoadedModel,
-    job: Job,
-    table: CountsTable,
-    counts: CountsFile,
-    execution: Execution,
-    environment: Environment,
-) -> Result:
-    manifest = job.episode_set.manifest
-    record = job.episode_set.record(shot=job.shot, seed=job.seed)
-    unofficial = _unofficial(loaded, job, environment)
-    return Result(
-        schema_version=SCHEMA_VERSION,
-        kind="fssbench-result",
-        model=loaded.record,
-        episodes=EpisodesRecord(
-            benchmark=manifest.benchmark,
-            protocol=manifest.protocol.name,
-            protocol_version=manifest.protocol.version,
-            fold=manifest.fold,
-            shot=job.shot,
-            seed=job.seed,
-            n_episodes=len(table.track.episodes),
-            digest=table.track.digest,
-            track_digest=record.digest,
-            pools={pool.id: pool.sha256 for pool in manifest.classes},
-            folds=manifest.definition.folds if manifest.definition else None,
-        ),
-        headline=job.headline.name,
-        policies=tuple(_policy(name, table, job.episode_set) for name in table.policies),
-        counts=counts,
-        execution=execution,
-        environment=environment,
-        command=Request(asked=tuple(job.asked), resolved=dict(job.resolved or {})),
-        official=not unofficial,
-        unofficial=unofficial,
-    )
-
-
-def _policy(name: str, table: CountsTable, episode_set: EpisodeSet) -> PolicyResult:
-    """All figures under one policy, from the counts alone."""
-    names = {pool.id: pool.name for pool in episode_set.manifest.classes}
-    counts = table.of(name)
-    scores = score(table.class_ids, counts, classes=names)
-    intervals = episode_intervals(table.class_ids, counts, classes=tuple(names), digest=table.track.digest)
-    return PolicyResult(
-        policy=name,
-        miou=_figure(scores.miou, intervals.miou),
-        fb_iou=_figure(scores.fb_iou, intervals.fb_iou),
-        per_class=tuple(
-            ClassResult(id=c, name=names[c], iou=_figure(scores.per_class[c], intervals.per_class[c])) for c in names
-        ),
-    )
-
-
-def _figure(figure: Figure, interval: Interval | None) -> FigureRecord:
-    return FigureRecord(
-        value=figure.value,
-        reason=figure.reason,
-        n_episodes=figure.n_episodes,
-        interval=IntervalRecord(low=interval.low, high=interval.high, method=METHOD) if interval else None,
-    )
-
-
-def _unofficial(loaded: LoadedModel, job: Job, environment: Environment) -> tuple[str, ...]:
-    """Every reason why this result is not an official one."""
-    record = job.episode_set.record(shot=job.shot, seed=job.seed)
-    reasons = [*job.episode_set.manifest.unofficial, *record.unofficial]
-    if job.n_episodes < record.episodes:
-        reasons.append(f"only the first {job.n_episodes:,} of {record.episodes:,} episodes were asked")
-    if loaded.record.backbone_weights == "none":
-        reasons.append("the backbone has random weights")
-    if loaded.model.needs_training and loaded.record.training == "untrained":
-        reasons.append("the model is untrained")
-    if job.headline != find_protocol(job.episode_set.manifest.protocol.name).headline:
-        reasons.append(f"the headline is {job.headline.name}, which is not the protocol's")
-    if environment.git_dirty:
-        reasons.append("fssbench ran from a checkout with uncommitted changes")
-    return tuple(reasons)

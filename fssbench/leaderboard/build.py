@@ -7,20 +7,17 @@ import json
 import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-from fssbench.engine.table import CountsTable
+from fssbench.engine.check import check_result
+from fssbench.engine.load import results_below
 from fssbench.errors import ResultError
-from fssbench.files import sha256_bytes
+from fssbench.files import sha256_file
 from fssbench.leaderboard.schema import SCHEMA_VERSION, Entry, Leaderboard, Mean, RunSummary
-from fssbench.metrics import score
-from fssbench.protocols import find_protocol
-from fssbench.results import FigureRecord, Result, parse_result
+from fssbench.results import FigureRecord, Result
 
 __all__ = ["build_leaderboard", "gather"]
-
-KIND = b'"fssbench-result"'
 
 
 @dataclass(frozen=True)
@@ -45,61 +42,23 @@ class Gathered:
 
 
 def gather(folder: Path) -> list[Gathered]:
-    """All results below ``folder``, every figure of them computed again from the counts beside them.
+    """All results below ``folder``, everything they say computed again from the counts beside them.
 
     Raises:
         ResultError: there is none, one is damaged, or its figures do not follow from its counts.
     """
-    if not folder.is_dir():
-        raise ResultError(f"there is no folder {folder}", remedy="pass the folder given to eval as --output")
-    found = []
-    for path in sorted(folder.rglob("*.json")):
-        data = path.read_bytes()
-        if KIND in data:
-            found.append(_read(path, data))
-    if not found:
-        raise ResultError(f"{folder} holds no results", remedy="make some with fssbench eval --output")
-    return found
+    return [_read(path) for path in results_below(folder)]
 
 
-def _read(path: Path, data: bytes) -> Gathered:
-    result = parse_result(data, where=str(path))
-    counts = path.parent / result.counts.file
-    if not counts.is_file():
-        raise ResultError(f"{counts} is missing, {path.name} rests on it", remedy="evaluate again with --overwrite")
-    data_counts = counts.read_bytes()
-    if sha256_bytes(data_counts) != result.counts.sha256:
-        raise ResultError(f"{counts} is not the table {path.name} names", remedy="evaluate again with --overwrite")
-    _require_figures(result, CountsTable.from_bytes(data_counts, where=str(counts)), path)
-    return Gathered(result, path, sha256_bytes(data))
-
-
-def _require_figures(result: Result, table: CountsTable, path: Path) -> None:
-    """Refuse a result that says of its counts what they are not."""
-
-    def refuse(what: str) -> ResultError:
-        return ResultError(f"{path}: {what}", remedy="evaluate again with --overwrite")
-
-    stated, track = result.episodes, table.track
-    identity = (stated.benchmark, stated.fold, stated.shot, stated.seed, stated.n_episodes, stated.digest)
-    if identity != (track.benchmark, track.fold, track.shot, track.seed, len(track.episodes), track.digest):
-        raise refuse("its counts are those of other episodes")
-    if table.policies != tuple(p.policy for p in result.policies):
-        raise refuse("its counts are those of other policies")
-    headline = find_protocol(stated.protocol).headline
-    if result.headline not in {replace(headline, exclude_ignored=ignored).name for ignored in (True, False)}:
-        raise refuse(f"its headline is {result.headline}, the protocol's is {headline.name}")
-    if not 0 <= stated.fold < len(stated.all_folds):
-        raise refuse(f"{stated.benchmark} has no fold {stated.fold}")
-    novel = stated.all_folds[stated.fold]
-    for policy in result.policies:
-        if tuple(c.id for c in policy.per_class) != novel:
-            raise refuse(f"its classes are not the novel classes of fold {stated.fold}")
-        found = score(table.class_ids, table.of(policy.policy), classes={c.id: c.name for c in policy.per_class})
-        pairs = [(policy.miou, found.miou), (policy.fb_iou, found.fb_iou)]
-        pairs += [(c.iou, found.per_class[c.id]) for c in policy.per_class]
-        if any((a.value, a.n_episodes) != (b.value, b.n_episodes) for a, b in pairs):
-            raise refuse(f"its figures under {policy.policy} do not follow from its counts")
+def _read(path: Path) -> Gathered:
+    checked = check_result(path)
+    if checked.result is None or checked.problems:
+        more = f", and {len(checked.problems) - 1} more" if len(checked.problems) > 1 else ""
+        raise ResultError(
+            f"{path}: {checked.problems[0]}{more}",
+            remedy="see everything that is wrong with fssbench score --check, or evaluate again with --overwrite",
+        )
+    return Gathered(checked.result, path, sha256_file(path))
 
 
 def build_leaderboard(folder: Path) -> Leaderboard:
@@ -124,6 +83,7 @@ def _group_key(item: Gathered) -> str:
             episodes.protocol_version,
             episodes.shot,
             result.headline,
+            result.source,
             model,
         ]
     )
@@ -135,8 +95,9 @@ def _entry(items: Sequence[Gathered], folder: Path) -> Entry:
     first = items[0].result
     runs = tuple(_run(item, folder) for item in items)
     identity = "".join(f"{run.fold}\t{run.seed}\t{run.digest}\n" for run in runs)
-    asked = sum(i.result.episodes.n_episodes - i.result.execution.resumed_episodes for i in items)
-    seconds = sum(item.result.execution.seconds for item in items)
+    ran = [item.result.execution for item in items if item.result.execution is not None]
+    asked = sum(item.result.episodes.n_episodes for item in items) - sum(one.resumed_episodes for one in ran)
+    seconds = sum(one.seconds for one in ran)
     reasons = dict.fromkeys(reason for item in items for reason in item.result.unofficial)
     missing = _incomplete(items)
     if missing:
@@ -155,9 +116,9 @@ def _entry(items: Sequence[Gathered], folder: Path) -> Entry:
         fb_iou=_mean(items, lambda result: result.score.fb_iou, missing),
         runs=runs,
         checkpoints={item.result.episodes.fold: item.result.model.checkpoint_sha256 for item in items},
-        episodes_per_second=round(asked / seconds, 3) if seconds else 0,
-        device_name=first.execution.device_name,
-        source="measured",
+        episodes_per_second=round(asked / seconds, 3) if seconds else None,
+        device_name=ran[0].device_name if ran else None,
+        source=first.source,
         official=not reasons,
         unofficial=tuple(reasons),
     )

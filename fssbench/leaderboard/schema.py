@@ -53,9 +53,9 @@ class Entry(Record):
     fb_iou: Mean
     runs: tuple[RunSummary, ...]
     checkpoints: dict[int, Sha256 | None] = Field(description="checkpoint SHA-256 by fold")
-    episodes_per_second: float = Field(ge=0, description="over all runs")
-    device_name: str
-    source: Literal["measured"]
+    episodes_per_second: float | None = Field(ge=0, description="over all runs; null if the model was not asked here")
+    device_name: str | None
+    source: Literal["measured", "recomputed"] = Field(description="by asking the model, or from masks it left")
     official: bool
     unofficial: tuple[str, ...]
 

@@ -15,7 +15,8 @@ from fssbench.files import PARTIAL
 from fssbench.home import Home
 from fssbench.pipelines import locks
 from fssbench.pipelines.manifest import Manifest, ShardRecord, TrackRecord
-from fssbench.pipelines.shards import read_checked, read_episodes
+from fssbench.pipelines.samples import ImageMeta
+from fssbench.pipelines.shards import read_checked, read_episodes, read_images
 from fssbench.records import first_error
 
 __all__ = ["LOCK", "MANIFEST", "EpisodeSet", "benchmark_below", "find_sets", "locate_set", "set_path"]
@@ -106,6 +107,22 @@ class EpisodeSet:
                 keys.update(((episode.class_id, image_id), key) for image_id, key in names)
         return keys
 
+    def queries(self, track: Track) -> dict[int, ImageMeta]:
+        """What the shards say of each query of ``track``, its mask among it, by episode index."""
+        wanted = {(episode.class_id, episode.query) for episode in track.episodes}
+        found: dict[tuple[int, str], ImageMeta] = {}
+        for shard in self.shards("images"):
+            for sample in read_images(self.path, shard):
+                if (key := (sample.meta.class_id, sample.meta.image_id)) in wanted:
+                    found[key] = sample.meta
+        if absent := wanted - found.keys():
+            class_id, image_id = min(absent)
+            raise EpisodeSetError(
+                f"{self.path}: no image shard has {image_id} of class {class_id}, which an episode queries",
+                remedy="prepare the set again with --overwrite",
+            )
+        return {index: found[e.class_id, e.query] for index, e in enumerate(track.episodes)}
+
 
 def find_sets(root: Path) -> list[Path]:
     """Folders below ``root`` (or ``root`` itself) that hold a finished set, sorted."""
@@ -159,7 +176,8 @@ def locate_set(root: Path, *, benchmark: Benchmark, protocol: str, fold: int) ->
     if (path / MANIFEST).is_file():
         return EpisodeSet.open(path)
     there = ", ".join(str(found.relative_to(root)) for found in find_sets(root)) or "no set at all"
-    where = "" if root == Home.find().episodes else f" --output {root}"
+    where = "" if protocol == "strict" else f" --protocol {protocol}"
+    where += "" if root == Home.find().episodes else f" --output {root}"
     raise EpisodeSetError(
         f"there is no episode set {path} (below {root} there is {there})",
         remedy=f"build it with: fssbench prepare {benchmark.alias}{where}",

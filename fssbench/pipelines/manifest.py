@@ -103,6 +103,14 @@ class ProtocolRecord(Record):
     name: str
     version: int
     min_pixels: Count = Field(description="least mask pixels, at original size, for an image to serve a class")
+    lists: Literal["pools", "files", "derived"] = Field(
+        default="pools",
+        description="what episodes are drawn from: the classes' pools; split files, named under splits; or lists "
+        "derived from the masks in place of split files",
+    )
+    loader_workers: Annotated[int, Field(ge=1)] | None = Field(
+        default=None, description="data-loader workers that the draws emulate; null if the protocol knows none"
+    )
 
     @property
     def label(self) -> str:

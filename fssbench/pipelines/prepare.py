@@ -204,7 +204,7 @@ def _manifest(plan: FoldPlan, lock: FileRecord, records: Sequence[ShardRecord]) 
         ignore_label=plan.header.ignore_label,
         classes=plan.class_pools,
         source=plan.header.source,
-        splits=(),
+        splits=plan.header.splits,
         mask_policy=plan.header.mask_policy,
         plan=plan.header.plan,
         tracks=tuple(sorted(tracks, key=lambda t: (t.shot, t.seed))),

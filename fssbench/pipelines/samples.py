@@ -1,16 +1,19 @@
-"""What stands in a shard: images with the mask of one class, and episodes that name them."""
+"""What stands in a shard: images with the mask of one class, episodes that name them, and predicted masks."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from fssbench.pipelines.masks import Rle
 from fssbench.records import Record
 
-__all__ = ["EpisodeSample", "ImageMeta", "ImageSample", "episode_key", "image_key"]
+__all__ = ["EpisodeSample", "ImageMeta", "ImageSample", "MaskSize", "PredictionSample", "episode_key", "image_key"]
+
+MaskSize = Literal["original", "model"]
+"""At which size a mask is: the query image's own, or the side the model works at."""
 
 Key = Annotated[str, Field(pattern=r"^i\d{7}$")]
 
@@ -56,3 +59,10 @@ class EpisodeSample(Record):
     class_id: int = Field(ge=0)
     query: Key
     supports: tuple[Key, ...]
+
+
+class PredictionSample(Record):
+    """A prediction sample's JSON: what a model segmented in one episode, at one size or more."""
+
+    index: int = Field(ge=0)
+    masks: dict[MaskSize, Rle]

@@ -18,22 +18,25 @@ from fssbench.errors import EpisodeSetError
 from fssbench.files import atomic_file, sha256_bytes, sha256_file
 from fssbench.pipelines import images
 from fssbench.pipelines.manifest import FileRecord, ShardRecord
-from fssbench.pipelines.samples import EpisodeSample, ImageMeta, ImageSample, episode_key
+from fssbench.pipelines.samples import EpisodeSample, ImageMeta, ImageSample, PredictionSample, episode_key
 from fssbench.records import first_error
 
 __all__ = [
     "episode_samples",
     "image_samples",
+    "prediction_samples",
     "read_checked",
     "read_episodes",
     "read_images",
     "record_shard",
     "write_episodes",
     "write_images",
+    "write_predictions",
 ]
 
 Sample = dict[str, bytes | str]
 S = TypeVar("S", ImageSample, EpisodeSample)
+Indexed = TypeVar("Indexed", EpisodeSample, PredictionSample)
 REBUILD = "prepare the set again with --overwrite, or fetch the file again"
 
 
@@ -71,6 +74,14 @@ def write_images(path: Path, samples: Iterable[ImageSample]) -> FileRecord:
 
 def write_episodes(path: Path, samples: Iterable[EpisodeSample]) -> FileRecord:
     """Write an episode shard."""
+    return _write(
+        path,
+        ({"__key__": episode_key(s.index), "json": s.model_dump_json().encode()} for s in samples),
+    )
+
+
+def write_predictions(path: Path, samples: Iterable[PredictionSample]) -> FileRecord:
+    """Write a shard of predicted masks."""
     return _write(
         path,
         ({"__key__": episode_key(s.index), "json": s.model_dump_json().encode()} for s in samples),
@@ -149,10 +160,19 @@ def image_samples(data: bytes, *, where: str) -> Iterator[ImageSample]:
 
 def episode_samples(data: bytes, *, where: str) -> Iterator[EpisodeSample]:
     """The samples of an episode shard's bytes; `EpisodeSetError` at the first that is malformed."""
+    return _indexed(EpisodeSample, data, where=where)
+
+
+def prediction_samples(data: bytes, *, where: str) -> Iterator[PredictionSample]:
+    """The samples of a shard of predictions; `EpisodeSetError` at the first that is malformed."""
+    return _indexed(PredictionSample, data, where=where)
+
+
+def _indexed(kind: type[Indexed], data: bytes, *, where: str) -> Iterator[Indexed]:
     for sample in _samples(data, where=where):
         key = str(sample["__key__"])
         try:
-            episode = EpisodeSample.model_validate_json(sample["json"])
+            episode = kind.model_validate_json(sample["json"])
         except (KeyError, ValidationError) as error:
             raise EpisodeSetError(f"{where}: episode {key} is malformed: {_first(error)}", remedy=REBUILD) from error
         if key != episode_key(episode.index):

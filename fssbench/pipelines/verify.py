@@ -17,7 +17,7 @@ from fssbench.pipelines.manifest import FileRecord, Manifest, ShardRecord, Track
 from fssbench.pipelines.samples import EpisodeSample, ImageMeta, ImageSample
 from fssbench.pipelines.shards import episode_samples, image_samples
 from fssbench.pipelines.sources.base import Advance, no_progress
-from fssbench.protocols import find_protocol
+from fssbench.protocols import EvaluationProtocol, find_protocol
 
 __all__ = ["Verdict", "verify_set"]
 
@@ -70,6 +70,8 @@ class _Check:
         self.verdict = verdict
         self.advance = advance
         self.images: dict[str, ImageMeta] = {}
+        self.pixels: dict[str, int] = {}  # of an image's mask, by key
+        self.protocol: EvaluationProtocol | None = None  # set by `header` if it is known
 
     def wrong(self, text: str) -> None:
         self.verdict.problems.append(text)
@@ -105,7 +107,7 @@ class _Check:
         """Benchmark, protocol and fold exist, and the classes are that fold's."""
         try:
             novel = self.episode_set.benchmark.novel_classes(self.manifest.fold)
-            find_protocol(self.manifest.protocol.name)
+            self.protocol = find_protocol(self.manifest.protocol.name)
         except UsageError as error:
             self.wrong(f"{MANIFEST}: {error.problem}")
             return
@@ -202,8 +204,10 @@ class _Check:
                 masks.check(rle)
         if meta.ignore is not None and (both := masks.area(masks.intersection([meta.mask, meta.ignore]))):
             self.wrong(f"{where}: {both} pixels are both the class and ignored")
-        if (pixels := masks.area(meta.mask)) < self.manifest.protocol.min_pixels:
-            self.wrong(f"{where}: its mask has {pixels} pixels, fewer than {self.manifest.protocol.min_pixels}")
+        self.pixels[sample.key] = pixels = masks.area(meta.mask)
+        least = 1 if self.protocol and self.protocol.small_queries else self.manifest.protocol.min_pixels
+        if pixels < least:
+            self.wrong(f"{where}: its mask has {pixels} pixels, fewer than {least}")
         if meta.class_id not in {pool.id for pool in self.manifest.classes}:
             self.wrong(f"{where}: class {meta.class_id} is no class of this fold")
 
@@ -232,6 +236,9 @@ class _Check:
             return
         if foreign := [key for key in keys if self.images[key].class_id != sample.class_id]:
             self.wrong(f"{where} of class {sample.class_id} names {foreign[0]}, an image of another class")
+        least = self.manifest.protocol.min_pixels
+        if small := [key for key in sample.supports if self.pixels.get(key, least) < least]:
+            self.wrong(f"{where} has support {small[0]}, whose mask has fewer than {least} pixels")
         if track is not None and sample.index < len(track.episodes):
             pinned = track.episodes[sample.index]
             found = (sample.class_id, *(self.images[key].image_id for key in keys))
@@ -246,7 +253,7 @@ class _Check:
     def pools(self) -> None:
         """Images are the pools' where the set holds a pool whole, and never more than the pool."""
         for pool in self.manifest.classes:
-            ids = [meta.image_id for meta in self.images.values() if meta.class_id == pool.id]
+            ids = self.eligible(pool.id)
             if len(set(ids)) != len(ids):
                 self.wrong(f"class {pool.id} ({pool.name}): an image stands twice")
             if len(ids) > pool.images:
@@ -254,23 +261,36 @@ class _Check:
             if len(ids) == pool.images and pool_digest(ids) != pool.sha256:
                 self.wrong(f"class {pool.id} ({pool.name}): its images are not those of its pool")
 
+    def eligible(self, class_id: int) -> list[str]:
+        """The set's images that its protocol lets serve a class; some queries may be smaller."""
+        least = self.manifest.protocol.min_pixels
+        return [
+            meta.image_id
+            for key, meta in self.images.items()
+            if meta.class_id == class_id and self.pixels.get(key, least) >= least
+        ]
+
     def rules(self, record: TrackRecord, track: Track) -> None:
-        """Episodes obey the protocol; where the set holds all pools, they are drawn again and compared."""
-        name = track.name
+        """Episodes obey the protocol; where the set tells its lists, they are drawn again and compared."""
+        name, protocol = track.name, self.protocol
+        if protocol is None:
+            return
         for index, episode in enumerate(track.episodes):
-            if len({episode.query, *episode.supports}) != record.shot + 1:
+            if episode.query in episode.supports:
+                self.wrong(f"{name}: episode {index} shows its query as a support")
+            elif not protocol.repeats and len(set(episode.supports)) != record.shot:
                 self.wrong(f"{name}: episode {index} uses an image twice")
         pools = {
-            pool.id: [meta.image_id for meta in self.images.values() if meta.class_id == pool.id]
-            for pool in self.manifest.classes
-            if pool.id not in record.absent_classes
+            pool.id: self.eligible(pool.id) for pool in self.manifest.classes if pool.id not in record.absent_classes
         }
         whole = all(len(pools.get(pool.id, ())) == pool.images for pool in self.manifest.classes if pool.id in pools)
-        if not whole or self.verdict.problems:
+        # Neither the order of split files nor small queries that were never asked can be told from a set.
+        told = self.manifest.protocol.lists != "files" and not protocol.small_queries
+        if not whole or not told or self.verdict.problems:
             return
         try:
-            again = find_protocol(self.manifest.protocol.name).sampler(
-                pools,
+            again = protocol.draw(
+                protocol.derive(pools, present=pools, benchmark=track.benchmark),
                 benchmark=track.benchmark,
                 fold=track.fold,
                 shot=track.shot,

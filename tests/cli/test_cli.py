@@ -14,7 +14,10 @@ from command import Command
 from fssbench.errors import UsageError
 from fssbench.pipelines.episode_set import EpisodeSet
 
-COMMANDS = ["demo", "prepare", "doctor", "episodes", "verify", "info", "eval", "leaderboard", "list"]
+COMMANDS = [
+    "demo", "prepare", "doctor", "episodes", "verify", "info", "eval", "score", "compare", "stability", "leaderboard",
+    "conformance", "list",
+]  # fmt: skip
 
 
 @pytest.fixture(scope="session")
@@ -83,7 +86,10 @@ def test_the_folders_at_the_top_are_links_and_no_packages_of_their_own() -> None
         (["eval", "--modell", "x"], "No such option:? '?--modell"),
         (["eval"], "Missing option '--model'"),
         (["eval", "--model", "hsnett"], "there is no model 'hsnett'; known are all-foreground, copy-support"),
-        (["eval", "-m", "copy-support", "-b", "ade"], "there is no benchmark 'ade'; known are: pascal, coco, fss, toy"),
+        (
+            ["eval", "-m", "copy-support", "-b", "ade"],
+            "there is no benchmark 'ade'; known are: pascal, coco, coco-panet, fss, toy",
+        ),
         (["eval", "-m", "copy-support", "--protocol", "x"], "there is no protocol 'x'; known are: strict"),
         (["eval", "-m", "copy-support"], "there is no episode set .* build it with: fssbench prepare coco$"),
         (["eval", "-m", "copy-support", "--fold", "7"], "COCO-20i has no fold 7; folds are 0 to 3"),

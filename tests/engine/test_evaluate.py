@@ -15,10 +15,11 @@ from PIL import Image
 from torch import Tensor, nn
 from toys import Mask, Redder, Voters, nearest
 
+from fssbench.counts import CountsTable, EpisodeCounts, QueryFacts
 from fssbench.engine import evaluate as module
-from fssbench.engine.evaluate import Answer, FeatureAsker, evaluate, policies_for
-from fssbench.engine.table import CountsTable
-from fssbench.errors import EpisodeSetError, MetricError, ModelError, UsageError
+from fssbench.engine.evaluate import FeatureAsker, answers, evaluate, policies_for
+from fssbench.engine.table import to_bytes
+from fssbench.errors import EpisodeIndexError, EpisodeSetError, MetricError, ModelError, UsageError
 from fssbench.metrics import count
 from fssbench.models.baselines import CopySupport
 from fssbench.models.interface import FewShotSegmenter, Preprocess
@@ -55,7 +56,7 @@ def expected(episodes: list[StreamedEpisode[Frame]]) -> npt.NDArray[np.int64]:
 
 
 def same(first: CountsTable, second: CountsTable) -> bool:
-    return first.to_bytes() == second.to_bytes()
+    return to_bytes(first) == to_bytes(second)
 
 
 # --- counts ---------------------------------------------------------------------------------------------
@@ -80,23 +81,23 @@ def test_a_model_that_copies_the_truth_is_perfect(toy_set: EpisodeSet) -> None:
         answer, truth = squashed(episode.supports[0])[1], squashed(episode.query)[1]
         by_hand.append((episode.index, astuple(count(answer, truth))))
     assert len(by_hand) == len(track.episodes)
-    assert [tuple(row) for row in table.of("model/ignore").tolist()] == [row for _, row in sorted(by_hand)]
+    assert [tuple(row) for row in table.under("model/ignore").tolist()] == [row for _, row in sorted(by_hand)]
 
 
 def test_a_model_of_features_answers_as_its_predict_does(toy_set: EpisodeSet) -> None:
     """Features are kept by image and matched one episode at a time; the masks are those of the whole call."""
     model = Voters(size=SIDE)
-    answers: list[Answer] = []
-    evaluate(model, toy_set, shot=2, seed=0, episodes=12, look=answers.append)
-    for answer in answers:
+    given = list(answers(model, toy_set, shot=2, seed=0, episodes=12))
+    assert len(given) == 12
+    for answer in given:
         frames = [(model.preprocess.image(f.image), squashed(f)[1]) for f in (answer.query, *answer.supports)]
         images = model.preprocess.normalise(torch.stack([pixels for pixels, _ in frames]))
         shown = torch.from_numpy(np.stack([mask for _, mask in frames[1:]])).float()
         sizes = [answer.query.mask.shape, (SIDE, SIDE)]
         masks = model.predict_sizes(images[:1], images[None, 1:], shown[None], sizes)
-        for name, mask in zip(("original", "model"), masks, strict=True):
-            assert (answer.masks[name] == mask[0]).all()
-    assert any(answer.masks["original"].any() for answer in answers)
+        for mask, expected_mask in zip((answer.masks["original"], answer.masks["model"]), masks, strict=True):
+            assert (mask == expected_mask[0]).all()
+    assert any(answer.masks["original"].any() for answer in given)
 
 
 # --- ignored pixels -------------------------------------------------------------------------------------
@@ -109,12 +110,18 @@ def border(mask: Mask) -> Mask:
     return ignore
 
 
+def with_ignored(frame: Frame) -> Frame:
+    """A frame some of whose pixels, of the object and of the ground, are ignored; no pixel is both."""
+    ignore = border(frame.mask)
+    return replace(frame, mask=frame.mask & ~ignore, ignore=ignore)
+
+
 @pytest.fixture
 def ignoring(toy_set: EpisodeSet, monkeypatch: pytest.MonkeyPatch) -> EpisodeSet:
     """The toy as if it had an ignore label, under pixels that `border` chooses."""
 
     def with_border(*args: Any, transform: Callable[[Frame], object], **options: Any) -> object:
-        return stream(*args, transform=lambda f: transform(replace(f, ignore=border(f.mask))), **options)
+        return stream(*args, transform=lambda frame: transform(with_ignored(frame)), **options)
 
     monkeypatch.setattr(module, "stream", with_border)
     return EpisodeSet(toy_set.path, toy_set.manifest.model_copy(update={"ignore_label": 255}))
@@ -127,17 +134,23 @@ def test_policies_are_both_sizes_and_ignored_pixels_out_and_in(toy_set: EpisodeS
 
 
 def test_ignored_pixels_are_left_out_or_are_background(ignoring: EpisodeSet) -> None:
-    """Left out of everything, or, without the ignore label, background even where an instance claims them."""
+    """Left out of everything, or, without the ignore label, background even where the object was."""
     table = evaluate(Redder(size=SIDE), ignoring, shot=1, seed=0, episodes=20)
-    for episode in stream(ignoring, shot=1, seed=0, transform=as_frame, episodes=20):
-        truth, ignore, answer = episode.query.mask, border(episode.query.mask), redder(episode)
-        assert (truth & ignore).any()
+    on_object = 0
+    for plain in stream(ignoring, shot=1, seed=0, transform=as_frame, episodes=20):
+        supports = tuple(with_ignored(support) for support in plain.supports)
+        episode = replace(plain, query=with_ignored(plain.query), supports=supports)
+        truth, ignore, answer = episode.query.mask, episode.query.ignore, redder(episode)
+        assert ignore is not None
+        on_object += bool((plain.query.mask & ignore).any())
         for size, name in ((truth.shape, "original"), ((SIDE, SIDE), "model")):
             at_size = [nearest(mask, size) for mask in (answer, truth, ignore)]
             out = count(at_size[0], at_size[1], ignore=at_size[2])
-            background = count(at_size[0], at_size[1].astype(bool) & ~at_size[2].astype(bool))
-            assert tuple(table.of(f"{name}/ignore")[episode.index]) == astuple(out)
-            assert tuple(table.of(f"{name}/no-ignore")[episode.index]) == astuple(background)
+            background = count(at_size[0], at_size[1])
+            assert out != background
+            assert tuple(table.under(f"{name}/ignore")[episode.index]) == astuple(out)
+            assert tuple(table.under(f"{name}/no-ignore")[episode.index]) == astuple(background)
+    assert on_object == 20
 
 
 # --- what results do not depend on ----------------------------------------------------------------------
@@ -183,12 +196,28 @@ def test_counts_that_are_known_are_taken_over_and_not_asked_again(
 ) -> None:
     """Even counts that the model would not give, so that nothing of them can have been computed."""
     fake = np.arange(10).reshape(2, 5)
-    asked: list[int] = []
-    known = {3: fake, 30: fake}
-    table = evaluate(network, toy_set, shot=2, seed=0, known=known, look=lambda answer: asked.append(answer.index))
-    assert sorted(asked) == [i for i in range(40) if i not in known]
-    assert all((table.counts[i] == fake).all() for i in known)
+    facts = QueryFacts(object_pixels=1, image_pixels=2, n_classes=None)
+    known = {i: EpisodeCounts(i, fake, facts) for i in (3, 30)}
+    asked = [answer.scored for answer in answers(network, toy_set, shot=2, seed=0, skip=known)]
+    assert sorted(one.index for one in asked) == [i for i in range(40) if i not in known]
+    table = CountsTable.of(whole.track, whole.policies, [*known.values(), *asked])
+    assert all((table.counts[i] == fake).all() and table.queries[i] == facts for i in known)
     assert (np.delete(table.counts, list(known), axis=0) == np.delete(whole.counts, list(known), axis=0)).all()
+    assert [q for i, q in enumerate(table.queries) if i not in known] == [
+        q for i, q in enumerate(whole.queries) if i not in known
+    ]
+
+
+def test_an_answer_that_was_to_be_skipped_or_left_out_cannot_go_unnoticed(whole: CountsTable) -> None:
+    """A table takes every episode exactly once."""
+    rows = [EpisodeCounts(i, whole.counts[i], whole.queries[i]) for i in range(40)]
+    assert same(CountsTable.of(whole.track, whole.policies, reversed(rows)), whole)
+    with pytest.raises(EpisodeIndexError, match=r"episode 7 is there twice; merge each part once"):
+        CountsTable.of(whole.track, whole.policies, [*rows, rows[7]])
+    with pytest.raises(EpisodeIndexError, match=r"2 of 40 episodes are missing, the first is 0"):
+        CountsTable.of(whole.track, whole.policies, rows[1:-1])
+    with pytest.raises(EpisodeIndexError, match=r"episode 40 is not among the 40 of the track"):
+        CountsTable.of(whole.track, whole.policies, [*rows, replace(rows[0], index=40)])
 
 
 def test_a_model_left_in_training_mode_is_asked_in_eval_mode(toy_set: EpisodeSet) -> None:
@@ -255,15 +284,21 @@ def test_the_features_used_longest_ago_are_given_up_first() -> None:
 
 
 def test_whoever_looks_on_sees_every_answer_once_in_the_order_of_the_plan(toy_set: EpisodeSet) -> None:
-    answers: list[Answer] = []
-    table = evaluate(Redder(size=SIDE), toy_set, shot=2, seed=0, look=answers.append)
+    given = list(answers(Redder(size=SIDE), toy_set, shot=2, seed=0))
+    table = evaluate(Redder(size=SIDE), toy_set, shot=2, seed=0)
     episodes = table.track.episodes
-    assert [(a.episode.class_id, a.index) for a in answers] == sorted((e.class_id, i) for i, e in enumerate(episodes))
-    for answer in answers:
+    assert [(a.episode.class_id, a.index) for a in given] == sorted((e.class_id, i) for i, e in enumerate(episodes))
+    for answer in given:
         assert answer.episode == episodes[answer.index]
         assert answer.query.image_id == answer.episode.query
         assert tuple(frame.image_id for frame in answer.supports) == answer.episode.supports
         assert (answer.counts == table.counts[answer.index]).all()
+        assert answer.scored.query == table.queries[answer.index]
+        assert answer.scored.query == QueryFacts(
+            object_pixels=int(answer.query.mask.sum()),
+            image_pixels=answer.query.image.shape[0] * answer.query.image.shape[1],
+            n_classes=answer.query.n_classes,
+        )
         assert {name: tuple(mask.shape) for name, mask in answer.masks.items()} == {
             "original": answer.query.mask.shape,
             "model": (SIDE, SIDE),

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from fssbench.benchmarks import TOY_20I
+from fssbench.counts import EpisodeCounts, QueryFacts
 from fssbench.engine.evaluate import Answer
-from fssbench.engine.model import LoadedModel, load_model
-from fssbench.engine.partial import partial_counts
+from fssbench.engine.model import LoadedModel, load_model, results_folder
+from fssbench.engine.partial import Kept, unfinished
 from fssbench.engine.run import Finished, Job, run
 from fssbench.home import Home
 from fssbench.pipelines.episode_set import EpisodeSet
+from fssbench.pipelines.masks import Rle, encode
+from fssbench.pipelines.samples import MaskSize
 
-ROW = np.array([[1, 2, 3, 4, 5]], dtype=np.int64)
+QUERY = QueryFacts(object_pixels=6, image_pixels=12, n_classes=None)
+ROW = EpisodeCounts(3, np.array([[1, 2, 3, 4, 5]], dtype=np.int64), QUERY)
+MASKS: dict[MaskSize, Rle] = {"original": encode(np.eye(3, 4, dtype=bool))}
 
 
 def loaded(**options: object) -> LoadedModel:
@@ -39,6 +45,12 @@ def ask(
     return run(loaded(size=size), job, look=look)
 
 
+def resumed(finished: Finished) -> int:
+    """How many episodes a run took over from an earlier one."""
+    assert finished.result.execution is not None
+    return finished.result.execution.resumed_episodes
+
+
 def interrupted(toy_set: EpisodeSet, output: Path, **changes: int) -> Path:
     with pytest.raises(KeyboardInterrupt):
         ask(toy_set, output, stop_after=15, **changes)
@@ -46,12 +58,12 @@ def interrupted(toy_set: EpisodeSet, output: Path, **changes: int) -> Path:
     return left
 
 
-def leave_unfinished(path: Path) -> None:
-    """A file with one episode's counts, of the identity ``me``."""
+def leave_unfinished(path: Path, *, index: int = 3, identity: str = "me") -> None:
+    """A file with one episode."""
 
     def fail() -> None:
-        with partial_counts(path, identity="me") as counts:
-            counts.add(3, ROW)
+        with unfinished(path, identity=identity) as so_far:
+            so_far.add(Kept(replace(ROW, index=index), MASKS))
             raise ValueError("stop")
 
     with pytest.raises(ValueError, match="stop"):
@@ -61,43 +73,44 @@ def leave_unfinished(path: Path) -> None:
 def test_a_resumed_evaluation_has_the_counts_of_an_uninterrupted_one(toy_set: EpisodeSet, tmp_path: Path) -> None:
     left = interrupted(toy_set, tmp_path / "a")
     assert not list((tmp_path / "a").rglob("*.json"))
-    resumed, whole = ask(toy_set, tmp_path / "a"), ask(toy_set, tmp_path / "b")
-    assert resumed.result.execution.resumed_episodes == 15
-    assert whole.result.execution.resumed_episodes == 0
-    assert resumed.result.counts == whole.result.counts
-    assert resumed.result.policies == whole.result.policies
+    second, whole = ask(toy_set, tmp_path / "a"), ask(toy_set, tmp_path / "b")
+    assert resumed(second) == 15
+    assert resumed(whole) == 0
+    assert second.result.counts == whole.result.counts
+    assert second.result.policies == whole.result.policies
     assert not left.exists()
 
 
 def test_a_line_cut_by_the_interruption_is_asked_again(toy_set: EpisodeSet, tmp_path: Path) -> None:
     left = interrupted(toy_set, tmp_path / "a")
     left.write_text(left.read_text()[:-20])
-    resumed = ask(toy_set, tmp_path / "a")
-    assert resumed.result.execution.resumed_episodes == 14
-    assert resumed.result.counts == ask(toy_set, tmp_path / "b").result.counts
+    second = ask(toy_set, tmp_path / "a")
+    assert resumed(second) == 14
+    assert second.result.counts == ask(toy_set, tmp_path / "b").result.counts
 
 
 def test_counts_of_another_model_are_not_taken_over(toy_set: EpisodeSet, tmp_path: Path) -> None:
     left = interrupted(toy_set, tmp_path, size=32)
-    other = tmp_path / "toy-20i" / "strict" / loaded(size=48).folder / left.name
+    other = tmp_path / "toy-20i" / "strict" / results_folder(loaded(size=48).record) / left.name
     other.parent.mkdir()
     left.rename(other)
-    assert ask(toy_set, tmp_path, size=48).result.execution.resumed_episodes == 0
+    assert resumed(ask(toy_set, tmp_path, size=48)) == 0
 
 
 def test_a_smaller_number_of_episodes_uses_only_its_own(toy_set: EpisodeSet, tmp_path: Path) -> None:
     interrupted(toy_set, tmp_path / "a")
     few = ask(toy_set, tmp_path / "a", n=10)
     assert few.result.counts == ask(toy_set, tmp_path / "b", n=10).result.counts
-    assert few.result.execution.resumed_episodes < 10
+    assert resumed(few) < 10
 
 
 def test_a_file_is_kept_when_the_block_fails_and_gone_when_it_ends(tmp_path: Path) -> None:
     path = tmp_path / "x.counts.partial"
     leave_unfinished(path)
-    with partial_counts(path, identity="me") as counts:
-        assert counts.resumed == 1
-        assert counts.rows[3].tolist() == ROW.tolist()
+    with unfinished(path, identity="me") as so_far:
+        assert so_far.resumed == 1
+        assert so_far.kept[3].scored.counts.tolist() == ROW.counts.tolist()
+        assert (so_far.kept[3].scored.query, so_far.kept[3].masks) == (QUERY, MASKS)
     assert not path.exists()
 
 
@@ -105,5 +118,25 @@ def test_a_file_is_kept_when_the_block_fails_and_gone_when_it_ends(tmp_path: Pat
 def test_another_identity_or_a_fresh_start_takes_nothing_over(tmp_path: Path, identity: str, fresh: bool) -> None:
     path = tmp_path / "x.counts.partial"
     leave_unfinished(path)
-    with partial_counts(path, identity=identity, fresh=fresh) as counts:
-        assert counts.rows == {}
+    with unfinished(path, identity=identity, fresh=fresh) as so_far:
+        assert (so_far.kept, so_far.resumed) == ({}, 0)
+
+
+@pytest.mark.parametrize("cut", range(1, 60, 7))
+def test_wherever_a_line_is_cut_nothing_of_it_is_taken_over(tmp_path: Path, cut: int) -> None:
+    path = tmp_path / "x.counts.partial"
+    leave_unfinished(path)
+    path.write_text(path.read_text()[:-cut])
+    with unfinished(path, identity="me") as so_far:
+        assert so_far.kept == {}
+
+
+def test_episodes_of_several_processes_are_taken_over_and_their_files_deleted(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{name}.counts.partial" for name in "abc"]
+    for n, path in enumerate(paths):
+        leave_unfinished(path, index=n, identity="other" if n == 2 else "me")
+    with unfinished(paths[0], identity="me", others=paths[1:]) as so_far:
+        assert sorted(so_far.kept) == [0, 1]
+        assert so_far.resumed == 2
+        assert [path.exists() for path in paths] == [True, False, False]
+    assert not any(path.exists() for path in paths)

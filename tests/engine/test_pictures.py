@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from fssbench.engine.evaluate import Answer, evaluate
+from fssbench.engine.evaluate import answers
 from fssbench.engine.pictures import BLUE, CELL, GAP, GREEN, LINE, RED, Cell, Colour, draw_answers, draw_sheet
 from fssbench.models.baselines import CopySupport
 from fssbench.pipelines.episode_set import EpisodeSet
@@ -113,11 +113,10 @@ def test_titles_and_captions_are_written(tmp_path: Path) -> None:
 
 def test_answers_are_drawn_a_row_an_episode(toy_set: EpisodeSet, tmp_path: Path) -> None:
     """All supports, the query's truth, and a cell for each model: of 2 shots and 2 models, five cells."""
-    answers: list[Answer] = []
-    evaluate(CopySupport(size=32), toy_set, shot=2, seed=0, episodes=3, workers=1, look=answers.append)
+    given = list(answers(CopySupport(size=32), toy_set, shot=2, seed=0, episodes=3, workers=1))
     names = {pool.id: pool.name for pool in toy_set.manifest.classes}
     path = tmp_path / "answers.png"
-    draw_answers(path, {"one": answers, "other": answers}, class_names=names)
+    draw_answers(path, {"one": given, "other": given}, class_names=names)
     pixels = sheet(path)
     assert pixels.shape == (LINE + 2 * GAP + 3 * (CELL + LINE + GAP), GAP + 5 * (CELL + GAP), 3)
     for c, colour in enumerate((BLUE, BLUE, GREEN, RED, RED)):

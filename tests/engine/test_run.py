@@ -18,17 +18,20 @@ import torch
 from toys import CLEAN, Redder, Voters, build_toy_sets
 
 from fssbench.benchmarks import TOY_20I, TOY_CLASSES
+from fssbench.counts import CountsTable, QueryFacts
 from fssbench.engine import run as module
 from fssbench.engine.evaluate import Answer
-from fssbench.engine.model import LoadedModel, find_weights, load_model
+from fssbench.engine.model import LoadedModel, find_weights, load_model, results_folder
 from fssbench.engine.run import Finished, Job, run
-from fssbench.engine.table import CountsTable
+from fssbench.engine.table import from_bytes
+from fssbench.episodes import Episode, Track
 from fssbench.errors import CheckpointError, EpisodeSetError, ModelError, ResultError, UsageError
+from fssbench.figures import policy_results
 from fssbench.files import sha256_bytes, sha256_file
 from fssbench.home import Home
 from fssbench.models import registry
 from fssbench.pipelines.episode_set import EpisodeSet
-from fssbench.results import Result, read_result
+from fssbench.results import Execution, Result, read_result
 
 RESNET: dict[str, Any] = {"backbone": "resnet18", "backbone_weights": "none", "size": 64}
 OWN = """
@@ -60,6 +63,12 @@ def copy_support() -> LoadedModel:
 def job(episode_set: EpisodeSet, output: Path, **changes: Any) -> Job:
     plain = Job(episode_set=episode_set, shot=1, seed=0, episodes=None, output=output, workers=2)
     return replace(plain, **changes)
+
+
+def execution(finished: Finished) -> Execution:
+    """How a run was run."""
+    assert finished.result.execution is not None
+    return finished.result.execution
 
 
 def counts_path(finished: Finished) -> Path:
@@ -111,7 +120,7 @@ def test_a_result_names_its_episodes_and_its_counts(toy_set: EpisodeSet, finishe
     assert episodes.pools == {pool.id: pool.sha256 for pool in toy_set.manifest.classes}
     assert counts.sha256 == sha256_file(counts_path(finished))
     assert counts.rows == 80
-    table = CountsTable.from_bytes(counts_path(finished).read_bytes(), where="counts")
+    table = from_bytes(counts_path(finished).read_bytes(), where="counts")
     assert table.track.digest == track.digest
 
 
@@ -123,9 +132,11 @@ def test_a_result_says_what_was_run_and_how(finished: Finished) -> None:
     assert (result.model.parameters, result.model.learnable_parameters, result.model.input_size) == (0, 0, 32)
     assert result.command.asked == ("fssbench", "eval")
     assert result.command.resolved == {"model": "copy-support"}
-    assert (result.execution.device, result.execution.precision) == ("cpu", "float32")
-    assert result.execution.resumed_episodes == 0
-    assert result.execution.episodes_per_second == pytest.approx(40 / result.execution.seconds, rel=0.05)
+    ran = execution(finished)
+    assert (ran.device, ran.precision) == ("cpu", "float32")
+    assert ran.resumed_episodes == 0
+    assert ran.episodes_per_second == pytest.approx(40 / ran.seconds, rel=0.05)
+    assert (result.source, result.predictions) == ("measured", None)
     assert result.environment.packages["torch"].startswith(torch.__version__.partition("+")[0])
     assert result.headline == "original/ignore"
     assert result.score is result.policies[0]
@@ -172,12 +183,15 @@ def test_every_figure_follows_from_the_counts_alone(finished: Finished, number: 
     inter_f, union_f, inter_b, union_b, _ = (sum(column) for column in zip(*everything, strict=True))
     assert stated.miou.value == fsum(ious) / 20
     assert stated.fb_iou.value == (inter_f / union_f + inter_b / union_b) / 2
-    assert stated.miou.n_episodes == stated.fb_iou.n_episodes == 40
+    assert stated.episode_iou.value == pytest.approx(fsum(row[0] / row[1] for row in everything) / 40, rel=1e-12)
+    for overall in (stated.miou, stated.fb_iou, stated.episode_iou):
+        assert (overall.n_episodes, overall.n_classes, overall.reason) == (40, 20, None)
+    assert all(c.iou.n_classes == 1 for c in stated.per_class)
 
 
 @pytest.fixture(scope="module")
 def longer(toy_raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    """A result of 200 episodes, ten of every class: enough for intervals. Not to be changed."""
+    """A result of 200 episodes, ten of every class: enough for intervals over episodes. Not to be changed."""
     folder = tmp_path_factory.mktemp("longer")
     (episode_set,) = build_toy_sets(toy_raw, folder / "sets", folds=(1,), episodes=200)
     return run(copy_support(), job(episode_set, folder / "results"))
@@ -185,35 +199,87 @@ def longer(toy_raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
 
 @pytest.mark.parametrize("number", [0, 1])
 def test_intervals_follow_from_the_counts_and_the_digest_alone(longer: Finished, number: int) -> None:
-    """The bootstrap as its method says it: episodes resampled within class, seeded by the digest."""
+    """As its method says: one episode of a class less is drawn and weighted up, seeded by the digest."""
     stated = longer.result.policies[number]
     rows = rows_of(longer, stated.policy)
     random = np.random.RandomState(int(longer.result.episodes.digest[:8], 16))
     totals, ious = np.zeros((2000, 5)), []
     for c in stated.per_class:
         own = np.array(rows[c.id], dtype=np.float64)
-        summed = random.multinomial(10, [0.1] * 10, size=2000) @ own
+        summed = random.multinomial(9, [0.1] * 10, size=2000) @ own * (10 / 9)
         totals += summed
         ious.append(summed[:, 0] / summed[:, 1])
     fb_iou = (totals[:, 0] / totals[:, 1] + totals[:, 2] / totals[:, 3]) / 2
-    figures = [stated.miou, stated.fb_iou, *(c.iou for c in stated.per_class)]
-    for figure, values in zip(figures, [np.mean(ious, axis=0), fb_iou, *ious], strict=True):
-        assert figure.interval is not None
+    for figure, values in zip((stated.miou, stated.fb_iou), (np.mean(ious, axis=0), fb_iou), strict=True):
+        assert figure.other_episodes is not None
         assert figure.value is not None
-        assert (figure.interval.low, figure.interval.high) == pytest.approx(tuple(np.percentile(values, [2.5, 97.5])))
-        assert figure.interval.low < figure.value < figure.interval.high
+        low, high = figure.other_episodes.low, figure.other_episodes.high
+        assert (low, high) == pytest.approx(tuple(np.percentile(values, [2.5, 97.5])))
+        assert low < figure.value < high
+        assert figure.other_episodes.method == "95 %, 2,000 resamples of episodes within class"
 
 
-def test_two_episodes_of_a_class_give_no_interval(finished: Finished) -> None:
-    for stated in finished.result.policies:
-        assert all(f.interval is None for f in (stated.miou, stated.fb_iou, *(c.iou for c in stated.per_class)))
+def test_the_interval_of_a_class_over_images_follows_from_its_rows_alone() -> None:
+    """Every pair of episodes that shares an image counts, summed here pair by pair; with Student's t."""
+    random = np.random.default_rng(0)
+    episodes = [Episode(c, f"{c}/{n}", (f"{c}/{(n * 5 + 3) % 14}",)) for c in (1, 2) for n in range(14)]
+    track = Track(benchmark="toy-20i", protocol="strict/1", fold=0, shot=1, seed=0, episodes=tuple(episodes))
+    inter_f, missed = random.integers(100, 200, 28), random.integers(50, 100, 28)
+    valid = np.full(28, 1000)
+    counts = np.stack([inter_f, inter_f + missed, valid - inter_f - missed, valid - inter_f, valid], axis=1)
+    query = QueryFacts(object_pixels=300, image_pixels=1000, n_classes=None)
+    table = CountsTable(track, ("original/ignore",), counts[:, None], (query,) * 28)
+    (stated,) = policy_results(table, classes={1: "one", 2: "two"})
+    for c in stated.per_class:
+        rows = [n for n, episode in enumerate(episodes) if episode.class_id == c.id]
+        images = {n: {episodes[n].query, *episodes[n].supports} for n in rows}
+        inter, union = (int(counts[rows, column].sum()) for column in (0, 1))
+        # 14 images have 13 degrees of freedom, and each stands beside one other: that one is left out too.
+        scale = (14 / 13) ** 0.5 * 13 / 12
+        moves = {n: scale * (counts[n, 0] - inter / union * counts[n, 1]) / union for n in rows}
+        own = fsum(move**2 for move in moves.values())
+        shared = fsum(moves[e] * moves[f] * (1 if e == f else len(images[e] & images[f])) for e in rows for f in rows)
+        reach = student(13) * max(own, shared) ** 0.5
+        interval = c.iou.other_images
+        assert interval is not None
+        assert (interval.low, interval.high) == pytest.approx((inter / union - reach, inter / union + reach), abs=1e-4)
+        assert interval.method == "95 %, linearised, clustered by query and support image"
+        assert c.iou.other_episodes is not None
+        assert c.iou.other_episodes.method != interval.method
+
+
+def student(freedom: int) -> float:
+    """The two-sided 95 % quantile of Student's t, by integrating its density."""
+    t = np.linspace(0, 20, 200_001)
+    density = (1 + t**2 / freedom) ** (-(freedom + 1) / 2)
+    share = np.cumsum((density[1:] + density[:-1]) / 2)
+    # The tail beyond 20 is below 1e-7 of the whole from 9 degrees of freedom on.
+    return float(t[1:][np.searchsorted(share, 0.95 * share[-1])])
+
+
+def test_fewer_than_ten_query_images_of_a_class_give_it_no_interval_and_none_over_images(
+    finished: Finished, longer: Finished
+) -> None:
+    """The toy has eight images of a class, however many episodes are drawn from them."""
+    for stated in (*finished.result.policies, *longer.result.policies):
+        assert all(c.iou.other_episodes is c.iou.other_images is None for c in stated.per_class)
+        for overall in (stated.miou, stated.fb_iou, stated.episode_iou):
+            assert overall.other_images is None
+
+
+def test_a_class_with_one_episode_leaves_no_interval(toy_set: EpisodeSet, tmp_path: Path) -> None:
+    """Thirty episodes ask some of twenty classes only once, and one episode cannot vary."""
+    for stated in run(copy_support(), job(toy_set, tmp_path, episodes=30)).result.policies:
+        assert stated.miou.value is not None
+        for overall in (stated.miou, stated.fb_iou, stated.episode_iou):
+            assert overall.other_episodes is overall.other_images is None
 
 
 def test_a_class_without_episodes_leaves_the_mean_undefined_with_a_reason(toy_set: EpisodeSet, tmp_path: Path) -> None:
     """Ten episodes cannot ask all twenty classes: no NaN, no silent zero, but null and why."""
     figures = run(copy_support(), job(toy_set, tmp_path, episodes=10)).result.score
     assert figures.miou.value is None
-    assert figures.miou.interval is None
+    assert figures.miou.other_episodes is figures.miou.other_images is None
     assert figures.miou.reason is not None
     assert figures.miou.reason.startswith("undefined for ")
     assert "(no episodes)" in figures.miou.reason
@@ -340,7 +406,7 @@ def test_after_two_interruptions_only_what_is_left_is_asked(toy_set: EpisodeSet,
     asked: list[int] = []
     resumed = run(copy_support(), job(toy_set, tmp_path / "cut"), look=lambda answer: asked.append(answer.index))
     assert len(asked) == 25
-    assert resumed.result.execution.resumed_episodes == 15
+    assert execution(resumed).resumed_episodes == 15
     assert counts_path(resumed).read_bytes() == counts_path(whole).read_bytes()
     assert resumed.result.policies == whole.result.policies
     assert len(list(resumed.path.parent.iterdir())) == 2
@@ -353,16 +419,19 @@ def test_counts_of_another_run_are_not_taken_over(toy_set: EpisodeSet, tmp_path:
     if "shot" in changes:  # even if its file came under this one's name
         (left,) = [file for file in tmp_path.rglob("*") if file.is_file()]
         left.rename(left.with_name(left.name.replace("1shot", "2shot")))
-    assert run(copy_support(), job(toy_set, tmp_path, **changes)).result.execution.resumed_episodes == 0
+    assert execution(run(copy_support(), job(toy_set, tmp_path, **changes))).resumed_episodes == 0
 
 
-def test_counts_made_on_another_device_are_not_taken_over(
-    toy_set: EpisodeSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Masks may differ between devices, and a result states one."""
-    with pytest.raises(InterruptionError):
-        run(copy_support(), job(toy_set, tmp_path), look=after(10))
-    assert run(copy_support(), job(toy_set, tmp_path, device="cpu:0")).result.execution.resumed_episodes == 0
+def test_counts_made_on_another_device_are_not_taken_over(toy_set: EpisodeSet, tmp_path: Path) -> None:
+    """Masks may differ between kinds of devices, and a result states one; which of several it was does not matter."""
+    for device, resumed in (("cuda", 0), ("cpu", 10)):
+        output = tmp_path / device
+        with pytest.raises(InterruptionError):
+            run(copy_support(), job(toy_set, output), look=after(10))
+        (left,) = output.rglob("*.counts.partial")
+        assert left.read_text().count(" cpu ") == 1
+        left.write_text(left.read_text().replace(" cpu ", f" {device} "))
+        assert execution(run(copy_support(), job(toy_set, output, device="cpu:0"))).resumed_episodes == resumed
 
 
 # --- official -------------------------------------------------------------------------------------------
@@ -401,7 +470,7 @@ def test_a_part_of_the_track_is_unofficial(toy_set: EpisodeSet, tmp_path: Path) 
 @pytest.mark.usefixtures("clean")
 def test_a_random_backbone_is_unofficial(toy_set: EpisodeSet, tmp_path: Path) -> None:
     result = run(load("prototype", RESNET), job(official_set(toy_set), tmp_path, episodes=40)).result
-    assert result.unofficial == ("the backbone has random weights",)
+    assert result.unofficial == ("the backbone has random weights", "the model is untrained")
     assert result.model.training == "untrained"
 
 
@@ -541,14 +610,14 @@ def test_results_of_different_models_options_and_weights_have_different_folders(
         load("copy-support"),
         load("prototype", RESNET),
     ]
-    folders = [one.folder for one in loaded]
+    folders = [results_folder(one.record) for one in loaded]
     assert len(set(folders)) == len(folders)
     assert [folder.rpartition("-")[0] for folder in folders] == [
         *["own_net-Net"] * 3,
         "copy-support",
         "prototype-resnet18",
     ]
-    assert load("copy-support").folder == folders[3]
+    assert results_folder(load("copy-support").record) == folders[3]
 
 
 def test_a_changed_file_of_a_users_model_is_another_model(toy_set: EpisodeSet, tmp_path: Path, own: Path) -> None:
@@ -556,7 +625,7 @@ def test_a_changed_file_of_a_users_model_is_another_model(toy_set: EpisodeSet, t
     first = load(f"{own}:Net", weights="none")
     own.write_text(OWN + "\n# changed")
     second = load(f"{own}:Net", weights="none")
-    assert first.folder != second.folder
+    assert results_folder(first.record) != results_folder(second.record)
     assert first.record.code_sha256 != second.record.code_sha256
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -226,14 +227,77 @@ def test_models_are_evaluated_and_ranked_on_it(fssbench: Command, plants: Path, 
     assert {e["miou"]["reason"] for e in json.loads(board.read_text())["entries"]} == {"no result on fold 1"}
 
 
+@pytest.fixture
+def measured(fssbench: Command, plants: Path, tmp_path: Path) -> Path:
+    """The folder of a model's results on both folds, with its masks; the sets lie in ``sets``."""
+    prepare(fssbench, plants, tmp_path / "sets")
+    ran = fssbench(
+        *("eval", "-m", "copy-support", "-b", "plants", "-d", tmp_path / "sets"),
+        *("-o", tmp_path / "results", "--save-predictions"),
+    )
+    assert ran.code == 0, ran.err
+    (result,) = (tmp_path / "results").rglob("fold1-1shot-seed0.json")
+    return result.parent
+
+
+def test_its_masks_are_scored_checked_and_compared(fssbench: Command, measured: Path, tmp_path: Path) -> None:
+    sets = ("-d", tmp_path / "sets")
+    ran = fssbench("score", measured, "--check", "--json", *sets)
+    assert ran.code == 0, ran.err
+    assert [(one["sound"], one["unchecked"]) for one in json.loads(ran.out)] == [(True, [])] * 2
+    path = measured / "fold1-1shot-seed0.json"
+    before = path.read_bytes()
+    path.unlink()
+    assert "(written)" in fssbench("score", path.with_suffix(".predictions"), *sets).out
+    assert json.loads(path.read_text())["policies"] == json.loads(before)["policies"]
+    assert fssbench("score", measured, "--check", *sets).out.count("sound") == 2
+    assert "have the same mIoU" in fssbench("compare", measured, measured).out
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"folds": [[2], [0]]}, r"its classes are \(0, 1\), the novel classes of the fold are \(0,\)"),
+        ({"folds": [[2], [0, 1], [0]]}, r"episodes\.folds\.2: the result says \[0\], .* says null"),
+        ({"folds": [[2]]}, "plants has no fold 1"),
+        ({"folds": None}, "there is no benchmark 'plants'"),
+        ({"benchmark": "coco-20i"}, "coco-20i is built in and cannot have other folds"),
+    ],
+)
+def test_a_result_that_tells_its_benchmark_otherwise_is_found_out(
+    fssbench: Command, measured: Path, tmp_path: Path, change: dict[str, object], message: str
+) -> None:
+    path = measured / "fold1-1shot-seed0.json"
+    content = json.loads(path.read_text())
+    content["episodes"] |= change
+    path.write_text(json.dumps(content))
+    ran = fssbench("score", path, "--check", "-d", tmp_path / "sets")
+    assert ran.code == 2
+    assert re.search(message, ran.out)
+
+
+def test_the_protocols_of_publications_do_not_know_it(fssbench: Command, plants: Path, tmp_path: Path) -> None:
+    prepare(fssbench, plants, tmp_path)
+    for command in (
+        ("prepare", "folder", "-s", plants),
+        ("eval", "-m", "copy-support", "-b", "plants", "-d", tmp_path),
+    ):
+        ran = fssbench(*command, "-p", "hdmnet")
+        assert ran.code == 2
+        assert "the protocol hdmnet is not defined for Plants; it is for" in ran.error
+
+
 def test_a_benchmark_that_no_set_defines_is_refused_with_those_there_are(
     fssbench: Command, plants: Path, tmp_path: Path
 ) -> None:
     prepare(fssbench, plants, tmp_path)
     ran = fssbench("eval", "-m", "all-foreground", "-b", "plant", "-d", tmp_path)
     assert ran.code == 2
-    assert f"there is no benchmark 'plant'; known are: pascal, coco, fss, toy, and plants in {tmp_path}" in ran.error
-    with pytest.raises(UsageError, match=r"known are: pascal, coco, fss, toy$"):
+    assert (
+        f"there is no benchmark 'plant'; known are: pascal, coco, coco-panet, fss, toy, and plants in {tmp_path}"
+        in ran.error
+    )
+    with pytest.raises(UsageError, match=r"known are: pascal, coco, coco-panet, fss, toy$"):
         benchmark_below(tmp_path / "nowhere", "plants")
     assert benchmark_below(tmp_path, "coco") is COCO_20I
 

@@ -371,7 +371,13 @@ def test_the_manifest_is_readable_json(raw: Path, tmp_path: Path) -> None:
     built = prepare(raw, tmp_path)
     stored = json.loads((built.path / "manifest.json").read_text())
     assert stored["benchmark"] == "coco-20i"
-    assert stored["protocol"] == {"name": "strict", "version": 1, "min_pixels": 1}
+    assert stored["protocol"] == {
+        "name": "strict",
+        "version": 1,
+        "min_pixels": 1,
+        "lists": "pools",
+        "loader_workers": None,
+    }
     assert stored["classes"][0]["name"] == "person"
     assert stored["unofficial"] == [
         "val2014 has 40,504 images, this annotation file 80",

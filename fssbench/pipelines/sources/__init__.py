@@ -40,7 +40,7 @@ def open_source(
     on_hub = str(place).startswith("hf:")
     if columns and not on_hub:
         raise UsageError("a folder has no columns", remedy="leave out --column, which is for --source hf:NAME")
-    if (crowds != "exclude" or masks is not None) and (on_hub or benchmark.alias not in ("coco", "toy")):
+    if (crowds != "exclude" or masks is not None) and (on_hub or benchmark.raw not in ("coco", "toy")):
         raise UsageError(
             f"{place if on_hub else benchmark.title} comes with masks, not with annotations of instances",
             remedy="leave out --crowds and --masks, which are for COCO",
@@ -55,7 +55,7 @@ def open_source(
 
         return HuggingFaceSource(str(place).removeprefix(PREFIX), benchmark=benchmark, columns=columns)
     folder = Path(place)
-    match benchmark.alias:
+    match benchmark.raw:
         case "pascal":
             from fssbench.pipelines.sources.pascal import PascalSource
 

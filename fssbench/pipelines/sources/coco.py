@@ -108,7 +108,7 @@ class CocoSource:
         """The annotation file and its hash, and that of ready-made masks."""
         path = self.annotation_file
         return SourceRecord(
-            kind=self.benchmark.alias,
+            kind=self.benchmark.raw,
             layout=f"coco-{self.split[-4:]}",
             split=self.split,
             files=(

@@ -51,7 +51,7 @@ class HuggingFaceSource:
     """
 
     def __init__(self, spec: str, *, benchmark: Benchmark, columns: Mapping[str, str] | None = None) -> None:
-        if benchmark.alias not in ("coco", "pascal", "toy"):
+        if benchmark.raw not in ("coco", "pascal", "toy"):
             raise UsageError(
                 f"masks of class indices cannot hold the classes of {benchmark.title}",
                 remedy="a Hugging Face dataset can be the source of coco and pascal",
@@ -124,7 +124,7 @@ class HuggingFaceSource:
         digest = sha256_bytes("".join(lines).encode())
         name = f"masks of {self.name}"
         return SourceRecord(
-            kind=self.benchmark.alias,
+            kind=self.benchmark.raw,
             layout="hugging-face",
             split=self.split,
             files=(FileRecord(name=name, sha256=digest, bytes=total),),

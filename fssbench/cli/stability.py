@@ -1,0 +1,120 @@
+"""``fssbench stability``: how much of a score is the luck of its episodes?"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fssbench.cli.compare import PolicyOption
+from fssbench.cli.console import JsonFlag, integers, percent, print_json
+from fssbench.errors import ResultError, UsageError
+
+if TYPE_CHECKING:
+    from fssbench.engine.load import Loaded
+    from fssbench.stability import Stability
+
+__all__ = ["stability"]
+
+HALF_WIDTHS = (0.25, 0.5, 1.0)
+
+
+def stability(
+    results: Annotated[
+        list[Path], typer.Argument(help="Results of one model, or folders with them; their mIoU is averaged.")
+    ],
+    policy: PolicyOption = None,
+    sizes: Annotated[
+        str, typer.Option("--sizes", help="Numbers of episodes a track to predict for, joined by commas.")
+    ] = "1000,10000",
+    sample: Annotated[
+        int, typer.Option("--sample", min=1, help="Episodes of the samples that a result is cut into.")
+    ] = 1_000,
+    within: Annotated[
+        list[float] | None,
+        typer.Option("--within", help="Wished half-width of the interval, in points; repeatable. [default: ¼, ½, 1]"),
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Say how far mIoU moves between samples of episodes, and how many episodes a wished interval needs."""
+    from fssbench.stability import stability as compute
+
+    if within and min(within) <= 0:
+        raise UsageError(f"--within must be more than 0 points, got {min(within)}")
+    runs = _load(results)
+    headline = policy or runs[0].result.headline
+    for run in runs:
+        if headline not in run.table.policies:
+            raise ResultError(f"{run.path} was not scored under {headline}", remedy="pass a --policy all have")
+    wished = tuple(within or HALF_WIDTHS)
+    found = compute(
+        [(run.table, run.classes) for run in runs],
+        policy=headline,
+        sizes=integers(sizes, option="--sizes", least=1),
+        sample=sample,
+    )
+    needed = {points: found.needed(points / 100) for points in wished}
+    if as_json:
+        print_json({"policy": headline, "results": [str(r.path) for r in runs], "needed": needed} | asdict(found))
+    else:
+        _show(found, runs, headline, sample, needed)
+
+
+def _load(paths: list[Path]) -> list[Loaded]:
+    """All results named, of one model, benchmark, protocol and shot."""
+    from fssbench.engine.load import load_run
+
+    runs = [run for path in paths for run in load_run(path).values()]
+    first = runs[0].result
+
+    def kind(run: Loaded) -> tuple[object, ...]:
+        model, episodes = run.result.model, run.result.episodes
+        same = model.model_dump(mode="json", exclude={"checkpoint_sha256"})
+        return same, episodes.benchmark, episodes.protocol, episodes.protocol_version, episodes.shot
+
+    for run in runs[1:]:
+        if kind(run) != kind(runs[0]):
+            raise ResultError(
+                f"{run.path} is of another model, benchmark, protocol or shot than {runs[0].path} ({first.model.name})",
+                remedy="pass results that may be averaged: one model's folds and seeds",
+            )
+    if len({run.path.resolve() for run in runs}) < len(runs):
+        raise UsageError("a result was named twice", remedy="name each once")
+    return runs
+
+
+def _show(found: Stability, runs: list[Loaded], policy: str, sample: int, needed: dict[float, int | None]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    first = runs[0].result
+    print(
+        f"{first.model.name} on {first.episodes.benchmark} {first.episodes.protocol}, {first.episodes.shot}-shot, "
+        f"{policy}: mIoU {percent(found.miou)} over {len(runs)} result{'s' if len(runs) > 1 else ''} "
+        f"of {found.episodes:,} episodes"
+    )
+    if not found.predicted:
+        print("Too few episodes of some class to say how stable that is, or mIoU is undefined.")
+        return
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("episodes a track", "95 % of samples within", "range of ten samples"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for one in found.predicted:
+        table.add_row(f"{one.episodes:,}", f"± {196 * one.deviation:.2f}", f"{100 * one.range_of_ten:.2f}")
+    Console().print(table)
+    for run, observed in zip(runs, found.observed, strict=True):
+        if observed is not None:
+            values = ", ".join(percent(value) for value in observed.values)
+            print(
+                f"fold {run.result.episodes.fold}: its {len(observed.values)} samples of {observed.episodes:,} score "
+                f"{values}: range {100 * observed.range:.2f}"
+            )
+    if all(observed is None for observed in found.observed):
+        print(f"No result holds two samples of {sample:,} episodes with all classes, so none were observed.")
+    for points, n in needed.items():
+        print(f"± {points:g} points with other episodes of the same images: {n:,} episodes a track")
+    if found.images is not None:
+        print(f"± {100 * found.images:.2f} points with other images, however many episodes are drawn from these.")

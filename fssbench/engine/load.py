@@ -1,0 +1,84 @@
+"""Results read back with the counts they rest on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from fssbench.counts import CountsTable
+from fssbench.engine import table as counts_file
+from fssbench.errors import ResultError
+from fssbench.files import sha256_bytes
+from fssbench.results import Result, read_result
+
+__all__ = ["Loaded", "load_run", "results_below"]
+
+KIND = b'"fssbench-result"'
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """A result and its counts."""
+
+    path: Path
+    result: Result
+    table: CountsTable
+
+    @property
+    def key(self) -> tuple[int, int, int]:
+        """Fold, shot and seed."""
+        episodes = self.result.episodes
+        return episodes.fold, episodes.shot, episodes.seed
+
+    @property
+    def classes(self) -> Mapping[int, str]:
+        """The fold's novel classes with their names."""
+        return {c.id: c.name for c in self.result.score.per_class}
+
+
+def results_below(folder: Path) -> list[Path]:
+    """All result files below a folder; `ResultError` if there are none."""
+    if not folder.is_dir():
+        raise ResultError(f"there is no folder {folder}", remedy="pass the folder given to eval as --output")
+    files = [file for file in sorted(folder.rglob("*.json")) if KIND in file.read_bytes()]
+    if not files:
+        raise ResultError(f"{folder} holds no results", remedy="make some with fssbench eval --output")
+    return files
+
+
+def load_run(path: Path) -> dict[tuple[int, int, int], Loaded]:
+    """One model's results by fold, shot and seed: a result file, or all below a folder.
+
+    Raises:
+        ResultError: a result is damaged, its counts are not those it names, or the folder holds several models.
+    """
+    files = [path] if path.is_file() else results_below(path)
+    loaded: dict[tuple[int, int, int], Loaded] = {}
+    for file in files:
+        one = _load(file)
+        if one.key in loaded:
+            fold, shot, seed = one.key
+            raise ResultError(
+                f"{loaded[one.key].path} and {file} are both fold {fold}, {shot}-shot, seed {seed}",
+                remedy="pass the folder of one model, benchmark and protocol",
+            )
+        loaded[one.key] = one
+    return loaded
+
+
+def _load(path: Path) -> Loaded:
+    result = read_result(path)
+    file = path.with_name(result.counts.file)
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise ResultError(
+            f"{file} cannot be read: {error.strerror}; {path.name} rests on it",
+            remedy="restore it with fssbench score, or evaluate again with --overwrite",
+        ) from error
+    if sha256_bytes(data) != result.counts.sha256:
+        raise ResultError(
+            f"{file} is not the table {path.name} names", remedy="see what differs with fssbench score --check"
+        )
+    return Loaded(path, result, counts_file.from_bytes(data, where=str(file)))
