@@ -13,7 +13,7 @@ from raw_coco import HEIGHT, WIDTH, content, polygon, write_coco
 from raw_voc_fss import Array, png
 from strategies import Mask, mask_groups
 
-from fssbench.benchmarks import COCO_20I, PASCAL_5I, TOY_20I
+from fssbench.benchmarks import COCO_20I, COCO_20I_CONTIGUOUS, PASCAL_5I, TOY_20I
 from fssbench.errors import SourceError, UsageError
 from fssbench.pipelines import masks
 from fssbench.pipelines.episode_set import EpisodeSet
@@ -228,3 +228,9 @@ def test_mask_options_that_mean_nothing_are_refused(tmp_path: Path) -> None:
         open_source(PASCAL_5I, tmp_path, crowds="paint")
     with pytest.raises(UsageError, match="pass either --masks or --crowds"):
         open_source(COCO_20I, tmp_path, crowds="paint", masks=tmp_path)
+
+
+def test_contiguous_folds_take_the_options_of_coco(crowded: Path) -> None:
+    source = open_source(COCO_20I_CONTIGUOUS, crowded, crowds="paint")
+    assert source.mask_policy.crowds == "paint"
+    assert source.unofficial() == CocoSource(crowded, crowds="paint").unofficial()
