@@ -12,10 +12,15 @@ from typing import BinaryIO
 
 from fssbench.errors import StorageError
 
-__all__ = ["PARTIAL", "atomic_file", "sha256_bytes", "sha256_file", "storage_errors", "write_atomic"]
+__all__ = ["PARTIAL", "atomic_file", "is_file_name", "sha256_bytes", "sha256_file", "storage_errors", "write_atomic"]
 
 PARTIAL = ".partial"
 """Suffix of what is still being written; nothing that ends in it is ever read."""
+
+
+def is_file_name(name: str) -> bool:
+    """Whether ``name`` names something in the folder it is looked up in, and nowhere else."""
+    return Path(name).name == name and name not in ("", "..") and "\0" not in name
 
 
 def sha256_bytes(data: bytes) -> str:

@@ -225,6 +225,8 @@ class Result(Record):
     def _consistent(self) -> Result:
         if self.official != (not self.unofficial):
             raise ValueError("a result is official exactly if no reason speaks against it")
+        if (self.source == "measured") != (self.execution is not None):
+            raise ValueError("a result says how the model was asked exactly if it was")
         if self.headline not in {policy.policy for policy in self.policies}:
             raise ValueError(f"the headline policy {self.headline} is not among the policies")
         return self

@@ -39,9 +39,13 @@ def score(
     name: Annotated[
         str | None, typer.Option("--name", help="What to call the model behind another tool's masks.")
     ] = None,
-    benchmark: Annotated[str, typer.Option("--benchmark", "-b", help="Of another tool's masks.")] = "coco",
-    protocol: Annotated[str, typer.Option("--protocol", "-p", help="Likewise.")] = "strict",
-    fold: Annotated[int, typer.Option("--fold", "-f", help="Likewise.")] = 0,
+    benchmark: Annotated[
+        str | None, typer.Option("--benchmark", "-b", help="Of another tool's masks. [default: the set's, else coco]")
+    ] = None,
+    protocol: Annotated[
+        str | None, typer.Option("--protocol", "-p", help="Likewise. [default: the set's, else strict]")
+    ] = None,
+    fold: Annotated[int | None, typer.Option("--fold", "-f", help="Likewise. [default: the set's, else 0]")] = None,
     shot: Annotated[int, typer.Option("--shot", "-k", min=1, help="Likewise.")] = 1,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Likewise.")] = 0,
     episodes: Annotated[
@@ -92,7 +96,8 @@ def score(
     with progress("scoring", asked.n_episodes, unit="episodes") as advance:
         outcome = rescore(predictions, episode_set, track, queries, command=command, advance=advance)
     if stored and output is None:
-        target = path.with_name(path.name.removesuffix(".predictions") + ".json")
+        folder = path.resolve()  # "." has no name
+        target = folder.with_name(folder.name.removesuffix(".predictions") + ".json")
     else:
         target = result_path(output or Home.find().results, episode_set, track_record, predictions.model)
     result, what = settle(outcome, target, overwrite=overwrite)
@@ -104,15 +109,18 @@ def score(
         warn(f"not official: {'; '.join(result.unofficial)}")
 
 
-def _locate(data: Path | None, benchmark: str, protocol: str, fold: int) -> EpisodeSet:
-    """The set, or if ``data`` is a set itself, that one."""
+def _locate(data: Path | None, benchmark: str | None, protocol: str | None, fold: int | None) -> EpisodeSet:
+    """The set asked for; if ``data`` is a set itself, what was not asked for is as it has it."""
     from fssbench.home import Home
     from fssbench.pipelines.episode_set import MANIFEST, EpisodeSet, benchmark_below, locate_set
 
-    if data is not None and (data / MANIFEST).is_file():
-        return EpisodeSet.open(data)
     root = data or Home.find().episodes
-    return locate_set(root, benchmark=benchmark_below(root, benchmark), protocol=protocol, fold=fold)
+    if (root / MANIFEST).is_file():
+        there = EpisodeSet.open(root).manifest
+        benchmark, protocol = benchmark or there.benchmark, protocol or there.protocol.name
+        fold = there.fold if fold is None else fold
+    found = benchmark_below(root, benchmark or "coco")
+    return locate_set(root, benchmark=found, protocol=protocol or "strict", fold=fold or 0)
 
 
 def _foreign(

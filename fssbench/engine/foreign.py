@@ -20,7 +20,15 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 from pycocotools import mask as coco_mask
 
-from fssbench.errors import EpisodeIndexError, MaskShapeError, MaskTypeError, MaskValueError, ResultError, SourceError
+from fssbench.errors import (
+    EpisodeIndexError,
+    MaskShapeError,
+    MaskTypeError,
+    MaskValueError,
+    MetricError,
+    ResultError,
+    SourceError,
+)
 from fssbench.pipelines import masks
 from fssbench.pipelines.masks import Rle
 
@@ -88,18 +96,25 @@ def _read_folder(folder: Path, advance: Callable[[int], None]) -> dict[int, Rle]
 def _read_png(path: Path) -> npt.NDArray[np.uint8]:
     try:
         with Image.open(path, formats=["PNG"]) as image:
-            if image.mode not in MODES:
-                raise MaskTypeError(
-                    f"{path} is a PNG of mode {image.mode}, expected one of {', '.join(MODES)}",
-                    remedy="save masks in 8-bit grey, 0 and 1",
-                )
-            if image.width * image.height > MOST_PIXELS:
-                raise MaskShapeError(f"{path} has {image.width}×{image.height} pixels, more than any mask")
+            _require_mask(image, path)
             return np.array(image, dtype=np.uint8)
+    except MetricError:
+        raise
     except UnidentifiedImageError as error:
         raise ResultError(f"{path} is not a PNG", remedy="save masks as PNG") from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ResultError(f"{path} is damaged: {error}", remedy="save it again") from error
+
+
+def _require_mask(image: Image.Image, path: Path) -> None:
+    """Refuse from its header what is no mask."""
+    if image.mode not in MODES:
+        raise MaskTypeError(
+            f"{path} is a PNG of mode {image.mode}, expected one of {', '.join(MODES)}",
+            remedy="save masks in 8-bit grey, 0 and 1",
+        )
+    if image.width * image.height > MOST_PIXELS:
+        raise MaskShapeError(f"{path} has {image.width}×{image.height} pixels, more than any mask")
 
 
 def _require_one_white(values: npt.NDArray[np.uint8], path: Path, whites: dict[int, Path]) -> None:
@@ -121,7 +136,7 @@ def _require_one_white(values: npt.NDArray[np.uint8], path: Path, whites: dict[i
 def _read_lines(path: Path, advance: Callable[[int], None]) -> dict[int, Rle]:
     found: dict[int, Rle] = {}
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise ResultError(f"{path} cannot be read as text: {error}", remedy=f"pass {FORMATS}") from error
     for number, line in enumerate(lines, start=1):
@@ -136,7 +151,7 @@ def _read_lines(path: Path, advance: Callable[[int], None]) -> dict[int, Rle]:
 def _read_line(line: str, where: str, found: dict[int, Rle]) -> None:
     try:
         row = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ResultError(f"{where} is not JSON: {error}", remedy=f"pass {FORMATS}") from error
     index = row.get("index") if isinstance(row, dict) else None
     if type(index) is not int or "mask" not in row:
@@ -158,12 +173,12 @@ def _rle(mask: object, where: str) -> Rle:
     if isinstance(counts, list):
         if not all(type(run) is int and run >= 0 for run in counts) or sum(counts) != size[0] * size[1]:
             raise MaskShapeError(f"{where}: the runs do not fill the size {size}", remedy="as pycocotools writes it")
-        return masks.union([coco_mask.frPyObjects({"size": size, "counts": counts}, *size)])
-    if not isinstance(counts, str) or not counts.isascii():
+        rle = masks.union([coco_mask.frPyObjects({"size": size, "counts": counts}, *size)])
+    elif isinstance(counts, str):
+        rle = Rle(size=size, counts=counts)
+    else:
         raise problem
-    rle = Rle(size=size, counts=counts)
     try:
-        masks.check(rle)
-    except (SourceError, IndexError) as error:
+        return masks.encode(masks.decode(rle))  # the one encoding a mask has, however it was written
+    except SourceError as error:
         raise MaskShapeError(f"{where}: {error}", remedy="as pycocotools writes it") from error
-    return masks.encode(masks.decode(rle))  # the one encoding a mask has, however it was written

@@ -9,7 +9,7 @@ from pathlib import Path
 from fssbench.counts import CountsTable
 from fssbench.engine import table as counts_file
 from fssbench.errors import ResultError
-from fssbench.files import sha256_bytes
+from fssbench.files import is_file_name, sha256_bytes
 from fssbench.results import Result, read_result
 
 __all__ = ["Loaded", "load_run", "results_below"]
@@ -69,6 +69,8 @@ def load_run(path: Path) -> dict[tuple[int, int, int], Loaded]:
 
 def _load(path: Path) -> Loaded:
     result = read_result(path)
+    if not is_file_name(result.counts.file):
+        raise ResultError(f"{path}: counts.file '{result.counts.file}' does not lie beside it", remedy="evaluate again")
     file = path.with_name(result.counts.file)
     try:
         data = file.read_bytes()

@@ -10,7 +10,7 @@ from typing import Literal
 from fssbench.counts import CountsTable
 from fssbench.engine import table as counts_file
 from fssbench.engine.model import results_folder
-from fssbench.engine.official import unofficial_reasons
+from fssbench.engine.official import own_reasons, set_reasons
 from fssbench.engine.predictions import store_predictions
 from fssbench.figures import policy_results
 from fssbench.files import sha256_bytes, write_atomic
@@ -102,12 +102,14 @@ class Outcome:
 
     def result(self, counts: CountsFile, predictions: PredictionsFolder | None) -> Result:
         """The result, every figure of it from the counts alone."""
-        reasons = unofficial_reasons(
-            self.episode_set,
-            model=self.model,
-            episodes=self.episodes,
-            headline=self.headline.name,
-            git_dirty=self.environment.git_dirty,
+        reasons = (
+            *set_reasons(self.episode_set, self.episodes),
+            *own_reasons(
+                model=self.model,
+                protocol=self.episodes.protocol,
+                headline=self.headline.name,
+                git_dirty=self.environment.git_dirty,
+            ),
         )
         names = {pool.id: pool.name for pool in self.episode_set.manifest.classes}
         return Result(

@@ -32,6 +32,7 @@ EPISODES_PER_SHARD = 1_000
 class PredictionShard(FileRecord):
     """A shard: a tar file with the masks of some episodes."""
 
+    name: str = Field(pattern=r"^predictions-\d{6,}\.tar$")
     samples: int = Field(ge=1)
 
 
@@ -130,7 +131,7 @@ class StoredPredictions:
             ResultError: a shard is missing or damaged, if there is no list to note it in.
         """
         for shard in self.manifest.shards:
-            for problem in (found := _Shard(self.path / shard.name, shard)).problems:
+            for problem in (found := _Shard(self.path / shard.name, shard, self.manifest.sizes)).problems:
                 if problems is None:
                     raise ResultError(problem, remedy="evaluate again with --overwrite, or fetch the file again")
                 problems.append(problem)
@@ -140,7 +141,7 @@ class StoredPredictions:
 class _Shard:
     """One shard's samples, and whatever is wrong with it."""
 
-    def __init__(self, path: Path, record: PredictionShard) -> None:
+    def __init__(self, path: Path, record: PredictionShard, sizes: Sequence[MaskSize]) -> None:
         self.problems: list[str] = []
         self.samples: list[PredictionSample] = []
         try:
@@ -150,9 +151,16 @@ class _Shard:
             return
         if (found := sha256_bytes(data)) != record.sha256:
             self.problems.append(f"{path} is damaged: its SHA-256 is {found}, {INDEX} says {record.sha256}")
+        elif len(data) != record.bytes:
+            self.problems.append(f"{path} has {len(data):,} bytes, {INDEX} says {record.bytes:,}")
         try:
             for sample in prediction_samples(data, where=str(path)):
                 self.samples.append(sample)
+                if set(sample.masks) != set(sizes):
+                    self.problems.append(
+                        f"{path}: episode {sample.index} has masks at {', '.join(sample.masks) or 'no size'}, "
+                        f"{INDEX} says {', '.join(sizes)}"
+                    )
         except FssbenchError as error:
             self.problems.append(error.problem)
         if len(self.samples) != record.samples:

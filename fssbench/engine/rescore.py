@@ -19,7 +19,7 @@ from fssbench.engine.predictions import INDEX, StoredPredictions
 from fssbench.engine.table import to_bytes
 from fssbench.episodes import Track
 from fssbench.errors import EpisodeIndexError, MaskShapeError, ResultError, SourceError
-from fssbench.files import sha256_bytes, sha256_file, write_atomic
+from fssbench.files import is_file_name, sha256_bytes, sha256_file, write_atomic
 from fssbench.pipelines import masks
 from fssbench.pipelines.episode_set import EpisodeSet
 from fssbench.pipelines.masks import Rle
@@ -221,6 +221,10 @@ def settle(outcome: Outcome, path: Path, *, overwrite: bool) -> tuple[Result, Li
         raise ResultError(
             f"{path} rests on other counts than these masks give",
             remedy="see what differs with fssbench score --check, or pass --overwrite to replace it",
+        )
+    if not is_file_name(there.counts.file):
+        raise ResultError(
+            f"{path}: counts.file '{there.counts.file}' does not lie beside it", remedy="pass --overwrite to replace it"
         )
     file = path.with_name(there.counts.file)
     if file.is_file() and sha256_file(file) == there.counts.sha256:

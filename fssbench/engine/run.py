@@ -155,7 +155,7 @@ def _identity(loaded: LoadedModel, job: Job, environment: Environment) -> str:
     record = job.episode_set.record(shot=job.shot, seed=job.seed)
     software = environment.model_dump_json()
     keeps = "masks and counts" if job.save_predictions else "counts"
-    device = job.device.partition(":")[0]  # which of several does not matter
+    device = f"{job.device.partition(':')[0]} {device_name(job.device)}"  # which of several alike does not matter
     return " ".join([loaded.record.model_dump_json(), device, software, manifest, record.label, keeps])
 
 

@@ -16,6 +16,9 @@ from fssbench.metrics import COUNT_FIELDS, check_counts
 
 __all__ = ["from_bytes", "to_arrow", "to_bytes"]
 
+NULLABLE = "query_classes"
+"""The one column that may lack a value: what the data does not say."""
+
 
 def to_arrow(table: CountsTable) -> pa.Table:
     """One row an episode and policy, episodes in index order."""
@@ -59,6 +62,8 @@ def from_bytes(data: bytes, *, where: str, check: bool = True) -> CountsTable:
     """
     try:
         stored = pq.read_table(io.BytesIO(data))
+        if nulls := [name for name in stored.column_names if name != NULLABLE and stored[name].null_count]:
+            raise ValueError(f"column {nulls[0]} has cells without a value")
         table = _from_columns(stored.to_pydict())
         if not to_arrow(table).equals(stored):
             raise ValueError("its cells contradict each other, or have other types")

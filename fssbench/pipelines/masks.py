@@ -42,8 +42,14 @@ def draw(polygons: Sequence[Sequence[float]], height: int, width: int) -> Rle:
 
 def check(rle: Rle) -> None:
     """Raise `SourceError` unless the runs fill the size exactly, which the decoder takes on trust."""
-    height, width = rle["size"]
-    if (total := sum(_runs(rle["counts"]))) != height * width:
+    size = rle["size"]
+    if len(size) != 2 or min(size) < 1:
+        raise SourceError(f"a mask's size must be [height, width] of 1 or more, got {size}")
+    height, width = size
+    runs = _runs(rle["counts"])
+    if min(runs, default=0) < 0:
+        raise SourceError(f"a mask has a run of {min(runs)} pixels")
+    if (total := sum(runs)) != height * width:
         raise SourceError(f"a mask's runs cover {total} pixels, its size {height}×{width} has {height * width}")
 
 
@@ -52,11 +58,15 @@ def _runs(counts: str) -> list[int]:
 
     Each number is written in groups of five bits, lowest first, plus 48; bit 6 says that more follow, bit 5
     of the last group is the sign. From the fourth on, a number is the difference to the run two before.
+
+    Raises `SourceError` if the text ends within a number, or holds what is no group.
     """
     runs: list[int] = []
     value = shift = 0
-    for byte in counts.encode():
-        group = byte - 48
+    for character in counts:
+        group = ord(character) - 48
+        if not 0 <= group < 64:
+            raise SourceError(f"a mask's run lengths hold {character!r}, which is no part of a number")
         value |= (group & 0x1F) << shift
         shift += 5
         if not group & 0x20:
@@ -64,6 +74,8 @@ def _runs(counts: str) -> list[int]:
                 value -= 1 << shift
             runs.append(value + (runs[-2] if len(runs) > 2 else 0))
             value = shift = 0
+    if shift:
+        raise SourceError("a mask's run lengths end within a number")
     return runs
 
 

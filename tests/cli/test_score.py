@@ -129,9 +129,6 @@ def test_a_path_may_end_in_a_slash(fssbench: Command, toy_set: EpisodeSet, resul
     assert ran.out.splitlines()[-1] == f"  {result} (was there already, with the same counts)"
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the name of '.' is empty, so the result is called .json, inside the masks' folder"
-)
 def test_the_folder_one_stands_in_is_as_good(
     fssbench: Command, toy_set: EpisodeSet, result: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -272,7 +269,6 @@ def test_a_set_that_is_not_there_is_said_with_how_to_build_it(
         )
 
 
-@pytest.mark.xfail(strict=True, reason="a set given as --data is taken whatever benchmark and fold are asked for")
 @pytest.mark.parametrize("asked", [["--fold", "2"], ["-b", "coco"], ["--protocol", "loose"]])
 def test_a_set_that_is_not_the_one_asked_for_is_refused(
     fssbench: Command, toy_set: EpisodeSet, pngs: Path, asked: list[str]
@@ -328,7 +324,7 @@ def test_a_result_that_is_wrong_is_said_to_be_with_all_that_is_wrong(
 
 
 def test_one_discrepancy_is_one(fssbench: Command, toy_set: EpisodeSet, result: Path) -> None:
-    edit(result, headline="model/ignore")
+    edit(result, unofficial=[*json.loads(result.read_text())["unofficial"], "the moon is full"])
     ran = fssbench("score", "--check", result, "--data", toy_set.path)
     assert ran.out.splitlines()[0] == f"WRONG {result}: 1 discrepancy"
     assert "1 of 1 results is not what it says (1 discrepancy)" in ran.error
@@ -340,7 +336,8 @@ def several(result: Path, tmp_path: Path) -> Path:
     for name in "abc":
         shutil.copytree(result.parent, tmp_path / "several" / name)
     for name in "ac":
-        edit(tmp_path / "several" / name / result.name, headline="model/ignore")
+        reasons = [*json.loads(result.read_text())["unofficial"], "the moon is full"]
+        edit(tmp_path / "several" / name / result.name, unofficial=reasons)
     (tmp_path / "several" / "notes.json").write_text("{}")
     return tmp_path / "several"
 

@@ -111,7 +111,6 @@ def test_a_mask_comes_back_from_every_format_as_it_went_in(name: str, found: lis
         assert back[index] == encode(mask)
 
 
-@pytest.mark.xfail(strict=True, reason="runs of no pixels are kept: the same mask has other bytes than eval gives it")
 @given(masks(), st.data())
 def test_runs_of_no_pixels_leave_no_trace(mask: Mask, data: st.DataObject) -> None:
     """A run may be written in pieces, with empty ones between; the mask is the same, and so is what is kept."""
@@ -212,14 +211,6 @@ def test_any_other_value_is_refused(tmp_path: Path, value: int, mode: str) -> No
         read(tmp_path)
 
 
-SWALLOWED = pytest.mark.xfail(
-    strict=True,
-    raises=ResultError,
-    reason="_read_png catches its own MetricError, which is a ValueError, and calls the file damaged",
-)
-
-
-@SWALLOWED
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA"])
 def test_colours_are_refused(tmp_path: Path, mode: str) -> None:
     save(tmp_path / "0.png", CORNER.astype(np.uint8) * 255, mode)
@@ -228,7 +219,6 @@ def test_colours_are_refused(tmp_path: Path, mode: str) -> None:
         read(tmp_path)
 
 
-@SWALLOWED
 def test_sixteen_bits_are_refused(tmp_path: Path) -> None:
     Image.fromarray(CORNER.astype(np.uint16) * 65_535).save(tmp_path / "0.png")
     with pytest.raises(MaskTypeError, match=r"0\.png is a PNG of mode I;16, expected one of 1, L, P"):
@@ -280,7 +270,6 @@ def test_a_png_that_is_a_folder_is_refused(tmp_path: Path) -> None:
         read(tmp_path)
 
 
-@SWALLOWED
 def test_a_png_larger_than_any_mask_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MOST_PIXELS", 23)
     save(tmp_path / "0.png", CORNER)
@@ -367,7 +356,6 @@ def test_a_line_that_is_no_json_is_named_by_its_number(tmp_path: Path, text: str
     assert "pass a folder of PNGs named by episode index, or a .jsonl file of run-length encodings" in said
 
 
-@pytest.mark.xfail(strict=True, raises=RecursionError, reason="a line of a hundred thousand brackets is a traceback")
 def test_a_line_nested_beyond_reason_is_no_json_either(tmp_path: Path) -> None:
     assert refused(tmp_path, "[" * 100_000, ResultError).startswith("FILE line 1 is not JSON: ")
 
@@ -407,8 +395,8 @@ def test_a_mask_must_be_an_encoding(tmp_path: Path, mask: object) -> None:
     )
 
 
-@pytest.mark.parametrize("counts", [None, 5, {}, 1.5, "ä5", "三"])
-def test_counts_must_be_ascii_or_runs(tmp_path: Path, counts: object) -> None:
+@pytest.mark.parametrize("counts", [None, 5, {}, 1.5])
+def test_counts_must_be_text_or_runs(tmp_path: Path, counts: object) -> None:
     said = refused(tmp_path, line(0, {"size": [4, 6], "counts": counts}), MaskTypeError)
     assert said.startswith("FILE line 1: a mask must be an encoding with")
 
@@ -440,18 +428,18 @@ def test_the_compressed_form_here_is_that_of_pycocotools() -> None:
     assert compressed(runs(CORNER)) == ONE["counts"]
 
 
-@pytest.mark.parametrize("counts", ["", "0", compressed([23]), compressed([10, 15]), ONE["counts"] + "1", "!!"])
+@pytest.mark.parametrize("counts", ["", "0", compressed([23]), compressed([10, 15]), ONE["counts"] + "1"])
 def test_compressed_runs_must_fill_the_size(tmp_path: Path, counts: str) -> None:
     said = refused(tmp_path, line(0, {"size": [4, 6], "counts": counts}), MaskShapeError)
     assert re.match(r"FILE line 1: a mask's runs cover -?\d+ pixels, its size 4×6 has 24; as pycocotools", said), said
 
 
-ADDS_UP = pytest.mark.xfail(
-    strict=True, raises=ValueError, reason="masks.check adds runs up and lets negative and cut ones pass"
-)
+@pytest.mark.parametrize(("counts", "character"), [("!!", "!"), ("ä5", "ä"), ("4三", "三")])
+def test_compressed_runs_must_be_written_in_their_letters(tmp_path: Path, counts: str, character: str) -> None:
+    said = refused(tmp_path, line(0, {"size": [4, 6], "counts": counts}), MaskShapeError)
+    assert said.startswith(f"FILE line 1: a mask's run lengths hold '{character}', which is no part of a number")
 
 
-@ADDS_UP
 @pytest.mark.parametrize(
     "counts",
     [compressed([30, -6]), compressed([-6, 30]), compressed([10, -5, 19]), compressed([20, 4]) + "o"],
@@ -485,7 +473,6 @@ def test_whatever_a_file_holds_it_is_read_or_refused_in_one_line(data: bytes) ->
             read(path)
 
 
-@ADDS_UP
 @settings(max_examples=200)
 @given(
     st.lists(st.integers(1, 9), min_size=2, max_size=2),

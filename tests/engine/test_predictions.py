@@ -283,7 +283,8 @@ def shard_of(folder: Path) -> Path:
 
 def vouch(folder: Path) -> None:
     """Let the manifest say of the shard what it now is."""
-    edit(folder, lambda m: m["shards"][0].update(sha256=sha256_file(shard_of(folder))))
+    shard = shard_of(folder)
+    edit(folder, lambda m: m["shards"][0].update(sha256=sha256_file(shard), bytes=shard.stat().st_size))
 
 
 def test_a_flipped_bit_anywhere_is_found(folder: Path) -> None:

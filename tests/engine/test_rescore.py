@@ -355,9 +355,6 @@ def test_a_mask_whose_runs_do_not_fill_it_is_refused(toy_set: EpisodeSet, one_sh
         counted(toy_set, changed(one_shot, "model", rle))
 
 
-@pytest.mark.xfail(
-    strict=True, raises=ValueError, reason="masks.check takes them, and pycocotools' own error goes through"
-)
 @pytest.mark.parametrize(
     "rle",
     [
@@ -478,9 +475,6 @@ def test_a_damaged_result_in_the_way_is_named(toy_set: EpisodeSet, result: Path)
     assert settle(outcome, result, overwrite=True)[1] == "written"
 
 
-@pytest.mark.xfail(
-    strict=True, raises=ValueError, reason="with_name is called with whatever the result calls its counts"
-)
 def test_a_result_whose_counts_do_not_lie_beside_it_is_refused(toy_set: EpisodeSet, result: Path) -> None:
     edit(result, lambda r: r["counts"].update(file="../elsewhere.parquet"))
     with pytest.raises(ResultError) as caught:

@@ -199,14 +199,11 @@ def test_a_cell_without_a_value_is_refused(column: str) -> None:
         from_bytes(changed(change), where="here")
 
 
-UNNOTICED = pytest.mark.xfail(strict=True, reason="from_bytes takes a column without any value, if each cell agrees")
-
-
 @pytest.mark.parametrize(
     "column",
     [
-        *(pytest.param(c, marks=UNNOTICED) for c in ("benchmark", "fold", "seed", "class_id", "query")),
-        *(pytest.param(c, marks=UNNOTICED) for c in ("object_pixels", "image_pixels")),
+        *(pytest.param(c) for c in ("benchmark", "fold", "seed", "class_id", "query")),
+        *(pytest.param(c) for c in ("object_pixels", "image_pixels")),
         *("shot", "index", "supports", "policy", *COUNT_FIELDS),
     ],
 )
