@@ -19,6 +19,7 @@ from fssbench.cli import (
     listing,
     prepare,
     score,
+    show,
     stability,
     verify,
 )
@@ -42,6 +43,7 @@ app.command("demo")(demo.demo)
 app.add_typer(prepare.app, name="prepare")
 app.add_typer(episodes.app, name="episodes")
 app.command("verify")(verify.verify)
+app.command("show")(show.show)
 app.command("info")(info.info)
 app.command("eval")(evaluate.evaluate)
 app.command("score")(score.score)
