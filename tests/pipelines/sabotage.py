@@ -3,7 +3,9 @@
 Called as a program of its own, because a hook on Python's audit events sees every operation but can never be
 taken away: every run is a forked child. The events are those of opening for writing, making, renaming and
 removing below the output folder; ``fsync`` and the writing of shards, which have none, report themselves.
-Prints a JSON line a run.
+Arguments are a folder to work in, and as JSON a list of what to try: the arguments of an ``earlier`` run, if
+any, and of the ``command``, the ``kind`` of the fault, and the ``step`` from one operation to the next tried.
+Prints a JSON line a trial.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import os
 import shutil
 import signal
 import sys
+import tarfile
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -69,7 +72,8 @@ def sabotage(folder: Path, kind: str, n: int, told: int) -> None:
     write = shards._HashingWriter.write
 
     def reported_write(self: Any, data: bytes) -> int:
-        fault("write", ())
+        if 0 < self.bytes <= tarfile.RECORDSIZE:  # the second block of a shard stands for all later ones
+            fault("write", ())
         return write(self, data)
 
     vars(os)["fsync"] = lambda _: fault("os.fsync", ())
@@ -108,7 +112,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 def trials(
     arguments: list[str], before: Path, folder: Path, reference: Path, kind: str, step: int
 ) -> Iterator[dict[str, Any]]:
-    """A fault at every operation in turn, and then the command once more."""
+    """A fault at every ``step``-th operation in turn, and then the command once more."""
     wanted = contents(reference)
     for n in itertools.count(1, step):
         shutil.rmtree(folder, ignore_errors=True)
@@ -136,16 +140,17 @@ def trials(
 if __name__ == "__main__":
     for name in HEAVY:
         importlib.import_module(name)
-    asked: dict[str, Any] = json.loads(sys.argv[1])
     vars(fssbench.pipelines.prepare)["build"] = partial(fssbench.pipelines.prepare.build, images_per_shard=20)
     vars(os)["fsync"] = lambda _: None  # a kill loses nothing that was written; only the cut of the power would
     gc.freeze()
-    before, folder, reference = (Path(asked[name]) for name in ("before", "folder", "reference"))
-    for first in asked["first"]:
-        assert run(first, before)[0] == 0
-    shutil.copytree(before, reference)
-    assert run([*asked["command"], "--output", str(reference)], reference)[0] == 0
-    for trial in trials(
-        [*asked["command"], "--output", str(folder)], before, folder, reference, asked["kind"], asked["step"]
-    ):
-        print(json.dumps(trial), flush=True)
+    for number, asked in enumerate(json.loads(sys.argv[2])):
+        root = Path(sys.argv[1]) / str(number)
+        before, folder, reference = root / "before", root / "folder", root / "reference"
+        before.mkdir(parents=True)
+        if asked["earlier"]:
+            assert run([*asked["earlier"], "--output", str(before)], before)[0] == 0
+        shutil.copytree(before, reference)
+        assert run([*asked["command"], "--output", str(reference)], reference)[0] == 0
+        command = [*asked["command"], "--output", str(folder)]
+        for trial in trials(command, before, folder, reference, asked["kind"], asked["step"]):
+            print(json.dumps({"number": number, **trial}), flush=True)

@@ -64,19 +64,36 @@ SITUATIONS: dict[str, tuple[list[str], list[str]]] = {
 """What a command meets: the arguments of an earlier run, if any, and its own."""
 
 
-def sabotaged(raw: Path, folder: Path, situation: str, kind: str, step: int) -> list[dict[str, Any]]:
-    """See sabotage.py."""
-    earlier, now = SITUATIONS[situation]
-    folders = {name: str(folder / name) for name in ("before", "folder", "reference")}
-    (folder / "before").mkdir()
-    first = [asked(raw, *earlier, "--output", folders["before"])] if earlier else []
-    plan = json.dumps({**folders, "first": first, "command": asked(raw, *now), "kind": kind, "step": step})
-    ran = subprocess.run([sys.executable, HERE / "sabotage.py", plan], capture_output=True, text=True)
+TRIED = {
+    ("new", "kill"): 2,
+    ("extended", "kill"): 1,
+    ("overwritten", "kill"): 3,
+    ("new", "EROFS"): 4,
+    ("extended", "ENOSPC"): 5,
+    ("overwritten", "ENOSPC"): 5,
+}
+"""Situation and fault, and how many operations on the next fault comes."""
+
+Trial = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def trials(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], list[Trial]]:
+    """What sabotage.py saw."""
+    plans = []
+    for (situation, kind), step in TRIED.items():
+        earlier, now = SITUATIONS[situation]
+        before = asked(raw, *earlier) if earlier else []
+        plans.append({"earlier": before, "command": asked(raw, *now), "kind": kind, "step": step})
+    folder = tmp_path_factory.mktemp("trials")
+    command = [sys.executable, str(HERE / "sabotage.py"), str(folder), json.dumps(plans)]
+    ran = subprocess.run(command, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
-    return [json.loads(line) for line in ran.stdout.splitlines()]
+    seen = [json.loads(line) for line in ran.stdout.splitlines()]
+    return {tried: [trial for trial in seen if trial["number"] == n] for n, tried in enumerate(TRIED)}
 
 
-def check_whole(trial: dict[str, Any], *, extended: bool) -> None:
+def check_whole(trial: Trial, *, extended: bool) -> None:
     """Law: under its final name stands the old set or the new one, if any, with every file it lists."""
     assert trial["halves"] == []
     if extended and "manifest.json coco-20i/strict/fold0/" in trial["struck"]:
@@ -87,19 +104,29 @@ def check_whole(trial: dict[str, Any], *, extended: bool) -> None:
     assert all(problem.endswith("not listed in manifest.json") for problem in trial["problems"]), trial
 
 
-@pytest.mark.parametrize(("situation", "step"), [("new", 3), ("extended", 1), ("overwritten", 4)])
+@pytest.mark.parametrize("situation", SITUATIONS)
 def test_after_a_kill_at_any_operation_the_next_run_gives_the_same_bytes(
-    raw: Path, tmp_path: Path, situation: str, step: int
+    trials: dict[tuple[str, str], list[Trial]], situation: str
 ) -> None:
-    """SIGKILL before the n-th opening, write, fsync, renaming, making or removing, for every n or every third or fourth."""
-    trials = sabotaged(raw, tmp_path, situation, "kill", step)
-    assert len(trials) >= 15
-    assert {trial["code"] for trial in trials} == {-signal.SIGKILL}
-    assert {trial["struck"].split()[0] for trial in trials} >= {"open", "write", "os.fsync", "os.rename"}
-    for trial in trials:
+    """SIGKILL of a real process before the n-th opening, write, fsync, renaming, making or removing."""
+    killed = trials[situation, "kill"]
+    assert len(killed) >= 12
+    assert {trial["code"] for trial in killed} == {-signal.SIGKILL}
+    for trial in killed:
         check_whole(trial, extended=situation == "extended")
         assert trial["again"] == 0, trial["said_again"]
         assert trial["same"], trial
+
+
+def test_every_kind_of_operation_was_met_with_a_kill(trials: dict[tuple[str, str], list[Trial]]) -> None:
+    """And more than fifty moments."""
+    killed = [trial["struck"] for (_, kind), tried in trials.items() if kind == "kill" for trial in tried]
+    assert len(killed) > 50
+    kinds = {"open", "write", "os.fsync", "os.rename", "os.mkdir", "os.remove", "os.rmdir"}
+    assert {struck.split()[0] for struck in killed} == kinds
+    assert {"manifest.json", "tracks.parquet"} < {
+        Path(struck.split()[2]).name for struck in killed if struck.startswith("os.rename")
+    }
 
 
 @pytest.mark.parametrize(
@@ -111,12 +138,12 @@ def test_after_a_kill_at_any_operation_the_next_run_gives_the_same_bytes(
     ],
 )
 def test_a_disk_that_refuses_is_said_so_in_one_line_and_the_next_run_completes(
-    raw: Path, tmp_path: Path, situation: str, kind: str, reason: str
+    trials: dict[tuple[str, str], list[Trial]], situation: str, kind: str, reason: str
 ) -> None:
     """From the n-th operation on the disk is full, or read-only, until the next run."""
-    trials = sabotaged(raw, tmp_path, situation, kind, 8)
-    assert len(trials) >= 6
-    for trial in trials:
+    refused = trials[situation, kind]
+    assert len(refused) >= 6
+    for trial in refused:
         check_whole(trial, extended=situation == "extended")
         assert trial["same"], trial
         # The old set's files are removed when the new set is complete: what cannot be removed then can wait.
@@ -174,7 +201,8 @@ def test_of_several_runs_at_once_one_builds_and_the_others_say_so(raw: Path, tmp
     output, brake = tmp_path / "sets", tmp_path / "brake"
     brake.touch()
     command = [sys.executable, "-c", SLOW, str(brake), *asked(raw, "--output", output)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as building:
+    building = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
         deadline = time.monotonic() + 60
         while not (output / SET.parent / "fold0.partial").exists():
             assert time.monotonic() < deadline
@@ -185,6 +213,7 @@ def test_of_several_runs_at_once_one_builds_and_the_others_say_so(raw: Path, tmp
             assert ran.code == 2
             assert "another run is building" in ran.error
             assert ran.error.endswith("; wait for it to end")
+    finally:
         brake.unlink()
         _, said = building.communicate()
     assert building.returncode == 0, said
