@@ -20,6 +20,7 @@ from fssbench.cli import (
     listing,
     prepare,
     score,
+    show,
     stability,
     verify,
 )
@@ -44,6 +45,7 @@ app.add_typer(prepare.app, name="prepare")
 app.add_typer(episodes.app, name="episodes")
 app.command("doctor")(doctor.doctor)
 app.command("verify")(verify.verify)
+app.command("show")(show.show)
 app.command("info")(info.info)
 app.command("eval")(evaluate.evaluate)
 app.command("score")(score.score)

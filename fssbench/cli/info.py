@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fssbench.cli.console import JsonFlag, megabytes, percent, print_json
+from fssbench.cli.console import JsonFlag, megabytes, percent, print_json, progress
+from fssbench.cli.sets import open_set
+from fssbench.cli.summary import print_summary
 
 if TYPE_CHECKING:
     from fssbench.pipelines.episode_set import EpisodeSet
@@ -20,6 +23,9 @@ def info(
     path: Annotated[
         Path | None, typer.Argument(help="A set's folder or a result file. [default: this machine]")
     ] = None,
+    brief: Annotated[
+        bool, typer.Option("--brief", help="Of a set, only what its manifest says, without reading its shards.")
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Describe an episode set, a result, or this installation."""
@@ -31,10 +37,25 @@ def info(
         result = read_result(path)
         _show(result.model_dump(mode="json") if as_json else _result(result), as_json)
     else:
-        from fssbench.pipelines.episode_set import EpisodeSet
+        _describe_set(open_set(path), brief, as_json)
 
-        episode_set = EpisodeSet.open(path.parent if path.name == "manifest.json" else path)
-        _show(episode_set.manifest.model_dump(mode="json") if as_json else _set(episode_set), as_json)
+
+def _describe_set(episode_set: EpisodeSet, brief: bool, as_json: bool) -> None:
+    """A set's manifest, and unless that is all that is wanted, what its classes consist of."""
+    if not as_json:
+        _show(_set(episode_set), as_json)
+    facts = episode_set.manifest.model_dump(mode="json")
+    if not brief:
+        from fssbench.pipelines.summary import summarise_set
+
+        total = sum(shard.bytes for shard in episode_set.shards("images"))
+        with progress("reading", total, unit="bytes") as advance:
+            summary = summarise_set(episode_set, advance=advance)
+        facts["summary"] = asdict(summary)
+        if not as_json:
+            print_summary(summary)
+    if as_json:
+        print_json(facts)
 
 
 def _show(facts: dict[str, Any], as_json: bool) -> None:

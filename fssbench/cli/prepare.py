@@ -143,6 +143,8 @@ def _command(benchmark: Benchmark | None) -> Callable[..., None]:
         for plan in plans:
             with progress(f"fold {plan.header.fold}", len(plan.images), unit="images") as advance:
                 built.append(build(plan, raw, workers=workers or min(8, os.cpu_count() or 1), advance=advance))
+            for note in built[-1].notes:
+                warn(note)
             if not as_json:
                 _report(built[-1])
         if as_json:

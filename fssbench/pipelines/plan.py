@@ -57,6 +57,7 @@ class FoldPlan:
     Attributes:
         path: the set's final folder.
         base: the finished set that is extended, or ``None`` for a new one.
+        overwrite: whether a new one replaces a set that is there.
         tracks: the tracks to add, with their manifest entries; none if the set is up to date.
         class_pools: the classes with the hashes of their eligible images; empty if the set is up to date.
     """
@@ -64,6 +65,7 @@ class FoldPlan:
     path: Path
     header: SetHeader
     base: EpisodeSet | None
+    overwrite: bool
     tracks: tuple[tuple[Track, TrackRecord], ...]
     class_pools: tuple[ClassPool, ...]
     unofficial: tuple[str, ...]
@@ -84,11 +86,14 @@ def plan_folds(
 ) -> list[FoldPlan]:
     """Plan every fold asked for; nothing is written, and whatever can be refused is refused here.
 
+    Before that, what a killed run left is put in order (see `recover`).
+
     Raises:
         PoolError: classes with too few images.
         SourceError: image files that are not there, split files that are malformed, or images listed for a
             class that the source does not show in them.
         EpisodeSetError: a set of another origin, or a track of another length, is in the way.
+        StorageError: another run is building such a set.
     """
     origin = source.record()  # hashes the annotations: once, not for every fold
     headers = {fold: _header(source, origin, request, fold) for fold in request.folds}
@@ -99,7 +104,10 @@ def plan_folds(
     if open_folds:
         shots = [shot for fold in open_folds for shot, _ in wanted[fold]]
         check_lists(lists, request, shots=shots, names=source.class_names())
-    plans = [_plan(source, request, output, headers[f], bases[f], wanted[f], lists.get(f)) for f in request.folds]
+    plans = [
+        _plan(source, request, output, headers[f], bases[f], wanted[f], lists.get(f), overwrite=overwrite)
+        for f in request.folds
+    ]
     if request.splits is not None:
         _require_masks(source, plans, advance=advance)
     _require_files(source, plans)
@@ -125,7 +133,14 @@ def _base(output: Path, header: SetHeader, *, overwrite: bool) -> EpisodeSet | N
     """The finished set to extend, if there is one of the same origin."""
     path = set_path(output, benchmark=header.benchmark, protocol=header.protocol.name, fold=header.fold)
     recover(path)
-    if overwrite or not (path / MANIFEST).exists():
+    if overwrite:
+        return None
+    if not (path / MANIFEST).exists():
+        if path.is_file() or (path.is_dir() and any(path.iterdir())):
+            raise EpisodeSetError(
+                f"{path} is in the way: it is no episode set, it has no {MANIFEST}",
+                remedy="move it away, choose another --output, or pass --overwrite to replace it",
+            )
         return None
     base = EpisodeSet.open(path)
     there = SetHeader.of(base.manifest)
@@ -174,15 +189,18 @@ def _plan(
     base: EpisodeSet | None,
     wanted: Sequence[tuple[int, int]],
     lists: FoldLists | None,
+    *,
+    overwrite: bool,
 ) -> FoldPlan:
     path = set_path(output, benchmark=header.benchmark, protocol=header.protocol.name, fold=header.fold)
     if lists is None:
-        return FoldPlan(path=path, header=header, base=base, tracks=(), class_pools=(), unofficial=())
+        return FoldPlan(path=path, header=header, base=base, overwrite=False, tracks=(), class_pools=(), unofficial=())
     names = source.class_names()
     return FoldPlan(
         path=path,
         header=header,
         base=base,
+        overwrite=overwrite,
         tracks=draw_tracks(lists, request, header.fold, wanted),
         class_pools=tuple(
             ClassPool(id=c, name=names[c], images=len(ids), sha256=pool_digest(ids)) for c, ids in lists.pools.items()

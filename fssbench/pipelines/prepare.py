@@ -15,11 +15,12 @@ from fssbench.pipelines import locks
 from fssbench.pipelines.episode_set import LOCK, MANIFEST, EpisodeSet
 from fssbench.pipelines.manifest import SCHEMA_VERSION, FileRecord, Manifest, ShardRecord
 from fssbench.pipelines.plan import FoldPlan
-from fssbench.pipelines.samples import EpisodeSample, ImageMeta, ImageSample, image_key
+from fssbench.pipelines.sameness import first_change, read_sample, require_same_images
+from fssbench.pipelines.samples import EpisodeSample, ImageSample, image_key
 from fssbench.pipelines.shards import existing_file, record_shard, write_episodes, write_images
 from fssbench.pipelines.sources import Source
 from fssbench.pipelines.sources.base import Advance, no_progress
-from fssbench.pipelines.staging import commit, exclusive, staging_folder
+from fssbench.pipelines.staging import EXTENDS, commit, exclusive, identity, staging_folder
 
 __all__ = ["Built", "build"]
 
@@ -32,11 +33,16 @@ ImageKey = tuple[int, str]
 
 @dataclass(frozen=True, kw_only=True)
 class Built:
-    """What became of one fold."""
+    """What became of one fold.
+
+    Attributes:
+        notes: what is worth telling about it, one line each.
+    """
 
     path: Path
     manifest: Manifest
     outcome: Literal["built", "extended", "up to date"]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +73,8 @@ def build(
     """Build or extend the set that ``plan`` describes; the same bytes for any number of workers.
 
     Raises:
-        SourceError: an image is damaged or does not fit its annotation. What is finished is kept aside.
+        SourceError: an image is damaged, does not fit its annotation, or is not the one that the set to extend
+            holds. What is finished is kept aside.
         StorageError: the disk is full, or another run is building the same set.
     """
     if not plan.tracks:
@@ -75,16 +82,19 @@ def build(
         return Built(path=plan.path, manifest=plan.base.manifest, outcome="up to date")
     with exclusive(plan.path):
         _require_unchanged(plan)
-        with staging_folder(plan.path, _identity(plan)) as staging:
-            manifest = _write(plan, source, staging, workers=workers, per_shard=images_per_shard, advance=advance)
-        commit(plan.path, extends=plan.base is not None)
-    return Built(path=plan.path, manifest=manifest, outcome="extended" if plan.base else "built")
+        if plan.base:
+            require_same_images(plan.base, plan.images, source, workers=workers, advance=advance)
+        with staging_folder(plan.path, _identity(plan, images_per_shard)) as staging:
+            manifest, notes = _write(plan, source, staging, workers, images_per_shard, advance)
+        commit(plan.path)
+    return Built(path=plan.path, manifest=manifest, outcome="extended" if plan.base else "built", notes=notes)
 
 
-def _identity(plan: FoldPlan) -> dict[str, object]:
-    """Everything the bytes of the set depend on."""
+def _identity(plan: FoldPlan, images_per_shard: int) -> dict[str, object]:
+    """Everything the bytes of the set depend on, except those of the images."""
     return {
-        "extends": None if plan.base is None else sha256_bytes(plan.base.manifest.to_json().encode()),
+        EXTENDS: None if plan.base is None else identity(plan.base),
+        "images_per_shard": images_per_shard,
         "header": {name: str(value) for name, value in vars(plan.header).items()},
         "classes": [pool.model_dump() for pool in plan.class_pools],
         "tracks": [record.model_dump(mode="json") for _, record in plan.tracks],
@@ -92,15 +102,16 @@ def _identity(plan: FoldPlan) -> dict[str, object]:
 
 
 def _require_unchanged(plan: FoldPlan) -> None:
-    """Refuse to build on a set that another run has changed since the plan was made."""
-    if plan.base is not None and EpisodeSet.open(plan.path).manifest != plan.base.manifest:
+    """Refuse to build on, or in place of, a set that another run has changed since the plan was made."""
+    there = EpisodeSet.open(plan.path).manifest if (plan.path / MANIFEST).exists() else None
+    if not plan.overwrite and there != (plan.base.manifest if plan.base else None):
         raise StorageError(f"{plan.path} was changed by another run meanwhile", remedy="run the command again")
 
 
 def _write(
-    plan: FoldPlan, source: Source, staging: Path, *, workers: int, per_shard: int, advance: Advance
-) -> Manifest:
-    """Write all shards, the lock and, last, the manifest into ``staging``."""
+    plan: FoldPlan, source: Source, staging: Path, workers: int, per_shard: int, advance: Advance
+) -> tuple[Manifest, tuple[str, ...]]:
+    """Write all shards, the lock and, last, the manifest into ``staging``; returns that and notes."""
     keys = dict(plan.base.keys()) if plan.base else {}
     image_shards = _image_shards(plan, keys, per_shard)
     keys.update((image, key) for shard in image_shards for key, image in shard.images)
@@ -109,15 +120,16 @@ def _write(
     with ThreadPoolExecutor(workers) as pool:
         futures = [pool.submit(_write_image_shard, s, source, staging, advance) for s in image_shards]
         try:
-            records = [future.result() for future in futures]
+            written = [future.result() for future in futures]
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+    records = [record for record, _ in written]
     records += [_write_episode_shard(shard, staging) for shard in episode_shards]
     lock = _write_lock(plan, staging)
     manifest = _manifest(plan, lock, records)
     write_atomic(staging / MANIFEST, manifest.to_json())
-    return manifest
+    return manifest, tuple(note for _, note in written if note)
 
 
 def _image_shards(plan: FoldPlan, keys: dict[ImageKey, str], per_shard: int) -> list[ImageShard]:
@@ -152,29 +164,23 @@ def _episode_shards(track: Track, keys: dict[ImageKey, str]) -> list[EpisodeShar
     ]
 
 
-def _write_image_shard(shard: ImageShard, source: Source, staging: Path, advance: Advance) -> ShardRecord:
-    def samples() -> Iterator[ImageSample]:
+def _write_image_shard(shard: ImageShard, source: Source, staging: Path, advance: Advance) -> tuple[ShardRecord, str]:
+    """Write a shard, or take over one that an interrupted run finished; returns its record and a note, if any."""
+
+    def samples(advance: Advance) -> Iterator[ImageSample]:
         for key, (class_id, image_id) in shard.images:
-            raw = source.read(image_id, class_id)
-            meta = ImageMeta(
-                image_id=image_id,
-                class_id=class_id,
-                height=raw.height,
-                width=raw.width,
-                orientation=raw.orientation,
-                mask=raw.mask,
-                ignore=raw.ignore,
-                n_classes=raw.n_classes,
-            )
-            yield ImageSample(key, raw.jpeg, meta)
+            yield read_sample(source, key, class_id=class_id, image_id=image_id)
             advance(1)
 
-    file = existing_file(staging / shard.name)
+    path, note = staging / shard.name, ""
+    file = existing_file(path)
+    if file is not None and (change := first_change(path, samples(no_progress))):
+        file, note = None, f"{shard.name} of an interrupted run is written again: {change}"
     if file is None:
-        file = write_images(staging / shard.name, samples())
+        file = write_images(path, samples(advance))
     else:
         advance(len(shard.images))
-    return record_shard(file, kind="images", class_ids=(class_id for _, (class_id, _) in shard.images))
+    return record_shard(file, kind="images", class_ids=(class_id for _, (class_id, _) in shard.images)), note
 
 
 def _write_episode_shard(shard: EpisodeShard, staging: Path) -> ShardRecord:

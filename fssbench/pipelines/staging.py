@@ -1,8 +1,9 @@
 """The folder a set is built in, and the moment it becomes the set.
 
 Everything is written to a folder beside the set, ``fold0.partial``, which becomes the set, or is moved
-into the set it extends, when all is there. A run that was killed leaves its finished shards in it, and
-the next run with the same plan takes them over.
+into the set it extends, when all is there. The manifest is written last, so a folder that has one is
+complete. A run that was killed leaves its finished shards in it, and the next run with the same plan takes
+them over; if the folder was complete, the next run begins by giving it its name.
 """
 
 from __future__ import annotations
@@ -16,33 +17,51 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from fssbench.errors import StorageError
-from fssbench.files import PARTIAL, storage_errors, write_atomic
-from fssbench.pipelines.episode_set import MANIFEST
+from fssbench.files import PARTIAL, sha256_bytes, storage_errors, write_atomic
+from fssbench.pipelines.episode_set import MANIFEST, EpisodeSet
 
-__all__ = ["commit", "exclusive", "recover", "staging_folder"]
+__all__ = ["commit", "exclusive", "identity", "recover", "staging_folder"]
 
 PLAN = "plan.json"
+EXTENDS = "extends"
+"""The plan's entry for the set to extend, by its `identity`; null for a set of its own."""
+
+
+def identity(episode_set: EpisodeSet) -> str:
+    """SHA-256 (hex) of what the manifest of a finished set says."""
+    return sha256_bytes(episode_set.manifest.to_json().encode())
 
 
 def _staging(path: Path) -> Path:
     return path.with_name(path.name + PARTIAL)
 
 
+def _replaced(path: Path) -> Path:
+    return path.with_name(f"{path.name}.replaced{PARTIAL}")
+
+
+def _lock_file(path: Path) -> Path:
+    return path.with_name(f".{path.name}.lock")
+
+
 @contextmanager
 def exclusive(path: Path) -> Iterator[None]:
     """Hold the lock file of the set at ``path``; `StorageError` if another run holds it."""
-    file = path.with_name(f".{path.name}.lock")
+    file = _lock_file(path)
     with storage_errors(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with FileLock(file, timeout=0):
-                yield
+                try:
+                    yield
+                finally:
+                    # While it is held, and by its holder alone: whoever has just opened it is told that it has
+                    # no name any more. Removed at any other moment it would let two runs hold two such files.
+                    file.unlink(missing_ok=True)
         except Timeout as error:
             raise StorageError(
                 f"another run is building {path} (it holds {file})", remedy="wait for it to end"
             ) from error
-        finally:
-            file.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -65,20 +84,30 @@ def staging_folder(path: Path, plan: dict[str, object]) -> Iterator[Path]:
         raise
 
 
-def commit(path: Path, *, extends: bool) -> None:
-    """Give what was built for ``path`` its name: as the set itself, or as part of the set it extends."""
-    staging = _staging(path)
+def commit(path: Path) -> None:
+    """Give what was built for ``path`` its name: as the set itself, or as part of the set it extends.
+
+    A kill at any moment leaves what `recover` completes.
+    """
+    staging, replaced = _staging(path), _replaced(path)
     with storage_errors(path):
-        if extends:
+        if _extends(staging) is not None:
             _merge(staging, path)
             return
-        (staging / PLAN).unlink()
-        replaced = path.with_name(f"{path.name}.replaced{PARTIAL}")
-        shutil.rmtree(replaced, ignore_errors=True)
+        (staging / PLAN).unlink(missing_ok=True)
         if path.exists():
+            shutil.rmtree(replaced, ignore_errors=True)
             path.rename(replaced)
         staging.rename(path)
         shutil.rmtree(replaced, ignore_errors=True)
+
+
+def _extends(staging: Path) -> str | None:
+    """The `identity` of the set that a staged folder extends. A plan is taken away only from a set of its own."""
+    file = staging / PLAN
+    extends = json.loads(file.read_text())[EXTENDS] if file.is_file() else None
+    assert extends is None or isinstance(extends, str)
+    return extends
 
 
 def _merge(staging: Path, path: Path) -> None:
@@ -91,9 +120,22 @@ def _merge(staging: Path, path: Path) -> None:
 
 
 def recover(path: Path) -> None:
-    """Finish moving in an extension that was complete when its run was killed."""
-    staging = _staging(path)
-    plan = staging / PLAN
-    if (staging / MANIFEST).is_file() and plan.is_file() and json.loads(plan.read_text())["extends"]:
-        with exclusive(path), storage_errors(path):
-            _merge(staging, path)
+    """Put in order what a killed run left of the set at ``path``.
+
+    What was complete gets its name, finished shards are kept for `staging_folder`, everything else goes.
+    `StorageError` if the run is not dead but at work.
+    """
+    staging, replaced = _staging(path), _replaced(path)
+    if not any(left.exists() for left in (staging, replaced, _lock_file(path))):
+        return
+    with exclusive(path):
+        if (staging / MANIFEST).is_file() and _extends(staging) in (None, _there(path)):
+            commit(path)
+        elif not any(staging.glob("*.tar")) or (staging / MANIFEST).is_file():
+            shutil.rmtree(staging, ignore_errors=True)
+        if path.exists():
+            shutil.rmtree(replaced, ignore_errors=True)
+
+
+def _there(path: Path) -> str | None:
+    return identity(EpisodeSet.open(path)) if (path / MANIFEST).is_file() else None
