@@ -31,6 +31,8 @@ BUILTIN = {
     "copy-support": "fssbench.models.baselines:CopySupport",
     "prototype": "fssbench.models.prototype:Prototype",
     "hsnet": "fssbench.models.hsnet:HSNet",
+    "hmfs": "fssbench.models.hmfs:HMFS",
+    "hdmnet": "fssbench.models.hdmnet:HDMNet",
 }
 
 _registered: dict[str, Callable[..., FewShotSegmenter]] = {}
