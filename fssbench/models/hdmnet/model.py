@@ -28,6 +28,7 @@ __all__ = ["HDMNet", "Outputs"]
 FUSED = 256
 MATCHED = 64
 PRIOR_WEIGHT = 10
+SMALLEST = 57  # of VGG-16 that leaves maps of 4×4, which the first stage reduces to one key
 # Base classes of a fold, and side of the input.
 BENCHMARKS = {"coco": (60, 633), "pascal": (15, 473)}
 
@@ -94,16 +95,16 @@ class HDMNet(BaseLearnerFeatures):
         _check("stages", stages, tuple(range(1, 1 + len(STAGES))))
         _check("matching", matching, MATCHINGS)
         _check("distillation", distillation, DISTILLATIONS)
-        if shot < 1:
-            raise UsageError(f"HDMNet needs at least 1 shot, got {shot}", remedy="pass the shot of the episodes")
+        if not isinstance(shot, int) or shot < 1:
+            raise UsageError(f"HDMNet's shot must be a whole number from 1, got {shot}", remedy="pass the episodes'")
         if not temperature > 0:
             raise UsageError(f"HDMNet's temperature must be above 0, got {temperature}", remedy="the paper's is 1")
         base_classes, usual = BENCHMARKS[benchmark]
         side = usual if size is None else size
-        if side < 9 or side % 8 != 1:
+        if not isinstance(side, int) or side < SMALLEST or side % 8 != 1:
             raise UsageError(
-                f"HDMNet's input must be 8n + 1 pixels a side, got {side}",
-                remedy=f"pass size={max(8 * (side // 8) + 1, 9)}",
+                f"HDMNet's input must be 8n + 1 pixels a side, at least {SMALLEST}, got {side}",
+                remedy=f"the benchmark's usual size is {usual}",
             )
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(0)  # torch.manual_seed would seed the GPUs too
