@@ -25,7 +25,9 @@ from fssbench.models.hdmnet.matching import MATCHINGS, MatchLayer
 from fssbench.models.hdmnet.prior import prior_map, prototype
 from fssbench.pipelines.episode_set import EpisodeSet
 
-TOLERANCE = 1e-4  # of the standard deviation; with AVX-512 it is 6e-6
+# Of the standard deviation. With AVX-512 and two threads nothing is off by more than 6e-6; other roundings of the
+# logits of these random weights, whose deviation is 90, are enlarged where a softmax makes probabilities of them.
+TOLERANCE = {"final": 1e-3, "meta": 1e-4, "base": 1e-4}
 SMALL = 65  # maps of 9, 5 and 3 positions a side
 
 GOLDEN_RUNS = [("coco", "resnet50", 1), ("coco", "resnet50", 5), ("pascal", "resnet50", 1), ("coco", "vgg16", 1)]
@@ -92,7 +94,7 @@ def test_outputs_and_names_are_the_published_ones(benchmark: str, backbone: str,
 
     found = model.outputs(*by_seeds(shot, size))
     for name, logits in (("final", found.final), ("meta", found.meta), ("base", found.base[:, :4])):
-        assert difference(logits[..., ::4, ::4], golden[f"{run}.{name}_s4"]) <= TOLERANCE
+        assert difference(logits[..., ::4, ::4], golden[f"{run}.{name}_s4"]) <= TOLERANCE[name]
 
     if f"{run}.train_losses" in golden:
         each = losses(model, shot, size)
@@ -340,7 +342,8 @@ def test_cross_entropy_is_that_of_each_position_with_the_truth() -> None:
 @torch.no_grad()
 def test_the_models_distillation_is_the_one_asked_for(small: HDMNet) -> None:
     options: list[dict[str, object]] = [{"distillation": name} for name in ("kl+kd", "ce+kd", "ce")]
-    found = [float(losses(like(small, **one), 1).distillation) for one in [*options, {"temperature": 2.0}]]
+    options.append({"temperature": 2.0})
+    found = [float(losses(like(small, **one), 1).distillation) for one in options]
     assert len(set(found)) == 4
     assert float(losses(like(small, distillation="none"), 1).distillation) == 0
 
