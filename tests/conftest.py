@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,21 @@ def real_splits() -> Path:
     if not folder:
         pytest.skip("FSSBENCH_SPLITS names no folder with published split files")
     return Path(folder) / "hsnet"
+
+
+@pytest.fixture(scope="module")
+def two_threads() -> Iterator[None]:
+    """As many as the published models' stored outputs were computed with: sums are split by threads."""
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def no_gradients() -> Iterator[None]:
+    """Nothing is trained."""
+    with torch.no_grad():
+        yield
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -46,8 +46,18 @@ def _tensors(loaded: object, *, where: str) -> dict[str, Tensor]:
     return {str(name).removeprefix(WRAPPER): tensor for name, tensor in inner.items()}
 
 
-def load_checkpoint(model: nn.Module, checkpoint: str | Path | Mapping[str, object]) -> None:
-    """Fill ``model`` with a checkpoint: a file, or a state dict in memory; names and shapes must all fit.
+def load_checkpoint(
+    model: nn.Module,
+    checkpoint: str | Path | Mapping[str, object],
+    *,
+    rename: Callable[[str], str] = str,
+) -> None:
+    """Fill ``model`` with a checkpoint; names and shapes must all fit.
+
+    Args:
+        model: what is filled.
+        checkpoint: a file, or a state dict in memory.
+        rename: makes a name of the checkpoint one of the model.
 
     Raises:
         CheckpointError: it is missing or unreadable, or names are missing, unexpected or wrongly shaped.
@@ -56,6 +66,7 @@ def load_checkpoint(model: nn.Module, checkpoint: str | Path | Mapping[str, obje
         state, where = read_state_dict(checkpoint), str(checkpoint)
     else:
         state, where = _tensors(checkpoint, where="the state dict"), "the state dict"
+    state = {rename(name): tensor for name, tensor in state.items()}
     wanted = model.state_dict()
     problems = {
         "missing": sorted(wanted.keys() - state.keys()),

@@ -36,18 +36,25 @@ class Preprocess:
         size: the side of the square every image is squashed to.
         mean: subtracted from each RGB channel after scaling to [0, 1].
         std: each channel is divided by it.
+        antialias: whether resizing averages what it shrinks, as Pillow does, or takes the value between the four
+            nearest pixels, as OpenCV does.
     """
 
     size: int = 400
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    antialias: bool = True
 
     def __post_init__(self) -> None:
         if self.size < 1:
             raise ModelError(f"a model's input size must be at least 1, got {self.size}")
 
     def image(self, pixels: npt.NDArray[np.uint8]) -> Tensor:
-        """RGB pixels (H, W, 3) uint8 → (3, size, size) uint8, by Pillow's antialiased bilinear filter.
+        """RGB pixels (H, W, 3) uint8 → (3, size, size): uint8 by Pillow's filter, float32 in [0, 255] without."""
+        return self._averaged(pixels) if self.antialias else self._between(pixels)
+
+    def _averaged(self, pixels: npt.NDArray[np.uint8]) -> Tensor:
+        """By Pillow's antialiased bilinear filter.
 
         Across first, then down: Pillow rounds between the two, and which it does first depends on its version.
         """
@@ -55,12 +62,17 @@ class Preprocess:
         squashed = across.resize((self.size, self.size), Image.Resampling.BILINEAR)
         return torch.from_numpy(np.array(squashed)).permute(2, 0, 1)
 
+    def _between(self, pixels: npt.NDArray[np.uint8]) -> Tensor:
+        """Bilinear, pixels as points at their centres, as OpenCV does with float images: without rounding."""
+        image = torch.from_numpy(pixels).permute(2, 0, 1)[None].float()
+        return F.interpolate(image, (self.size, self.size), mode="bilinear", align_corners=False)[0]
+
     def mask(self, mask: npt.NDArray[np.bool_]) -> Tensor:
         """A mask (H, W) bool → (size, size) bool, by torch's nearest rule."""
         return resize_mask(torch.from_numpy(mask), (self.size, self.size))
 
     def normalise(self, images: Tensor) -> Tensor:
-        """Images (…, 3, H, W) uint8 → float32, scaled to [0, 1] and normalised."""
+        """Images (…, 3, H, W) in [0, 255] → float32, scaled to [0, 1] and normalised."""
         shape = (3, 1, 1)
         mean = torch.tensor(self.mean, device=images.device).view(shape)
         std = torch.tensor(self.std, device=images.device).view(shape)

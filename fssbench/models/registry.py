@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
+from numbers import Number
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -31,6 +32,8 @@ BUILTIN = {
     "copy-support": "fssbench.models.baselines:CopySupport",
     "prototype": "fssbench.models.prototype:Prototype",
     "hsnet": "fssbench.models.hsnet:HSNet",
+    "hmfs": "fssbench.models.hmfs:HMFS",
+    "hdmnet": "fssbench.models.hdmnet:HDMNet",
 }
 
 _registered: dict[str, Callable[..., FewShotSegmenter]] = {}
@@ -142,7 +145,7 @@ def build_model(name: str, **options: Any) -> FewShotSegmenter:
         options: keyword arguments of the model's class, such as ``backbone="resnet50"``.
 
     Raises:
-        UsageError: no such model, or an option it does not take.
+        UsageError: no such model, an option it does not take, or text where an option is a number.
         ModelError: what was built is no `FewShotSegmenter`.
     """
     from fssbench.models.interface import FewShotSegmenter
@@ -151,6 +154,8 @@ def build_model(name: str, **options: Any) -> FewShotSegmenter:
     if unknown := sorted(set(options) - set(spec.options)):
         taken = ", ".join(spec.options) or "no options"
         raise UsageError(f"model '{name}' has no option '{unknown[0]}'", remedy=f"it takes {taken}")
+    for key, value in options.items():
+        _check_kind(name, key, value, spec.options[key])
     absent = [key for key, default in spec.options.items() if default is inspect.Parameter.empty and key not in options]
     if absent:
         raise UsageError(f"model '{name}' needs the option '{absent[0]}'", remedy=f"pass --option {absent[0]}=VALUE")
@@ -161,3 +166,13 @@ def build_model(name: str, **options: Any) -> FewShotSegmenter:
             remedy="derive the class from it and implement predict",
         )
     return model.eval()
+
+
+def _check_kind(model: str, option: str, value: object, default: object) -> None:
+    """`UsageError` unless a number stands where the default is one, and true or false where it is that."""
+    for kind, called in ((bool, "true or false"), (Number, "a number")):
+        if isinstance(default, kind):
+            if not isinstance(value, kind) or isinstance(value, bool) != isinstance(default, bool):
+                problem = f"option '{option}' of model '{model}' must be {called}, got {value!r}"
+                raise UsageError(problem, remedy=f"its default is {default}")
+            return

@@ -65,6 +65,14 @@ def test_a_state_dict_is_found_however_it_was_saved(tmp_path: Path, packed: Call
     assert same(model.state_dict(), state)
 
 
+def test_names_are_made_the_models_before_they_are_compared(tmp_path: Path) -> None:
+    state = small().state_dict()
+    path = save(tmp_path / "weights.pt", {f"module.encoder.{name}": tensor for name, tensor in state.items()})
+    model = small()
+    load_checkpoint(model, path, rename=lambda name: name.removeprefix("encoder."))
+    assert same(model.state_dict(), state)
+
+
 def test_module_is_taken_off_the_front_alone(tmp_path: Path) -> None:
     path = save(tmp_path / "weights.pt", {"module.module.a": torch.zeros(1), "b.module.c": torch.ones(1)})
     assert set(read_state_dict(path)) == {"module.a", "b.module.c"}

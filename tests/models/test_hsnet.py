@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from filling import episode, fill, image, mask
+from golden import TOLERANCE, Golden, difference, read
 from torch import Tensor
 from torchvision.models import get_model
 
@@ -20,35 +20,16 @@ from fssbench.models.center_pivot import CenterPivotConv4d
 from fssbench.models.checkpoints import load_checkpoint
 from fssbench.models.hsnet import HSNet, HypercorrelationSqueeze, hypercorrelation, mask_features, unit_stack
 
-Golden = dict[str, npt.NDArray[Any]]
 Named = tuple[str, HSNet]
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "hsnet.npz"
-# Of the expected values' standard deviation. With AVX-512, two threads and the torch of constraints.txt nothing
-# differs. Other kernels round otherwise, AVX2's by up to 2e-5, and the same model in float64 is 4e-5 away.
-SAME_KERNELS = torch.backends.cpu.get_cpu_capability() == "AVX512" and torch.__version__.startswith("2.15.")
-TOLERANCE = 1e-5 if SAME_KERNELS else 1e-4
+pytestmark = pytest.mark.usefixtures("two_threads", "no_gradients")
+
 SMALL = 64  # maps of 8, 4 and 2 positions a side
 
 
 @pytest.fixture(scope="module")
 def golden() -> Golden:
-    with np.load(GOLDEN) as arrays:
-        return dict(arrays)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def two_threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(autouse=True)
-def no_gradients() -> Iterator[None]:
-    with torch.no_grad():
-        yield
+    return read("hsnet")
 
 
 @pytest.fixture(scope="module")
@@ -64,12 +45,6 @@ def named(request: pytest.FixtureRequest) -> Named:
         return name, request.getfixturevalue("resnet50")
     # The classifier of VGG is 120 million weights that nothing reads.
     return name, fill(HSNet(backbone=name, backbone_weights="none"), skip="backbone.classifier")
-
-
-def difference(found: Tensor, expected: npt.NDArray[Any]) -> float:
-    """The largest absolute difference, as a share of the expected values' standard deviation."""
-    assert found.shape == expected.shape
-    return float(np.abs(found.numpy() - expected).max() / expected.std())
 
 
 def moments(maps: list[Tensor]) -> npt.NDArray[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -73,6 +74,26 @@ def test_downscaling_an_image_averages_rather_than_drops_pixels() -> None:
     stripes[:, ::2] = 200
     small = Preprocess(size=5).image(stripes)
     assert (small.float() - 100).abs().max() <= 15
+
+
+def between(pixels: npt.NDArray[Any], size: int) -> npt.NDArray[np.float64]:
+    """The first axis by linear interpolation between pixel centres; what is beyond the outermost is theirs."""
+    centres = (np.arange(size) + 0.5) * pixels.shape[0] / size - 0.5
+    flat = pixels.reshape(pixels.shape[0], -1).astype(np.float64)
+    columns = [np.interp(centres, np.arange(pixels.shape[0]), column) for column in flat.T]
+    return np.stack(columns, axis=1).reshape(size, *pixels.shape[1:])
+
+
+@pytest.mark.parametrize(("height", "width", "size"), [(50, 80, 24), (9, 7, 32), (64, 10, 32), (32, 32, 32), (1, 3, 5)])
+def test_without_antialiasing_an_image_is_read_between_its_pixels(height: int, width: int, size: int) -> None:
+    """OpenCV's bilinear rule on float images: nothing is averaged and nothing rounded."""
+    pixels = noise(height, width)
+    image = Preprocess(size=size, antialias=False).image(pixels)
+    assert image.dtype == torch.float32
+    assert image.shape == (3, size, size)
+    down = between(pixels, size)
+    expected = between(down.swapaxes(0, 1), size).swapaxes(0, 1)
+    np.testing.assert_allclose(image.permute(1, 2, 0).numpy(), expected, rtol=0, atol=1e-2)
 
 
 def test_normalising_scales_to_one_then_subtracts_the_mean_and_divides_by_the_deviation() -> None:

@@ -125,6 +125,21 @@ def test_an_unknown_option_is_refused_with_those_the_model_takes() -> None:
         build_model("plain", depth=3)
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "wanted"),
+    [("width", "ten", "a number, got 'ten'; its default is 1"), ("width", True, "a number"), ("flag", 1, "true or f")],
+)
+def test_text_for_a_number_is_refused(option: str, value: object, wanted: str) -> None:
+    @register("typed")
+    class Typed(AllForeground):
+        def __init__(self, *, width: int = 1, flag: bool = False, label: str | None = None) -> None:
+            super().__init__()
+
+    with pytest.raises(UsageError, match=f"option '{option}' of model 'typed' must be {wanted}"):
+        build_model("typed", **{option: value})
+    build_model("typed", width=2.5, flag=True, label="any")
+
+
 def test_an_option_that_a_model_needs_and_did_not_get_is_named() -> None:
     @register("needy")
     class Needy(AllForeground):
