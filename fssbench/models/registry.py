@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
-import importlib.util
 import inspect
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from fssbench.errors import ModelError, UsageError
+from fssbench.models.user_file import load_file
+from fssbench.suggest import did_you_mean, known_are
 
 if TYPE_CHECKING:
     from fssbench.models.interface import FewShotSegmenter
@@ -98,27 +96,9 @@ def _find(name: str) -> Callable[..., FewShotSegmenter]:
         return _callable(found, where=f"entry point {point.value}")
     path, separator, attribute = name.rpartition(":")
     if separator and path.endswith(".py"):
-        return _attribute(_load_file(str(Path(path).resolve())), attribute, where=path)
-    known = ", ".join(model_names())
-    raise UsageError(f"there is no model '{name}'", remedy=f"known are {known}, or pass path/to/file.py:Name")
-
-
-@cache
-def _load_file(path: str) -> object:
-    if not Path(path).is_file():
-        raise UsageError(f"there is no file {path}", remedy="a model of your own is given as path/to/file.py:Name")
-    name = f"fssbench_user_model_{hashlib.sha256(path.encode()).hexdigest()[:12]}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise ModelError(f"{path} cannot be imported as Python")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        del sys.modules[name]
-        raise ModelError(f"importing {path} failed: {type(error).__name__}: {error}") from error
-    return module
+        return _attribute(load_file(str(Path(path).resolve())), attribute, where=path)
+    remedy = f"{known_are(name, model_names())}, or pass path/to/file.py:Name"
+    raise UsageError(f"there is no model '{name}'", remedy=remedy)
 
 
 def _attribute(module: object, attribute: str, *, where: str) -> Callable[..., FewShotSegmenter]:
@@ -149,8 +129,10 @@ def build_model(name: str, **options: Any) -> FewShotSegmenter:
 
     spec = model_spec(name)
     if unknown := sorted(set(options) - set(spec.options)):
-        taken = ", ".join(spec.options) or "no options"
-        raise UsageError(f"model '{name}' has no option '{unknown[0]}'", remedy=f"it takes {taken}")
+        meant = did_you_mean(unknown[0], spec.options)
+        taken = f"it takes {', '.join(spec.options) or 'no options'}"
+        remedy = f"{meant} {taken}" if meant else taken
+        raise UsageError(f"model '{name}' has no option '{unknown[0]}'", remedy=remedy)
     absent = [key for key, default in spec.options.items() if default is inspect.Parameter.empty and key not in options]
     if absent:
         raise UsageError(f"model '{name}' needs the option '{absent[0]}'", remedy=f"pass --option {absent[0]}=VALUE")
