@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import typer
 
 from fssbench.cli import (
+    check_model,
     compare,
     conformance,
     demo,
@@ -48,6 +49,7 @@ app.command("score")(score.score)
 app.command("compare")(compare.compare)
 app.command("stability")(stability.stability)
 app.add_typer(leaderboard.app, name="leaderboard")
+app.command("check-model")(check_model.check_model)
 app.command("conformance")(conformance.conformance)
 app.command("list")(listing.list_)
 

@@ -93,11 +93,11 @@ def evaluate(
     from fssbench.engine.ranks import joined
     from fssbench.engine.run import Job
     from fssbench.home import Home
-    from fssbench.models import model_spec
+    from fssbench.models import full_name, model_spec
     from fssbench.pipelines.episode_set import locate_set
     from fssbench.protocols import find_protocol
 
-    home = Home.find()
+    home, model = Home.find(), full_name(model)
     found = find_benchmark(benchmark)
     rules = find_protocol(protocol)
     rules.require(found)

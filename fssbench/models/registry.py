@@ -17,7 +17,7 @@ from fssbench.suggest import did_you_mean, known_are
 if TYPE_CHECKING:
     from fssbench.models.interface import FewShotSegmenter
 
-__all__ = ["ModelSpec", "build_model", "model_names", "model_spec", "register"]
+__all__ = ["ModelSpec", "build_model", "full_name", "model_names", "model_spec", "register"]
 
 ENTRY_POINTS = "fssbench.models"
 
@@ -77,6 +77,27 @@ def model_spec(name: str) -> ModelSpec:
     parameters = inspect.signature(factory).parameters.values()
     keyword = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     return ModelSpec(name=name, factory=factory, options={p.name: p.default for p in parameters if p.kind in keyword})
+
+
+def full_name(name: str) -> str:
+    """The name with the class of a user's file: ``mine.py`` is ``mine.py:Net`` if that is its only model.
+
+    Raises `UsageError` if the file has no class of a model, or several.
+    """
+    if not name.endswith(".py"):
+        return name
+    from fssbench.models.interface import FewShotSegmenter
+
+    module = load_file(str(Path(name).resolve()))
+    own = [value for value in vars(module).values() if getattr(value, "__module__", None) == module.__name__]
+    found = [c.__name__ for c in own if inspect.isclass(c) and issubclass(c, FewShotSegmenter)]
+    if len(found) != 1:
+        listed = f"{len(found)}: {', '.join(found)}" if found else "none"
+        raise UsageError(
+            f"{name} should define one class derived from FewShotSegmenter, found {listed}",
+            remedy=f"say which class or function builds the model, as {name}:{found[0] if found else 'Name'}",
+        )
+    return f"{name}:{found[0]}"
 
 
 def _find(name: str) -> Callable[..., FewShotSegmenter]:

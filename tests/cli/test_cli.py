@@ -14,7 +14,18 @@ from command import Command
 from fssbench.errors import UsageError
 from fssbench.pipelines.episode_set import EpisodeSet
 
-COMMANDS = ["demo", "prepare", "episodes", "verify", "info", "eval", "leaderboard", "conformance", "list"]
+COMMANDS = [
+    "demo",
+    "prepare",
+    "episodes",
+    "verify",
+    "info",
+    "eval",
+    "leaderboard",
+    "check-model",
+    "conformance",
+    "list",
+]
 
 
 @pytest.fixture(scope="session")

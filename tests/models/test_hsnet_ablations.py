@@ -53,9 +53,12 @@ def test_the_original_kernel_with_all_but_its_pivots_zero_is_the_center_pivot_on
     whole = OriginalConv4d(3, 4, kernel=side, support_stride=stride)
     middle = side // 2
     whole.weight.zero_()
+    whole.bias.zero_()
     whole.weight[..., middle, middle] += sparse.conv1.weight
     whole.weight[:, :, middle, middle] += sparse.conv2.weight
-    whole.bias.copy_(sparse.conv1.bias + sparse.conv2.bias)
+    for part in (sparse.conv1, sparse.conv2):
+        assert part.bias is not None
+        whole.bias.add_(part.bias)
     x = torch.randn(2, 3, 6, 5, 9, 7, generator=torch.Generator().manual_seed(0))
     assert torch.allclose(whole(x), sparse(x), atol=1e-5)
 
