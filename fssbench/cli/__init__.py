@@ -19,6 +19,7 @@ from fssbench.cli import (
     leaderboard,
     listing,
     prepare,
+    profile,
     score,
     stability,
     verify,
@@ -50,6 +51,7 @@ app.command("compare")(compare.compare)
 app.command("stability")(stability.stability)
 app.add_typer(leaderboard.app, name="leaderboard")
 app.command("check-model")(check_model.check_model)
+app.command("profile")(profile.profile)
 app.command("conformance")(conformance.conformance)
 app.command("list")(listing.list_)
 

@@ -23,6 +23,7 @@ COMMANDS = [
     "eval",
     "leaderboard",
     "check-model",
+    "profile",
     "conformance",
     "list",
 ]
