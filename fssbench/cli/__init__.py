@@ -12,6 +12,7 @@ from fssbench.cli import (
     check_model,
     compare,
     conformance,
+    convert,
     demo,
     episodes,
     evaluate,
@@ -52,6 +53,7 @@ app.command("stability")(stability.stability)
 app.add_typer(leaderboard.app, name="leaderboard")
 app.command("check-model")(check_model.check_model)
 app.command("profile")(profile.profile)
+app.command("convert")(convert.convert)
 app.command("conformance")(conformance.conformance)
 app.command("list")(listing.list_)
 

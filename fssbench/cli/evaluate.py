@@ -76,6 +76,13 @@ def evaluate(
     save_predictions: Annotated[
         bool, typer.Option("--save-predictions", help="Keep every mask beside the result, for fssbench score.")
     ] = False,
+    control: Annotated[
+        str | None,
+        typer.Option(
+            "--control",
+            help="no-support: zero the supports' masks; wrong-class: show supports of another class. Never ranked.",
+        ),
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Where results go. [default: results in the home]")
     ] = None,
@@ -88,6 +95,7 @@ def evaluate(
     processes share the episodes.
     """
     from fssbench.benchmarks import find_benchmark
+    from fssbench.engine.controls import require_control
     from fssbench.engine.environment import pick_device
     from fssbench.engine.model import load_model
     from fssbench.engine.ranks import joined
@@ -101,6 +109,8 @@ def evaluate(
     found = find_benchmark(benchmark)
     rules = find_protocol(protocol)
     rules.require(found)
+    if control is not None:
+        require_control(control)
     options = resolve_options(
         model_spec(model), pairs=option, file=options_file, backbone=backbone, backbone_weights=backbone_weights
     )
@@ -122,6 +132,7 @@ def evaluate(
             "benchmark": found.name,
             "protocol": protocol,
             "ignore_label": ignore_label,
+            "control": control,
             "device": where,
             "output": str(target),
         }
@@ -131,7 +142,14 @@ def evaluate(
             if f not in loaded:  # one at a time: checkpoints differ by fold
                 loaded = {
                     f: load_model(
-                        model, options, weights=weights, benchmark=found, fold=f, n_folds=len(sets), home=home
+                        model,
+                        options,
+                        weights=weights,
+                        benchmark=found,
+                        fold=f,
+                        n_folds=len(sets),
+                        home=home,
+                        control=control,
                     )
                 }
             job = Job(

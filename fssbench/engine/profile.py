@@ -120,10 +120,12 @@ def _peak_bytes(ask: Callable[[], Tensor], model: nn.Module, device: str) -> int
         ask()
         torch.cuda.synchronize(device)
         return int(torch.cuda.max_memory_allocated(device))
-    weights = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in model.state_dict().values()}
+    weights: dict[int, int] = {
+        t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in model.state_dict().values()
+    }
     with _Living() as living:
         ask()
-    return sum(weights.values()) + living.peak
+    return sum(weights.values()) + int(living.peak)
 
 
 class _Living(TorchDispatchMode):  # type: ignore[no-untyped-call]

@@ -24,6 +24,7 @@ COMMANDS = [
     "leaderboard",
     "check-model",
     "profile",
+    "convert",
     "conformance",
     "list",
 ]
