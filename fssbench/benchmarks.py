@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fssbench.errors import UsageError
+from fssbench.suggest import known_are
 
 __all__ = [
     "BENCHMARKS",
@@ -156,5 +157,5 @@ def find_benchmark(name: str) -> Benchmark:
     for benchmark in BENCHMARKS:
         if name in (benchmark.alias, benchmark.name):
             return benchmark
-    known = ", ".join(benchmark.alias for benchmark in BENCHMARKS)
-    raise UsageError(f"there is no benchmark '{name}'", remedy=f"known are: {known}")
+    known = [benchmark.alias for benchmark in BENCHMARKS]
+    raise UsageError(f"there is no benchmark '{name}'", remedy=known_are(name, known))

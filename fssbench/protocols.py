@@ -17,6 +17,7 @@ from fssbench.lists import FoldLists, Pools
 from fssbench.sampling import derive_strict, sample_strict
 from fssbench.sampling_hdmnet import LOADER_WORKERS, SEEDS, derive_hdmnet, sample_hdmnet
 from fssbench.sampling_hsnet import derive_hsnet, sample_hsnet
+from fssbench.suggest import known_are
 
 __all__ = ["HDMNET", "HSNET", "PROTOCOLS", "STRICT", "EvaluationProtocol", "ScoringPolicy", "find_protocol"]
 
@@ -183,5 +184,5 @@ def find_protocol(name: str) -> EvaluationProtocol:
     for protocol in PROTOCOLS:
         if protocol.name == name:
             return protocol
-    known = ", ".join(protocol.name for protocol in PROTOCOLS)
-    raise UsageError(f"there is no protocol '{name}'", remedy=f"known are: {known}")
+    known = [protocol.name for protocol in PROTOCOLS]
+    raise UsageError(f"there is no protocol '{name}'", remedy=known_are(name, known))

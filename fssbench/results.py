@@ -120,6 +120,9 @@ class ModelRecord(Record):
     parameters: int | None = Field(ge=0, description="all parameters, the backbone's included; null if not known")
     learnable_parameters: int | None = Field(ge=0)
     input_size: int | None = Field(ge=1, description="side of the square the model works at, in pixels")
+    control: Literal["no-support", "wrong-class"] | None = Field(
+        default=None, description="what was done to its supports to see whether it uses them; null if nothing"
+    )
 
 
 class EpisodesRecord(Record):

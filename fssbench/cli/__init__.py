@@ -9,8 +9,10 @@ from collections.abc import Sequence
 import typer
 
 from fssbench.cli import (
+    check_model,
     compare,
     conformance,
+    convert,
     demo,
     doctor,
     episodes,
@@ -19,6 +21,7 @@ from fssbench.cli import (
     leaderboard,
     listing,
     prepare,
+    profile,
     score,
     show,
     stability,
@@ -52,6 +55,9 @@ app.command("score")(score.score)
 app.command("compare")(compare.compare)
 app.command("stability")(stability.stability)
 app.add_typer(leaderboard.app, name="leaderboard")
+app.command("check-model")(check_model.check_model)
+app.command("profile")(profile.profile)
+app.command("convert")(convert.convert)
 app.command("conformance")(conformance.conformance)
 app.command("list")(listing.list_)
 

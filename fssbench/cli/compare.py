@@ -80,7 +80,10 @@ def _common(
 
 def _names(ours: Loaded, theirs: Loaded) -> tuple[str, str]:
     """What to call the two; numbered if both have one name."""
-    a, b = (" ".join(filter(None, [Path(m.name).name, m.backbone])) for m in (ours.result.model, theirs.result.model))
+    a, b = (
+        " ".join(filter(None, [Path(m.name).name, m.backbone, m.control]))
+        for m in (ours.result.model, theirs.result.model)
+    )
     return (f"{a} (1)", f"{b} (2)") if a == b else (a, b)
 
 

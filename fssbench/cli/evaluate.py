@@ -11,6 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fssbench.cli.console import DataOption, JsonFlag, figure, print_json, progress, warn
+from fssbench.cli.model_options import (
+    BackboneOption,
+    BackboneWeightsOption,
+    ModelOption,
+    OptionsFileOption,
+    PairsOption,
+    resolve_options,
+)
 from fssbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -18,14 +26,13 @@ if TYPE_CHECKING:
     from fssbench.engine.model import LoadedModel
     from fssbench.engine.ranks import Ranks
     from fssbench.engine.run import Finished, Job
-    from fssbench.models import ModelSpec
     from fssbench.pipelines.episode_set import EpisodeSet
 
 __all__ = ["evaluate"]
 
 
 def evaluate(
-    model: Annotated[str, typer.Option("--model", "-m", help="A model's name, or path/to/file.py:Name.")],
+    model: ModelOption,
     benchmark: Annotated[str, typer.Option("--benchmark", "-b", help="What to evaluate on.")] = "coco",
     data: DataOption = None,
     protocol: Annotated[str, typer.Option("--protocol", "-p", help="How episodes are drawn and scored.")] = "strict",
@@ -42,13 +49,8 @@ def evaluate(
             "--episodes", "-n", min=1, help="The first N of each track, which must have as many. [default: all]"
         ),
     ] = None,
-    backbone: Annotated[
-        str | None, typer.Option("--backbone", help="The feature extractor. [default: the model's]")
-    ] = None,
-    backbone_weights: Annotated[
-        str | None,
-        typer.Option("--backbone-weights", help="none, imagenet, or the PATH of a state dict. [default: imagenet]"),
-    ] = None,
+    backbone: BackboneOption = None,
+    backbone_weights: BackboneWeightsOption = None,
     weights: Annotated[
         str | None,
         typer.Option(
@@ -56,10 +58,8 @@ def evaluate(
             help="none, or a checkpoint's PATH with {fold} where folds differ. [default: look in the home]",
         ),
     ] = None,
-    option: Annotated[
-        list[str] | None,
-        typer.Option("--option", help="Another option of the model, as name=value; repeatable."),
-    ] = None,
+    option: PairsOption = None,
+    options_file: OptionsFileOption = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, …")] = "auto",
     workers: Annotated[int, typer.Option("--workers", "-w", min=1, help="Decoding threads.")] = 4,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="At most so many episodes a track.")] = None,
@@ -76,6 +76,13 @@ def evaluate(
     save_predictions: Annotated[
         bool, typer.Option("--save-predictions", help="Keep every mask beside the result, for fssbench score.")
     ] = False,
+    control: Annotated[
+        str | None,
+        typer.Option(
+            "--control",
+            help="no-support: zero the supports' masks; wrong-class: show supports of another class. Never ranked.",
+        ),
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Where results go. [default: results in the home]")
     ] = None,
@@ -87,22 +94,27 @@ def evaluate(
     A run that was interrupted is taken up where it stopped; a finished result is left as it is. Under torchrun the
     processes share the episodes.
     """
+    from fssbench.engine.controls import require_control
     from fssbench.engine.environment import pick_device
     from fssbench.engine.model import load_model
     from fssbench.engine.ranks import joined
     from fssbench.engine.run import Job
     from fssbench.home import Home
-    from fssbench.models import model_spec
+    from fssbench.models import full_name, model_spec
     from fssbench.pipelines.episode_set import benchmark_below, locate_set
     from fssbench.protocols import find_protocol
 
-    home = Home.find()
+    home, model = Home.find(), full_name(model)
     root, target = data or home.episodes, output or home.results
     pick_device(device)  # refuses what torch cannot use before any set is opened
     found = benchmark_below(root, benchmark)
     rules = find_protocol(protocol)
     rules.require(found)
-    options = _options(model_spec(model), option or [], backbone=backbone, backbone_weights=backbone_weights)
+    if control is not None:
+        require_control(control)
+    options = resolve_options(
+        model_spec(model), pairs=option, file=options_file, backbone=backbone, backbone_weights=backbone_weights
+    )
     folds = dict.fromkeys(fold if fold is not None else range(len(found.folds)))
     for f in folds:
         found.novel_classes(f)  # refuses a fold that does not exist
@@ -120,6 +132,7 @@ def evaluate(
             "benchmark": found.name,
             "protocol": protocol,
             "ignore_label": ignore_label,
+            "control": control,
             "device": where,
             "output": str(target),
         }
@@ -129,7 +142,14 @@ def evaluate(
             if f not in loaded:  # one at a time: checkpoints differ by fold
                 loaded = {
                     f: load_model(
-                        model, options, weights=weights, benchmark=found, fold=f, n_folds=len(sets), home=home
+                        model,
+                        options,
+                        weights=weights,
+                        benchmark=found,
+                        fold=f,
+                        n_folds=len(sets),
+                        home=home,
+                        control=control,
                     )
                 }
             job = Job(
@@ -154,21 +174,6 @@ def evaluate(
             print_json([_summary(one) for one in finished])
         if reasons := dict.fromkeys(reason for one in finished for reason in one.result.unofficial):
             warn(f"not official: {'; '.join(reasons)}")
-
-
-def _options(
-    spec: ModelSpec, pairs: list[str], *, backbone: str | None, backbone_weights: str | None
-) -> dict[str, Any]:
-    """The model's options; its backbone has ImageNet's weights unless others are named."""
-    options = model_options(pairs)
-    for name, value in (("backbone", backbone), ("backbone_weights", backbone_weights)):
-        if value is not None and spec.has_backbone:
-            options[name] = value
-        elif value is not None:
-            warn(f"{spec.name} has no backbone, so --{name.replace('_', '-')} means nothing to it")
-    if spec.has_backbone:
-        options.setdefault("backbone_weights", "imagenet")
-    return options
 
 
 def _episodes(episode_set: EpisodeSet, shot: int, seed: int, *, episodes: int | None, limit: int | None) -> int | None:
@@ -237,22 +242,6 @@ class RunningScore:
         ious = [inter / union for inter, union in self.sums.values() if union]
         miou = 100 * sum(ious) / len(ious) if ious else 0
         return f"{self.n / (time.perf_counter() - self.start):.1f}/s, mIoU {miou:.1f} over {len(self.sums)} classes"
-
-
-def model_options(pairs: list[str]) -> dict[str, Any]:
-    """``size=200`` and the like as keyword arguments: numbers and true/false as such, the rest as text."""
-    import tomllib
-
-    options: dict[str, Any] = {}
-    for pair in pairs:
-        name, separator, value = pair.partition("=")
-        if not separator or not name.isidentifier():
-            raise UsageError(f"--option must be name=value, got '{pair}'", remedy="as in --option size=200")
-        try:
-            options[name] = tomllib.loads(f"value = {value}")["value"]
-        except tomllib.TOMLDecodeError:
-            options[name] = value
-    return options
 
 
 def _summary(finished: Finished) -> dict[str, Any]:

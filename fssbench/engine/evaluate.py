@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from fssbench.counts import CountsTable, EpisodeCounts, QueryFacts
+from fssbench.engine.controls import controlled
 from fssbench.engine.counting import policy_counts
 from fssbench.episodes import Episode
 from fssbench.models.interface import FeatureSegmenter, FewShotSegmenter, Preprocess, check_answer
@@ -49,7 +50,7 @@ class Answer:
     Attributes:
         index: the episode's index in its track.
         query: its frame.
-        supports: their frames.
+        supports: the frames of those the model was shown.
         masks: the predicted mask (H, W) uint8 by size, ``original`` and ``model``.
         counts: (P, 5) int64, a row a scoring policy in the order of `policies_for`.
     """
@@ -105,6 +106,7 @@ def answers(
     seed: int,
     episodes: int | None = None,
     skip: Container[int] = frozenset(),
+    control: str | None = None,
     device: str = "cpu",
     workers: int = 4,
 ) -> Iterator[Answer]:
@@ -118,6 +120,7 @@ def answers(
         seed: of the track.
         episodes: the first so many, or ``None`` for all.
         skip: indices of episodes that are not asked.
+        control: show other supports than the episode's own; see `fssbench.engine.controls`.
         device: a torch device.
         workers: decoding threads.
 
@@ -128,27 +131,30 @@ def answers(
     policies = policies_for(episode_set)
     model = model.to(device).eval()
     ask = FeatureAsker(model, device) if isinstance(model, FeatureSegmenter) else PlainAsker(model, device)
+    show = _show(model.preprocess)
+    swap = controlled(control, episode_set, shot=shot, seed=seed, show=show) if control else None
     streamed = stream(
         episode_set,
         shot=shot,
         seed=seed,
         episodes=episodes,
         skip=skip,
-        transform=_show(model.preprocess),
+        transform=show,
         workers=workers,
     )
     for item in streamed:
         query = item.query.frame
+        supports = swap(item.index, [one.frame for one in item.supports]) if swap else item.supports
         sizes: dict[MaskSize, tuple[int, int]] = {
             "original": (query.mask.shape[0], query.mask.shape[1]),
             "model": (item.query.mask.shape[0], item.query.mask.shape[1]),
         }
         with torch.inference_mode(), _exact_float32():
-            masks = dict(zip(sizes, ask(item.query, item.supports, list(sizes.values())), strict=True))
+            masks = dict(zip(sizes, ask(item.query, supports, list(sizes.values())), strict=True))
             truth = torch.from_numpy(query.mask).to(device)
             ignore = None if query.ignore is None else torch.from_numpy(query.ignore).to(device)
             counts = policy_counts(masks, truth, ignore, policies)
-        shown = tuple(support.frame for support in item.supports)
+        shown = tuple(support.frame for support in supports)
         yield Answer(item.index, item.episode, query, shown, masks, counts)
 
 

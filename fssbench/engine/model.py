@@ -7,16 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from torch import Tensor
+
 from fssbench.benchmarks import Benchmark
-from fssbench.errors import ModelError, UsageError
+from fssbench.errors import CheckpointError, ModelError, UsageError
 from fssbench.files import sha256_bytes, sha256_file
 from fssbench.home import Home
 from fssbench.models import build_model, model_spec
-from fssbench.models.checkpoints import load_checkpoint
+from fssbench.models.checkpoints import load_checkpoint, read_state_dict
+from fssbench.models.guess import fitting_option
 from fssbench.models.interface import FewShotSegmenter
 from fssbench.results import ModelRecord
 
-__all__ = ["LoadedModel", "find_weights", "load_model", "results_folder"]
+__all__ = ["LoadedModel", "fill", "find_weights", "load_model", "results_folder"]
 
 
 def file_name(model: str) -> str:
@@ -87,8 +90,11 @@ def load_model(
     fold: int,
     n_folds: int = 1,
     home: Home,
+    control: str | None = None,
 ) -> LoadedModel:
     """Build a model and fill it with its checkpoint; see `find_weights` for ``weights``.
+
+    With a ``control`` the model is asked with other supports; see `fssbench.engine.controls`.
 
     A checkpoint holds the backbone too, so with one the backbone's own weights are not fetched.
     """
@@ -108,8 +114,25 @@ def load_model(
         if weights is None and model.needs_training and checkpoint is None:
             checkpoint = find()  # only the model itself could tell, since a function built it
     if checkpoint is not None:
-        load_checkpoint(model, checkpoint)
-    return LoadedModel(model, _record(name, options, model, checkpoint))
+        fill(model, read_state_dict(checkpoint), name=name, options=options, where=str(checkpoint))
+    record = _record(name, options, model, checkpoint)
+    return LoadedModel(model, record.model_copy(update={"control": control}))
+
+
+def fill(
+    model: FewShotSegmenter, state: Mapping[str, Tensor], *, name: str, options: Mapping[str, Any], where: str
+) -> None:
+    """Fill a model with a checkpoint's tensors.
+
+    Raises:
+        CheckpointError: they do not fit; the remedy names the option with which they would, if one is enough.
+    """
+    try:
+        load_checkpoint(model, state, where=where)
+    except CheckpointError as error:
+        if meant := fitting_option(name, options, state):
+            raise CheckpointError(error.problem, remedy=f"it fits with {meant}") from error
+        raise
 
 
 def _record(name: str, options: Mapping[str, Any], model: FewShotSegmenter, checkpoint: Path | None) -> ModelRecord:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fssbench.engine.controls import CONTROLS
 from fssbench.pipelines.episode_set import EpisodeSet
 from fssbench.protocols import find_protocol
 from fssbench.results import EpisodesRecord, ModelRecord
@@ -27,6 +28,8 @@ def own_reasons(*, model: ModelRecord, protocol: str, headline: str, git_dirty: 
         reasons.append("the model is untrained")
     if model.training == "unknown":
         reasons.append("the masks were handed in, and which model made them is not known")
+    if model.control is not None:
+        reasons.append(f"it is the control {model.control}: {CONTROLS[model.control]}")
     if headline != find_protocol(protocol).headline.name:
         reasons.append(f"the headline is {headline}, which is not the protocol's")
     if git_dirty:

@@ -197,6 +197,7 @@ def _ask(
         device=job.device,
         workers=job.workers,
         skip=skip,
+        control=loaded.record.control,
     ):
         so_far.add(Kept(answer.scored, _encoded(answer) if job.save_predictions else {}))
         if look is not None:

@@ -37,6 +37,8 @@ class Gathered:
             marks.append("untrained")
         elif model.backbone_weights == "file":
             marks.append("own backbone weights")
+        if model.control is not None:
+            marks.append(f"control {model.control}")
         named = " ".join(filter(None, [Path(model.name).name, model.backbone]))
         return f"{named} ({', '.join(marks)})" if marks else named
 
@@ -183,12 +185,12 @@ def _ranked(entries: Sequence[Entry]) -> list[Entry]:
     )
     comparable: dict[tuple[object, ...], list[float]] = defaultdict(list)
     for entry in best_first:
-        if entry.miou.value is not None:
+        if entry.miou.value is not None and entry.model.control is None:
             comparable[entry.comparable].append(entry.miou.value)
 
     def rank(entry: Entry) -> int | None:
-        """One more than there are better ones; equals share a rank."""
-        mine = entry.miou.value
+        """One more than there are better ones; equals share a rank. A control has none and takes none away."""
+        mine = entry.miou.value if entry.model.control is None else None
         return None if mine is None else 1 + sum(value > mine for value in comparable[entry.comparable])
 
     return [entry.model_copy(update={"rank": rank(entry)}) for entry in best_first]

@@ -38,7 +38,7 @@ class RunSummary(Record):
 class Entry(Record):
     """One model on one benchmark, protocol and number of shots, over all its folds and seeds."""
 
-    rank: int | None = Field(description="among entries of the same episodes; null without a mean")
+    rank: int | None = Field(description="among entries of the same episodes; null without a mean, and for controls")
     model: ModelRecord = Field(description="of the first run; checkpoints may differ by fold")
     label: str
     benchmark: str

@@ -12,6 +12,7 @@ from torchvision.models import get_model, get_model_weights
 from fssbench.errors import CheckpointError, ModelError, UsageError
 from fssbench.files import sha256_file
 from fssbench.models.checkpoints import read_state_dict
+from fssbench.suggest import known_are
 
 __all__ = ["BACKBONES", "BackboneInfo", "load_backbone"]
 
@@ -47,7 +48,7 @@ def load_backbone(name: str, weights: str) -> tuple[nn.Module, BackboneInfo]:
         CheckpointError: the file is missing or does not fit.
     """
     if name not in BACKBONES:
-        raise UsageError(f"there is no backbone '{name}'", remedy=f"known are {', '.join(BACKBONES)}")
+        raise UsageError(f"there is no backbone '{name}'", remedy=known_are(name, BACKBONES))
     network = _random(name)
     if weights == "none":
         info = BackboneInfo(name=name, weights="none", sha256=None)

@@ -1,4 +1,4 @@
-"""The center-pivot 4D convolution (HSNet, section 4.4) and the block of three that its encoder is built of.
+"""The center-pivot 4D convolution (HSNet, section 4.4).
 
 A 4D tensor here is (B, C, Hq, Wq, Hs, Ws): for every position of the query one of every position of the
 support. Of the neighbours of a pair of positions, the kernel keeps those that share one of the two.
@@ -6,13 +6,9 @@ support. Of the neighbours of a pair of positions, the kernel keeps those that s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from torch import Tensor, nn
 
-__all__ = ["CenterPivotConv4d", "squeeze_block"]
-
-GROUPS = 4
+__all__ = ["CenterPivotConv4d"]
 
 
 class CenterPivotConv4d(nn.Module):
@@ -43,21 +39,3 @@ class CenterPivotConv4d(nn.Module):
 
         total: Tensor = over_query.permute(0, 3, 4, 5, 1, 2) + over_support.permute(0, 3, 1, 2, 4, 5)
         return total  # (B, C', Hq, Wq, hs, ws)
-
-
-def squeeze_block(channels: Sequence[int], *, kernels: Sequence[int], support_strides: Sequence[int]) -> nn.Sequential:
-    """Convolution, group normalisation and ReLU, once for each kernel (figure 3).
-
-    Args:
-        channels: of the input, then of each convolution's output: one more than there are kernels.
-        kernels: side of each convolution's kernel.
-        support_strides: stride of each over the support's dimensions.
-    """
-    layers: list[nn.Module] = []
-    for c_in, c_out, kernel, stride in zip(channels[:-1], channels[1:], kernels, support_strides, strict=True):
-        layers += [
-            CenterPivotConv4d(c_in, c_out, kernel=kernel, support_stride=stride),
-            nn.GroupNorm(GROUPS, c_out),
-            nn.ReLU(inplace=True),
-        ]
-    return nn.Sequential(*layers)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from fssbench.errors import CheckpointError
+from fssbench.models.cards import read_safetensors
 
 __all__ = ["load_checkpoint", "read_state_dict"]
 
@@ -17,7 +18,7 @@ WRAPPER = "module."
 
 
 def read_state_dict(path: str | Path) -> dict[str, Tensor]:
-    """The tensors by name in a file of ``torch.save``, on the CPU.
+    """The tensors by name in a file of ``torch.save``, or in a ``.safetensors``, on the CPU.
 
     A state dict may be the whole file or stand under ``state_dict`` beside an epoch and an optimizer; a
     leading ``module.`` is taken off. Only tensors and plain containers are unpickled.
@@ -26,6 +27,8 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
         CheckpointError: the file is missing, no checkpoint, or holds no tensors by name.
     """
     path = Path(path)
+    if path.suffix == ".safetensors" and path.is_file():
+        return read_safetensors(path)
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
@@ -51,6 +54,7 @@ def load_checkpoint(
     checkpoint: str | Path | Mapping[str, object],
     *,
     rename: Callable[[str], str] = str,
+    where: str = "the state dict",
 ) -> None:
     """Fill ``model`` with a checkpoint; names and shapes must all fit.
 
@@ -58,6 +62,7 @@ def load_checkpoint(
         model: what is filled.
         checkpoint: a file, or a state dict in memory.
         rename: makes a name of the checkpoint one of the model.
+        where: what messages call a state dict in memory.
 
     Raises:
         CheckpointError: it is missing or unreadable, or names are missing, unexpected or wrongly shaped.
@@ -65,7 +70,7 @@ def load_checkpoint(
     if isinstance(checkpoint, (str, Path)):
         state, where = read_state_dict(checkpoint), str(checkpoint)
     else:
-        state, where = _tensors(checkpoint, where="the state dict"), "the state dict"
+        state = _tensors(checkpoint, where=where)
     state = {rename(name): tensor for name, tensor in state.items()}
     wanted = model.state_dict()
     problems = {

@@ -9,7 +9,7 @@ code, so that published checkpoints load and give their published numbers.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import islice
+from itertools import accumulate, islice
 from typing import ClassVar, Self
 
 import torch
@@ -18,16 +18,18 @@ from torch import Tensor, nn
 from torchvision.models import VGG, ResNet
 from torchvision.models.resnet import Bottleneck
 
-from fssbench.errors import ModelError, UsageError
+from fssbench.errors import UsageError
 from fssbench.models.backbones import load_backbone
-from fssbench.models.center_pivot import squeeze_block
 from fssbench.models.interface import FeatureSegmenter, Preprocess
+from fssbench.models.squeeze import KERNELS, MOST_LAYERS, HypercorrelationSqueeze
+from fssbench.suggest import known_are
 
 __all__ = ["HSNet", "HypercorrelationSqueeze", "hypercorrelation", "mask_features"]
 
 # The last two blocks of VGG-16: what its convolutions put out, and its last max pool.
 VGG16_MODULES = (17, 19, 21, 24, 26, 28, 30)
 EPSILON = 1e-5
+HEADS = ("fc.", "classifier.")
 
 
 def resnet_maps(network: ResNet, images: Tensor) -> list[Tensor]:
@@ -67,6 +69,23 @@ BACKBONES: dict[str, tuple[Callable[[nn.Module, Tensor], list[Tensor]], tuple[in
 }
 
 
+HYPERCORRELATIONS = ("all", "shallow", "deep")
+
+
+def _kept_maps(counts: Sequence[int], hypercorrelation: str, finest_level: int) -> tuple[tuple[int, ...], ...]:
+    """Indices of the maps that are correlated, by level, fine to coarse; there are ``counts`` maps a level."""
+    starts = accumulate(counts, initial=0)
+    levels = [tuple(range(start, start + count)) for start, count in zip(starts, counts, strict=False)]
+    part = {"all": slice(None), "shallow": slice(1), "deep": slice(-1, None)}[hypercorrelation]
+    return tuple(level[part] for level in levels[finest_level - 1 :])
+
+
+def _let_learn(network: nn.Module) -> None:
+    """Make the parameters that maps depend on learnable: all but those of torchvision's classifier."""
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad_(not name.startswith(HEADS))
+
+
 def mask_features(features: Sequence[Tensor], masks: Tensor) -> list[Tensor]:
     """Maps (N, C, h, w) times masks (N, H, W), resized bilinearly to each map's size (equation 1)."""
     whole = masks[:, None].float()  # (N, 1, H, W)
@@ -96,71 +115,26 @@ def hypercorrelation(query: Tensor, support: Tensor) -> Tensor:
     return cosine.relu_()
 
 
-class HypercorrelationSqueeze(nn.Module):
-    """What is learned: the 4D pyramid encoder (section 4.2) and the 2D context decoder (section 4.3).
-
-    Args:
-        levels: channels of the three hypercorrelations, fine to coarse.
-    """
-
-    def __init__(self, levels: tuple[int, int, int]) -> None:
-        super().__init__()
-        fine, middle, coarse = levels
-        squeezed, mixed = (16, 64, 128), (128, 128, 128, 128)
-        self.encoder_layer4 = squeeze_block((coarse, *squeezed), kernels=(3, 3, 3), support_strides=(2, 2, 2))
-        self.encoder_layer3 = squeeze_block((middle, *squeezed), kernels=(5, 3, 3), support_strides=(4, 2, 2))
-        self.encoder_layer2 = squeeze_block((fine, *squeezed), kernels=(5, 5, 3), support_strides=(4, 4, 2))
-        self.encoder_layer4to3 = squeeze_block(mixed, kernels=(3, 3, 3), support_strides=(1, 1, 1))
-        self.encoder_layer3to2 = squeeze_block(mixed, kernels=(3, 3, 3), support_strides=(1, 1, 1))
-        self.decoder1 = _two_convolutions(128, 128, 64, nn.ReLU())
-        self.decoder2 = _two_convolutions(64, 64, 2)
-
-    def forward(self, pyramid: Sequence[Tensor]) -> Tensor:
-        """Three hypercorrelations (B, L, h, w, h, w), fine to coarse → logits (B, 2, 2h, 2w), h the finest.
-
-        The sizes below are those of an input of 400×400.
-        """
-        fine, middle, coarse = pyramid
-        x = self.encoder_layer4(coarse)  # (B, 128, 13, 13, 2, 2)
-        x = self.encoder_layer4to3(_merge(x, self.encoder_layer3(middle)))  # (B, 128, 25, 25, 2, 2)
-        x = self.encoder_layer3to2(_merge(x, self.encoder_layer2(fine)))  # (B, 128, 50, 50, 2, 2)
-        x = self.decoder1(x.mean(dim=(4, 5)))  # (B, 64, 50, 50)
-        size = (2 * x.shape[-2], 2 * x.shape[-1])
-        x = F.interpolate(x, size, mode="bilinear", align_corners=True)  # (B, 64, 100, 100)
-        logits: Tensor = self.decoder2(x)  # (B, 2, 100, 100)
-        return logits
-
-
-def _two_convolutions(c_in: int, c_mid: int, c_out: int, *last: nn.Module) -> nn.Sequential:
-    first, second = nn.Conv2d(c_in, c_mid, 3, padding=1), nn.Conv2d(c_mid, c_out, 3, padding=1)
-    return nn.Sequential(first, nn.ReLU(), second, *last)
-
-
-def _merge(coarse: Tensor, fine: Tensor) -> Tensor:
-    """The sum of two (B, C, Hq, Wq, Hs, Ws), the query side of the coarse one resized to the fine one's."""
-    if coarse.shape[4:] != fine.shape[4:]:
-        raise ModelError(
-            "the levels of the pyramid must squeeze the support to one size, got "
-            f"{tuple(coarse.shape[4:])} and {tuple(fine.shape[4:])}",
-            remedy="choose another input size, such as 400",
-        )
-    b, c, hq, wq, hs, ws = coarse.shape
-    x = coarse.permute(0, 4, 5, 1, 2, 3).reshape(b * hs * ws, c, hq, wq)
-    x = F.interpolate(x, fine.shape[2:4], mode="bilinear", align_corners=True)  # (B·Hs·Ws, C, Hq', Wq')
-    return fine + x.view(b, hs, ws, *x.shape[1:]).permute(0, 3, 4, 5, 1, 2)
-
-
 class HSNet(FeatureSegmenter):
     """HSNet: each shot is matched alone and votes on the mask (section 4.5).
 
+    The options from ``masking`` on are the paper's ablations; their defaults are the published model.
+
     Args:
-        backbone: ``resnet50``, ``resnet101`` or ``vgg16``; frozen, and in eval mode also while training.
+        backbone: ``resnet50``, ``resnet101`` or ``vgg16``; in eval mode also while training.
         backbone_weights: ``imagenet``, ``none`` or a path; see `load_backbone`.
         size: side of the input.
-        masking: ``fm`` masks the support's features (equation 1), ``none`` leaves them whole.
+        masking: ``fm`` masks the support's features (equation 1), ``none`` leaves them whole (Table 1, below).
+        kernel: ``center-pivot``, ``separable`` or ``original`` 4D convolutions (Table 4).
+        hypercorrelation: of each level ``all`` maps, or the first (``shallow``) or last (``deep``) alone
+            (Table A3).
+        finest_level: of the pyramid's levels 1 (fine) to 3 (coarse), those from here on (Table A4).
+        block_layers: 4D convolutions in a block, 1 to 3 (figure 9); see `HypercorrelationSqueeze`.
+        freeze_backbone: if false, the backbone learns as well (figure 10), but for its batch norm's
+            statistics.
 
     Raises:
-        UsageError: no such backbone or masking.
+        UsageError: an option has a value that is not among these.
     """
 
     needs_training = True
@@ -173,19 +147,36 @@ class HSNet(FeatureSegmenter):
         backbone_weights: str = "none",
         size: int = 400,
         masking: str = "fm",
+        kernel: str = "center-pivot",
+        hypercorrelation: str = "all",
+        finest_level: int = 1,
+        block_layers: int = MOST_LAYERS,
+        freeze_backbone: bool = True,
     ) -> None:
         super().__init__()
-        for option, value, known in (("backbone", backbone, BACKBONES), ("masking", masking, self.maskings)):
-            if value not in known:
-                problem = f"{type(self).__name__} has no {option} '{value}'"
-                raise UsageError(problem, remedy=f"known are {', '.join(known)}")
+        self._require("backbone", backbone, tuple(BACKBONES))
+        self._require("masking", masking, self.maskings)
+        self._require("kernel", kernel, tuple(KERNELS))
+        self._require("hypercorrelation", hypercorrelation, HYPERCORRELATIONS)
+        self._require("finest_level", finest_level, (1, 2, 3))
+        self._require("block_layers", block_layers, tuple(range(1, MOST_LAYERS + 1)))
+        self._require("freeze_backbone", freeze_backbone, (True, False))
         self.preprocess = Preprocess(size=size)
         self.masking = masking
         self.backbone, self.backbone_info = load_backbone(backbone, backbone_weights)
-        self._maps, self.levels = BACKBONES[backbone]
+        if not freeze_backbone:
+            _let_learn(self.backbone)
+        self._maps, counts = BACKBONES[backbone]
+        self._kept = _kept_maps(counts, hypercorrelation, finest_level)
+        self.levels = tuple(len(level) for level in self._kept)
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(0)  # torch.manual_seed would seed the GPUs too
-            self.hpn_learner = HypercorrelationSqueeze(self.levels)
+            self.hpn_learner = HypercorrelationSqueeze(self.levels, kernel=kernel, block_layers=block_layers)
+
+    def _require(self, option: str, value: object, known: Sequence[object]) -> None:
+        if not any(value == one and type(value) is type(one) for one in known):
+            problem = f"{type(self).__name__} has no {option} '{value}'"
+            raise UsageError(problem, remedy=known_are(str(value), map(str, known)))
 
     def train(self, mode: bool = True) -> Self:
         """As `nn.Module.train`, but for the backbone: its batch norm must not learn."""
@@ -195,7 +186,8 @@ class HSNet(FeatureSegmenter):
 
     def encode(self, images: Tensor) -> list[Tensor]:
         """Images (N, 3, H, W) → the backbone's intermediate maps, each (N, C, h, w), fine to coarse."""
-        return self._maps(self.backbone, images)
+        maps = self._maps(self.backbone, images)
+        return [maps[index] for level in self._kept for index in level]
 
     def condition(self, features: list[Tensor], images: Tensor, masks: Tensor) -> list[Tensor]:
         """The maps (N, C, h, w) of the supports, masked or, with ``masking="none"``, as they are."""

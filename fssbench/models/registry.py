@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
-import importlib.util
 import inspect
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from importlib.metadata import entry_points
 from numbers import Number
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from fssbench.errors import ModelError, UsageError
+from fssbench.models.user_file import load_file
+from fssbench.suggest import did_you_mean, known_are
 
 if TYPE_CHECKING:
     from fssbench.models.interface import FewShotSegmenter
 
-__all__ = ["ModelSpec", "build_model", "model_names", "model_spec", "register"]
+__all__ = ["ModelSpec", "build_model", "full_name", "model_names", "model_spec", "register"]
 
 ENTRY_POINTS = "fssbench.models"
 
@@ -84,6 +82,27 @@ def model_spec(name: str) -> ModelSpec:
     return ModelSpec(name=name, factory=factory, options={p.name: p.default for p in parameters if p.kind in keyword})
 
 
+def full_name(name: str) -> str:
+    """The name with the class of a user's file: ``mine.py`` is ``mine.py:Net`` if that is its only model.
+
+    Raises `UsageError` if the file has no class of a model, or several.
+    """
+    if not name.endswith(".py"):
+        return name
+    from fssbench.models.interface import FewShotSegmenter
+
+    module = load_file(str(Path(name).resolve()))
+    own = [value for value in vars(module).values() if getattr(value, "__module__", None) == module.__name__]
+    found = [c.__name__ for c in own if inspect.isclass(c) and issubclass(c, FewShotSegmenter)]
+    if len(found) != 1:
+        listed = f"{len(found)}: {', '.join(found)}" if found else "none"
+        raise UsageError(
+            f"{name} should define one class derived from FewShotSegmenter, found {listed}",
+            remedy=f"say which class or function builds the model, as {name}:{found[0] if found else 'Name'}",
+        )
+    return f"{name}:{found[0]}"
+
+
 def _find(name: str) -> Callable[..., FewShotSegmenter]:
     if name in _registered:
         return _registered[name]
@@ -101,27 +120,9 @@ def _find(name: str) -> Callable[..., FewShotSegmenter]:
         return _callable(found, where=f"entry point {point.value}")
     path, separator, attribute = name.rpartition(":")
     if separator and path.endswith(".py"):
-        return _attribute(_load_file(str(Path(path).resolve())), attribute, where=path)
-    known = ", ".join(model_names())
-    raise UsageError(f"there is no model '{name}'", remedy=f"known are {known}, or pass path/to/file.py:Name")
-
-
-@cache
-def _load_file(path: str) -> object:
-    if not Path(path).is_file():
-        raise UsageError(f"there is no file {path}", remedy="a model of your own is given as path/to/file.py:Name")
-    name = f"fssbench_user_model_{hashlib.sha256(path.encode()).hexdigest()[:12]}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise ModelError(f"{path} cannot be imported as Python")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        del sys.modules[name]
-        raise ModelError(f"importing {path} failed: {type(error).__name__}: {error}") from error
-    return module
+        return _attribute(load_file(str(Path(path).resolve())), attribute, where=path)
+    remedy = f"{known_are(name, model_names())}, or pass path/to/file.py:Name"
+    raise UsageError(f"there is no model '{name}'", remedy=remedy)
 
 
 def _attribute(module: object, attribute: str, *, where: str) -> Callable[..., FewShotSegmenter]:
@@ -152,8 +153,10 @@ def build_model(name: str, **options: Any) -> FewShotSegmenter:
 
     spec = model_spec(name)
     if unknown := sorted(set(options) - set(spec.options)):
-        taken = ", ".join(spec.options) or "no options"
-        raise UsageError(f"model '{name}' has no option '{unknown[0]}'", remedy=f"it takes {taken}")
+        meant = did_you_mean(unknown[0], spec.options)
+        taken = f"it takes {', '.join(spec.options) or 'no options'}"
+        remedy = f"{meant} {taken}" if meant else taken
+        raise UsageError(f"model '{name}' has no option '{unknown[0]}'", remedy=remedy)
     for key, value in options.items():
         _check_kind(name, key, value, spec.options[key])
     absent = [key for key, default in spec.options.items() if default is inspect.Parameter.empty and key not in options]

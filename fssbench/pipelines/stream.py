@@ -19,7 +19,7 @@ from fssbench.pipelines.manifest import ShardRecord
 from fssbench.pipelines.samples import EpisodeSample, ImageMeta, ImageSample
 from fssbench.pipelines.shards import read_episodes, read_images
 
-__all__ = ["Frame", "StreamedEpisode", "stream", "truth_of"]
+__all__ = ["Frame", "StreamedEpisode", "decode_frame", "stream", "truth_of"]
 
 T = TypeVar("T")
 
@@ -108,7 +108,7 @@ def stream(
         for samples, frames in _classes(episode_set, {c: samples for c, samples in wanted.items() if samples}):
 
             def make(key: str, frames: dict[str, ImageSample] = frames) -> T:
-                return transform(_decode(episode_set, frames[key]))
+                return transform(decode_frame(episode_set, frames[key]))
 
             keys = [key for sample in samples for key in (sample.query, *sample.supports)]
             _require_frames(episode_set, keys, frames)
@@ -172,7 +172,8 @@ def _require_agreement(
         )
 
 
-def _decode(episode_set: EpisodeSet, sample: ImageSample) -> Frame:
+def decode_frame(episode_set: EpisodeSet, sample: ImageSample) -> Frame:
+    """Decode an image of the set; `EpisodeSetError` or `SourceError` if it is not what its shard says."""
     meta = sample.meta
     where = f"{episode_set.path}: image {sample.key} ({meta.image_id})"
     image = images.decode(sample.jpeg, orientation=meta.orientation, where=where)

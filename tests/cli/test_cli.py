@@ -15,8 +15,8 @@ from fssbench.errors import UsageError
 from fssbench.pipelines.episode_set import EpisodeSet
 
 COMMANDS = [
-    "demo", "prepare", "doctor", "episodes", "verify", "info", "eval", "score", "compare", "stability", "leaderboard",
-    "conformance", "list",
+    "demo", "prepare", "doctor", "episodes", "verify", "show", "info", "eval", "score", "compare", "stability",
+    "leaderboard", "check-model", "profile", "convert", "conformance", "list",
 ]  # fmt: skip
 
 
@@ -85,12 +85,22 @@ def test_the_folders_at_the_top_are_links_and_no_packages_of_their_own() -> None
         (["evaluate"], "No such command 'evaluate'"),
         (["eval", "--modell", "x"], "No such option:? '?--modell"),
         (["eval"], "Missing option '--model'"),
-        (["eval", "--model", "hsnett"], "there is no model 'hsnett'; known are all-foreground, copy-support"),
+        (
+            ["eval", "--model", "hsnett"],
+            "there is no model 'hsnett'; did you mean 'hsnet'\\? known are all-fore",
+        ),
         (
             ["eval", "-m", "copy-support", "-b", "ade"],
-            "there is no benchmark 'ade'; known are: pascal, coco, coco-panet, fss, toy",
+            "there is no benchmark 'ade'; known are pascal, coco, coco-panet, fss, toy",
         ),
-        (["eval", "-m", "copy-support", "--protocol", "x"], "there is no protocol 'x'; known are: strict"),
+        (["eval", "-m", "copy-support", "--protocol", "x"], "there is no protocol 'x'; known are strict"),
+        (
+            ["eval", "-m", "copy-support", "-b", "cocoo"],
+            "no benchmark 'cocoo'; did you mean 'coco'\\? known are",
+        ),
+        (["eval", "-m", "copy-support", "-p", "Strict"], "no protocol 'Strict'; did you mean 'strict'\\? known"),
+        (["evall"], "No such command 'evall'. Did you mean 'eval'"),
+        (["eval", "-m", "copy-support", "--options", "no.toml"], "--options no.toml cannot be read: No such file"),
         (["eval", "-m", "copy-support"], "there is no episode set .* build it with: fssbench prepare coco$"),
         (["eval", "-m", "copy-support", "--fold", "7"], "COCO-20i has no fold 7; folds are 0 to 3"),
         (["eval", "-m", "copy-support", "--device", "abacus"], "device 'abacus' cannot be used"),
@@ -334,9 +344,9 @@ def test_sets_are_looked_up_in_the_home(fssbench: Command, toy_raw: Path, tmp_pa
 
 
 def test_options_are_read_as_what_they_are() -> None:
-    from fssbench.cli.evaluate import model_options
+    from fssbench.cli.model_options import parse_pairs
 
-    assert model_options(["size=200", "rate=0.5", "flag=true", "kernel=separable", 'name="x y"']) == {
+    assert parse_pairs(["size=200", "rate=0.5", "flag=true", "kernel=separable", 'name="x y"']) == {
         "size": 200,
         "rate": 0.5,
         "flag": True,
@@ -344,4 +354,65 @@ def test_options_are_read_as_what_they_are() -> None:
         "name": "x y",
     }
     with pytest.raises(UsageError, match="must be name=value"):
-        model_options(["=3"])
+        parse_pairs(["=3"])
+
+
+def test_a_file_of_options_is_read_and_flags_win_over_it(fssbench: Command, sets: Path, tmp_path: Path) -> None:
+    (tmp_path / "small.toml").write_text('size = 64\nbackbone = "resnet50"\n')
+    arguments = (
+        "eval",
+        "-m",
+        "prototype",
+        "-b",
+        "toy",
+        "-d",
+        sets,
+        "-f",
+        0,
+        "--limit",
+        1,
+        "--backbone-weights",
+        "none",
+    )
+
+    def options(*more: object) -> object:
+        ran = fssbench(*arguments, "--options", tmp_path / "small.toml", *more, "--overwrite", "-o", tmp_path, "--json")
+        assert ran.code == 0, ran.err
+        return json.loads(ran.out)[0]["result"]["model"]["options"]
+
+    assert options("--backbone", "resnet18") == {"size": 64, "backbone": "resnet18"}
+    assert options("--option", "size=32", "--option", "backbone=resnet18") == {"size": 32, "backbone": "resnet18"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("size = ", r"a\.toml is no TOML: Invalid value .*; write one name = value a line"),
+        ("[hsnet]\nsize = 3", r"a\.toml has a table \[hsnet\], expected the model's options alone"),
+        ("sise = 3", r"model 'copy-support' has no option 'sise'; did you mean 'size'\? it takes size"),
+    ],
+)
+def test_a_file_of_options_that_is_wrong_says_so(
+    fssbench: Command, sets: Path, tmp_path: Path, text: str, message: str
+) -> None:
+    import re
+
+    (tmp_path / "a.toml").write_text(text)
+    ran = fssbench("eval", "-m", "copy-support", "-b", "toy", "-d", sets, "-f", 0, "--options", tmp_path / "a.toml")
+    assert ran.code == 2
+    assert re.search(message, ran.error), ran.error
+
+
+@pytest.mark.parametrize(
+    ("option", "parameters"),
+    [("block_layers=1", 922_754), ("finest_level=3", 427_042), ("freeze_backbone=false", 2_573_794 + 23_508_032)],
+)
+def test_an_ablation_is_reached_from_the_command_line(
+    fssbench: Command, sets: Path, tmp_path: Path, option: str, parameters: int
+) -> None:
+    arguments = ("eval", "-m", "hsnet", "-b", "toy", "-d", sets, "-f", 0, "--limit", 1, "-o", tmp_path, "--json")
+    untrained = ("--weights", "none", "--backbone-weights", "none", "--option", "size=64")
+    ran = fssbench(*arguments, *untrained, "--option", option)
+    assert ran.code == 0, ran.err
+    found = json.loads(ran.out)[0]["result"]["model"]["learnable_parameters"]
+    assert found == parameters

@@ -277,6 +277,20 @@ def test_other_options_are_another_entry(results: Path, sets: list[EpisodeSet]) 
     assert sorted(e.rank or 0 for e in board.entries) == [1, 2, 3, 4]
 
 
+def test_a_control_stands_in_the_board_without_a_rank(results: Path, sets: list[EpisodeSet]) -> None:
+    """It has a mean over all folds like anybody, and takes no rank away."""
+    before = {e.label: e.rank for e in build_leaderboard(results).entries}
+    model = load("copy-support", size=48)
+    control = LoadedModel(model.model, model.record.model_copy(update={"control": "wrong-class"}))
+    for one in sets:
+        ask(control, one, results)
+    board = build_leaderboard(results)
+    (found,) = (e for e in board.entries if e.model.control is not None)
+    assert found.miou.value is not None
+    assert (found.rank, found.official) == (None, False)
+    assert {e.label: e.rank for e in board.entries if e is not found} == before
+
+
 def test_checkpoints_may_differ_by_fold(results: Path) -> None:
     """A model is trained anew for each fold; it is one entry, which names every fold's checkpoint."""
     for fold in FOLDS:

@@ -167,7 +167,7 @@ def test_it_starts_untrained_from_one_seed_of_its_own() -> None:
 
 
 def test_an_unknown_backbone_is_refused() -> None:
-    with pytest.raises(UsageError, match="HSNet has no backbone 'resnet18'; known are resnet50, resnet101, vgg16"):
+    with pytest.raises(UsageError, match=r"HSNet has no backbone 'resnet18'; did you mean 'resnet101'\? known are"):
         HSNet(backbone="resnet18", backbone_weights="none")
 
 

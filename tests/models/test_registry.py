@@ -8,6 +8,7 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
+import torch
 import toys
 
 from fssbench.errors import ModelError, UsageError
@@ -107,9 +108,9 @@ def test_a_model_is_built_with_its_options_and_ready_for_evaluation() -> None:
 
 def test_an_unknown_model_is_refused_with_all_that_are_known() -> None:
     with pytest.raises(
-        UsageError, match=r"no model 'resnet'; known are all-foreground, .*, or pass path/to/file\.py:Name"
+        UsageError, match=r"no model 'bam'; known are all-foreground, .*, or pass path/to/file\.py:Name"
     ):
-        build_model("resnet")
+        build_model("bam")
 
 
 def test_an_unknown_option_is_refused_with_those_the_model_takes() -> None:
@@ -283,3 +284,73 @@ def test_an_entry_point_that_cannot_be_loaded_says_why(monkeypatch: pytest.Monke
     install(monkeypatch, theirs=value)
     with pytest.raises(ModelError, match=f"{value}.*[Aa]bsent"):
         build_model("theirs")
+
+
+# --- a user's folder ------------------------------------------------------------------------------------
+
+PROJECT = """
+import data, utils
+from models.net import SIZE
+from fssbench.models.baselines import CopySupport
+
+def Own():
+    import utils as again_utils
+    return CopySupport(size=SIZE + utils.EXTRA + len(data.NAME))
+
+class Lazy(CopySupport):
+    def predict(self, query, supports, masks):
+        from later import VALUE
+        return super().predict(query, supports, masks) * 0 + VALUE
+"""
+
+
+def project(folder: Path, *, size: int) -> Path:
+    """A folder as people have them: packages called models, data and utils beside the model's file."""
+    for package in ("models", "data", "utils"):
+        (folder / package).mkdir(parents=True)
+    (folder / "models" / "__init__.py").write_text("")
+    (folder / "models" / "net.py").write_text(f"from utils import EXTRA\nSIZE = {size}")
+    (folder / "utils" / "__init__.py").write_text("EXTRA = 1")
+    (folder / "data" / "__init__.py").write_text("NAME = 'ab'")
+    (folder / "later.py").write_text("VALUE = 1")
+    (folder / "mine.py").write_text(PROJECT)
+    return folder / "mine.py"
+
+
+def test_a_folder_with_packages_called_models_data_and_utils_is_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two such folders keep each its own, and nobody else's name means something new after it."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    for name in ("models", "models.net", "data", "utils", "datasets", "toys"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    import toys as before
+
+    first, second = project(tmp_path / "a", size=10), project(tmp_path / "b", size=20)
+    (first.parent / "toys.py").write_text("raise RuntimeError('not imported by mine.py')")
+    (first.parent / "datasets").mkdir()
+    (first.parent / "datasets" / "__init__.py").write_text("MINE = True")
+    first.write_text("import datasets\nassert datasets.MINE\n" + PROJECT)
+    assert build_model(f"{first}:Own").preprocess.size == 13
+    assert build_model(f"{second}:Own").preprocess.size == 23
+    assert sys.modules["toys"] is before
+    import datasets
+
+    assert hasattr(datasets, "Dataset")
+    assert str(first.parent) != sys.path[0]
+
+
+def test_what_a_model_imports_while_it_runs_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.delitem(sys.modules, "later", raising=False)
+    path = project(tmp_path / "c", size=10)
+    model = build_model(f"{path}:Lazy")
+    answer = model.predict(torch.zeros(1, 3, 4, 4), torch.zeros(1, 1, 3, 4, 4), torch.zeros(1, 1, 4, 4))
+    assert answer.eq(1).all()
+
+
+def test_an_option_that_is_mistyped_is_understood() -> None:
+    with pytest.raises(UsageError, match=r"'hsnet' has no option 'kernal'; did you mean 'kernel'\? it takes backbone"):
+        build_model("hsnet", kernal="original")
+    with pytest.raises(UsageError, match=r"no model 'prototyp'; did you mean 'prototype'\? known are all-fore"):
+        build_model("prototyp")

@@ -25,7 +25,7 @@ from fssbench.files import PARTIAL, storage_errors, write_atomic
 from fssbench.pipelines.sources.base import Advance, no_progress
 from fssbench.sampling import HashStream
 
-__all__ = ["IMAGES", "draw_toy"]
+__all__ = ["IMAGES", "draw_example", "draw_toy"]
 
 SIDE = 128
 IMAGES_PER_CLASS = 8
@@ -56,6 +56,12 @@ def draw_toy(folder: Path, *, advance: Advance = no_progress) -> bool:
             folder.rmdir()
         partial.rename(folder)
     return True
+
+
+def draw_example(number: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
+    """Image ``number`` of the toy, (H, W, 3) uint8, and the mask (H, W) of its main class, ``number`` mod 80."""
+    scene = _scene(number, no_progress)
+    return np.array(scene.picture), np.array(_raster(scene.instances[-1].polygons, scene.picture.size))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,60 @@
+"""``fssbench check-model``: does this model do what a model must?"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from fssbench.cli.console import JsonFlag, print_json
+from fssbench.cli.model_options import (
+    BackboneOption,
+    BackboneWeightsOption,
+    OptionsFileOption,
+    PairsOption,
+    resolve_options,
+)
+
+__all__ = ["check_model"]
+
+
+def check_model(
+    model: Annotated[str, typer.Argument(help="A model's name, path/to/file.py, or path/to/file.py:Name.")],
+    backbone: BackboneOption = None,
+    backbone_weights: BackboneWeightsOption = None,
+    option: PairsOption = None,
+    options_file: OptionsFileOption = None,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, …")] = "auto",
+    as_json: JsonFlag = False,
+) -> None:
+    """Ask a model a few drawn episodes and list what is wrong with its answers.
+
+    Looked at are shapes, dtypes, devices, values and sizes of masks, determinism, dependence on the batch, inputs
+    changed in place, training mode, and whether kept features give the same masks. Backbones have random weights
+    unless others are named: it takes no download.
+    """
+    from fssbench.engine.environment import pick_device
+    from fssbench.engine.model_check import check_model as check
+    from fssbench.errors import ModelError
+    from fssbench.models import build_model, full_name, model_spec
+
+    model = full_name(model)
+    options = resolve_options(
+        model_spec(model),
+        pairs=option,
+        file=options_file,
+        backbone=backbone,
+        backbone_weights=backbone_weights,
+        default_weights="none",
+    )
+    findings = check(lambda: build_model(model, **options), device=pick_device(device))
+    if as_json:
+        print_json({"model": model, "sound": not findings, "findings": [asdict(finding) for finding in findings]})
+    elif findings:
+        print("\n".join(str(finding) for finding in findings))
+    else:
+        print(f"sound {model}")
+    if findings:
+        things = "thing is" if len(findings) == 1 else "things are"
+        raise ModelError(f"{len(findings)} {things} wrong with {model}", remedy="mend what is listed and check again")

@@ -1,0 +1,108 @@
+"""``fssbench convert``: published checkpoints to ours and back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fssbench.cli.console import JsonFlag, print_json
+from fssbench.cli.model_options import BackboneOption, OptionsFileOption, PairsOption, resolve_options
+from fssbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["convert"]
+
+PUBLISHED = (".pt", ".pth")
+OURS = ".safetensors"
+
+
+def convert(
+    source: Annotated[Path, typer.Argument(metavar="IN", help="A checkpoint: .pt, .pth or .safetensors.")],
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="What to make of it: .safetensors, or .pt.")],
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", help="Whose it is. [default: what the card of IN says]")
+    ] = None,
+    backbone: BackboneOption = None,
+    option: PairsOption = None,
+    options_file: OptionsFileOption = None,
+    backbone_file: Annotated[
+        Path | None, typer.Option("--backbone-file", help="The backbone's weights it started from, for their SHA-256.")
+    ] = None,
+    training_set: Annotated[
+        str | None, typer.Option("--training-set", help="For the card: such as 'coco-20i fold 0 train'.")
+    ] = None,
+    protocol: Annotated[str | None, typer.Option("--protocol", help="For the card: validated by.")] = None,
+    selection: Annotated[
+        str | None, typer.Option("--selection", help="For the card: how it was chosen, such as 'best validation mIoU'.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Turn a published checkpoint into safetensors with a card, or back into a file of torch.save.
+
+    Names and shapes must all fit the model; nothing that a file contains is ever run. Back in a .pt every name
+    begins with 'module.', as the published files have it.
+    """
+    from fssbench.files import sha256_file
+    from fssbench.models import full_name, model_spec
+    from fssbench.models.cards import card_path, read_card, write_safetensors
+    from fssbench.models.checkpoints import read_state_dict
+
+    if target.suffix not in (OURS, *PUBLISHED):
+        raise UsageError(f"OUT must end in {OURS}, .pt or .pth, got {target}", remedy="its ending says what to write")
+    written_to = [target, card_path(target)] if target.suffix == OURS else [target]
+    if not overwrite and (there := [path for path in written_to if path.exists()]):
+        raise UsageError(f"{there[0]} is there already", remedy="pass --overwrite to replace it")
+    state = read_state_dict(source)
+    card = read_card(source) if card_path(source).is_file() and source.suffix == OURS else None
+    if model is None and card is None:
+        raise UsageError(f"{source} has no card that says whose it is", remedy="pass --model")
+    name = full_name(model or (card.model if card else ""))
+    given = resolve_options(
+        model_spec(name), pairs=option, file=options_file, backbone=backbone, default_weights="none"
+    )
+    options = (card.options if card else {}) | given
+    _require_fit(name, options, state, source)
+    if target.suffix == OURS:
+        facts: dict[str, Any] = {
+            "backbone_sha256": sha256_file(backbone_file) if backbone_file else None,
+            "training_set": training_set,
+            "protocol": protocol,
+            "selection": selection,
+        }
+        known = card.model_dump() if card else {}
+        written = write_safetensors(
+            target,
+            state,
+            model=name,
+            options={key: value for key, value in options.items() if key != "backbone_weights"},
+            converted_from_sha256=sha256_file(source),
+            **{key: value if value is not None else known.get(key) for key, value in facts.items()},
+        )
+        said = {"weights": str(target), "card": str(card_path(target)), **written.model_dump()}
+    else:
+        _write_published(target, state)
+        said = {"weights": str(target)}
+    print_json(said) if as_json else print(f"{len(state)} tensors of {name} → {target}")
+
+
+def _require_fit(name: str, options: dict[str, Any], state: dict[str, Tensor], source: Path) -> None:
+    """Load the state into the model it is said to be of; the error says what would fit."""
+    from fssbench.engine.model import fill
+    from fssbench.models import build_model
+
+    fill(build_model(name, **options), state, name=name, options=options, where=str(source))
+
+
+def _write_published(path: Path, state: dict[str, Tensor]) -> None:
+    import torch
+
+    from fssbench.files import atomic_file
+    from fssbench.models.checkpoints import WRAPPER
+
+    with atomic_file(path) as file:
+        torch.save({f"{WRAPPER}{name}": tensor for name, tensor in state.items()}, file)

@@ -1,0 +1,95 @@
+"""Options that describe a model, alike in every command that builds one."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fssbench.cli.console import warn
+from fssbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from fssbench.models import ModelSpec
+
+__all__ = [
+    "BackboneOption",
+    "BackboneWeightsOption",
+    "ModelOption",
+    "OptionsFileOption",
+    "PairsOption",
+    "parse_pairs",
+    "resolve_options",
+]
+
+ModelOption = Annotated[str, typer.Option("--model", "-m", help="A model's name, or path/to/file.py:Name.")]
+BackboneOption = Annotated[str | None, typer.Option("--backbone", help="The feature extractor. [default: the model's]")]
+BackboneWeightsOption = Annotated[
+    str | None,
+    typer.Option("--backbone-weights", help="none, imagenet, or the PATH of a state dict. [default: imagenet]"),
+]
+PairsOption = Annotated[
+    list[str] | None,
+    typer.Option("--option", help="Another option of the model, as name=value; repeatable."),
+]
+OptionsFileOption = Annotated[
+    Path | None,
+    typer.Option("--options", help="A TOML file of the model's options; those of the command line win over it."),
+]
+
+
+def resolve_options(
+    spec: ModelSpec,
+    *,
+    pairs: list[str] | None,
+    file: Path | None = None,
+    backbone: str | None = None,
+    backbone_weights: str | None = None,
+    default_weights: str = "imagenet",
+) -> dict[str, Any]:
+    """The model's options: the file's, then those given as pairs, then those with a flag of their own.
+
+    Args:
+        default_weights: what the backbone's weights are, if it has one and none are named.
+    """
+    options = (read_options(file) if file else {}) | parse_pairs(pairs or [])
+    for name, value in (("backbone", backbone), ("backbone_weights", backbone_weights)):
+        if value is not None and spec.has_backbone:
+            options[name] = value
+        elif value is not None:
+            warn(f"{spec.name} has no backbone, so --{name.replace('_', '-')} means nothing to it")
+    if spec.has_backbone:
+        options.setdefault("backbone_weights", default_weights)
+    return options
+
+
+def parse_pairs(pairs: list[str]) -> dict[str, Any]:
+    """``size=200`` and the like as keyword arguments: numbers and true/false as such, the rest as text."""
+    options: dict[str, Any] = {}
+    for pair in pairs:
+        name, separator, value = pair.partition("=")
+        if not separator or not name.isidentifier():
+            raise UsageError(f"--option must be name=value, got '{pair}'", remedy="as in --option size=200")
+        try:
+            options[name] = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            options[name] = value
+    return options
+
+
+def read_options(file: Path) -> dict[str, Any]:
+    """A TOML file's keys as keyword arguments; `UsageError` if it cannot be read or has tables."""
+    try:
+        options = tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"--options {file} cannot be read: {error.strerror}", remedy="check the path") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{file} is no TOML: {error}", remedy='write one name = value a line, text in ""') from error
+    if tables := [name for name, value in options.items() if isinstance(value, dict)]:
+        raise UsageError(
+            f"{file} has a table [{tables[0]}], expected the model's options alone",
+            remedy="write one name = value a line",
+        )
+    return options

@@ -1,0 +1,77 @@
+"""Checkpoints as safetensors with a card beside them: what they are, readable without loading them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from fssbench.errors import CheckpointError
+from fssbench.files import sha256_bytes, sha256_file, write_atomic
+from fssbench.records import Record, Sha256, first_error
+
+__all__ = ["Card", "card_path", "read_card", "read_safetensors", "write_safetensors"]
+
+SUFFIX = ".safetensors"
+
+
+class Card(Record):
+    """What a checkpoint is; what nobody said is null."""
+
+    schema_version: Literal[1] = 1
+    kind: Literal["fssbench-checkpoint"] = "fssbench-checkpoint"
+    model: str
+    options: dict[str, Any] = Field(description="the model is built with; what is not named has its default")
+    weights_sha256: Sha256 = Field(description="of the safetensors file beside the card")
+    converted_from_sha256: Sha256 = Field(description="of the file it was made of")
+    backbone_sha256: Sha256 | None = Field(description="of the file the backbone's weights came from")
+    training_set: str | None = Field(description="such as coco-20i fold 0 train")
+    protocol: str | None = Field(description="by which it was validated")
+    selection: str | None = Field(description="the rule by which this checkpoint was chosen among all epochs'")
+
+
+def card_path(weights: Path) -> Path:
+    """Where the card of a safetensors file lies."""
+    return weights.with_suffix(".json")
+
+
+def read_safetensors(path: Path) -> dict[str, Tensor]:
+    """The tensors by name; `CheckpointError` if the file is damaged, or not the one that its card names."""
+    if card_path(path).is_file() and (found := sha256_file(path)) != read_card(path).weights_sha256:
+        raise CheckpointError(
+            f"{path} has the SHA-256 {found[:12]}…, its card says {read_card(path).weights_sha256[:12]}…",
+            remedy="bring both from one place, or remove the card",
+        )
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be read as safetensors: {error}", remedy="bring it again") from error
+
+
+def read_card(weights: Path) -> Card:
+    """The card beside a safetensors file; `CheckpointError` if there is none, or it is none."""
+    path = card_path(weights)
+    try:
+        return Card.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise CheckpointError(
+            f"{path} cannot be read: {error.strerror}", remedy="it lies beside its weights"
+        ) from error
+    except ValidationError as error:
+        raise CheckpointError(
+            f"{path} is no checkpoint's card: {first_error(error)}", remedy="convert again"
+        ) from error
+
+
+def write_safetensors(path: Path, state: dict[str, Tensor], **facts: Any) -> Card:
+    """Write the tensors, and last the card with ``facts``: a card always has its weights."""
+    data = save({name: tensor.contiguous() for name, tensor in state.items()})
+    card = Card(weights_sha256=sha256_bytes(data), **facts)
+    card_path(path).unlink(missing_ok=True)
+    write_atomic(path, data)
+    write_atomic(card_path(path), card.model_dump_json(indent=1) + "\n")
+    return card
