@@ -29,20 +29,21 @@ def _staging(path: Path) -> Path:
 
 
 @contextmanager
-def exclusive(path: Path) -> Iterator[None]:
-    """Hold the lock file of the set at ``path``; `StorageError` if another run holds it."""
+def exclusive(path: Path, *, doing: str = "building") -> Iterator[None]:
+    """Hold the lock file of what is made at ``path``; `StorageError` if another run holds it."""
     file = path.with_name(f".{path.name}.lock")
     with storage_errors(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with FileLock(file, timeout=0):
-                yield
+                try:
+                    yield
+                finally:
+                    file.unlink(missing_ok=True)  # only by who holds it
         except Timeout as error:
             raise StorageError(
-                f"another run is building {path} (it holds {file})", remedy="wait for it to end"
+                f"another run is {doing} {path} (it holds {file})", remedy="wait for it to end"
             ) from error
-        finally:
-            file.unlink(missing_ok=True)
 
 
 @contextmanager
