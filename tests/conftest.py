@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from command import Command
+from downloads import BODY
+from file_server import FileServer, file_server
 from hypothesis import settings
 
 from fssbench.benchmarks import TOY_20I
@@ -64,6 +67,14 @@ def real_splits() -> Path:
     if not folder:
         pytest.skip("FSSBENCH_SPLITS names no folder with published split files")
     return Path(folder) / "hsnet"
+
+
+@pytest.fixture
+def server() -> Iterator[FileServer]:
+    """A web server on this machine that has the file ``data.bin``."""
+    with file_server() as served:
+        served.files["data.bin"] = BODY
+        yield served
 
 
 @pytest.fixture

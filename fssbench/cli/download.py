@@ -72,6 +72,8 @@ def fetch_missing(
             total = None if one.file.bytes is None else one.file.bytes // MEGA
             with progress(one.file.name, total, unit="MB") as bar:
                 obtain(one, advance=_Megabytes(bar), say=bar.say)
+            if not as_json:
+                print(f"fetched {one.file.name}")
 
 
 def _wanted(
@@ -109,7 +111,7 @@ def _show(wanted: list[Holding], *, as_json: bool) -> None:
         print_json([one.file.model_dump(mode="json") | {"to": str(one.target), "state": _state(one)} for one in wanted])
         return
     for one in wanted:
-        size = "size from the server" if one.file.bytes is None else megabytes(one.file.bytes)
+        size = "size from the server" if one.file.bytes is None else _size(one.file.bytes)
         print(f"{one.file.name} ({size}) {_state(one)}")
         print(f"  from {one.file.url or one.file.by_hand}")
         print(f"  to   {one.target}")
@@ -122,7 +124,11 @@ def _state(one: Holding) -> str:
         return "to be fetched by hand"
     if one.own_archive is not None:
         return f"to be unpacked from {one.own_archive}"
-    return f"to be fetched, {megabytes(one.received)} of it are there" if one.received else "to be fetched"
+    return f"to be fetched, {_size(one.received)} of it are there" if one.received else "to be fetched"
+
+
+def _size(n_bytes: int) -> str:
+    return megabytes(n_bytes) if n_bytes >= MEGA else f"{n_bytes:,} bytes"
 
 
 class _Megabytes:

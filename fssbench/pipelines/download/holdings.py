@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -57,7 +56,7 @@ class Holding:
 
 
 def _holds_something(path: Path) -> bool:
-    return path.is_file() or (path.is_dir() and any(entry.name != WORK for entry in os.scandir(path)))
+    return path.is_file() or (path.is_dir() and any(entry.name != WORK for entry in path.iterdir()))
 
 
 def require_by_hand(holdings: Iterable[Holding]) -> None:
@@ -107,7 +106,7 @@ def obtain(
 
     Args:
         advance: called with bytes received.
-        say: called with how far it is with other than receiving, or what went wrong with an attempt.
+        say: called with what else it does: wait for the next attempt, check, unpack.
 
     Raises:
         SourceError: it cannot be fetched, is not what the catalogue describes, or must not be unpacked.

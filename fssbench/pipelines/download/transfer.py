@@ -60,7 +60,7 @@ def fetch(
 
     Args:
         advance: called with bytes just received; a negative number if they have to be fetched again.
-        say: called with what went wrong with an attempt, and with nothing when all is well again.
+        say: called with what else it does: wait for the next attempt, check what came.
 
     Raises:
         SourceError: the server refuses or fails too often (what was received is kept), or offers another file
@@ -194,17 +194,18 @@ def _receive_all(begun: _Partial, advance: Advance, say: Callable[[str], None], 
             begun.receive(advance, timeout=patience.silence)
             return
         except AttemptError as error:
-            failures = 1 if begun.size > most else failures + 1
+            failures = 0 if begun.size > most else failures + 1
             most = max(most, begun.size)
             if isinstance(error, StaleError):
                 advance(-begun.size)
                 begun.drop()
             if failures >= patience.attempts:
                 raise SourceError(
-                    f"{begun.url} cannot be fetched: {error} ({failures} attempts)",
-                    remedy=f"run the same command later; it goes on after {begun.size:,} bytes",
+                    f"{begun.url} cannot be fetched: {error} ({failures} attempts brought nothing new)",
+                    remedy="run the same command later"
+                    + (f"; it goes on after the {begun.size:,} bytes received" if begun.size else ""),
                 ) from error
-            pause = patience.pause * 2 ** (failures - 1)
-            say(f"{error}; next attempt in {pause:g} s")
+            pause = patience.pause * 2 ** max(failures - 1, 0)
+            say(f"next attempt in {pause:g} s")
             time.sleep(pause)
             say("")

@@ -58,7 +58,7 @@ class Member:
 
 
 def unpack(archive: Path, folder: Path, *, say: Callable[[str], None] = lambda _: None) -> None:
-    """Unpack ``archive``, a zip or a tar of any compression, into the new folder ``folder``.
+    """Unpack ``archive``, a zip, a tar or a gzipped tar, into the new folder ``folder``.
 
     Only files and folders are unpacked, all of them below ``folder``; an archive that holds anything else, or that
     claims to inflate to more than 20 times its size, is refused before the first of them is written.
@@ -92,7 +92,7 @@ def _checked(members: Iterator[Member], archive: Path) -> list[Member]:
     accepted, total = [], 0
     for member in members:  # of a compressed tar one by one, so that a bomb is known before it is inflated
         if reason := member.objection:
-            raise SourceError(f"{archive.name} holds '{member.name[:80]}', {reason}", remedy=REMEDY)
+            raise SourceError(f"{archive.name} holds {member.name[:80]!r}, {reason}", remedy=REMEDY)
         total += member.size
         if total > most:
             raise SourceError(f"{archive.name} claims to unpack to more than {most:,} bytes", remedy=REMEDY)
@@ -107,7 +107,7 @@ def _opened(archive: Path) -> Iterator[Iterator[Member]]:
             with zipfile.ZipFile(archive) as opened:
                 yield _zip_members(opened)
         else:
-            with tarfile.open(archive) as tar:
+            with tarfile.open(archive, "r:" if archive.name.endswith(".tar") else "r:gz") as tar:
                 # A second belt, unknown to Pythons before 3.11.4: what it refuses, `_checked` has refused already.
                 tar.extraction_filter = getattr(tarfile, "data_filter", None)
                 yield _tar_members(tar)
