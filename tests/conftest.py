@@ -70,8 +70,9 @@ def real_splits() -> Path:
 
 
 @pytest.fixture
-def server() -> Iterator[FileServer]:
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FileServer]:
     """A web server on this machine that has the file ``data.bin``."""
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
     with file_server() as served:
         served.files["data.bin"] = BODY
         yield served

@@ -181,8 +181,8 @@ def split_files(protocol: EvaluationProtocol, benchmark: Benchmark, splits: str 
         return open_splits(protocol, benchmark, folder)
     raise UsageError(
         f"the protocol {protocol.name} draws {benchmark.title} from split files, and there are none in {folder}",
-        remedy="put them there, fetch them with prepare --download, or name their folder with --splits DIR; --splits derive "
-        "makes unofficial lists from the masks",
+        remedy="put them there, have prepare --download fetch them, or name their folder with --splits DIR; "
+        "--splits derive makes unofficial lists from the masks",
     )
 
 

@@ -86,7 +86,7 @@ def test_however_it_breaks_off_the_bytes_are_the_servers(server: FileServer, man
 
 
 def test_a_file_that_changed_on_the_way_is_fetched_anew(server: FileServer, tmp_path: Path) -> None:
-    """Two halves of two versions never make a file, whether or not the server heeds If-Range."""
+    """Two halves of two versions never make a file; a server that heeds If-Range has to be asked only once."""
     for heeds in (True, False):
         path = tmp_path / f"{heeds}.bin"
         server.files["data.bin"], server.version = BODY, "1"
@@ -94,8 +94,9 @@ def test_a_file_that_changed_on_the_way_is_fetched_anew(server: FileServer, tmp_
         with pytest.raises(SourceError):
             fetch(remote(server), path, patience=HURRY)
         server.files["data.bin"], server.version = BODY[::-1], "2"
-        server.manners = [Manner(heed_if_range=heeds)]
+        server.manners, server.asked[:] = [Manner(heed_if_range=heeds)], []
         fetch(remote(server), path, patience=HURRY)
+        assert server.ranges == (["bytes=100000-"] if heeds else ["bytes=100000-", None])
         assert path.read_bytes() == BODY[::-1]
 
 
@@ -183,6 +184,16 @@ def test_redirects_to_http_are_followed(server: FileServer, tmp_path: Path) -> N
     server.manners = [Manner(redirect=server.url("data.bin"))]
     fetch(pinned(server), tmp_path / "data.bin", patience=HURRY)
     assert (tmp_path / "data.bin").read_bytes() == BODY
+
+
+def test_a_proxy_that_is_not_spoken_gets_one_line(
+    server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", "socks5://127.0.0.1:1")
+    monkeypatch.delenv("no_proxy")
+    with pytest.raises(SourceError, match="cannot be fetched: unknown url type: socks5"):
+        fetch(pinned(server), tmp_path / "data.bin", patience=HURRY)
+    assert server.asked == []
 
 
 def test_nobody_there_gets_one_line(tmp_path: Path) -> None:

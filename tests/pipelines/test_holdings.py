@@ -62,6 +62,26 @@ def test_files_beside_what_is_unpacked_are_left_alone(server: FileServer, images
     assert (images.folder / "val2014/2.jpg").read_bytes() == b"mine"
 
 
+def test_what_shows_that_it_is_there_comes_last(
+    server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that a run killed while it moves files is never taken for a finished one."""
+    names = ["a.json", "instances.json", "z.json"]
+    server.files["val2014.zip"] = zipped(tmp_path / "a", {f"notes/{name}": b"{}" for name in names}).read_bytes()
+    one = holding(server, tmp_path / "raw", there=["notes/instances.json"])
+    (one.folder / "notes").mkdir(parents=True)
+    moved: list[str] = []
+    rename = Path.rename
+
+    def record(path: Path, target: Path) -> Path:
+        moved.append(path.name)
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", record)
+    obtain(one, patience=HURRY)
+    assert (len(moved), moved[-1]) == (3, "instances.json")
+
+
 def test_an_archive_that_someone_put_there_is_used_and_kept(server: FileServer, images: Holding) -> None:
     images.folder.mkdir()
     (images.folder / "val2014.zip").write_bytes(server.files["val2014.zip"])

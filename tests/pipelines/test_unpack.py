@@ -60,6 +60,22 @@ def test_a_zip_with_a_link_is_refused(tmp_path: Path) -> None:
         unpack(path, tmp_path / "out")
 
 
+def test_a_zip_that_is_encrypted_is_refused(tmp_path: Path) -> None:
+    path = zipped(tmp_path / "a.zip", {"secret": b"1"})
+    raw = bytearray(path.read_bytes())
+    raw[raw.index(b"PK\x01\x02") + 8] |= 1
+    path.write_bytes(raw)
+    with pytest.raises(SourceError, match="holds 'secret', which is encrypted"):
+        unpack(path, tmp_path / "out")
+
+
+@pytest.mark.parametrize("make", [zipped, tarred])
+def test_a_file_and_a_folder_of_one_name_get_one_line(tmp_path: Path, make: Callable[..., Path]) -> None:
+    path = make(tmp_path / f"a.{make.__name__[:3]}", {"a/b": b"1", "a": b"2"})
+    with pytest.raises(SourceError, match=r"cannot be unpacked: .*Is a directory"):
+        unpack(path, tmp_path / "out")
+
+
 @pytest.mark.parametrize("make", [zipped, tarred])
 def test_a_bomb_is_refused_before_it_is_inflated(tmp_path: Path, make: Callable[..., Path]) -> None:
     path = make(tmp_path / ("a.zip" if make is zipped else "a.tgz"), {"bomb": bytes(300 << 20)})
