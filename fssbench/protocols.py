@@ -21,6 +21,10 @@ from fssbench.sampling_hsnet import derive_hsnet, sample_hsnet
 __all__ = ["HDMNET", "HSNET", "PROTOCOLS", "STRICT", "EvaluationProtocol", "ScoringPolicy", "find_protocol"]
 
 
+OWN_EPISODES, OWN_PIXELS = 1_000, 1
+"""Episodes a track and least mask pixels on a benchmark that is not built in."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ScoringPolicy:
     """At which size a mask is scored, and whether ignored pixels are left out.
@@ -54,11 +58,12 @@ class EvaluationProtocol:
         name: such as ``strict``.
         version: raised whenever the same request would draw or score differently.
         summary: one line for people.
-        episodes: by benchmark name, the number of episodes a fold and seed; it has no others.
+        episodes: by benchmark name, the number of episodes a fold and seed.
         min_pixels: by benchmark name, the least mask pixels, at original size, for an image to serve a class.
         headline: the scoring policy that rankings use.
         sampler: draws the episodes; called by `draw`.
         derive: what the lists are where no split files give them.
+        any_benchmark: whether it is also defined for benchmarks that ``episodes`` does not name, people's own.
         seeds: those that are drawn if none is named.
         any_seed: whether other seeds are as good; a publication's are part of its protocol.
         listed: whether the publication ships its lists, in an order that is part of the protocol. Derived
@@ -76,6 +81,7 @@ class EvaluationProtocol:
     headline: ScoringPolicy
     sampler: Callable[..., Track]
     derive: Derive
+    any_benchmark: bool = False
     seeds: tuple[int, ...] = (0,)
     any_seed: bool = False
     listed: bool = False
@@ -94,11 +100,19 @@ class EvaluationProtocol:
 
     def require(self, benchmark: Benchmark) -> None:
         """Raise `UsageError` if the protocol does not say how to draw from ``benchmark``."""
-        if benchmark.name not in self.episodes:
+        if benchmark.name not in self.episodes and not self.any_benchmark:
             raise UsageError(
                 f"the protocol {self.name} is not defined for {benchmark.title}",
                 remedy=f"it is for {', '.join(self.episodes)}; every benchmark has the protocol strict",
             )
+
+    def episodes_of(self, benchmark: Benchmark) -> int:
+        """Episodes a fold and seed."""
+        return self.episodes.get(benchmark.name, OWN_EPISODES)
+
+    def pixels_of(self, benchmark: Benchmark) -> int:
+        """Least mask pixels, at original size, for an image to serve a class."""
+        return self.min_pixels.get(benchmark.name, OWN_PIXELS)
 
     def draw(self, lists: FoldLists, *, benchmark: str, fold: int, shot: int, seed: int, episodes: int) -> Track:
         """Draw a track; see the protocol's sampler for its rules and what it refuses."""
@@ -129,6 +143,7 @@ STRICT = EvaluationProtocol(
     headline=ScoringPolicy(size="original", exclude_ignored=True),
     sampler=sample_strict,
     derive=derive_strict,
+    any_benchmark=True,
     any_seed=True,
 )
 

@@ -11,7 +11,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from fssbench.errors import ResultError
+from fssbench.benchmarks import BENCHMARKS, find_benchmark
+from fssbench.errors import ResultError, UsageError
 from fssbench.records import Record, Sha256, first_error
 
 __all__ = [
@@ -134,6 +135,28 @@ class EpisodesRecord(Record):
     digest: Sha256 = Field(description="of the episodes evaluated")
     track_digest: Sha256 = Field(description="of the whole track they are the first of")
     pools: dict[int, Sha256] = Field(description="by class, of the sorted ids of its eligible images")
+    folds: tuple[tuple[int, ...], ...] | None = Field(
+        default=None, description="the classes that each fold of the benchmark tests; null if it is built in"
+    )
+
+    @model_validator(mode="after")
+    def _defines_no_other(self) -> EpisodesRecord:
+        if self.folds is not None and self.benchmark in {benchmark.name for benchmark in BENCHMARKS}:
+            raise ValueError(f"{self.benchmark} is built in and cannot have other folds")
+        return self
+
+    @property
+    def all_folds(self) -> tuple[tuple[int, ...], ...]:
+        """For every fold of the benchmark the classes it tests; `UsageError` if nobody says."""
+        return self.folds or find_benchmark(self.benchmark).folds
+
+    @property
+    def novel_classes(self) -> tuple[int, ...]:
+        """The classes that the fold tests; `UsageError` if there is no such benchmark or fold."""
+        folds = self.all_folds
+        if not 0 <= self.fold < len(folds):
+            raise UsageError(f"{self.benchmark} has no fold {self.fold}", remedy=f"folds are 0 to {len(folds) - 1}")
+        return folds[self.fold]
 
 
 class CountsFile(Record):

@@ -336,6 +336,9 @@ def test_split_files_decide_alone(fssbench: Command, small_splits: Path, tmp_pat
     plain, named = fssbench(*arguments), fssbench(*arguments, "--source", tmp_path / "nowhere")
     assert plain.out == named.out
     assert "so --source means nothing here" in named.err
+    crowds = fssbench(*arguments, "--crowds", "paint", "--masks", tmp_path)
+    assert crowds.out == plain.out
+    assert "so --crowds and --masks mean nothing here" in crowds.err
     assert "split files say which images serve a class" in fssbench(*arguments, "--min-pixels", 5).error
     other = fssbench(*arguments, "--seed", 3)
     assert other.out != plain.out

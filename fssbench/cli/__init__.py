@@ -12,6 +12,7 @@ from fssbench.cli import (
     compare,
     conformance,
     demo,
+    doctor,
     episodes,
     evaluate,
     info,
@@ -41,6 +42,7 @@ app = typer.Typer(
 app.command("demo")(demo.demo)
 app.add_typer(prepare.app, name="prepare")
 app.add_typer(episodes.app, name="episodes")
+app.command("doctor")(doctor.doctor)
 app.command("verify")(verify.verify)
 app.command("info")(info.info)
 app.command("eval")(evaluate.evaluate)

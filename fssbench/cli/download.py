@@ -47,7 +47,13 @@ class Wish:
 
 
 def fetch_missing(
-    benchmark: Benchmark, protocol: EvaluationProtocol, wish: Wish, *, source: object, splits: object, as_json: bool
+    benchmark: Benchmark,
+    protocol: EvaluationProtocol,
+    wish: Wish,
+    *,
+    source: str | None,
+    splits: str | None,
+    as_json: bool,
 ) -> None:
     """Fetch raw data, and the protocol's split files unless they were named, as far as they are not there.
 
@@ -82,21 +88,21 @@ def _wanted(
     protocol: EvaluationProtocol,
     wish: Wish,
     *,
-    source: object,
-    splits: object,
+    source: str | None,
+    splits: str | None,
 ) -> list[Holding]:
     from fssbench.home import Home
     from fssbench.pipelines.download import Holding
 
     home = Home.find()
-    if str(source or "").startswith("hf:"):
+    if source is not None and source.startswith("hf:"):
         raise UsageError("--download fetches into a folder, and --source names none", remedy="leave one of them out")
     if benchmark.raw not in catalogue.raw:
         raise UsageError(
             f"the catalogue of downloads knows no raw data of {benchmark.title}",
             remedy=f"leave out --download; it knows {', '.join(sorted(catalogue.raw))}",
         )
-    folder = home.raw(benchmark.raw) if source is None else Path(str(source))
+    folder = home.raw(benchmark.raw) if source is None else Path(source)
     files = [file for file in catalogue.raw[benchmark.raw] if wish.training or not file.training]
     lists = catalogue.splits.get(protocol.name, {}).get(benchmark.alias, ()) if splits is None else ()
     return [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +12,10 @@ import typer
 from fssbench.benchmarks import BENCHMARKS, Benchmark
 from fssbench.cli.console import print_json, progress, warn
 from fssbench.cli.prepare import (
+    Columns,
+    Crowds_,
     LoaderWorkers,
+    Masks,
     MinPixels,
     Missing,
     Protocol,
@@ -20,6 +23,7 @@ from fssbench.cli.prepare import (
     Splits,
     class_list,
     open_raw,
+    own_benchmark,
     resolve_protocol,
     split_files,
 )
@@ -33,11 +37,14 @@ app = typer.Typer(
 )
 
 
-def _command(benchmark: Benchmark) -> Callable[..., None]:
+def _command(benchmark: Benchmark | None) -> Callable[..., None]:
     def run(
         source: Source_ = None,
         protocol: Protocol = "strict",
         splits: Splits = None,
+        crowds: Crowds_ = "exclude",
+        masks: Masks = None,
+        column: Columns = None,
         fold: Annotated[int, typer.Option("--fold", "-f", help="The fold.")] = 0,
         shot: Annotated[int, typer.Option("--shot", "-k", min=1, help="Number of supports.")] = 1,
         seed: Annotated[
@@ -58,24 +65,25 @@ def _command(benchmark: Benchmark) -> Callable[..., None]:
     ) -> None:
         from fssbench.pipelines.plan import Request, draw_one
 
-        found = resolve_protocol(protocol, loader_workers)
+        found, rules = benchmark or own_benchmark(source), resolve_protocol(protocol, loader_workers)
         request = Request(
-            benchmark=benchmark,
-            protocol=found,
-            splits=split_files(found, benchmark, splits),
+            benchmark=found,
+            protocol=rules,
+            splits=split_files(rules, found, splits),
             folds=(fold,),
             shots=(shot,),
-            seeds=(found.seeds[0] if seed is None else seed,),
+            seeds=(rules.seeds[0] if seed is None else seed,),
             episodes=episodes,
             min_pixels=min_pixels,
             allow_missing_classes=allow_missing_classes,
         )
         raw = None
         if request.splits is None:
-            raw = open_raw(benchmark, source, class_list(benchmark, splits, request.splits))
-        elif source is not None:
-            warn("split files alone determine the episodes, so --source means nothing here")
-        with progress(f"drawing {benchmark.title}", None, unit="masks") as advance:
+            lists = class_list(found, splits, request.splits)
+            raw = open_raw(found, source, lists, crowds=crowds, masks=masks, columns=column)
+        else:
+            _say_idle({"--source": source, "--crowds": crowds != "exclude", "--masks": masks, "--column": column})
+        with progress(f"drawing {found.title}", None, unit="masks") as advance:
             track, record = draw_one(raw, request, advance=advance)
         if output is not None:
             _write(output, track)
@@ -94,6 +102,13 @@ def _command(benchmark: Benchmark) -> Callable[..., None]:
     return run
 
 
+def _say_idle(options: Mapping[str, object]) -> None:
+    """Name the options given that change nothing."""
+    if given := [name for name, value in options.items() if value]:
+        means = "means" if len(given) == 1 else "mean"
+        warn(f"split files alone determine the episodes, so {' and '.join(given)} {means} nothing here")
+
+
 def _write(path: Path, track: object) -> None:
     from fssbench.episodes import Track
     from fssbench.files import write_atomic
@@ -105,3 +120,4 @@ def _write(path: Path, track: object) -> None:
 
 for _benchmark in BENCHMARKS:
     app.command(_benchmark.alias, help=f"Draw episodes of {_benchmark.title}.")(_command(_benchmark))
+app.command("folder", help="Draw episodes of a benchmark of your own.")(_command(None))

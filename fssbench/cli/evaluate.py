@@ -87,22 +87,22 @@ def evaluate(
     A run that was interrupted is taken up where it stopped; a finished result is left as it is. Under torchrun the
     processes share the episodes.
     """
-    from fssbench.benchmarks import find_benchmark
     from fssbench.engine.environment import pick_device
     from fssbench.engine.model import load_model
     from fssbench.engine.ranks import joined
     from fssbench.engine.run import Job
     from fssbench.home import Home
     from fssbench.models import model_spec
-    from fssbench.pipelines.episode_set import locate_set
+    from fssbench.pipelines.episode_set import benchmark_below, locate_set
     from fssbench.protocols import find_protocol
 
     home = Home.find()
-    found = find_benchmark(benchmark)
+    root, target = data or home.episodes, output or home.results
+    pick_device(device)  # refuses what torch cannot use before any set is opened
+    found = benchmark_below(root, benchmark)
     rules = find_protocol(protocol)
     rules.require(found)
     options = _options(model_spec(model), option or [], backbone=backbone, backbone_weights=backbone_weights)
-    root, target = data or home.episodes, output or home.results
     folds = dict.fromkeys(fold if fold is not None else range(len(found.folds)))
     for f in folds:
         found.novel_classes(f)  # refuses a fold that does not exist

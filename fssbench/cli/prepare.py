@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -18,17 +18,29 @@ from fssbench.errors import PoolError, UsageError
 if TYPE_CHECKING:
     from fssbench.pipelines.prepare import Built
     from fssbench.pipelines.sources import Source
+    from fssbench.pipelines.sources.coco_masks import Crowds
     from fssbench.pipelines.sources.splits import HsnetSplits
     from fssbench.protocols import EvaluationProtocol
 
-__all__ = ["app", "class_list", "open_raw", "resolve_protocol", "split_files"]
+__all__ = ["app", "class_list", "named_columns", "open_raw", "own_benchmark", "resolve_protocol", "split_files"]
 
 DERIVE = "derive"
 """What --splits is given in place of a folder, to make the lists from the masks."""
 
 app = typer.Typer(no_args_is_help=True, help="Build episode sets from raw data as it was published.")
 
-Source_ = Annotated[Path | None, typer.Option("--source", "-s", help="Raw data. [default: raw/NAME in the home]")]
+Source_ = Annotated[
+    str | None,
+    typer.Option(
+        "--source",
+        "-s",
+        help="Folder of raw data, or hf:NAME, a Hugging Face dataset. [default: raw/NAME in the home]",
+    ),
+]
+Columns = Annotated[
+    list[str] | None,
+    typer.Option("--column", help="A Hugging Face dataset's image, mask or id column, as mask=label; repeatable."),
+]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="Where sets go. [default: episodes in the home]")]
 Protocol = Annotated[str, typer.Option("--protocol", "-p", help="How episodes are drawn and scored.")]
 Folds = Annotated[list[int] | None, typer.Option("--fold", "-f", help="A fold, repeatable. [default: all]")]
@@ -46,6 +58,17 @@ LoaderWorkers = Annotated[
         "--loader-workers", min=1, max=1024, help="Data-loader workers that hdmnet's draws emulate. [default: 8]"
     ),
 ]
+Crowds_ = Annotated[
+    Literal["exclude", "paint", "ignore"],
+    typer.Option(
+        "--crowds",
+        help="COCO's crowd regions: left out of masks, part of them, or not scored. Not exclude is not official.",
+    ),
+]
+Masks = Annotated[
+    Path | None,
+    typer.Option("--masks", help="Folder of ready-made class-index PNGs to use as COCO's masks; not official."),
+]
 MinPixels = Annotated[
     int | None,
     typer.Option(
@@ -60,12 +83,17 @@ Missing = Annotated[
 ]
 
 
-def _command(benchmark: Benchmark) -> Callable[..., None]:
+def _command(benchmark: Benchmark | None) -> Callable[..., None]:
+    """The command of a benchmark, or of whatever the folder named as source describes."""
+
     def run(
         source: Source_ = None,
         output: Output = None,
         protocol: Protocol = "strict",
         splits: Splits = None,
+        crowds: Crowds_ = "exclude",
+        masks: Masks = None,
+        column: Columns = None,
         fold: Folds = None,
         shots: Annotated[str, typer.Option("--shots", help="Numbers of supports, joined by commas.")] = "1",
         seeds: Annotated[
@@ -93,18 +121,18 @@ def _command(benchmark: Benchmark) -> Callable[..., None]:
         from fssbench.pipelines.plan import Request, plan_folds
         from fssbench.pipelines.prepare import build
 
-        found = resolve_protocol(protocol, loader_workers)
+        found, rules = benchmark or own_benchmark(source), resolve_protocol(protocol, loader_workers)
         wish = Wish(download=download, dry_run=dry_run, training=training, catalogue=catalogue)
-        folds = tuple(dict.fromkeys(fold if fold is not None else range(len(benchmark.folds))))
+        folds = tuple(dict.fromkeys(fold if fold is not None else range(len(found.folds))))
         n_shots = integers(shots, option="--shots", least=1)
         chosen = None if seeds is None else integers(seeds, option="--seeds", least=0)
         for one in folds:
-            benchmark.novel_classes(one)  # refused before anything is fetched, not after
-        fetch_missing(benchmark, found, wish, source=source, splits=splits, as_json=as_json)
+            found.novel_classes(one)  # refused before anything is fetched, not after
+        fetch_missing(found, rules, wish, source=source, splits=splits, as_json=as_json)
         request = Request(
-            benchmark=benchmark,
-            protocol=found,
-            splits=split_files(found, benchmark, splits),
+            benchmark=found,
+            protocol=rules,
+            splits=split_files(rules, found, splits),
             folds=folds,
             shots=n_shots,
             seeds=chosen,
@@ -113,8 +141,9 @@ def _command(benchmark: Benchmark) -> Callable[..., None]:
             allow_missing_classes=allow_missing_classes,
         )
         target = output or Home.find().episodes
-        raw = open_raw(benchmark, source, class_list(benchmark, splits, request.splits))
-        with progress(f"reading {benchmark.title}", None, unit="masks") as advance:
+        lists = class_list(found, splits, request.splits)
+        raw = open_raw(found, source, lists, crowds=crowds, masks=masks, columns=column)
+        with progress(f"reading {found.title}", None, unit="masks") as advance:
             try:
                 plans = plan_folds(raw, request, target, overwrite=overwrite, advance=advance)
             except PoolError:
@@ -135,18 +164,44 @@ def _command(benchmark: Benchmark) -> Callable[..., None]:
     return run
 
 
-def open_raw(benchmark: Benchmark, source: Path | None, splits: Path | None) -> Source:
+def own_benchmark(source: str | None) -> Benchmark:
+    """The benchmark that a folder's description makes of it."""
+    from fssbench.pipelines.sources.description import read_description
+
+    if source is None:
+        raise UsageError("a benchmark of your own needs --source", remedy="name the folder with its benchmark.toml")
+    return read_description(Path(source)).benchmark
+
+
+def open_raw(
+    benchmark: Benchmark,
+    source: str | None,
+    splits: Path | None,
+    *,
+    crowds: Crowds = "exclude",
+    masks: Path | None = None,
+    columns: Sequence[str] | None = None,
+) -> Source:
     """Open raw data in ``source`` or in the home; the toy is drawn if it is not there."""
     from fssbench.home import Home
     from fssbench.pipelines.sources import open_source
 
-    folder = source or Home.find().raw(benchmark.raw)
-    if benchmark is TOY_20I:
+    place = source or str(Home.find().raw(benchmark.raw))
+    if benchmark is TOY_20I and not place.startswith("hf:"):
         from fssbench.pipelines.sources.toy import IMAGES, draw_toy
 
         with progress("drawing the toy data", IMAGES, unit="images") as advance:
-            draw_toy(folder, advance=advance)
-    return open_source(benchmark, folder, splits=splits)
+            draw_toy(Path(place), advance=advance)
+    return open_source(
+        benchmark, place, splits=splits, crowds=crowds, masks=masks, columns=named_columns(columns or [])
+    )
+
+
+def named_columns(pairs: Sequence[str]) -> dict[str, str]:
+    """``mask=label`` and the like as a mapping."""
+    if bad := [pair for pair in pairs if not all(pair.partition("="))]:
+        raise UsageError(f"--column must be role=name, got '{bad[0]}'", remedy="as in --column mask=label")
+    return dict(pair.split("=", 1) for pair in pairs)
 
 
 def resolve_protocol(name: str, loader_workers: int | None) -> EvaluationProtocol:
@@ -226,3 +281,4 @@ def _say_unofficial(built: list[Built]) -> None:
 for _benchmark in BENCHMARKS:
     _drawn = " (drawn on the spot if it is not there)" if _benchmark is TOY_20I else ""
     app.command(_benchmark.alias, help=f"Build {_benchmark.title}{_drawn}.")(_command(_benchmark))
+app.command("folder", help="Build a benchmark of your own from images/, masks/ and benchmark.toml.")(_command(None))

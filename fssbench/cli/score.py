@@ -111,18 +111,16 @@ def score(
 
 def _locate(data: Path | None, benchmark: str | None, protocol: str | None, fold: int | None) -> EpisodeSet:
     """The set asked for; if ``data`` is a set itself, what was not asked for is as it has it."""
-    from fssbench.benchmarks import find_benchmark
     from fssbench.home import Home
-    from fssbench.pipelines.episode_set import MANIFEST, EpisodeSet, locate_set
+    from fssbench.pipelines.episode_set import MANIFEST, EpisodeSet, benchmark_below, locate_set
 
     root = data or Home.find().episodes
     if (root / MANIFEST).is_file():
         there = EpisodeSet.open(root).manifest
         benchmark, protocol = benchmark or there.benchmark, protocol or there.protocol.name
         fold = there.fold if fold is None else fold
-    return locate_set(
-        root, benchmark=find_benchmark(benchmark or "coco"), protocol=protocol or "strict", fold=fold or 0
-    )
+    found = benchmark_below(root, benchmark or "coco")
+    return locate_set(root, benchmark=found, protocol=protocol or "strict", fold=fold or 0)
 
 
 def _foreign(

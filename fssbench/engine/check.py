@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
-from fssbench.benchmarks import find_benchmark
 from fssbench.counts import CountsTable
 from fssbench.engine import table as counts_file
 from fssbench.engine.evaluate import policies_for, query_facts
@@ -180,7 +179,7 @@ class _Check:
         """Classes are the fold's, the headline is of the protocol's size, and what speaks against it is said."""
         stated = self.result.episodes
         try:
-            novel = find_benchmark(stated.benchmark).novel_classes(stated.fold)
+            novel = stated.novel_classes
             wanted = find_protocol(stated.protocol).headline.size
             reasons = self.own_reasons()
         except UsageError as error:

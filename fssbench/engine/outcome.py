@@ -48,6 +48,7 @@ def episodes_record(episode_set: EpisodeSet, *, shot: int, seed: int, n_episodes
         digest=episode_set.tracks[record.label].first(n_episodes).digest,
         track_digest=record.digest,
         pools={pool.id: pool.sha256 for pool in manifest.classes},
+        folds=manifest.definition.folds if manifest.definition else None,
     )
 
 

@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fssbench.benchmarks import find_benchmark
 from fssbench.engine.check import check_result
 from fssbench.engine.load import results_below
 from fssbench.errors import ResultError
@@ -79,6 +78,7 @@ def _group_key(item: Gathered) -> str:
     return json.dumps(
         [
             episodes.benchmark,
+            episodes.folds,
             episodes.protocol,
             episodes.protocol_version,
             episodes.shot,
@@ -153,8 +153,8 @@ def _run(item: Gathered, folder: Path) -> RunSummary:
 
 def _incomplete(items: Sequence[Gathered]) -> str:
     """Why there is no mean over folds, or nothing."""
-    benchmark = find_benchmark(items[0].result.episodes.benchmark)
-    seeds: dict[int, set[int]] = {fold: set() for fold in range(len(benchmark.folds))}
+    folds = items[0].result.episodes.all_folds
+    seeds: dict[int, set[int]] = {fold: set() for fold in range(len(folds))}
     for item in items:
         seeds[item.result.episodes.fold].add(item.result.episodes.seed)
     if missing := [fold for fold, found in seeds.items() if not found]:

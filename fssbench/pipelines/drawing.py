@@ -55,13 +55,12 @@ class Request:
     @property
     def n_episodes(self) -> int:
         """Episodes a track."""
-        return self.episodes or self.protocol.episodes[self.benchmark.name]
+        return self.episodes or self.protocol.episodes_of(self.benchmark)
 
     @property
     def n_pixels(self) -> int:
         """Least mask pixels for an image to serve a class."""
-        default = self.protocol.min_pixels[self.benchmark.name]
-        return default if self.min_pixels is None else self.min_pixels
+        return self.protocol.pixels_of(self.benchmark) if self.min_pixels is None else self.min_pixels
 
     @property
     def protocol_record(self) -> ProtocolRecord:
@@ -88,7 +87,7 @@ class Request:
             reasons += self.splits.unofficial(fold)
         elif self.protocol.listed:
             reasons.append("the lists are derived from the masks, not those of the publication")
-        if self.n_pixels != (least := official.min_pixels[self.benchmark.name]):
+        if self.n_pixels != (least := official.pixels_of(self.benchmark)):
             reasons.append(f"images need {self.n_pixels:,} mask pixels, the protocol's need {least:,}")
         if self.protocol.loader_workers != official.loader_workers:
             reasons.append(
@@ -157,7 +156,7 @@ def draw_tracks(
 ) -> tuple[tuple[Track, TrackRecord], ...]:
     """Draw the wanted (shot, seed) tracks of a fold, leaving out classes with too few images."""
     benchmark, protocol = request.benchmark, request.protocol
-    official = protocol.episodes[benchmark.name]
+    official = protocol.episodes_of(benchmark)
     drawn = []
     for shot, seed in wanted:
         need = protocol.images_needed(shot)

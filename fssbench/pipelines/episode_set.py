@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from fssbench.benchmarks import Benchmark, find_benchmark
 from fssbench.episodes import Track
-from fssbench.errors import EpisodeSetError
+from fssbench.errors import EpisodeSetError, UsageError
 from fssbench.files import PARTIAL
 from fssbench.home import Home
 from fssbench.pipelines import locks
@@ -19,7 +19,7 @@ from fssbench.pipelines.samples import ImageMeta
 from fssbench.pipelines.shards import read_checked, read_episodes, read_images
 from fssbench.records import first_error
 
-__all__ = ["LOCK", "MANIFEST", "EpisodeSet", "find_sets", "locate_set", "set_path"]
+__all__ = ["LOCK", "MANIFEST", "EpisodeSet", "benchmark_below", "find_sets", "locate_set", "set_path"]
 
 MANIFEST = "manifest.json"
 LOCK = "tracks.parquet"
@@ -55,8 +55,11 @@ class EpisodeSet:
 
     @property
     def benchmark(self) -> Benchmark:
-        """The benchmark the set belongs to."""
-        return find_benchmark(self.manifest.benchmark)
+        """The benchmark the set belongs to: a built-in one, or the one its manifest defines."""
+        manifest = self.manifest
+        if manifest.definition is None:
+            return find_benchmark(manifest.benchmark)
+        return manifest.definition.benchmark(manifest.benchmark, ignore_label=manifest.ignore_label)
 
     def record(self, *, shot: int, seed: int) -> TrackRecord:
         """The manifest's entry of a track; `EpisodeSetError` naming those there are if it is not among them."""
@@ -127,6 +130,31 @@ def find_sets(root: Path) -> list[Path]:
         return [root]
     found = (file.parent for file in root.glob(f"*/*/*/{MANIFEST}"))
     return sorted(path for path in found if not path.name.endswith(PARTIAL))
+
+
+def benchmark_below(root: Path, name: str) -> Benchmark:
+    """The benchmark called ``name``: a built-in one, or one that a set below ``root`` defines.
+
+    Raises:
+        UsageError: there is none; the message names those there are.
+        EpisodeSetError: sets define it differently.
+    """
+    try:
+        return find_benchmark(name)
+    except UsageError as error:
+        own = [one for path in find_sets(root) if (one := EpisodeSet.open(path)).manifest.definition is not None]
+        found = [one for one in own if one.manifest.benchmark == name]
+        if not found:
+            names = ", ".join(sorted({one.manifest.benchmark for one in own}))
+            raise UsageError(
+                error.problem, remedy=f"{error.remedy}{f', and {names} in {root}' if names else ''}"
+            ) from error
+        if other := [one for one in found if one.benchmark != found[0].benchmark]:
+            raise EpisodeSetError(
+                f"{found[0].path} and {other[0].path} define {name} differently",
+                remedy="prepare all folds anew with --overwrite",
+            ) from error
+        return found[0].benchmark
 
 
 def locate_set(root: Path, *, benchmark: Benchmark, protocol: str, fold: int) -> EpisodeSet:

@@ -1,4 +1,4 @@
-"""JPEG files: checked without decoding when prepared, decoded as their masks mean them when streamed."""
+"""Image files, JPEG and PNG: checked without decoding when prepared, decoded as their masks mean them when streamed."""
 
 from __future__ import annotations
 
@@ -11,8 +11,15 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from fssbench.errors import SourceError
 
-__all__ = ["Header", "decode", "fit_orientation", "inspect"]
+__all__ = ["FORMATS", "Header", "decode", "fit_orientation", "inspect", "suffix"]
 
+FORMATS = ("JPEG", "PNG")
+"""What a shard may hold. The published data sets are JPEG; folders of one's own may have either."""
+
+MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK")
+"""Colour spaces of 8 bits or fewer a channel, which become RGB without loss but of transparency."""
+
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 START_OF_IMAGE = b"\xff\xd8"
 START_OF_SCAN = b"\xff\xda"
 END_OF_IMAGE = b"\xff\xd9"
@@ -22,31 +29,46 @@ SIDEWAYS = (5, 6, 7, 8)
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a JPEG says of itself: stored width and height in pixels, and its EXIF orientation (1–8)."""
+    """What a JPEG says of itself.
+
+    Attributes:
+        width: of the stored pixels.
+        height: likewise.
+        orientation: EXIF orientation (1–8).
+        mode: PIL's name of the colour space: ``RGB``, ``L`` or ``CMYK``.
+    """
 
     width: int
     height: int
     orientation: int
+    mode: str
 
 
-def inspect(jpeg: bytes, *, where: str) -> Header:
-    """Read a JPEG's header and make sure the file is whole; `SourceError` naming ``where`` if it is not.
+def suffix(data: bytes) -> str:
+    """``jpg`` or ``png``: which of the two formats an image file has."""
+    return "png" if data.startswith(PNG_SIGNATURE) else "jpg"
 
-    A file that ends in an end-of-image marker is taken as whole without decoding it; only one that does
-    not is decoded, to tell a cut file from an untidy one.
+
+def inspect(jpeg: bytes, *, where: str, formats: tuple[str, ...] = ("JPEG",)) -> Header:
+    """Read an image file's header and make sure it is whole; `SourceError` naming ``where`` if it is not.
+
+    A JPEG that ends in an end-of-image marker is taken as whole without decoding it; only one that does
+    not is decoded, to tell a cut file from an untidy one. A PNG, which has checksums, is decoded.
     """
     try:
-        with Image.open(io.BytesIO(jpeg), formats=["JPEG"]) as image:
+        with Image.open(io.BytesIO(jpeg), formats=formats) as image:
             orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
             scan = jpeg.find(START_OF_SCAN)
-            if jpeg.rfind(END_OF_IMAGE) <= scan:
+            if image.format != "JPEG" or jpeg.rfind(END_OF_IMAGE) <= scan:
                 image.load()
-            width, height = image.size
+            (width, height), mode = image.size, image.mode
     except UnidentifiedImageError as error:
-        raise SourceError(f"{where} is not a JPEG", remedy="download it again") from error
+        raise SourceError(f"{where} is not a {' or '.join(formats)}", remedy="download it again") from error
     except (OSError, SyntaxError, ValueError) as error:
         raise SourceError(f"{where} is damaged: {error}", remedy="download it again") from error
-    return Header(width, height, orientation if orientation in range(1, 9) else 1)
+    if mode not in MODES:
+        raise SourceError(f"{where} has pixels of mode {mode}", remedy="store it with 8 bits a channel")
+    return Header(width, height, orientation if orientation in range(1, 9) else 1, mode)
 
 
 def fit_orientation(header: Header, *, height: int, width: int, where: str) -> int:
@@ -66,12 +88,13 @@ def fit_orientation(header: Header, *, height: int, width: int, where: str) -> i
 
 
 def decode(jpeg: bytes, *, orientation: int = 1, where: str) -> npt.NDArray[np.uint8]:
-    """A JPEG of any colour space → RGB pixels (H, W, 3) uint8, turned by ``orientation``.
+    """A JPEG or PNG of any colour space → RGB pixels (H, W, 3) uint8, turned by ``orientation``.
 
     Raises `SourceError` naming ``where`` if it cannot be decoded.
     """
     try:
-        with Image.open(io.BytesIO(jpeg), formats=["JPEG"]) as image:
+        with Image.open(io.BytesIO(jpeg), formats=FORMATS) as image:
+            image.info.pop("transparency", None)  # would make the conversion warn
             turned = image if orientation == 1 else ImageOps.exif_transpose(image)
             return np.array(turned.convert("RGB"))
     except (OSError, SyntaxError, ValueError) as error:

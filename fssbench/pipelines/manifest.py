@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from fssbench.benchmarks import BENCHMARKS, Benchmark
 from fssbench.records import Record, Sha256
 
 __all__ = [
     "SCHEMA_VERSION",
+    "BenchmarkRecord",
     "ClassPool",
     "EvaluationPlan",
     "FileRecord",
@@ -46,9 +48,53 @@ class SourceRecord(Record):
 class MaskPolicy(Record):
     """How the mask of one class in one image is made."""
 
-    instances: Literal["union"] = Field(default="union", description="all instances of the class in one mask")
-    polygons: Literal["all"] = Field(default="all", description="every polygon of an annotation is drawn")
-    crowds: Literal["exclude"] = Field(default="exclude", description="crowd regions are left out of the mask")
+    origin: Literal["source", "ready-made"] = Field(
+        default="source", description="the data's own annotations, or ready-made PNGs where class + 1 is the class"
+    )
+    instances: Literal["union", "as drawn"] = Field(
+        default="union", description="all instances of the class in one mask; as drawn: whoever made the masks knows"
+    )
+    polygons: Literal["all", "as drawn"] = Field(default="all", description="every polygon of an annotation is drawn")
+    crowds: Literal["exclude", "paint", "ignore", "as drawn"] = Field(
+        default="exclude",
+        description="crowd regions are left out of the mask, part of it, or not scored outside of it",
+    )
+
+
+class BenchmarkRecord(Record):
+    """A benchmark that is not built in: its classes and the way they are dealt into folds."""
+
+    title: str = Field(min_length=1)
+    classes: tuple[str, ...] = Field(min_length=1, description="one name per class index")
+    folds: tuple[tuple[Count, ...], ...] = Field(min_length=1, description="for every fold the classes it tests")
+
+    @model_validator(mode="after")
+    def _folds_are_of_classes(self) -> BenchmarkRecord:
+        for fold, novel in enumerate(self.folds):
+            if not novel or list(novel) != sorted(set(novel)) or novel[-1] >= len(self.classes):
+                raise ValueError(f"fold {fold} must be ascending indices below {len(self.classes)}, got {novel}")
+        return self
+
+    @staticmethod
+    def of(benchmark: Benchmark) -> BenchmarkRecord | None:
+        """What a manifest must say of a benchmark: nothing of one that is built in."""
+        if benchmark in BENCHMARKS:
+            return None
+        assert benchmark.class_names is not None
+        return BenchmarkRecord(title=benchmark.title, classes=benchmark.class_names, folds=benchmark.folds)
+
+    def benchmark(self, name: str, *, ignore_label: int | None) -> Benchmark:
+        """The benchmark itself."""
+        return Benchmark(
+            name=name,
+            alias="folder",
+            title=self.title,
+            n_classes=len(self.classes),
+            class_names=self.classes,
+            folds=self.folds,
+            ignore_label=ignore_label,
+            published=False,
+        )
 
 
 class ProtocolRecord(Record):
@@ -121,6 +167,9 @@ class Manifest(Record):
 
     schema_version: Literal[1]
     benchmark: str
+    definition: BenchmarkRecord | None = Field(
+        default=None, description="the benchmark's classes and folds; null if it is built in"
+    )
     protocol: ProtocolRecord
     fold: Count
     ignore_label: int | None
@@ -133,6 +182,12 @@ class Manifest(Record):
     lock: FileRecord
     shards: tuple[ShardRecord, ...]
     unofficial: tuple[str, ...] = Field(description="why no result on this set is official; empty if they may be")
+
+    @model_validator(mode="after")
+    def _defines_no_other(self) -> Manifest:
+        if self.definition is not None and self.benchmark in {benchmark.name for benchmark in BENCHMARKS}:
+            raise ValueError(f"{self.benchmark} is built in and cannot be defined otherwise")
+        return self
 
     @property
     def title(self) -> str:

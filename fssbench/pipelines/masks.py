@@ -11,7 +11,7 @@ from typing_extensions import TypedDict  # pydantic takes Python's own only from
 
 from fssbench.errors import SourceError
 
-__all__ = ["Rle", "area", "check", "decode", "encode", "intersection", "union"]
+__all__ = ["Rle", "area", "check", "decode", "difference", "draw", "encode", "intersection", "union"]
 
 
 class Rle(TypedDict):
@@ -31,6 +31,13 @@ def decode(rle: Rle) -> npt.NDArray[np.bool_]:
     check(rle)
     mask: npt.NDArray[np.uint8] = coco_mask.decode(rle)
     return np.ascontiguousarray(mask, dtype=np.bool_)
+
+
+def draw(polygons: Sequence[Sequence[float]], height: int, width: int) -> Rle:
+    """Polygons, each x, y, x, y, … in pixels, as one mask; `SourceError` if one has fewer than three corners."""
+    if short := [polygon for polygon in polygons if len(polygon) < 6]:
+        raise SourceError(f"a polygon has {len(short[0])} coordinates, expected at least 6")
+    return union(coco_mask.frPyObjects([list(polygon) for polygon in polygons], height, width))
 
 
 def check(rle: Rle) -> None:
@@ -85,6 +92,11 @@ def union(rles: Sequence[Rle]) -> Rle:
 def intersection(rles: Sequence[Rle]) -> Rle:
     """The pixels that are 1 in all of some masks of one size."""
     return _text(coco_mask.merge(list(rles), intersect=True))
+
+
+def difference(rle: Rle, without: Rle) -> Rle:
+    """The pixels that are 1 in ``rle`` and 0 in ``without``, of one size."""
+    return encode(decode(rle) & ~decode(without))
 
 
 def _text(raw: dict[str, object]) -> Rle:

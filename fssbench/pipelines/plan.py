@@ -13,6 +13,7 @@ from fssbench.lists import FoldLists
 from fssbench.pipelines.drawing import Request, check_lists, draw_one, draw_tracks, fold_lists, some
 from fssbench.pipelines.episode_set import MANIFEST, EpisodeSet, set_path
 from fssbench.pipelines.manifest import (
+    BenchmarkRecord,
     ClassPool,
     EvaluationPlan,
     FileRecord,
@@ -34,6 +35,7 @@ class SetHeader:
     """What all tracks of a set share; two sets with one header may be extended into each other."""
 
     benchmark: str
+    definition: BenchmarkRecord | None
     protocol: ProtocolRecord
     fold: int
     ignore_label: int | None
@@ -108,9 +110,10 @@ def _header(source: Source, origin: SourceRecord, request: Request, fold: int) -
     request.benchmark.novel_classes(fold)  # refuses a fold that does not exist
     return SetHeader(
         benchmark=request.benchmark.name,
+        definition=BenchmarkRecord.of(request.benchmark),
         protocol=request.protocol_record,
         fold=fold,
-        ignore_label=request.benchmark.ignore_label,
+        ignore_label=source.ignore_label,
         source=origin,
         splits=() if request.splits is None else (request.splits.record(fold),),
         mask_policy=source.mask_policy,

@@ -198,6 +198,7 @@ def _manifest(plan: FoldPlan, lock: FileRecord, records: Sequence[ShardRecord]) 
     return Manifest(
         schema_version=SCHEMA_VERSION,
         benchmark=plan.header.benchmark,
+        definition=plan.header.definition,
         protocol=plan.header.protocol,
         fold=plan.header.fold,
         ignore_label=plan.header.ignore_label,

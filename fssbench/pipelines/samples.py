@@ -45,7 +45,7 @@ class ImageMeta(Record):
 
 @dataclass(frozen=True, slots=True)
 class ImageSample:
-    """An image sample as it stands in a shard, the JPEG still encoded."""
+    """An image sample as it stands in a shard, the JPEG (or PNG, in a folder of one's own) still encoded."""
 
     key: str
     jpeg: bytes

@@ -16,6 +16,7 @@ from webdataset.tariterators import group_by_keys, tar_file_expander
 
 from fssbench.errors import EpisodeSetError
 from fssbench.files import atomic_file, sha256_bytes, sha256_file
+from fssbench.pipelines import images
 from fssbench.pipelines.manifest import FileRecord, ShardRecord
 from fssbench.pipelines.samples import EpisodeSample, ImageMeta, ImageSample, PredictionSample, episode_key
 from fssbench.records import first_error
@@ -64,10 +65,10 @@ def _write(path: Path, samples: Iterable[Sample]) -> FileRecord:
 
 
 def write_images(path: Path, samples: Iterable[ImageSample]) -> FileRecord:
-    """Write an image shard; JPEG bytes go in as they came."""
+    """Write an image shard; image files go in as they came, a PNG under the suffix ``png``."""
     return _write(
         path,
-        ({"__key__": s.key, "jpg": s.jpeg, "json": s.meta.model_dump_json().encode()} for s in samples),
+        ({"__key__": s.key, images.suffix(s.jpeg): s.jpeg, "json": s.meta.model_dump_json().encode()} for s in samples),
     )
 
 
@@ -151,7 +152,8 @@ def image_samples(data: bytes, *, where: str) -> Iterator[ImageSample]:
     for sample in _samples(data, where=where):
         key = str(sample["__key__"])
         try:
-            yield ImageSample(key, sample["jpg"], ImageMeta.model_validate_json(sample["json"]))
+            image = sample["png"] if "png" in sample else sample["jpg"]
+            yield ImageSample(key, image, ImageMeta.model_validate_json(sample["json"]))
         except (KeyError, ValidationError) as error:
             raise EpisodeSetError(f"{where}: image {key} is malformed: {_first(error)}", remedy=REBUILD) from error
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from fssbench.benchmarks import find_benchmark
 from fssbench.episodes import Track, pool_digest
 from fssbench.errors import FssbenchError, UsageError
 from fssbench.files import sha256_bytes
@@ -65,6 +64,7 @@ class _Check:
     """One pass over one set; each method checks one thing and adds to the verdict's problems."""
 
     def __init__(self, episode_set: EpisodeSet, verdict: Verdict, advance: Advance) -> None:
+        self.episode_set = episode_set
         self.path = episode_set.path
         self.manifest: Manifest = episode_set.manifest
         self.verdict = verdict
@@ -106,7 +106,7 @@ class _Check:
     def header(self) -> None:
         """Benchmark, protocol and fold exist, and the classes are that fold's."""
         try:
-            novel = find_benchmark(self.manifest.benchmark).novel_classes(self.manifest.fold)
+            novel = self.episode_set.benchmark.novel_classes(self.manifest.fold)
             self.protocol = find_protocol(self.manifest.protocol.name)
         except UsageError as error:
             self.wrong(f"{MANIFEST}: {error.problem}")
@@ -194,7 +194,7 @@ class _Check:
 
     def image(self, sample: ImageSample, where: str) -> None:
         meta = sample.meta
-        header = images.inspect(sample.jpeg, where=where)
+        header = images.inspect(sample.jpeg, where=where, formats=images.FORMATS)
         if images.fit_orientation(header, height=meta.height, width=meta.width, where=where) != meta.orientation:
             self.wrong(f"{where} has EXIF orientation {header.orientation}, its sample says {meta.orientation}")
         for name, rle in (("mask", meta.mask), ("ignore region", meta.ignore)):

@@ -14,7 +14,10 @@ from command import Command
 from fssbench.errors import UsageError
 from fssbench.pipelines.episode_set import EpisodeSet
 
-COMMANDS = ["demo", "prepare", "episodes", "verify", "info", "eval", "leaderboard", "conformance", "list"]
+COMMANDS = [
+    "demo", "prepare", "doctor", "episodes", "verify", "info", "eval", "score", "compare", "stability", "leaderboard",
+    "conformance", "list",
+]  # fmt: skip
 
 
 @pytest.fixture(scope="session")
@@ -35,14 +38,18 @@ def test_help_names_every_command(fssbench: Command) -> None:
     assert all(command in ran.out for command in COMMANDS)
 
 
-@pytest.mark.parametrize("command", [[c] for c in COMMANDS] + [["prepare", "coco"], ["leaderboard", "build"]])
+@pytest.mark.parametrize(
+    "command", [[c] for c in COMMANDS] + [["prepare", "coco"], ["prepare", "folder"], ["leaderboard", "build"]]
+)
 def test_every_command_has_help(fssbench: Command, command: list[str]) -> None:
     ran = fssbench(*command, "--help")
     assert ran.code == 0
     assert "Usage: fssbench" in ran.out
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["eval", "--help"], ["prepare", "coco", "--help"], ["--version"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["eval", "--help"], ["prepare", "coco", "--help"], ["doctor", "--help"], ["--version"]]
+)
 def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     heavy = ["torch", "torchvision", "datasets", "pyarrow", "numpy", "PIL", "webdataset", "pycocotools"]
     code = (

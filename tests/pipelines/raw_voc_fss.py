@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+from scipy.io import savemat
 
 Array = npt.NDArray[np.uint8]
 
@@ -48,6 +49,16 @@ def voc(folder: Path, masks: Mapping[str, Array], *, listed: Iterable[str] | Non
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(f"{image_id}\n" for image_id in (masks if listed is None else listed)))
     return folder
+
+
+def sbd(path: Path, pixels: Array) -> None:
+    """Write a mask as SBD does: a MATLAB struct with its classes and boundaries beside it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    present = np.array([[value] for value in np.unique(pixels) if value], np.uint8)
+    boundaries = np.empty((20, 1), object)
+    boundaries[:, 0] = [np.zeros((0, 2)) for _ in boundaries]
+    content = {"Boundaries": boundaries, "Segmentation": pixels, "CategoriesPresent": present}
+    savemat(path, {"GTcls": content}, do_compression=True)
 
 
 def blob(height: int = 20, width: int = 24) -> Array:

@@ -53,6 +53,17 @@ def test_the_2014_annotations_are_preferred_and_find_images_in_the_2017_folders(
     assert found.read(ids[0], 0).jpeg == (folder / "train2017" / "000000000001.jpg").read_bytes()
 
 
+@pytest.mark.parametrize("place", [".", "images", "images/train2014", "train2017"])
+def test_images_are_found_in_the_folder_itself_and_in_those_below(tmp_path: Path, place: str) -> None:
+    folder = write_coco(tmp_path / "coco")
+    (folder / place).mkdir(parents=True, exist_ok=True)
+    for n in range(1, 13, 2):
+        shutil.move(folder / "val2014" / file_name(n), folder / place / f"{n:012d}.JPG")
+    found = CocoSource(folder)
+    assert found.missing([f"{n:012d}" for n in range(1, 13)]) == []
+    assert found.read(f"{1:012d}", 0).jpeg == (folder / place / f"{1:012d}.JPG").read_bytes()
+
+
 def test_classes_are_numbered_by_ascending_category_id(tmp_path: Path) -> None:
     data = content()
     data["categories"].reverse()
@@ -205,6 +216,7 @@ def test_annotations_that_are_not_json_are_refused(tmp_path: Path, text: str) ->
         (lambda d: d["annotations"][0].update(image_id=999), "annotation 1 names image 999 and category 1"),
         (lambda d: d["annotations"][0].update(category_id=12), "names image 1 and category 12"),
         (lambda d: d["annotations"][0].update(segmentation=[]), "an annotation of image 000000000001 cannot be drawn"),
+        (lambda d: d["annotations"][0].update(segmentation=[[1, 2, 3]]), "an annotation of image 000000000001 cannot"),
         (
             lambda d: d["annotations"][0].update(segmentation={"size": [3, 3], "counts": [0, 9]}),
             r"a mask of image 000000000001 has size \[3, 3\], the image \[30, 40\]",

@@ -179,6 +179,7 @@ def test_the_lists_of_a_protocol_are_fetched_first(
         (["coco", "--training", "--catalogue", "x"], "no meaning to --training and --catalogue"),
         (["coco", "--download", "--catalogue", "nowhere"], "catalogue nowhere cannot be read: No such file"),
         (["toy", "--download"], "knows no raw data of Toy-20i; leave out --download; it knows coco, fss, pascal"),
+        (["coco", "--download", "--source", "hf:coco"], "--download fetches into a folder, and --source names none"),
         (["fss", "--download"], "FSS-1000 has to be fetched by hand, from https://drive.google.com/"),
         (["coco", "--download", "--shots", "x"], "--shots must be integers"),
         (["coco", "--download", "--fold", "9"], "COCO-20i has no fold 9"),

@@ -11,7 +11,8 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 from PIL import Image
-from raw_voc_fss import Array, indices, jpeg, png, voc
+from raw_voc_fss import Array, indices, jpeg, png, sbd, voc
+from scipy.io import savemat
 
 from fssbench.benchmarks import PASCAL_5I
 from fssbench.errors import SourceError
@@ -99,14 +100,55 @@ def test_a_grey_mask_says_the_same_as_a_palette_mask(tmp_path: Path) -> None:
     assert palette.pools(range(20), min_pixels=1) == grey.pools(range(20), min_pixels=1)
 
 
-def test_augmented_masks_come_before_the_devkits_own(folder: Path) -> None:
-    png(folder / f"SegmentationClass/{A}.png", indices({12: 3}), mode="P")
-    assert masks.area(PascalSource(folder).read(A, DOG).mask) == 40
-    (folder / f"SegmentationClassAug/{A}.png").unlink()
+def test_the_devkits_own_masks_come_before_merged_ones_and_those_before_sbds(folder: Path) -> None:
+    png(folder / f"SegmentationClass/{A}.png", indices({12: 3, 255: 1}), mode="P")
+    for image_id in (A, B, C):
+        sbd(folder / f"SBD/cls/{image_id}.mat", indices({12: 5}))
+    (folder / f"SegmentationClassAug/{C}.png").unlink()
     source = PascalSource(folder)
-    assert masks.area(source.read(A, DOG).mask) == 3
+    assert [masks.area(source.read(i, DOG).mask) for i in (A, B, C)] == [3, 39, 5]
     names = [file.name for file in source.record().files]
-    assert names == ["SegmentationClassAug", "SegmentationClass", "val.txt"]
+    assert names == ["SBD cls", "SegmentationClass", "SegmentationClassAug", "val.txt"]
+
+
+@pytest.mark.parametrize(
+    "place",
+    ["cls", "SBD/cls", "benchmark_RELEASE/dataset/cls", "VOCdevkit/VOC2012/cls", "VOCdevkit/SBD/dataset/cls"],
+)
+def test_sbd_is_found_beside_below_and_in_the_devkit(tmp_path: Path, place: str) -> None:
+    voc(tmp_path / "VOCdevkit/VOC2012", {A: indices({12: 5, 255: 1})})
+    sbd(tmp_path / place / f"{B}.mat", indices({15: 7}))
+    source = PascalSource(tmp_path)
+    assert source.masks[B] == tmp_path / place / f"{B}.mat"
+    assert source.areas(B) == {PERSON: 7}
+    assert source.pools([PERSON], min_pixels=1) == {PERSON: ()}  # not on the list
+
+
+def test_an_image_off_the_list_can_be_read_with_sbds_mask(folder: Path) -> None:
+    extra = "2008_000002"
+    stored = indices({12: 9}, start=40)
+    jpeg(folder / f"JPEGImages/{extra}.jpg", *stored.shape)
+    sbd(folder / f"SBD/cls/{extra}.mat", stored)
+    sample = PascalSource(folder).read(extra, DOG)
+    np.testing.assert_array_equal(masks.decode(sample.mask), stored == 12)
+    assert sample.ignore is None
+
+
+def test_a_damaged_or_other_matlab_file_is_refused_with_its_name(folder: Path) -> None:
+    path = folder / "SBD/cls/2008_000002.mat"
+    sbd(path, indices({12: 9}))
+    whole = path.read_bytes()
+    contents = [b"", b"no matlab", whole[:100], whole[: len(whole) // 2]]
+    for content in contents:
+        path.write_bytes(content)
+        with pytest.raises(SourceError, match=r"2008_000002\.mat is no mask of SBD"):
+            PascalSource(folder).areas("2008_000002")
+    savemat(path, {"GTinst": np.zeros(3)})
+    with pytest.raises(SourceError, match=r"2008_000002\.mat is no mask of SBD.*of SBD's folders cls"):
+        PascalSource(folder).areas("2008_000002")
+    savemat(path, {"GTcls": {"Segmentation": np.zeros((4, 5))}})
+    with pytest.raises(SourceError, match=r"GTcls\.Segmentation is float64 of 2 dimensions, expected uint8 of 2"):
+        PascalSource(folder).areas("2008_000002")
 
 
 def test_listed_images_without_mask_are_refused_with_their_number_and_the_first(tmp_path: Path) -> None:

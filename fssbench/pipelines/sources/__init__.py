@@ -2,24 +2,59 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fssbench.benchmarks import Benchmark
 from fssbench.errors import UsageError
 from fssbench.pipelines.sources.base import RawSample, Source
 
+if TYPE_CHECKING:
+    from fssbench.pipelines.sources.coco_masks import Crowds
+
 __all__ = ["RawSample", "Source", "open_source"]
 
 
-def open_source(benchmark: Benchmark, folder: Path, *, splits: Path | None = None) -> Source:
-    """The reader of ``benchmark``'s raw data in ``folder``.
+def open_source(
+    benchmark: Benchmark,
+    place: Path | str,
+    *,
+    splits: Path | None = None,
+    crowds: Crowds = "exclude",
+    masks: Path | None = None,
+    columns: Mapping[str, str] | None = None,
+) -> Source:
+    """The reader of ``benchmark``'s raw data in the folder ``place``, or in ``hf:NAME``, a Hugging Face dataset.
 
     Args:
         splits: split lists, where the benchmark's test images follow from them: FSS-1000's test classes.
+        crowds: what becomes of COCO's crowd regions; see `AnnotationMasks`.
+        masks: a folder of ready-made masks to read instead of drawing COCO's annotations; see `ReadyMasks`.
+        columns: the columns of a Hugging Face dataset; see `HuggingFaceSource`.
 
     Raises:
         SourceError: the data is not there, or not what it should be.
+        UsageError: an option that means nothing to such data.
     """
+    on_hub = str(place).startswith("hf:")
+    if columns and not on_hub:
+        raise UsageError("a folder has no columns", remedy="leave out --column, which is for --source hf:NAME")
+    if (crowds != "exclude" or masks is not None) and (on_hub or benchmark.raw not in ("coco", "toy")):
+        raise UsageError(
+            f"{place if on_hub else benchmark.title} comes with masks, not with annotations of instances",
+            remedy="leave out --crowds and --masks, which are for COCO",
+        )
+    if crowds != "exclude" and masks is not None:
+        raise UsageError(
+            "ready-made masks have crowds in them or not, which --crowds cannot change",
+            remedy="pass either --masks or --crowds",
+        )
+    if on_hub:
+        from fssbench.pipelines.sources.huggingface import PREFIX, HuggingFaceSource
+
+        return HuggingFaceSource(str(place).removeprefix(PREFIX), benchmark=benchmark, columns=columns)
+    folder = Path(place)
     match benchmark.raw:
         case "pascal":
             from fssbench.pipelines.sources.pascal import PascalSource
@@ -32,5 +67,11 @@ def open_source(benchmark: Benchmark, folder: Path, *, splits: Path | None = Non
         case "coco" | "toy":
             from fssbench.pipelines.sources.coco import CocoSource
 
-            return CocoSource(folder, benchmark=benchmark)
-    raise UsageError(f"{benchmark.title} has no reader of raw data", remedy="readable are pascal, coco, fss, toy")
+            return CocoSource(folder, benchmark=benchmark, crowds=crowds, masks=masks)
+        case "folder":
+            from fssbench.pipelines.sources.folder import FolderSource
+
+            return FolderSource(folder)
+    raise UsageError(
+        f"{benchmark.title} has no reader of raw data", remedy="readable are pascal, coco, fss, folder, toy"
+    )

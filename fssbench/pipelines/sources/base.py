@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from fssbench.benchmarks import Benchmark
 from fssbench.pipelines.manifest import MaskPolicy, SourceRecord
 from fssbench.pipelines.masks import Rle
 
-__all__ = ["Advance", "RawSample", "Source", "no_progress"]
+__all__ = ["Advance", "LabelledSource", "Picture", "RawSample", "Source", "no_progress"]
 
 Advance = Callable[[int], None]
 """Called with the number of items just done, so that long work can show progress."""
@@ -25,7 +25,7 @@ class RawSample:
     """One (image, class) as the source has it.
 
     Attributes:
-        jpeg: the image file's bytes, untouched.
+        jpeg: the image file's bytes, untouched; a PNG where the source has those.
         height: of the image as the masks mean it, in pixels.
         width: likewise.
         orientation: the EXIF orientation (1–8) to apply when decoding; 1 leaves the pixels as stored.
@@ -46,11 +46,38 @@ class RawSample:
     n_classes: int | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """An image file of a source, to be looked at.
+
+    Attributes:
+        part: ``test`` if episodes may be drawn from it, ``training`` if it only lies beside those.
+        load: gives the file's bytes, or raises `SourceError`.
+        formats: PIL's names of the formats it may have.
+        size: gives height and width as its mask or annotation has them, ``None`` if it has none.
+    """
+
+    image_id: str
+    part: Literal["test", "training"]
+    load: Callable[[], bytes]
+    size: Callable[[], tuple[int, int] | None]
+    formats: tuple[str, ...] = ("JPEG",)
+
+
 class Source(Protocol):
     """A data set on disk, read for one benchmark."""
 
     benchmark: Benchmark
-    mask_policy: MaskPolicy
+
+    @property
+    def mask_policy(self) -> MaskPolicy:
+        """How the mask of a class is made."""
+        ...
+
+    @property
+    def ignore_label(self) -> int | None:
+        """The mask value of pixels that are not scored, if there may be any; usually the benchmark's."""
+        ...
 
     def record(self) -> SourceRecord:
         """Where the data came from and the hash of what it says; cheap, reads no pixels."""
@@ -74,10 +101,27 @@ class Source(Protocol):
         """One image and the mask of one class; `SourceError` if the file is damaged or does not fit."""
         ...
 
+    def pictures(self) -> list[Picture]:
+        """Every image file there is, also those that no episode uses, by id."""
+        ...
+
     def unofficial(self) -> tuple[str, ...]:
         """Why results on this data are not the published benchmark's; empty if they are."""
         ...
 
     def notes(self) -> tuple[str, ...]:
         """What else is worth telling whoever prepares it, one line each."""
+        ...
+
+
+@runtime_checkable
+class LabelledSource(Source, Protocol):
+    """A source whose images may show several classes, so that one image of class indices can hold its masks."""
+
+    def shown(self) -> Mapping[str, Sequence[int]]:
+        """The classes of every image with a mask, by image id."""
+        ...
+
+    def mask(self, class_id: int, image_id: str) -> tuple[Rle, Rle | None]:
+        """The mask of a class in an image that shows it, and the pixels beside it that are not scored."""
         ...

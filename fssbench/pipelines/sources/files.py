@@ -18,7 +18,12 @@ from fssbench.pipelines.masks import Rle
 from fssbench.pipelines.sources.base import RawSample
 
 __all__ = [
+    "IGNORED",
+    "areas",
+    "decode_indices",
     "fingerprint",
+    "index_histogram",
+    "make_sample",
     "names_digest",
     "read_bytes",
     "read_grey",
@@ -28,6 +33,9 @@ __all__ = [
     "record_file",
     "shorten",
 ]
+
+IGNORED = 255
+"""The value of pixels that are not scored, in masks of class indices."""
 
 INDEX_MODES = ("L", "P")
 GREY_MODES = ("1", "L", "LA", "P", "RGB", "RGBA")
@@ -42,22 +50,52 @@ def read_bytes(path: Path) -> bytes:
 
 
 def read_sample(
-    path: Path, *, image_id: str, class_id: int, mask: Rle, ignore: Rle | None, n_classes: int | None
+    path: Path,
+    *,
+    image_id: str,
+    class_id: int,
+    mask: Rle,
+    ignore: Rle | None,
+    n_classes: int | None,
+    formats: tuple[str, ...] = ("JPEG",),
 ) -> RawSample:
-    """An image file with its mask, whose size says how the image is to be turned.
+    """See `make_sample`, from a file."""
+    return make_sample(
+        read_bytes(path),
+        where=str(path),
+        image_id=image_id,
+        class_id=class_id,
+        mask=mask,
+        ignore=ignore,
+        n_classes=n_classes,
+        formats=formats,
+    )
 
-    Raises `SourceError` naming the file if it is damaged or does not fit the mask.
+
+def make_sample(
+    jpeg: bytes,
+    *,
+    where: str,
+    image_id: str,
+    class_id: int,
+    mask: Rle,
+    ignore: Rle | None,
+    n_classes: int | None,
+    formats: tuple[str, ...] = ("JPEG",),
+) -> RawSample:
+    """An image file's bytes with its mask, whose size says how the image is to be turned.
+
+    Raises `SourceError` naming ``where`` if the image is damaged or does not fit the mask.
     """
-    jpeg = read_bytes(path)
     height, width = mask["size"]
-    header = images.inspect(jpeg, where=str(path))
+    header = images.inspect(jpeg, where=where, formats=formats)
     return RawSample(
         image_id=image_id,
         class_id=class_id,
         jpeg=jpeg,
         height=height,
         width=width,
-        orientation=images.fit_orientation(header, height=height, width=width, where=str(path)),
+        orientation=images.fit_orientation(header, height=height, width=width, where=where),
         mask=mask,
         ignore=ignore,
         n_classes=n_classes,
@@ -110,13 +148,42 @@ def fingerprint(name: str, files: Mapping[str, Path]) -> FileRecord:
 
 def read_indices(path: Path) -> npt.NDArray[np.uint8]:
     """A palette or grey PNG → its stored values (H, W) uint8, whatever colours the palette gives them."""
-    image = _read_png(path)
+    return decode_indices(read_bytes(path), where=str(path))
+
+
+def decode_indices(data: bytes, *, where: str) -> npt.NDArray[np.uint8]:
+    """See `read_indices`, from a PNG file's bytes; ``where`` is named in errors."""
+    image = _read_png(data, where)
     if image.mode not in INDEX_MODES:
         raise SourceError(
-            f"{path} is a PNG of mode {image.mode}, expected class indices in a palette or 8-bit grey PNG",
+            f"{where} is a PNG of mode {image.mode}, expected class indices in a palette or 8-bit grey PNG",
             remedy="use the masks as published; an image of colours does not say which class is which",
         )
     return np.array(image, dtype=np.uint8)
+
+
+def index_histogram(
+    indices: npt.NDArray[np.uint8], *, n_classes: int, ignore_label: int | None, where: str
+) -> npt.NDArray[np.int64]:
+    """The number of pixels of each value (256,); `SourceError` naming ``where`` if a value is no class.
+
+    Args:
+        indices: (H, W), 0 for background, class + 1, or ``ignore_label``.
+    """
+    histogram = np.bincount(indices.ravel(), minlength=256)
+    if unknown := [v for v in range(n_classes + 1, 256) if histogram[v] and v != ignore_label]:
+        also = "" if ignore_label is None else f" and {ignore_label}"
+        raise SourceError(
+            f"{where} has pixels of value {shorten([str(value) for value in unknown])}, "
+            f"expected 0 to {n_classes}{also}",
+            remedy="use masks of class indices: 1 is the first class, without the gaps of category ids",
+        )
+    return histogram
+
+
+def areas(histogram: npt.NDArray[np.int64], *, n_classes: int) -> dict[int, int]:
+    """Pixels by class index, of the classes in a histogram of values class + 1 (256,)."""
+    return {value - 1: int(histogram[value]) for value in range(1, n_classes + 1) if histogram[value]}
 
 
 def read_grey(path: Path) -> npt.NDArray[np.uint8]:
@@ -124,7 +191,7 @@ def read_grey(path: Path) -> npt.NDArray[np.uint8]:
 
     Colours, of pixels or of a palette, count by their luma (ITU-R 601-2, rounded); transparency is ignored.
     """
-    image = _read_png(path)
+    image = _read_png(read_bytes(path), str(path))
     if image.mode not in GREY_MODES:
         raise SourceError(
             f"{path} is a PNG of mode {image.mode}, expected one of {', '.join(GREY_MODES)}",
@@ -133,14 +200,14 @@ def read_grey(path: Path) -> npt.NDArray[np.uint8]:
     return np.array(image.convert("L"), dtype=np.uint8)
 
 
-def _read_png(path: Path) -> Image.Image:
+def _read_png(data: bytes, where: str) -> Image.Image:
     try:
-        with Image.open(io.BytesIO(read_bytes(path)), formats=["PNG"]) as image:
+        with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
             image.load()
     except UnidentifiedImageError as error:
-        raise SourceError(f"{path} is not a PNG", remedy="download or unpack it again") from error
+        raise SourceError(f"{where} is not a PNG", remedy="download or unpack it again") from error
     except (OSError, SyntaxError, ValueError) as error:
-        raise SourceError(f"{path} is damaged: {error}", remedy="download or unpack it again") from error
+        raise SourceError(f"{where} is damaged: {error}", remedy="download or unpack it again") from error
     image.info.pop("transparency", None)  # would make a conversion to grey warn
     return image
 

@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +17,9 @@ from fssbench.errors import SourceError
 from fssbench.pipelines import images, masks
 from fssbench.pipelines.manifest import MaskPolicy, SourceRecord
 from fssbench.pipelines.sources import files
-from fssbench.pipelines.sources.base import Advance, RawSample, no_progress
+from fssbench.pipelines.sources.base import Advance, Picture, RawSample, no_progress
 
-__all__ = ["FssSource"]
+__all__ = ["FssSource", "find_classes"]
 
 NUMBERS = range(1, 11)
 NUMBERED_FILE = re.compile(r"(?:[1-9]|10)\.(?:jpg|png)")
@@ -67,7 +67,8 @@ class FssSource:
     def __init__(self, folder: Path, *, splits: Path | None = None, benchmark: Benchmark = FSS_1000) -> None:
         self.benchmark = benchmark
         self.mask_policy = MaskPolicy()
-        self.folder = _find(folder)
+        self.ignore_label = benchmark.ignore_label
+        self.folder = find_classes(folder)
         self.list_file = None if splits is None else _find_list(splits)
         self.classes = self._number_classes()
         self._reports: dict[int, ClassReport] = {}
@@ -154,6 +155,28 @@ class FssSource:
         """See `Source.missing`."""
         return [image_id for image_id in image_ids if not self._file(image_id, ".jpg").is_file()]
 
+    def pictures(self) -> list[Picture]:
+        """See `Source.pictures`; other classes than the tested ones are training images."""
+        tested = set(self.classes.values())
+        return [
+            Picture(
+                image_id=(image_id := f"{name}/{number}"),
+                part="test" if name in tested else "training",
+                load=partial(files.read_bytes, self._file(image_id, ".jpg")),
+                size=partial(self._size, image_id),
+            )
+            for name in _class_folders(self.folder)
+            for number in NUMBERS
+            if self._file(f"{name}/{number}", ".jpg").is_file()
+        ]
+
+    def _size(self, image_id: str) -> tuple[int, int] | None:
+        path = self._file(image_id, ".png")
+        if not path.is_file():
+            return None
+        height, width = files.read_grey(path).shape
+        return height, width
+
     def read(self, image_id: str, class_id: int) -> RawSample:
         """See `Source.read`."""
         mask, _ = _foreground(self._file(image_id, ".png"))
@@ -232,7 +255,7 @@ def _class_folders(folder: Path) -> list[str]:
     ]
 
 
-def _find(folder: Path) -> Path:
+def find_classes(folder: Path) -> Path:
     """The folder of the class folders, which is ``folder`` or the only one in it that is such a folder."""
     remedy = "point --source at the folder that holds FSS-1000's class folders, such as abacus/1.jpg"
     if not folder.is_dir():

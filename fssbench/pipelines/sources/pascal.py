@@ -1,10 +1,10 @@
-"""PASCAL-5i from VOC 2012 as published: a devkit folder with the masks known as SegmentationClassAug."""
+"""PASCAL-5i from VOC 2012 as published: a devkit folder, with SBD's masks as they come or merged."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from functools import cached_property
+from collections.abc import Mapping, Sequence
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +14,14 @@ from fssbench.benchmarks import PASCAL_5I, Benchmark
 from fssbench.errors import SourceError
 from fssbench.pipelines import masks
 from fssbench.pipelines.manifest import MaskPolicy, SourceRecord
-from fssbench.pipelines.sources import files
-from fssbench.pipelines.sources.base import Advance, RawSample, no_progress
+from fssbench.pipelines.masks import Rle
+from fssbench.pipelines.sources import files, voc_masks
+from fssbench.pipelines.sources.base import Advance, Picture, RawSample, no_progress
 
-__all__ = ["PascalSource"]
+__all__ = ["PascalSource", "find_devkit"]
 
 PLACES = (".", "VOC2012", "VOCdevkit/VOC2012")
 IMAGE_LIST = "ImageSets/Segmentation/val.txt"
-MASK_FOLDERS = ("SegmentationClassAug", "SegmentationClass")
 IMAGE_ID = re.compile(r"\d{4}_\d{6}")
 BORDER = 255
 """VOC's value for the border around objects and for what cannot be told: not scored."""
@@ -35,48 +35,61 @@ class PascalSource:
     """VOC 2012's validation images and their masks of class indices.
 
     The folder is ``VOC2012``, ``VOCdevkit`` or what holds that. Images are those of
-    ``ImageSets/Segmentation/val.txt``; the mask of each is ``SegmentationClassAug/ID.png``, else
-    ``SegmentationClass/ID.png``: a palette or grey PNG whose values, read as stored, are 0 for background,
-    1 … 20 for class index + 1, and 255 for the border, which is kept as the region to ignore.
+    ``ImageSets/Segmentation/val.txt``. The mask of an image is ``SegmentationClass/ID.png``, else
+    ``SegmentationClassAug/ID.png``, else ``ID.mat`` of SBD, so that VOC's own win where there are both: only
+    they have the border. Values, of a palette as stored, are 0 for background, 1 … 20 for class index + 1,
+    and 255 for the border, which is kept as the region to ignore.
+
+    `masks`, `areas` and `read` know every image with a mask, listed or not.
     """
 
     def __init__(self, folder: Path, *, benchmark: Benchmark = PASCAL_5I) -> None:
         self.benchmark = benchmark
         self.mask_policy = MaskPolicy()
-        self.folder = _find(folder)
+        self.ignore_label = benchmark.ignore_label
+        self.source = folder
+        self.folder = find_devkit(folder)
         self.list_file = self.folder / IMAGE_LIST
         self.image_ids = _read_list(self.list_file)
         self._histograms: dict[str, npt.NDArray[np.int64]] = {}
 
     @cached_property
-    def _masks(self) -> dict[str, Path]:
+    def mask_folders(self) -> dict[str, dict[str, Path]]:
+        """Mask files by folder and image id, the folders in the order in which they count."""
+        return voc_masks.find_masks(self.folder, self.source)
+
+    @cached_property
+    def masks(self) -> dict[str, Path]:
+        """The mask file of every image that has one."""
+        found: dict[str, Path] = {}
+        for paths in self.mask_folders.values():
+            for image_id, path in paths.items():
+                found.setdefault(image_id, path)
+        return found
+
+    @cached_property
+    def _listed(self) -> dict[str, Path]:
         """The mask file of every listed image."""
-        found = {}
-        for image_id in self.image_ids:
-            for folder in MASK_FOLDERS:
-                path = self.folder / folder / f"{image_id}.png"
-                if path.is_file():
-                    found[image_id] = path
-                    break
-        if absent := [image_id for image_id in self.image_ids if image_id not in found]:
+        if absent := [image_id for image_id in self.image_ids if image_id not in self.masks]:
             raise SourceError(
                 f"{len(absent):,} of the {len(self.image_ids):,} images in {self.list_file} have no mask in "
-                f"{' or '.join(MASK_FOLDERS)}: {files.shorten(absent)}",
+                f"{', '.join(voc_masks.MASK_FOLDERS)} or SBD's cls: {files.shorten(absent)}",
                 remedy="unpack the masks into the folder that holds JPEGImages",
             )
-        return found
+        return {image_id: self.masks[image_id] for image_id in self.image_ids}
 
     @cached_property
     def _record(self) -> SourceRecord:
         by_folder: dict[str, dict[str, Path]] = {}
-        for image_id, mask in self._masks.items():
-            by_folder.setdefault(mask.parent.name, {})[image_id] = mask
+        for image_id, mask in self._listed.items():
+            folder = voc_masks.SBD if mask.suffix == ".mat" else mask.parent.name
+            by_folder.setdefault(folder, {})[image_id] = mask
         return SourceRecord(
             kind=self.benchmark.alias,
             layout="voc-2012",
             split="val",
             files=(
-                *(files.fingerprint(name, by_folder[name]) for name in MASK_FOLDERS if name in by_folder),
+                *(files.fingerprint(name, masks) for name, masks in sorted(by_folder.items())),
                 files.record_file(self.list_file),
             ),
         )
@@ -113,28 +126,61 @@ class PascalSource:
     ) -> dict[int, tuple[str, ...]]:
         """See `Source.pools`; every mask is read once, for all classes."""
         pools: dict[int, list[str]] = {class_id: [] for class_id in classes}
-        for image_id in sorted(self.image_ids):
-            histogram = self._histogram(image_id)
-            for class_id, ids in pools.items():
-                if histogram[class_id + 1] >= max(min_pixels, 1):
-                    ids.append(image_id)
+        for image_id in sorted(self._listed):
+            for class_id, area in self.areas(image_id).items():
+                if class_id in pools and area >= min_pixels:
+                    pools[class_id].append(image_id)
             advance(1)
         return {class_id: tuple(ids) for class_id, ids in pools.items()}
+
+    def areas(self, image_id: str) -> dict[int, int]:
+        """Mask pixels by class index, of the classes that an image shows; it must be one of `masks`."""
+        return files.areas(self._histogram(image_id), n_classes=self.benchmark.n_classes)
 
     def missing(self, image_ids: Sequence[str]) -> list[str]:
         """See `Source.missing`."""
         return [image_id for image_id in image_ids if not self._image(image_id).is_file()]
 
+    def pictures(self) -> list[Picture]:
+        """See `Source.pictures`; listed images are tested, others with a mask are training images."""
+        listed = set(self.image_ids)
+        return [
+            Picture(
+                image_id=image_id,
+                part="test" if image_id in listed else "training",
+                load=partial(files.read_bytes, self._image(image_id)),
+                size=partial(self._size, image_id),
+            )
+            for image_id in sorted(listed | self.masks.keys())
+            if self._image(image_id).is_file()
+        ]
+
+    def _size(self, image_id: str) -> tuple[int, int] | None:
+        if image_id not in self.masks:
+            return None
+        height, width = self._indices(image_id)[0].shape
+        return height, width
+
+    def shown(self) -> Mapping[str, Sequence[int]]:
+        """See `LabelledSource.shown`; of the listed images."""
+        return {image_id: tuple(self.areas(image_id)) for image_id in self._listed}
+
+    def mask(self, class_id: int, image_id: str) -> tuple[Rle, Rle | None]:
+        """See `LabelledSource.mask`."""
+        indices, histogram = self._indices(image_id)
+        ignore = masks.encode(indices == BORDER) if histogram[BORDER] else None
+        return masks.encode(indices == class_id + 1), ignore
+
     def read(self, image_id: str, class_id: int) -> RawSample:
         """See `Source.read`."""
-        indices, histogram = self._indices(image_id)
+        mask, ignore = self.mask(class_id, image_id)
         return files.read_sample(
             self._image(image_id),
             image_id=image_id,
             class_id=class_id,
-            mask=masks.encode(indices == class_id + 1),
-            ignore=masks.encode(indices == BORDER) if histogram[BORDER] else None,
-            n_classes=int(np.count_nonzero(histogram[1:BORDER])),
+            mask=mask,
+            ignore=ignore,
+            n_classes=len(self.areas(image_id)),
         )
 
     def _image(self, image_id: str) -> Path:
@@ -148,20 +194,15 @@ class PascalSource:
 
     def _indices(self, image_id: str) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
         """An image's mask (H, W) uint8 and its histogram (256,), checked for values that are no class."""
-        path = self._masks[image_id]
-        indices = files.read_indices(path)
-        histogram = np.bincount(indices.ravel(), minlength=256)
-        last = self.benchmark.n_classes
-        if unknown := [value for value in range(last + 1, BORDER) if histogram[value]]:
-            raise SourceError(
-                f"{path} has pixels of value {files.shorten([str(value) for value in unknown])}, "
-                f"expected 0 to {last} and {BORDER}",
-                remedy="use VOC's masks of class indices as published",
-            )
+        path = self.masks[image_id]
+        indices = voc_masks.read_mask(path)
+        histogram = files.index_histogram(
+            indices, n_classes=self.benchmark.n_classes, ignore_label=BORDER, where=str(path)
+        )
         return indices, histogram
 
 
-def _find(folder: Path) -> Path:
+def find_devkit(folder: Path) -> Path:
     """The folder with JPEGImages, which is ``folder`` or below it."""
     for place in PLACES:
         if (folder / place / "JPEGImages").is_dir():

@@ -1,0 +1,141 @@
+"""``fssbench doctor``: what is there, what is missing and what is odd in raw data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fssbench.cli.console import JsonFlag, percent, print_json, progress
+from fssbench.cli.prepare import Columns, Crowds_, Splits, class_list, named_columns, own_benchmark
+from fssbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from fssbench.pipelines.doctor.findings import Comparison, Report
+
+__all__ = ["doctor"]
+
+
+def doctor(
+    source: Annotated[str, typer.Argument(help="Raw data: what prepare is given as --source.")],
+    benchmark: Annotated[
+        str | None, typer.Option("--benchmark", "-b", help="Whose data it is. [default: by its layout]")
+    ] = None,
+    splits: Splits = None,
+    crowds: Crowds_ = "exclude",
+    masks: Annotated[
+        Path | None,
+        typer.Option("--masks", help="Ready-made class-index PNGs to compare with the masks prepare would make."),
+    ] = None,
+    column: Columns = None,
+    images: Annotated[bool, typer.Option("--images/--no-images", help="Read every image file, or none.")] = True,
+    pixels: Annotated[
+        bool, typer.Option("--pixels", help="Decode images, and compare pixels instead of bytes; slower.")
+    ] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Report what raw data has, lacks and hides, without building anything; exit code 0 whatever it finds."""
+    from fssbench.benchmarks import find_benchmark
+    from fssbench.pipelines.doctor.examine import examine, guess_benchmark
+    from fssbench.pipelines.sources import open_source
+    from fssbench.protocols import STRICT
+
+    if benchmark is None and source.startswith("hf:"):
+        raise UsageError("a dataset does not say whose classes it has", remedy="pass --benchmark pascal or coco")
+    if benchmark is None:
+        found = guess_benchmark(Path(source))
+    else:
+        found = own_benchmark(source) if benchmark == "folder" else find_benchmark(benchmark)
+    lists = class_list(found, splits, None)
+    raw = open_source(found, source, splits=lists, crowds=crowds, columns=named_columns(column or []))
+    with ExitStack() as shown:
+
+        def step(what: str, total: int | None) -> Callable[[int], None]:
+            shown.close()  # one bar at a time
+            return shown.enter_context(progress(what, total))
+
+        report = examine(
+            raw,
+            min_pixels=STRICT.pixels_of(found),
+            masks=masks,
+            look=images,
+            pixels=pixels,
+            steps=step,
+        )
+    if as_json:
+        print_json(_as_json(report))
+    else:
+        _print(report, source)
+
+
+def _as_json(report: Report) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    answer = asdict(report)
+    if report.comparison is not None:
+        for name in ("classes", "worst"):
+            pairs = zip(answer["comparison"][name], getattr(report.comparison, name), strict=True)
+            answer["comparison"][name] = [row | {"differing": c.differing, "iou": c.iou} for row, c in pairs]
+    return answer
+
+
+def _print(report: Report, source: str) -> None:
+    from rich.console import Console
+
+    console = Console()
+    layout = ", ".join(part for part in (report.layout, report.split) if part)
+    print(f"{report.title} in {source}" + (f": {layout}" if layout else ""))
+    width = max(map(len, report.counts), default=0)
+    for name, count in report.counts.items():
+        print(f"  {name:<{width}}  {count:,}")
+    if report.classes:
+        console.print(_classes(report))
+    if report.comparison is not None:
+        _compared(report.comparison, console)
+    for finding in report.findings:
+        times = f": {finding.count:,}" if finding.examples else ""
+        more = ", …" if finding.count > len(finding.examples) else ""
+        where = f" ({', '.join(finding.examples)}{more})" if finding.examples else ""
+        print(f"{finding.gravity}: {finding.what}{times}{where}")
+    if not report.findings:
+        print("nothing to object to")
+
+
+def _table(title: str, *columns: str) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False, title_justify="left", title=title)
+    for name in columns:
+        text = name in ("class", "image and class")
+        table.add_column(name, justify="left" if text else "right", no_wrap=not text)
+    return table
+
+
+def _classes(report: Report) -> Table:
+    from rich.markup import escape
+
+    table = _table("images by class", "#", "class", "fold", "with any pixel", f"with {report.min_pixels:,} or more")
+    for row in report.classes:
+        table.add_row(str(row.id), escape(row.name), str(row.fold), f"{row.images:,}", f"{row.eligible:,}")
+    return table
+
+
+def _compared(comparison: Comparison, console: Any) -> None:
+    from rich.markup import escape
+
+    print(f"ready-made masks: {comparison.images:,} images compared, {comparison.equal:,} equal in every pixel")
+    by_class = _table("by class", "class", "images that differ", "differing pixels", "IoU in %")
+    worst = _table("what differs most", "image and class", "differing pixels", "IoU in %")
+    for row in comparison.classes:
+        by_class.add_row(escape(row.where), f"{row.images:,}", f"{row.differing:,}", percent(row.iou))
+    for row in comparison.worst:
+        worst.add_row(escape(row.where), f"{row.differing:,}", percent(row.iou))
+    console.print(by_class)
+    if comparison.worst:
+        console.print(worst)

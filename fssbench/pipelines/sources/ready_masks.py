@@ -1,0 +1,134 @@
+"""Ready-made masks: folders of class-index PNGs, as they go round with few-shot code."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Collection, Iterator
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from fssbench.errors import SourceError
+from fssbench.pipelines import masks
+from fssbench.pipelines.manifest import FileRecord, MaskPolicy
+from fssbench.pipelines.masks import Rle
+from fssbench.pipelines.sources import files
+from fssbench.pipelines.sources.base import Advance
+from fssbench.pipelines.sources.coco_annotations import Annotations, text_id
+
+__all__ = ["ReadyMasks", "index_masks"]
+
+MASK_NAME = re.compile(r"(?:COCO_(?:train|val)2014_)?(\d{12})\.png", re.IGNORECASE)
+
+
+class ReadyMasks:
+    """Ready-made masks as they go round with few-shot code: one PNG of class indices for each image.
+
+    A pixel of value class + 1 is the class (1 … 80 by ascending category id), 0 is background, 255 is not
+    scored. Files are named as the image is, ``COCO_val2014_000000000042.png`` or ``000000000042.png``, and
+    lie in the folder, in one named as the split is, in ``annotations/`` below it, or in any one below. Only images that
+    the annotation file lists are used.
+    """
+
+    def __init__(self, folder: Path, annotations: Annotations, *, split: str) -> None:
+        self.folder = folder
+        self.annotations = annotations
+        self.split = split
+        self.policy = MaskPolicy(origin="ready-made", instances="as drawn", polygons="as drawn", crowds="as drawn")
+        self._histograms: dict[str, npt.NDArray[np.int64]] = {}
+        if not folder.is_dir():
+            raise SourceError(f"there is no folder {folder}", remedy="point --masks at the folder of mask PNGs")
+
+    @property
+    def ignore_label(self) -> int | None:
+        """See `CocoMasks.ignore_label`."""
+        return files.IGNORED
+
+    @cached_property
+    def paths(self) -> dict[str, Path]:
+        """Mask files by image id; the split's own folder wins."""
+        listed = {text_id(image) for image in self.annotations.coco.imgs}
+        found = index_masks(self.folder, split=self.split)
+        if not (used := {i: path for i, path in found.items() if i in listed}):
+            raise SourceError(
+                f"{self.folder} holds no mask of an image of {self.split}"
+                + (f" (it has {len(found):,} of other images)" if found else ""),
+                remedy=f"expected PNGs such as {self.split}/COCO_val2014_000000000042.png or 000000000042.png",
+            )
+        return used
+
+    def indices(self, image_id: str) -> npt.NDArray[np.uint8]:
+        """An image's mask (H, W) uint8: 0, class + 1, or 255; `SourceError` if it holds anything else."""
+        indices = files.read_indices(self.paths[image_id])
+        self._histograms[image_id] = files.index_histogram(
+            indices, n_classes=self.annotations.n_classes, ignore_label=files.IGNORED, where=str(self.paths[image_id])
+        )
+        return indices
+
+    def _histogram(self, image_id: str) -> npt.NDArray[np.int64]:
+        """The number of pixels of each value 0 … 255, remembered."""
+        if image_id not in self._histograms:
+            self.indices(image_id)
+        return self._histograms[image_id]
+
+    def areas(self, classes: Collection[int], *, advance: Advance) -> Iterator[tuple[int, str, int]]:
+        """See `CocoMasks.areas`; every mask is read once, for all classes."""
+        for image_id in sorted(self.paths):
+            histogram = self._histogram(image_id)
+            for class_id in classes:
+                if histogram[class_id + 1]:
+                    yield class_id, image_id, int(histogram[class_id + 1])
+            advance(1)
+
+    def read(self, class_id: int, image_id: str) -> tuple[Rle, Rle | None]:
+        """See `CocoMasks.read`."""
+        indices = self.indices(image_id)
+        ignored = indices == files.IGNORED
+        return masks.encode(indices == class_id + 1), masks.encode(ignored) if ignored.any() else None
+
+    def n_classes(self, image_id: str) -> int:
+        """See `CocoMasks.n_classes`."""
+        return int(np.count_nonzero(self._histogram(image_id)[1 : files.IGNORED]))
+
+    def files(self) -> tuple[FileRecord, ...]:
+        """One `fingerprint` of all masks."""
+        return (files.fingerprint("ready-made masks", self.paths),)
+
+    def unofficial(self) -> tuple[str, ...]:
+        """There is no official set of such masks."""
+        return ("masks are ready-made, the benchmark's are drawn from the annotations", *self._unmasked)
+
+    @cached_property
+    def _unmasked(self) -> tuple[str, ...]:
+        annotated = {image_id for _, image_id in self.annotations.instances}
+        bare = sorted(annotated - self.paths.keys())
+        return (f"annotated images without a ready-made mask, left out: {len(bare):,} ({files.shorten(bare)})",) * bool(
+            bare
+        )
+
+    def notes(self) -> tuple[str, ...]:
+        """Images that have annotations but no mask."""
+        return self._unmasked
+
+
+def index_masks(folder: Path, *, split: str) -> dict[str, Path]:
+    """PNGs by the id of the image they are named after.
+
+    Looks in the folder of the split, in that below ``annotations``, in the folder itself, and then in those
+    up to two levels below it; the first to have an image wins. ``COCO_val2014_000000000042.png`` belongs to
+    ``000000000042``.
+    """
+    own = [folder / split, folder / "annotations" / split, folder]
+    below = sorted(path for pattern in ("*", "*/*") for path in folder.glob(pattern) if path.is_dir())
+    found: dict[str, Path] = {}
+    for place in dict.fromkeys([*own, *below]):
+        if place.is_dir():
+            for entry in os.scandir(place):
+                path = Path(entry.path)
+                if path.suffix.lower() == ".png":
+                    match = MASK_NAME.fullmatch(entry.name)
+                    found.setdefault(match[1] if match else path.stem, path)
+    return found
