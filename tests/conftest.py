@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 from command import Command
+from downloads import BODY
+from file_server import FileServer, file_server
 from hypothesis import settings
 
 from fssbench.benchmarks import TOY_20I
@@ -80,6 +82,15 @@ def no_gradients() -> Iterator[None]:
     """Nothing is trained."""
     with torch.no_grad():
         yield
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FileServer]:
+    """A web server on this machine that has the file ``data.bin``."""
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with file_server() as served:
+        served.files["data.bin"] = BODY
+        yield served
 
 
 @pytest.fixture

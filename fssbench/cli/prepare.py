@@ -12,6 +12,7 @@ import typer
 
 from fssbench.benchmarks import BENCHMARKS, FSS_1000, TOY_20I, Benchmark
 from fssbench.cli.console import JsonFlag, integers, megabytes, print_json, progress, warn
+from fssbench.cli.download import CatalogueFile, Download, DryRun, Training, Wish, fetch_missing
 from fssbench.errors import PoolError, UsageError
 
 if TYPE_CHECKING:
@@ -110,6 +111,10 @@ def _command(benchmark: Benchmark | None) -> Callable[..., None]:
         loader_workers: LoaderWorkers = None,
         allow_missing_classes: Missing = False,
         overwrite: Annotated[bool, typer.Option("--overwrite", help="Build anew what is there.")] = False,
+        download: Download = False,
+        dry_run: DryRun = False,
+        training: Training = False,
+        catalogue: CatalogueFile = None,
         as_json: JsonFlag = False,
     ) -> None:
         from fssbench.home import Home
@@ -117,13 +122,20 @@ def _command(benchmark: Benchmark | None) -> Callable[..., None]:
         from fssbench.pipelines.prepare import build
 
         found, rules = benchmark or own_benchmark(source), resolve_protocol(protocol, loader_workers)
+        wish = Wish(download=download, dry_run=dry_run, training=training, catalogue=catalogue)
+        folds = tuple(dict.fromkeys(fold if fold is not None else range(len(found.folds))))
+        n_shots = integers(shots, option="--shots", least=1)
+        chosen = None if seeds is None else integers(seeds, option="--seeds", least=0)
+        for one in folds:
+            found.novel_classes(one)  # refused before anything is fetched, not after
+        fetch_missing(found, rules, wish, source=source, splits=splits, as_json=as_json)
         request = Request(
             benchmark=found,
             protocol=rules,
             splits=split_files(rules, found, splits),
-            folds=tuple(dict.fromkeys(fold if fold is not None else range(len(found.folds)))),
-            shots=integers(shots, option="--shots", least=1),
-            seeds=None if seeds is None else integers(seeds, option="--seeds", least=0),
+            folds=folds,
+            shots=n_shots,
+            seeds=chosen,
             episodes=episodes,
             min_pixels=min_pixels,
             allow_missing_classes=allow_missing_classes,
@@ -226,8 +238,8 @@ def split_files(protocol: EvaluationProtocol, benchmark: Benchmark, splits: str 
         return open_splits(protocol, benchmark, folder)
     raise UsageError(
         f"the protocol {protocol.name} draws {benchmark.title} from split files, and there are none in {folder}",
-        remedy="put them there, or name their folder with --splits DIR; --splits derive makes unofficial lists "
-        "from the masks",
+        remedy="put them there, have prepare --download fetch them, or name their folder with --splits DIR; "
+        "--splits derive makes unofficial lists from the masks",
     )
 
 

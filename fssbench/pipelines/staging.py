@@ -45,8 +45,8 @@ def _lock_file(path: Path) -> Path:
 
 
 @contextmanager
-def exclusive(path: Path) -> Iterator[None]:
-    """Hold the lock file of the set at ``path``; `StorageError` if another run holds it."""
+def exclusive(path: Path, *, doing: str = "building") -> Iterator[None]:
+    """Hold the lock file of what is made at ``path``; `StorageError` if another run holds it."""
     file = _lock_file(path)
     with storage_errors(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -60,7 +60,7 @@ def exclusive(path: Path) -> Iterator[None]:
                     file.unlink(missing_ok=True)
         except Timeout as error:
             raise StorageError(
-                f"another run is building {path} (it holds {file})", remedy="wait for it to end"
+                f"another run is {doing} {path} (it holds {file})", remedy="wait for it to end"
             ) from error
 
 
