@@ -211,6 +211,7 @@ def test_a_benchmark_has_its_classes_and_its_size() -> None:
         ("matching", "dot", r"HDMNet has no matching 'dot'; known are cosine\+inverse-softmax"),
         ("distillation", "l2", r"HDMNet has no distillation 'l2'; known are kl\+kd, ce\+kd, ce, none"),
         ("stages", 5, "HDMNet has no stages '5'; known are 1, 2, 3, 4"),
+        ("stages", 2.0, "HDMNet has no stages '2.0'"),
         ("shot", 0, "shot must be a whole number from 1, got 0"),
         ("shot", "five", "option 'shot' of model 'hdmnet' must be a number, got 'five'; its default is 1"),
         ("ensemble", "no", "option 'ensemble' of model 'hdmnet' must be true or false, got 'no'"),

@@ -20,7 +20,7 @@ from fssbench.models.hdmnet.features import BaseLearnerFeatures
 from fssbench.models.hdmnet.losses import DISTILLATIONS, Losses, distillation_loss, segmentation_loss
 from fssbench.models.hdmnet.matching import MATCHINGS
 from fssbench.models.hdmnet.prior import prior_map, prototype
-from fssbench.models.hdmnet.transformer import STAGES, MixTransformer
+from fssbench.models.hdmnet.transformer import STAGES, Transformer
 from fssbench.models.interface import Preprocess, Size, check_inputs
 
 __all__ = ["HDMNet", "Outputs"]
@@ -113,7 +113,7 @@ class HDMNet(BaseLearnerFeatures):
             self.down_supp = _fusion(self.fused_channels)
             self.query_merge = _merge(2 * FUSED + 2)
             self.supp_merge = _merge(2 * FUSED)
-            self.transformer = nn.ModuleDict({"mix_transformer": MixTransformer(stages=stages, matching=matching)})
+            self.transformer = Transformer(stages=stages, matching=matching)
             self.gram_merge, self.cls_merge = merging(), merging()
             # In no group of the published optimizer: it stays as it began.
             self.kshot_rw = shot_weights(shot) if shot > 1 else None
@@ -144,13 +144,7 @@ class HDMNet(BaseLearnerFeatures):
         x = self.down_supp(fused)  # (N, 256, h, w)
         mean = prototype(x, masks)
         merged = self.supp_merge(torch.cat([x, mean.expand_as(x)], dim=1))  # (N, 64, h, w)
-        return [gram_matrix(middle), mean, deep, semantic, masks, *self._mixer.pyramid(merged)]
-
-    @property
-    def _mixer(self) -> MixTransformer:
-        mixer = self.transformer["mix_transformer"]
-        assert isinstance(mixer, MixTransformer)
-        return mixer
+        return [gram_matrix(middle), mean, deep, semantic, masks, *self.transformer.mix_transformer.pyramid(merged)]
 
     def answer(self, query: list[Tensor], supports: list[Tensor], *, leave_out: Tensor | None = None) -> Outputs:
         """Compare what `encode` and `condition` gave, each (B, …) and (B, K, …).
@@ -175,7 +169,8 @@ class HDMNet(BaseLearnerFeatures):
         prior = torch.cat([prior_map(asked, shown, masks) for asked, shown in pairs], dim=1)  # (B, 2, h, w)
         mean = means.mean(dim=1).expand_as(mapped)
         merged = self.query_merge(torch.cat([mapped, mean, PRIOR_WEIGHT * prior], dim=1))  # (B, 64, h, w)
-        meta, correlations = self._mixer(self._mixer.pyramid(merged), pyramid, masks, prior)
+        mixer = self.transformer.mix_transformer
+        meta, correlations = mixer(mixer.pyramid(merged), pyramid, masks, prior)
         final = meta
         if self.ensemble:
             apart = scene_difference(scene, scenes, weigh=self.kshot_rw)
@@ -240,7 +235,7 @@ class HDMNet(BaseLearnerFeatures):
 
 
 def _check(option: str, value: object, known: tuple[object, ...]) -> None:
-    if value not in known:
+    if value not in known or type(value) is not type(known[0]):  # 2.0 is in (1, 2)
         listed = ", ".join(str(one) for one in known)
         raise UsageError(f"HDMNet has no {option} '{value}'", remedy=f"known are {listed}")
 

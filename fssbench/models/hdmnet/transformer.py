@@ -12,7 +12,7 @@ from fssbench.models.hdmnet.blocks import CHANNELS, PatchEmbedding, SelfLayer, l
 from fssbench.models.hdmnet.matching import ConvBlock, MatchLayer
 from fssbench.models.interface import resize_mask
 
-__all__ = ["STAGES", "MixTransformer"]
+__all__ = ["STAGES", "MixTransformer", "Transformer"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,6 +116,14 @@ class MixTransformer(nn.Module):
                 decoded = coarser + parse(matched + coarser)
         logits: Tensor = self.cls(decoded)
         return logits, correlations
+
+
+class Transformer(nn.Module):
+    """What stands around `MixTransformer` in the published names."""
+
+    def __init__(self, *, stages: int, matching: str) -> None:
+        super().__init__()
+        self.mix_transformer = MixTransformer(stages=stages, matching=matching)
 
 
 def _head(c_out: int) -> nn.Sequential:
