@@ -55,6 +55,7 @@ def _first(folder: Path) -> Iterator[None]:
     entry = str(folder)
     sys.path.insert(0, entry)
     importlib.invalidate_caches()
+    sys.modules.update(_outranked(folder, own))
     try:
         yield
     finally:
@@ -70,6 +71,17 @@ def _importable(folder: Path) -> set[str]:
     """Names that files and folders in ``folder`` can be imported by, but for those that are the program's own."""
     names = {file.stem for file in folder.glob("*.py")} | {inner.name for inner in folder.iterdir() if inner.is_dir()}
     return {name for name in names if name.isidentifier()} - set(sys.stdlib_module_names) - {"fssbench", "__pycache__"}
+
+
+def _outranked(folder: Path, own: set[str]) -> dict[str, ModuleType]:
+    """Packages of ``folder`` without an ``__init__.py``, which Python would pass over for one that has it elsewhere."""
+    found = {}
+    for name in own:
+        bare = (folder / name).is_dir() and not (folder / name / "__init__.py").exists()
+        if bare and any((folder / name).glob("*.py")) and not (folder / f"{name}.py").exists():
+            found[name] = ModuleType(name)
+            found[name].__path__ = [str(folder / name)]
+    return found
 
 
 def _take_out(chosen: Callable[[str], bool]) -> dict[str, ModuleType]:

@@ -304,11 +304,12 @@ class Lazy(CopySupport):
 """
 
 
-def project(folder: Path, *, size: int) -> Path:
+def project(folder: Path, *, size: int, regular: bool = True) -> Path:
     """A folder as people have them: packages called models, data and utils beside the model's file."""
     for package in ("models", "data", "utils"):
         (folder / package).mkdir(parents=True)
-    (folder / "models" / "__init__.py").write_text("")
+    if regular:
+        (folder / "models" / "__init__.py").write_text("")
     (folder / "models" / "net.py").write_text(f"from utils import EXTRA\nSIZE = {size}")
     (folder / "utils" / "__init__.py").write_text("EXTRA = 1")
     (folder / "data" / "__init__.py").write_text("NAME = 'ab'")
@@ -338,6 +339,16 @@ def test_a_folder_with_packages_called_models_data_and_utils_is_imported(
 
     assert hasattr(datasets, "Dataset")
     assert str(first.parent) != sys.path[0]
+
+
+def test_a_package_without_an_init_file_is_the_folders_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python alone would prefer a package of that name with one, wherever on its path."""
+    (tmp_path / "elsewhere" / "models").mkdir(parents=True)
+    (tmp_path / "elsewhere" / "models" / "__init__.py").write_text("")
+    monkeypatch.setattr(sys, "path", [str(tmp_path / "elsewhere"), *sys.path])
+    path = project(tmp_path / "d", size=10, regular=False)
+    assert build_model(f"{path}:Own").preprocess.size == 13
+    assert "models" not in sys.modules
 
 
 def test_what_a_model_imports_while_it_runs_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
