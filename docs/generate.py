@@ -9,12 +9,14 @@ from pydantic import BaseModel
 
 from fssbench.engine.predictions import PredictionsManifest
 from fssbench.leaderboard.schema import Leaderboard
+from fssbench.models.cards import Card
 from fssbench.pipelines.manifest import Manifest
 from fssbench.pipelines.samples import EpisodeSample, ImageMeta, PredictionSample
 from fssbench.results import Result
 
 FOLDER = Path(__file__).parent / "schemas"
 SCHEMAS: dict[str, type[BaseModel]] = {
+    "checkpoint": Card,
     "manifest": Manifest,
     "image-sample": ImageMeta,
     "episode-sample": EpisodeSample,

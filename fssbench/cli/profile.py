@@ -54,7 +54,8 @@ def _show(measured: Profile, paper: PublishedCost | None, *, title: str) -> None
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=title, title_justify="left")
+    print(title)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("")
     table.add_column("here", justify="right", no_wrap=True)
     if paper:
