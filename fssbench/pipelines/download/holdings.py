@@ -132,13 +132,15 @@ def _require_published(one: Holding, archive: Path) -> None:
 
 def _unpack_fetched(one: Holding, say: Callable[[str], None]) -> None:
     """Unpack an archive that was fetched; afterwards it is deleted, also if it is of no use."""
+    refusal = None
     try:
         _unpack_into_place(one, one.download, say)
-    except SourceError:
-        one.download.unlink()
-        raise
+    except SourceError as error:
+        refusal = error
     one.download.unlink()
     _remove_if_empty(one.folder / WORK)
+    if refusal is not None:
+        raise refusal
 
 
 def _unpack_into_place(one: Holding, archive: Path, say: Callable[[str], None]) -> None:
