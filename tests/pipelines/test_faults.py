@@ -19,9 +19,14 @@ from raw_coco import content, file_name, jpeg, write_coco
 from raw_voc_fss import fss, png, voc
 
 from fssbench.benchmarks import COCO_20I, PASCAL_5I
+from fssbench.errors import StorageError
 from fssbench.pipelines.episode_set import EpisodeSet
+from fssbench.pipelines.plan import Request, plan_folds
+from fssbench.pipelines.prepare import build
 from fssbench.pipelines.shards import read_images
+from fssbench.pipelines.sources.coco import CocoSource
 from fssbench.pipelines.verify import verify_set
+from fssbench.protocols import STRICT
 
 HERE = Path(__file__).parent
 SET = Path("coco-20i/strict/fold0")
@@ -254,6 +259,33 @@ def test_runs_started_together_end_with_one_whole_set(raw: Path, tmp_path: Path)
     assert verify_set(output / SET).problems == []
     assert {str(track.shot) for track in EpisodeSet.open(output / SET).manifest.tracks} >= done
     assert [path.name for path in (output / SET).parent.iterdir()] == ["fold0"]
+
+
+def test_a_set_that_another_run_finished_meanwhile_is_not_replaced(
+    raw: Path, tmp_path: Path, fssbench: Command
+) -> None:
+    """Both found nothing there when they planned."""
+    source, request = (
+        CocoSource(raw),
+        Request(benchmark=COCO_20I, protocol=STRICT, folds=(0,), shots=(3,), episodes=20, min_pixels=1),
+    )
+    (slow,) = plan_folds(source, request, tmp_path)
+    assert fssbench(*asked(raw, "--output", tmp_path)).code == 0
+    with pytest.raises(StorageError, match="was changed by another run meanwhile; run the command again"):
+        build(slow, source)
+    assert [track.shot for track in EpisodeSet.open(tmp_path / SET).manifest.tracks] == [1]
+
+
+@pytest.mark.parametrize("name", ["fold0.replaced.partial/old.tar", "fold0.partial/plan.json", ".fold0.lock"])
+def test_what_a_killed_run_left_of_no_use_is_removed(raw: Path, tmp_path: Path, fssbench: Command, name: str) -> None:
+    """Also where the set is up to date and nothing is built."""
+    assert fssbench(*asked(raw, "--output", tmp_path)).code == 0
+    before = contents(tmp_path)
+    left = tmp_path / SET.parent / name
+    left.parent.mkdir(exist_ok=True)
+    left.write_text("{}")
+    assert fssbench(*asked(raw, "--output", tmp_path)).out.startswith("up to date: ")
+    assert contents(tmp_path) == before
 
 
 # --- a source that changes ------------------------------------------------------------------------------

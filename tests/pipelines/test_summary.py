@@ -47,7 +47,7 @@ KNOWN = {
 def counted() -> SetSummary:
     tracks = {
         "2shot-seed0": track((3, "abc"), (3, "abb"), (7, "aea")),
-        "2shot-seed1": track((3, "dcb"), (7, "eaa"), seed=1),
+        "2shot-seed1": track((3, "dab"), (7, "eaa"), seed=1),
     }
     return summarise([pool(3, 9), pool(7, 5), pool(8, 1)], tracks, KNOWN)
 
@@ -56,8 +56,8 @@ def test_a_class_is_counted_as_by_hand() -> None:
     one = counted().classes[0]
     assert (one.id, one.name, one.eligible) == (3, "class 3", 9)
     assert one.episodes == {"2shot-seed0": 2, "2shot-seed1": 1}
-    assert (one.images, one.queries, one.supports) == (4, 2, 2)  # abcd, ad, bc
-    assert one.reused_supports == 2  # b in three episodes, c in two
+    assert (one.images, one.queries, one.supports) == (4, 2, 3)  # abcd, ad, abc
+    assert one.reused_supports == 1  # b, in three episodes; twice in one of them counts once
     assert one.repeated_supports == 1  # bb
     assert one.object_share == pytest.approx((0.0875, 0.2, 0.325))
     assert (one.small, one.alone) == (1, 3)  # a share of exactly 10 % is large
