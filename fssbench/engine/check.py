@@ -256,15 +256,15 @@ class _Check:
         stated = self.result.episodes
         try:
             here = episodes_record(episode_set, shot=stated.shot, seed=stated.seed, n_episodes=stated.n_episodes)
-            own = self.own_reasons()
-            reasons = (*set_reasons(episode_set, stated), *own)
+            asked = set_reasons(episode_set, stated)
+            reasons = (*asked, *self.own_reasons())
         except FssbenchError as error:
             self.wrong(f"{episode_set.path}: {error.problem}")
             return
         for where, a, b in _differences(stated.model_dump(mode="json"), here.model_dump(mode="json"), "episodes"):
             self.wrong(f"{where}: the result says {a}, {episode_set.path} says {b}")
-        for reason in reasons:
-            if reason not in self.result.unofficial and reason not in own:
+        for reason in asked:  # `policies` has looked for the others
+            if reason not in self.result.unofficial:
                 self.wrong(f"unofficial: the result does not say that {reason}")
         for reason in self.result.unofficial:
             if reason not in reasons:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from fssbench.files import sha256_bytes
 from fssbench.pipelines import images
 from fssbench.pipelines.manifest import FileRecord
 from fssbench.pipelines.masks import Rle
-from fssbench.pipelines.sources.base import RawSample
+from fssbench.pipelines.sources.base import Advance, RawSample
 
 __all__ = [
     "IGNORED",
@@ -25,6 +25,7 @@ __all__ = [
     "index_histogram",
     "make_sample",
     "names_digest",
+    "pools",
     "read_bytes",
     "read_grey",
     "read_indices",
@@ -210,6 +211,24 @@ def _read_png(data: bytes, where: str) -> Image.Image:
         raise SourceError(f"{where} is damaged: {error}", remedy="download or unpack it again") from error
     image.info.pop("transparency", None)  # would make a conversion to grey warn
     return image
+
+
+def pools(
+    image_ids: Iterable[str],
+    areas: Callable[[str], Mapping[int, int]],
+    *,
+    classes: Sequence[int],
+    min_pixels: int,
+    advance: Advance,
+) -> dict[int, tuple[str, ...]]:
+    """`Source.pools` where one mask tells all classes of an image: ``areas`` gives its pixels by class index."""
+    found: dict[int, list[str]] = {class_id: [] for class_id in classes}
+    for image_id in sorted(image_ids):
+        for class_id, area in areas(image_id).items():
+            if class_id in found and area >= min_pixels:
+                found[class_id].append(image_id)
+        advance(1)
+    return {class_id: tuple(ids) for class_id, ids in found.items()}
 
 
 def shorten(names: Sequence[str], *, shown: int = 5) -> str:

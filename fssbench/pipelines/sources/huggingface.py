@@ -147,13 +147,7 @@ class HuggingFaceSource:
         self, classes: Sequence[int], *, min_pixels: int, advance: Advance = no_progress
     ) -> dict[int, tuple[str, ...]]:
         """See `Source.pools`; every mask is read once, for all classes."""
-        pools: dict[int, list[str]] = {class_id: [] for class_id in classes}
-        for image_id in sorted(self._row_of):
-            for class_id, area in self._areas(image_id).items():
-                if class_id in pools and area >= min_pixels:
-                    pools[class_id].append(image_id)
-            advance(1)
-        return {class_id: tuple(ids) for class_id, ids in pools.items()}
+        return files.pools(self._row_of, self._areas, classes=classes, min_pixels=min_pixels, advance=advance)
 
     def missing(self, image_ids: Sequence[str]) -> list[str]:
         """None: every row has its image, or is refused when that is read."""

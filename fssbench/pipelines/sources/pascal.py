@@ -125,13 +125,7 @@ class PascalSource:
         self, classes: Sequence[int], *, min_pixels: int, advance: Advance = no_progress
     ) -> dict[int, tuple[str, ...]]:
         """See `Source.pools`; every mask is read once, for all classes."""
-        pools: dict[int, list[str]] = {class_id: [] for class_id in classes}
-        for image_id in sorted(self._listed):
-            for class_id, area in self.areas(image_id).items():
-                if class_id in pools and area >= min_pixels:
-                    pools[class_id].append(image_id)
-            advance(1)
-        return {class_id: tuple(ids) for class_id, ids in pools.items()}
+        return files.pools(self._listed, self.areas, classes=classes, min_pixels=min_pixels, advance=advance)
 
     def areas(self, image_id: str) -> dict[int, int]:
         """Mask pixels by class index, of the classes that an image shows; it must be one of `masks`."""
