@@ -287,6 +287,17 @@ def test_the_command_builds_what_others_then_list_describe_and_verify(fssbench: 
     assert json.loads(fssbench("info", sets / "coco-20i/train/training.json", "--json").out)["images"] == 12
 
 
+def test_fss_finds_its_lists_in_the_home(fssbench: Command, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    fss(home / "raw" / "fss", ["ant", "cat"])
+    (home / "splits/hsnet/fss").mkdir(parents=True)
+    for name, listed in (("trn", "ant"), ("val", "cat")):
+        (home / f"splits/hsnet/fss/{name}.txt").write_text(listed)
+    ran = fssbench("prepare", "fss", "--train", "--json")
+    assert json.loads(ran.out)["images"] == 20
+    assert "trn.txt lists other classes than the benchmark's" in ran.err
+
+
 def test_options_of_episodes_mean_nothing_to_a_training_set(fssbench: Command) -> None:
     ran = fssbench("prepare", "toy", "--train", "--fold", 1, "--shots", 5)
     assert ran.code == 2
