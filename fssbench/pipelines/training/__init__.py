@@ -5,6 +5,7 @@ index         where every image stands in the shards, and what it shows
 prepare       source → training set on disk
 training_set  a training set, opened
 lists         training set + policy → the images of a fold to learn from
+hsnet_lists   the pairs of image and class that HSNet trains on
 decode        a sample → pixels and labels
 augment       pixels and labels, changed together
 batches       lists → batches of episodes, or of labelled images
