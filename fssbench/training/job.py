@@ -290,7 +290,7 @@ def _write_weights(
         fold=job.fold,
         shot=run.shot,
         seed=run.seed,
-        training_set=job.training_set.manifest.digest,
+        training_set=sha256_bytes(job.training_set.manifest.to_json().encode()),
         classes=lists.classes,
         held_out=lists.held_out,
         select_on=run.select_on if name == BEST else "last",
