@@ -92,7 +92,10 @@ class TrainingJob:
     @property
     def augmentation(self) -> Augmentation | None:
         """The recipe's; `UsageError` if it has none of a name it uses."""
-        given = {name: tuple(v) if isinstance(v, list) else v for name, v in self.recipe.data.augmentation.items()}
+        given: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in self.recipe.data.augmentation.items()
+        }
         known = list(Augmentation.__dataclass_fields__)
         if strange := sorted(set(given) - set(known)):
             raise UsageError(f"there is no augmentation '{strange[0]}'", remedy=known_are(strange[0], known))
@@ -231,20 +234,18 @@ def _supply(job: TrainingJob, model: nn.Module, lists: TrainingLists, ranks: Ran
         return found
 
     plan = job.plan
-    return Supply(
-        batches=epoch, episodes=plan.length(lists), batch=plan.batch, n_classes=1 + job.benchmark.n_classes
-    )
+    return Supply(batches=epoch, episodes=plan.length(lists), batch=plan.batch, n_classes=1 + job.benchmark.n_classes)
 
 
 def _validation(job: TrainingJob, lists: TrainingLists, ranks: Ranks) -> Any:
     """The recipe's way to compare weights, or ``None`` where the last ones are kept."""
-    run = job.recipe.run
+    run, test_set = job.recipe.run, job.test_set
     if run.select_on == "last":
         return None
-    if run.select_on == "test-fold":
+    if run.select_on == "test-fold" and test_set is not None:
         return partial(
             validate_on_set,
-            episode_set=job.test_set,
+            episode_set=test_set,
             shot=run.shot,
             episodes=run.validation_episodes,
             device=job.device,
