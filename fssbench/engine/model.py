@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from fssbench.benchmarks import Benchmark
 from fssbench.errors import CheckpointError, ModelError, UsageError
@@ -119,9 +119,7 @@ def load_model(
     return LoadedModel(model, record.model_copy(update={"control": control}))
 
 
-def fill(
-    model: FewShotSegmenter, state: Mapping[str, Tensor], *, name: str, options: Mapping[str, Any], where: str
-) -> None:
+def fill(model: nn.Module, state: Mapping[str, Tensor], *, name: str, options: Mapping[str, Any], where: str) -> None:
     """Fill a model with a checkpoint's tensors.
 
     Raises:
