@@ -16,7 +16,7 @@ from fssbench.files import sha256_bytes, sha256_file, write_atomic
 from fssbench.records import Record, Sha256, first_error
 from fssbench.results import Environment, TrainingRecord
 
-__all__ = ["Card", "TrainingCard", "card_path", "read_card", "read_safetensors", "write_safetensors"]
+__all__ = ["SUFFIX", "Card", "TrainingCard", "card_path", "read_card", "read_safetensors", "write_safetensors"]
 
 SUFFIX = ".safetensors"
 

@@ -71,6 +71,12 @@ class ModelSpec:
         """Whether it means nothing before weights were loaded into it."""
         return bool(getattr(self.factory, "needs_training", False))
 
+    @property
+    def base_learner(self) -> str | None:
+        """The model whose trained weights it is built around, as its ``backbone_weights``; or ``None``."""
+        found: str | None = getattr(self.factory, "base_learner", None)
+        return found
+
 
 def register(name: str) -> Callable[[F], F]:
     """Register the decorated class or function as model ``name``; `UsageError` if the name is taken."""

@@ -56,6 +56,7 @@ class HDMNet(LearnsFromEpisodes):
     """
 
     needs_training = True
+    base_learner = "pspnet"
 
     def __init__(
         self,

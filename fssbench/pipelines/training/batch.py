@@ -29,7 +29,8 @@ class EpisodeBatch:
         class_ids: (B,) int64, the episodes' classes as the benchmark counts them.
         class_positions: (B,) int64, the positions of those classes among the fold's base classes.
         query_labels: (B, s, s) uint8, the query's base classes: 0 for none of them, 1 + the position of the class
-            among the fold's base classes, `IGNORED` where there is no truth.
+            among the fold's base classes, `IGNORED` where there is no truth; all `IGNORED` if there are more base
+            classes than a byte has values for, as in FSS-1000.
     """
 
     epoch: int
