@@ -12,7 +12,6 @@ from fssbench.models.hdmnet.base_learner import BASE_CLASSES, PyramidPooling, ba
 from fssbench.models.hdmnet.imagenet import load_imagenet
 from fssbench.models.hdmnet.losses import segmentation_loss
 from fssbench.models.interface import Preprocess
-from fssbench.models.semantic import confusion
 from fssbench.models.trainable import Group, Step
 from fssbench.pipelines.training.batch import SemanticBatch
 from fssbench.suggest import known_are
@@ -98,9 +97,3 @@ class PSPNet(nn.Module):
         logits = self(self.preprocess.normalise(batch.images))
         loss = segmentation_loss(logits, batch.labels.long())
         return Step(loss=loss, parts={"segmentation": loss.detach()}, predictions=logits.detach().argmax(dim=1))
-
-    @torch.inference_mode()
-    def count(self, batch: SemanticBatch) -> Tensor:
-        """The table of `confusion` of a batch, in the mode the model is in; for validation, call `eval` first."""
-        predicted = self(self.preprocess.normalise(batch.images)).argmax(dim=1)
-        return confusion(predicted, batch.labels, classes=1 + self.base_classes)
