@@ -15,6 +15,7 @@ from fssbench.errors import EpisodeSetError, UsageError
 if TYPE_CHECKING:
     from fssbench.benchmarks import Benchmark
     from fssbench.pipelines.episode_set import EpisodeSet
+    from fssbench.pipelines.training.leakage import Leakage
     from fssbench.training.folder import Validated
     from fssbench.training.job import TrainingJob
     from fssbench.training.log import Log
@@ -88,7 +89,7 @@ def train(
     home, model = Home.find(), full_name(model)
     root = data or home.episodes
     found = benchmark_below(root, benchmark)
-    spec = model_spec(model)
+    spec = model_spec(model, parts=True)
     flags = {
         "run.shot": shot,
         "run.batch": batch,
@@ -135,7 +136,7 @@ def _train(
 ) -> None:
     from fssbench.engine.environment import pick_device
     from fssbench.engine.ranks import joined
-    from fssbench.models import build_model
+    from fssbench.models import build_module
     from fssbench.pipelines.training.training_set import find_training_set
     from fssbench.training.folder import RunFolder
     from fssbench.training.job import TrainingJob, train_model
@@ -161,7 +162,8 @@ def _train(
         leakage = job.audit(lists)
         if ranks.first:
             _say_audit(job, leakage)
-        built = build_model(model, **recipe.options)
+        leakage.require_none()
+        built = build_module(model, **recipe.options)
         steps = recipe.run.max_steps or recipe.run.epochs * job.plan.n_batches(lists)
         with progress(f"{model} fold {fold}", steps, unit="steps", shown=ranks.first) as bar:
             told = Told(bar, job, Log(job.folder) if ranks.first else None)
@@ -220,8 +222,9 @@ def _test_set(root: Path, benchmark: Benchmark, fold: int) -> EpisodeSet | None:
         return None
 
 
-def _say_audit(job: TrainingJob, leakage: Any) -> None:
-    print(leakage.text)
+def _say_audit(job: TrainingJob, leakage: Leakage) -> None:
+    for line in leakage.lines():
+        print(line)
     if job.test_set is None:
         warn(f"there is no episode set of fold {job.fold} to compare the images with")
 

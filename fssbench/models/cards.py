@@ -13,6 +13,7 @@ from torch import Tensor
 
 from fssbench.errors import CheckpointError
 from fssbench.files import sha256_bytes, sha256_file, write_atomic
+from fssbench.pipelines.training.leakage import LeakageRecord
 from fssbench.records import Record, Sha256, first_error
 from fssbench.results import Environment, TrainingRecord
 
@@ -29,7 +30,7 @@ class TrainingCard(TrainingRecord):
     device: str
     processes: int = Field(ge=1)
     validated: tuple[tuple[int, float], ...] = Field(description="(steps, mIoU) of every validation so far")
-    leakage: dict[str, Any] = Field(description="what training and test set share, as found before training")
+    leakage: LeakageRecord = Field(description="what training and test set share, as found before training")
     environment: Environment
 
 

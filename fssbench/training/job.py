@@ -114,7 +114,7 @@ class TrainingJob:
         )
 
     def audit(self, lists: TrainingLists) -> Leakage:
-        """What training and test have in common; raises `TrainingSetError` if that is more than it may be."""
+        """What training and test have in common."""
         return audit(self.training_set, lists, [] if self.test_set is None else [self.test_set])
 
     def identity(self, lists: TrainingLists) -> str:
@@ -298,13 +298,13 @@ def _write_weights(
         steps=progress.step,
         planned_steps=planned,
         recipe_sha256=sha256_bytes(to_toml(job.recipe).encode()),
-        images_with_novel_classes=leakage.images_with_novel,
+        images_with_novel_classes=leakage.record.novel_images,
         recipe=job.recipe.model_dump(mode="json"),
         precision=run.precision,
         device=device_name(job.device),
         processes=world,
         validated=tuple((one.step, one.miou) for one in progress.validated),
-        leakage=leakage.model_dump(mode="json"),
+        leakage=leakage.record,
         environment=describe_environment(),
     )
     write_safetensors(
