@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -232,8 +233,8 @@ def _say_audit(job: TrainingJob, leakage: Leakage) -> None:
 class Told:
     """Shows how training goes: behind the bar, a line for each validation, and in the log."""
 
-    def __init__(self, bar: Bar, job: TrainingJob, log: Log | None) -> None:
-        self.bar, self.log = bar, log
+    def __init__(self, bar: Bar, job: TrainingJob, log: Log | None, *, say: Callable[[str], None] = print) -> None:
+        self.bar, self.log, self.say = bar, log, say
         self.batch, self.select_on = job.recipe.run.batch, job.recipe.run.select_on
         self.start, self.first, self.last = time.perf_counter(), 0, 0
         self.latest = ""
@@ -257,7 +258,7 @@ class Told:
         if self.log is not None:
             self.log.validated(found, best)
         mark = ", the best so far" if best else ""
-        print(f"step {found.step:,}: {self.latest}; {self.select_on} mIoU {100 * found.miou:.2f}{mark}")
+        self.say(f"step {found.step:,}: {self.latest}; {self.select_on} mIoU {100 * found.miou:.2f}{mark}")
 
     def close(self) -> None:
         """Let the log reach the disk."""
