@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -233,8 +234,10 @@ def _say_audit(job: TrainingJob, leakage: Leakage) -> None:
 class Told:
     """Shows how training goes: behind the bar, a line for each validation, and in the log."""
 
-    def __init__(self, bar: Bar, job: TrainingJob, log: Log | None, *, say: Callable[[str], None] = print) -> None:
-        self.bar, self.log, self.say = bar, log, say
+    def __init__(
+        self, bar: Bar, job: TrainingJob, log: Log | None, *, say: Callable[[str], None] | None = None
+    ) -> None:
+        self.bar, self.log, self.say = bar, log, say or partial(print, flush=True)
         self.batch, self.select_on = job.recipe.run.batch, job.recipe.run.select_on
         self.start, self.first, self.last = time.perf_counter(), 0, 0
         self.latest = ""

@@ -47,6 +47,8 @@ def recipe(**changes: object) -> Recipe:
 class Small(FewShotSegmenter):
     """Compares the query with the support's mean colour; some of it is frozen, and there is dropout."""
 
+    needs_training = True
+
     def __init__(self, *, dropout: float = 0.2) -> None:
         super().__init__()
         with torch.random.fork_rng(devices=[]):
