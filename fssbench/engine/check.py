@@ -49,13 +49,17 @@ class Checked:
 
     Attributes:
         path: the result's file.
+        sha256: of that file; empty if it cannot be read.
         result: the result, if it is one.
+        table: its counts, if they can be read.
         problems: one line each; none if everything that could be checked is right.
         unchecked: what could not be checked, and why.
     """
 
     path: Path
+    sha256: str = ""
     result: Result | None = None
+    table: CountsTable | None = None
     problems: list[str] = field(default_factory=list)
     unchecked: list[str] = field(default_factory=list)
 
@@ -73,13 +77,14 @@ def check_result(path: Path, *, find_set: FindSet | None = None) -> Checked:
     except OSError as error:
         checked.problems.append(f"{path} cannot be read: {error.strerror}")
         return checked
+    checked.sha256 = sha256_bytes(data)
     try:
         checked.result = Result.model_validate_json(data)
     except ValidationError as error:
         for one in error.errors():
             checked.problems.append(f"{'.'.join(map(str, one['loc'])) or 'content'}: {one['msg']}")
         return checked
-    _Check(checked, checked.result, find_set).run()
+    checked.table = _Check(checked, checked.result, find_set).run()
     return checked
 
 
@@ -96,7 +101,8 @@ class _Check:
     def wrong(self, text: str) -> None:
         self.problems.append(text)
 
-    def run(self) -> None:
+    def run(self) -> CountsTable | None:
+        """Check everything; returns the counts, if they can be read."""
         table = self.counts()
         if table is not None:
             self.identity(table)
@@ -109,6 +115,7 @@ class _Check:
             self.against(episode_set)
             if table is not None:
                 self.truth(episode_set, table, samples)
+        return table
 
     def counts(self) -> CountsTable | None:
         """The table is there, is the one the result names, and can be read."""
