@@ -1,83 +1,108 @@
-"""``fssbench leaderboard``: results → one ranking."""
+"""``fssbench leaderboard``: results → one ranking, beside what papers report."""
 
 from __future__ import annotations
 
-from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fssbench.cli.console import percent
+from fssbench.cli.console import progress, warn
+from fssbench.cli.standings import print_leaderboard, print_reported
 
 if TYPE_CHECKING:
-    from fssbench.leaderboard.schema import Entry, Leaderboard
+    from fssbench.leaderboard.schema import Leaderboard
 
 __all__ = ["app", "print_leaderboard"]
 
-app = typer.Typer(no_args_is_help=True, help="Gather results into a leaderboard.")
+app = typer.Typer(no_args_is_help=True, help="Gather results into a leaderboard; check, share and export it.")
+
+BoardArgument = Annotated[Path, typer.Argument(help="A leaderboard file, as build writes it.")]
+BoardOutput = Annotated[Path, typer.Option("--output", "-o", help="The leaderboard file to write.")]
+ReportedFlag = Annotated[
+    bool, typer.Option("--reported/--no-reported", help="With the numbers that papers report, never ranked.")
+]
 
 
 @app.callback()
 def root() -> None:
-    """Gather results into a leaderboard."""
+    """Gather results into a leaderboard; check, share and export it."""
 
 
 @app.command("build")
 def build(
     folder: Annotated[Path, typer.Argument(help="Results: what eval was given as --output.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The leaderboard file to write.")] = Path(
-        "leaderboard.json"
-    ),
+    output: BoardOutput = Path("leaderboard.json"),
+    reported: ReportedFlag = True,
 ) -> None:
     """Gather all results below a folder into one JSON file and print them as a table."""
     from fssbench.files import write_atomic
     from fssbench.leaderboard.build import build_leaderboard
+    from fssbench.leaderboard.published import published_entries
 
-    board = build_leaderboard(folder)
+    with progress("computing every figure again", None, unit="results") as advance:
+        board = build_leaderboard(folder, reported=published_entries() if reported else (), advance=advance)
     write_atomic(output, board.to_json())
     print_leaderboard(board)
-    print(f"{len(board.entries)} entries → {output}")
+    _beside(board)
+    if not board.entries:
+        warn(f"{folder} holds no results yet; make some with fssbench eval --output {folder}")
+    print(f"{len(board.entries)} entries{f', {len(board.reported)} reported' if reported else ''} → {output}")
 
 
-def print_leaderboard(board: Leaderboard) -> None:
-    """Print one table for each benchmark, protocol, number of shots and sample of episodes."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console()
-    for key, group in groupby(board.entries, key=lambda entry: entry.comparable):
-        benchmark, protocol, version, shot, policy, _ = key
-        entries = list(group)
-        folds = sorted({run.fold for entry in entries for run in entry.runs})
-        table = Table(box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False, title_justify="left")
-        table.title = f"{benchmark} · {protocol}/{version} · {shot}-shot · {policy} · mIoU in %"
-        table.add_column("#", justify="right", no_wrap=True)
-        table.add_column("model")
-        for name in (*(f"fold {fold}" for fold in folds), "mean", "FB-IoU", "ep/s"):
-            table.add_column(name, justify="right", no_wrap=True)
-        for entry in entries:
-            table.add_row(*_cells(entry, folds))
-        console.print(table)
-        reasons = dict.fromkeys(r for entry in entries for r in (*entry.unofficial, entry.miou.reason) if r)
-        if reasons:
-            console.print(f"* not official: {'; '.join(reasons)}", highlight=False, markup=False)
+def _beside(board: Leaderboard) -> None:
+    """Print what papers report on the benchmarks and shots that something was measured on; all if nothing was."""
+    measured = {(entry.benchmark, entry.shot) for entry in board.entries}
+    groups = board.reported_groups()
+    print_reported(group for group in groups if not measured or (group[0].benchmark, group[0].shot) in measured)
 
 
-def _cells(entry: Entry, folds: list[int]) -> list[str]:
-    from rich.markup import escape
+@app.command("show")
+def show(
+    file: Annotated[
+        Path | None, typer.Argument(help="A leaderboard file. [default: the numbers that papers report]")
+    ] = None,
+    benchmark: Annotated[str | None, typer.Option("--benchmark", "-b", help="Only this benchmark.")] = None,
+    shot: Annotated[int | None, typer.Option("--shot", "-k", min=1, help="Only this number of shots.")] = None,
+    reported: ReportedFlag = True,
+) -> None:
+    """Print a leaderboard file; without one, what papers report."""
+    from fssbench.leaderboard.export import selected
+    from fssbench.leaderboard.published import published_entries
+    from fssbench.leaderboard.schema import SCHEMA_VERSION, Leaderboard, read_leaderboard
 
-    def mean(fold: int) -> str:
-        values = [run.miou for run in entry.runs if run.fold == fold]
-        defined = [value for value in values if value is not None]
-        return f"{100 * sum(defined) / len(defined):.2f}" if defined and len(defined) == len(values) else "—"
+    if file is None:
+        board = Leaderboard(
+            schema_version=SCHEMA_VERSION, kind="fssbench-leaderboard", entries=(), reported=published_entries()
+        )
+    else:
+        board = read_leaderboard(file)
+    board = selected(board, benchmark=benchmark, shot=shot)
+    print_leaderboard(board)
+    if reported:
+        print_reported(board.reported_groups())
 
-    return [
-        str(entry.rank or "—"),
-        escape(entry.label) + ("" if entry.official else " *"),
-        *(mean(fold) for fold in folds),
-        percent(entry.miou.value),
-        percent(entry.fb_iou.value),
-        "—" if entry.episodes_per_second is None else f"{entry.episodes_per_second:.1f}",
-    ]
+
+@app.command("export")
+def export_(
+    file: BoardArgument,
+    form: Annotated[
+        str, typer.Option("--format", help="markdown or latex to read; csv or parquet, one row an entry.")
+    ] = "markdown",
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="The file to write. [default: print]")] = None,
+    benchmark: Annotated[str | None, typer.Option("--benchmark", "-b", help="Only this benchmark.")] = None,
+    shot: Annotated[int | None, typer.Option("--shot", "-k", min=1, help="Only this number of shots.")] = None,
+) -> None:
+    """Write a leaderboard as tables for a paper, a spreadsheet or a program."""
+    from fssbench.errors import UsageError
+    from fssbench.files import write_atomic
+    from fssbench.leaderboard.export import export, selected
+    from fssbench.leaderboard.schema import read_leaderboard
+
+    data = export(selected(read_leaderboard(file), benchmark=benchmark, shot=shot), form)
+    if output is not None:
+        write_atomic(output, data)
+    elif form == "parquet":
+        raise UsageError("parquet cannot be printed", remedy="pass --output FILE")
+    else:
+        print(data.decode(), end="")

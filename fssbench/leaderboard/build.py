@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from fssbench.errors import ResultError
 from fssbench.files import sha256_bytes
 from fssbench.leaderboard.gathered import Candidate, Gathered, candidates, gather, slug
 from fssbench.leaderboard.ranking import ranked
@@ -34,9 +35,12 @@ def build_leaderboard(
         advance: called with the number of results just read.
 
     Raises:
-        ResultError: as `gather`, or two results are the same run of one model.
+        ResultError: as `gather`, two results are the same run of one model, or there is nothing to gather.
     """
-    return board_of(gather(folder, advance=advance), reported=reported)
+    items = gather(folder, advance=advance)
+    if not items and not reported:
+        raise ResultError(f"{folder} holds no results", remedy="make some with fssbench eval --output")
+    return board_of(items, reported=reported)
 
 
 def board_of(items: Iterable[Gathered], *, reported: Sequence[ReportedEntry] = ()) -> Leaderboard:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from fssbench.counts import CountsTable
 from fssbench.engine.check import Checked, check_result
-from fssbench.engine.load import results_below
+from fssbench.engine.load import find_results
 from fssbench.engine.model import file_name
 from fssbench.errors import ResultError
 from fssbench.files import sha256_bytes
@@ -127,11 +127,11 @@ def gather(folder: Path, *, advance: Callable[[int], None] = lambda n: None) -> 
     """All results below ``folder``, everything they say computed again from the counts beside them.
 
     Raises:
-        ResultError: there is none, one is damaged, or its figures do not follow from its counts.
+        ResultError: there is no such folder, a result is damaged, or its figures do not follow from its counts.
     """
     found = []
     # By name first: results on one track follow each other, and share their resamples.
-    for path in sorted(results_below(folder), key=lambda path: (path.name, path)):
+    for path in sorted(find_results(folder), key=lambda path: (path.name, path)):
         found.append(Gathered.of(check_result(path), folder))
         advance(1)
     return found

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from itertools import groupby
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
-from fssbench.records import Record, Sha256
+from fssbench.errors import ResultError
+from fssbench.records import Record, Sha256, first_error
 from fssbench.results import IntervalRecord, ModelRecord, Share
 
 __all__ = [
@@ -18,10 +21,12 @@ __all__ = [
     "Entry",
     "FoldScore",
     "Leaderboard",
+    "Printed",
     "ReportedEntry",
     "RunSummary",
     "Score",
     "ShiftInterval",
+    "read_leaderboard",
 ]
 
 SCHEMA_VERSION: Literal[2] = 2
@@ -178,25 +183,45 @@ class Entry(Record):
         )
 
 
+class Printed(Record):
+    """Where a reported score is printed."""
+
+    paper: str = Field(description="fssbench's short name of it, such as hsnet")
+    title: str
+    venue: str
+    table: str = Field(description="fssbench's name of the table, such as hsnet-table1")
+    number: str = Field(description="what the paper calls it, such as Table 1")
+
+
 class ReportedEntry(Record):
-    """A row of a published table, as printed: never ranked, since nobody can compute it again."""
+    """A score as papers print it: never ranked, since nobody can compute it again."""
 
     id: Slug = Field(description="stable and unique among all entries")
     group: Slug = Field(description="rows with one group: same benchmark, number of shots and protocol as reported")
     source: Literal["reported"]
-    label: str = Field(description="the method and its backbone, as the paper names them")
-    method: str
+    label: str = Field(description="the method and its backbone")
+    method: str = Field(description="as printed, with what sets it apart")
     backbone: str | None
     benchmark: str
-    protocol: str | None = Field(description="by which the paper evaluated, if it says; fssbench's name of it")
+    protocol: str | None = Field(description="fssbench's name of the one that scored it; null if that is not known")
+    ignore_label: bool = Field(description="whether ignored pixels were left out of the score")
     shot: int
-    folds: tuple[Share | None, ...] = Field(description="mIoU by fold; null where the paper gives none")
+    folds: tuple[Share | None, ...] = Field(description="mIoU by fold, null where it is not known")
     miou: Share | None = Field(description="mean over folds, as printed")
     fb_iou: Share | None
-    paper: str
-    table: str
-    model: str | None = Field(description="the model of fssbench that this is, if there is one")
+    learnable_parameters: float | None = Field(ge=0, description="in millions")
+    model: str | None = Field(description="fssbench's model of it, if there is one")
+    options: dict[str, Any] = Field(description="with which that model is the one printed")
+    printed: tuple[Printed, ...] = Field(min_length=1, description="every table that has it")
     note: str | None
+
+    @property
+    def printed_in(self) -> str:
+        """Papers and tables in words, such as ``hsnet Table 1, Poster; hmfs Table 2``."""
+        papers: dict[str, list[str]] = {}
+        for one in self.printed:
+            papers.setdefault(one.paper, []).append(one.number)
+        return "; ".join(f"{paper} {', '.join(dict.fromkeys(numbers))}" for paper, numbers in papers.items())
 
 
 class Leaderboard(Record):
@@ -206,6 +231,13 @@ class Leaderboard(Record):
     kind: Literal["fssbench-leaderboard"]
     entries: tuple[Entry, ...]
     reported: tuple[ReportedEntry, ...]
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Leaderboard:
+        times = Counter([entry.id for entry in self.entries] + [row.id for row in self.reported])
+        if several := [name for name, n in times.items() if n > 1]:
+            raise ValueError(f"{several[0]} is the id of {times[several[0]]} entries")
+        return self
 
     def groups(self) -> Iterator[tuple[Entry, ...]]:
         """Entries of one ranking, group by group."""
@@ -220,3 +252,18 @@ class Leaderboard(Record):
     def to_json(self) -> str:
         """The leaderboard as it is stored: indented JSON that ends in a newline."""
         return self.model_dump_json(indent=1) + "\n"
+
+
+def read_leaderboard(path: Path) -> Leaderboard:
+    """Read a leaderboard file; `ResultError` naming the file if it is missing or no leaderboard."""
+    try:
+        return Leaderboard.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise ResultError(
+            f"{path} cannot be read: {error.strerror}", remedy="make it with fssbench leaderboard build"
+        ) from error
+    except ValidationError as error:
+        raise ResultError(
+            f"{path} is no leaderboard of this version: {first_error(error)}",
+            remedy="make it again with fssbench leaderboard build",
+        ) from error
