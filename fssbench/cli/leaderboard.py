@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fssbench.cli.console import progress, warn
+from fssbench.cli.console import JsonFlag, print_json, progress, warn
 from fssbench.cli.standings import print_leaderboard, print_reported
 
 if TYPE_CHECKING:
     from fssbench.leaderboard.schema import Leaderboard
+    from fssbench.leaderboard.verify import Verdict
 
 __all__ = ["app", "print_leaderboard"]
 
 app = typer.Typer(no_args_is_help=True, help="Gather results into a leaderboard; check, share and export it.")
+
+BEST = 10
+"""Reported rows of a table that build prints; show prints all."""
 
 BoardArgument = Annotated[Path, typer.Argument(help="A leaderboard file, as build writes it.")]
 BoardOutput = Annotated[Path, typer.Option("--output", "-o", help="The leaderboard file to write.")]
@@ -54,7 +60,8 @@ def _beside(board: Leaderboard) -> None:
     """Print what papers report on the benchmarks and shots that something was measured on; all if nothing was."""
     measured = {(entry.benchmark, entry.shot) for entry in board.entries}
     groups = board.reported_groups()
-    print_reported(group for group in groups if not measured or (group[0].benchmark, group[0].shot) in measured)
+    beside = (group for group in groups if not measured or (group[0].benchmark, group[0].shot) in measured)
+    print_reported(beside, most=BEST)
 
 
 @app.command("show")
@@ -106,3 +113,46 @@ def export_(
         raise UsageError("parquet cannot be printed", remedy="pass --output FILE")
     else:
         print(data.decode(), end="")
+
+
+@app.command("verify")
+def verify(
+    file: BoardArgument,
+    results: Annotated[
+        Path | None,
+        typer.Option("--results", "-r", help="The folder it was built from. [default: results beside the file]"),
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Compute every figure, interval, difference and rank again, and say entry by entry what came of it."""
+    from dataclasses import asdict
+
+    from fssbench.errors import ResultError
+    from fssbench.leaderboard.schema import read_leaderboard
+    from fssbench.leaderboard.verify import results_of, unlisted, verify_board
+
+    board = read_leaderboard(file)
+    folder = results or results_of(board, file)
+    with progress("computing", sum(len(entry.runs) for entry in board.entries), unit="results") as advance:
+        verdicts = list(verify_board(board, folder, advance=advance))
+    others = unlisted(board, folder) if board.entries else []
+    if as_json:
+        print_json({"results": str(folder), "entries": [asdict(one) for one in verdicts], "unlisted": others})
+    else:
+        _say(verdicts)
+        for name in others:
+            warn(f"{folder / name} is not in the leaderboard")
+    if wrong := sum(one.outcome == "differs" for one in verdicts):
+        raise ResultError(
+            f"{wrong} of {len(verdicts)} entries of {file} {'is' if wrong == 1 else 'are'} not what the results give",
+            remedy="build the leaderboard again",
+        )
+
+
+def _say(verdicts: Sequence[Verdict]) -> None:
+    for one in verdicts:
+        if one.outcome != "as transcribed":
+            print(f"{one.outcome:<10} {one.label} ({one.id})")
+            print("".join(f"  {reason}\n" for reason in one.reasons), end="")
+    counted = Counter(one.outcome for one in verdicts)
+    print(", ".join(f"{n} {outcome}" for outcome, n in counted.items()) or "there are no entries")

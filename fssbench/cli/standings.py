@@ -31,18 +31,20 @@ def print_leaderboard(board: Leaderboard) -> None:
         if reasons:
             console.print(f"* not official: {'; '.join(reasons)}", highlight=False, markup=False)
     if sure := [entry for entry in board.entries if entry.miou.other_images or entry.miou.other_episodes]:
-        weaker = " (†: with other episodes of the same images)" if any(_weaker(e.miou) for e in sure) else ""
-        print(f"[low, high]: where 95 of 100 would lie with other images{weaker}")
+        weaker = "; †: over other episodes, as there are too few images" if any(_weaker(e.miou) for e in sure) else ""
+        print(f"[low, high]: 95 % interval over other images{weaker}\n")
 
 
-def print_reported(rows: Iterable[tuple[ReportedEntry, ...]]) -> None:
-    """Print one table for each group of reported rows; they have no ranks."""
+def print_reported(groups: Iterable[tuple[ReportedEntry, ...]], *, most: int | None = None) -> None:
+    """Print one table for each group of reported rows, of each no more than the first ``most``."""
     from rich.console import Console
 
     console = Console()
     console = Console(width=max(console.width, WIDTH)) if not console.is_terminal else console
-    for group in rows:
-        console.print(_printed(group))
+    for group in groups:
+        console.print(_printed(group[:most]))
+        if most is not None and len(group) > most:
+            print(f"and {len(group) - most} more\n")
 
 
 def _table(title: str, folds: Iterable[int], *, ranks: bool) -> Table:
