@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fssbench.cli.console import JsonFlag, print_json, progress, warn
+from fssbench.cli.console import DataOption, JsonFlag, print_json, progress, warn
 from fssbench.cli.standings import print_leaderboard, print_reported
 
 if TYPE_CHECKING:
@@ -156,3 +156,44 @@ def _say(verdicts: Sequence[Verdict]) -> None:
             print("".join(f"  {reason}\n" for reason in one.reasons), end="")
     counted = Counter(one.outcome for one in verdicts)
     print(", ".join(f"{n} {outcome}" for outcome, n in counted.items()) or "there are no entries")
+
+
+@app.command("add")
+def add(
+    archive: Annotated[Path, typer.Argument(help="What fssbench submit wrote.")],
+    results: Annotated[
+        Path | None, typer.Option("--to", help="The folder of results that it joins. [default: results in the home]")
+    ] = None,
+    output: BoardOutput = Path("leaderboard.json"),
+    data: DataOption = None,
+    reported: ReportedFlag = True,
+    as_json: JsonFlag = False,
+) -> None:
+    """Check an archive, list all that is wrong with it, or add its results and build the leaderboard again."""
+    from fssbench.cli.sets import finder
+    from fssbench.errors import ResultError
+    from fssbench.files import write_atomic
+    from fssbench.home import Home
+    from fssbench.leaderboard.add import add as take_in
+    from fssbench.leaderboard.published import published_entries
+
+    folder = results or Home.find().results
+    with progress("checking", None):
+        added = take_in(archive, folder, find_set=finder(data), reported=published_entries() if reported else ())
+    if added.board is not None:
+        write_atomic(output, added.board.to_json())
+    if as_json:
+        facts = {"new": added.new, "there": added.there, "problems": added.problems, "unchecked": added.unchecked}
+        print_json(facts)
+    else:
+        for heading, names in (("refused", added.problems), ("added", added.new), ("was there", added.there)):
+            print("".join(f"{heading}: {name}\n" for name in names), end="")
+        print("".join(f"not checked: {what}\n" for what in added.unchecked), end="")
+    if added.problems:
+        n = len(added.problems)
+        raise ResultError(
+            f"{archive} is refused for {n} reason{'s' if n > 1 else ''}, and nothing of it was added",
+            remedy="let its author mend the results and submit them again",
+        )
+    if not as_json:
+        print(f"{len(added.new)} results added to {folder} → {output}")
