@@ -316,13 +316,13 @@ def _as_good_as(stated: Any, found: Any, where: str) -> bool:
 
 
 def differences(stated: Any, found: Any, where: str) -> Iterator[tuple[str, str, str]]:
-    """Where two JSON values differ, as ``original/ignore.miou.value``, with what each says there."""
+    """Where two JSON values differ, as ``original/ignore.miou.value``, with what each says there, as JSON."""
     if isinstance(stated, dict) and isinstance(found, dict):
         for key in dict.fromkeys((*stated, *found)):
             yield from differences(stated.get(key), found.get(key), f"{where}.{key}")
     elif isinstance(stated, list) and isinstance(found, list):
         for n, (a, b) in enumerate(zip_longest(stated, found)):
-            names = [str(x.get("name") or x.get("by")) for x in (a, b) if isinstance(x, dict)]
-            yield from differences(a, b, f"{where}.{names[0] if names else n}")
+            names = [x.get("name") or x.get("by") for x in (a, b) if isinstance(x, dict)]
+            yield from differences(a, b, f"{where}.{next(filter(None, names), n)}")
     elif stated != found and not _as_good_as(stated, found, where):
         yield where, json.dumps(stated), json.dumps(found)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import cache
 
 from fssbench.benchmarks import find_benchmark
 from fssbench.files import sha256_bytes
@@ -15,22 +16,24 @@ from fssbench.leaderboard.schema import Printed, ReportedEntry
 __all__ = ["published_entries"]
 
 
+@cache
 def published_entries() -> tuple[ReportedEntry, ...]:
     """Every score that the transcribed tables print, once, however many tables repeat it or a part of it.
 
     Ordered by benchmark, number of shots and protocol, the highest mean first.
     """
-    entries = [_entry(same) for rows in _by_method().values() for same in _same_scores(rows)]
+    rows = reported_rows()
+    entries = [_entry(same, rows) for own in _by_method(rows).values() for same in _same_scores(own)]
     return tuple(sorted(entries, key=lambda e: (e.benchmark, e.shot, e.group, -(e.miou or 0), e.label, e.id)))
 
 
-def _by_method() -> dict[str, list[ReportedRow]]:
+def _by_method(rows: Iterable[ReportedRow]) -> dict[str, list[ReportedRow]]:
     """Rows of one method on one question, those with most figures first."""
-    rows: dict[str, list[ReportedRow]] = defaultdict(list)
-    for row in reported_rows():
+    found: dict[str, list[ReportedRow]] = defaultdict(list)
+    for row in rows:
         asked = (row.benchmark, row.protocol, row.ignore_label, row.shot)
-        rows[json.dumps([*asked, row.method, row.backbone, row.ours])].append(row)
-    return {key: sorted(own, key=lambda row: _figures(row).count(None)) for key, own in rows.items()}
+        found[json.dumps([*asked, row.method, row.backbone, row.ours])].append(row)
+    return {key: sorted(own, key=lambda row: _figures(row).count(None)) for key, own in found.items()}
 
 
 def _figures(row: ReportedRow) -> tuple[float | None, ...]:
@@ -55,7 +58,8 @@ def _agree(one: ReportedRow, other: ReportedRow) -> bool:
     return all(a == b or None in (a, b) for a, b in zip(_figures(one), _figures(other), strict=True))
 
 
-def _entry(same: Sequence[ReportedRow]) -> ReportedEntry:
+def _entry(same: Sequence[ReportedRow], rows: Sequence[ReportedRow]) -> ReportedEntry:
+    """One score, from all ``same`` rows that print it; ``rows`` are all there are, in order."""
     row = same[0]
     model, options = row.ours or (None, {})
     shots = f"{row.shot}shot"
@@ -82,7 +86,7 @@ def _entry(same: Sequence[ReportedRow]) -> ReportedEntry:
         learnable_parameters=next((row.learnable_parameters for row in same if row.learnable_parameters), None),
         model=model,
         options=dict(options),
-        printed=tuple(_printed(row) for row in reported_rows() if row in same),
+        printed=tuple(dict.fromkeys(map(_printed, sorted(same, key=rows.index)))),
         note="; ".join(notes) or None,
     )
 

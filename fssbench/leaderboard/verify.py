@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
-from fssbench.engine.check import check_result, differences
+from fssbench.engine.check import Checked, check_result, differences
 from fssbench.engine.load import find_results
 from fssbench.errors import FssbenchError, ResultError
 from fssbench.leaderboard.build import board_of
@@ -78,10 +78,13 @@ def verify_board(
         results: the folder that its results' names are relative to.
         advance: called with the number of results just read.
     """
-    bases = []
-    for entry in board.entries:
-        bases.append(_basis(entry, results))
-        advance(len(entry.runs))
+    named = {results / run.result for entry in board.entries for run in entry.runs if _is_inside(run.result)}
+    checked = {}
+    # By name first: results on one track follow each other, and share their resamples.
+    for path in sorted(filter(Path.is_file, named), key=lambda path: (path.name, path)):
+        checked[path] = check_result(path)
+        advance(1)
+    bases = [_basis(entry, results, checked) for entry in board.entries]
     again = _again(bases)
     for entry, basis in zip(board.entries, bases, strict=True):
         rivals = [b for e, b in zip(board.entries, bases, strict=True) if e.group == entry.group and e is not entry]
@@ -94,24 +97,29 @@ def _names(runs: Iterable[RunSummary]) -> tuple[str, ...]:
     return tuple(sorted(run.result for run in runs))
 
 
-def _basis(entry: Entry, results: Path) -> _Basis:
-    """An entry's results, each checked against its counts."""
+def _is_inside(name: str) -> bool:
+    """Whether a result's name stays below the folder it is relative to."""
+    path = PurePosixPath(name)
+    return not path.is_absolute() and ".." not in path.parts
+
+
+def _basis(entry: Entry, results: Path, checked: Mapping[Path, Checked]) -> _Basis:
+    """An entry's results, each as it was found."""
     basis = _Basis()
     for run in entry.runs:
-        name = PurePosixPath(run.result)
-        if name.is_absolute() or ".." in name.parts:
+        path = results / run.result
+        if not _is_inside(run.result):
             basis.wrong.append(f"{run.result} leads out of the folder of results")
             continue
-        path = results / name
-        if not path.is_file():
+        if path not in checked:
             basis.absent.append(f"{path} is not there")
             continue
-        checked = check_result(path)
-        if checked.sha256 != run.result_sha256:
-            basis.wrong.append(f"{path} has the SHA-256 {checked.sha256}, the leaderboard says {run.result_sha256}")
-        basis.wrong += [f"{path}: {problem}" for problem in checked.problems]
-        if not checked.problems:
-            basis.items.append(Gathered.of(checked, results))
+        one = checked[path]
+        if one.sha256 != run.result_sha256:
+            basis.wrong.append(f"{path} has the SHA-256 {one.sha256}, the leaderboard says {run.result_sha256}")
+        basis.wrong += [f"{path}: {problem}" for problem in one.problems]
+        if not one.problems:
+            basis.items.append(Gathered.of(one, results))
     return basis
 
 
