@@ -25,6 +25,8 @@ from fssbench.cli import (
     score,
     show,
     stability,
+    submit,
+    train,
     verify,
 )
 from fssbench.cli.console import fail
@@ -50,11 +52,13 @@ app.command("doctor")(doctor.doctor)
 app.command("verify")(verify.verify)
 app.command("show")(show.show)
 app.command("info")(info.info)
+app.command("train")(train.train)
 app.command("eval")(evaluate.evaluate)
 app.command("score")(score.score)
 app.command("compare")(compare.compare)
 app.command("stability")(stability.stability)
 app.add_typer(leaderboard.app, name="leaderboard")
+app.command("submit")(submit.submit)
 app.command("check-model")(check_model.check_model)
 app.command("profile")(profile.profile)
 app.command("convert")(convert.convert)

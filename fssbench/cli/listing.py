@@ -70,8 +70,10 @@ def _protocols() -> list[dict[str, Any]]:
 
 def _models() -> list[dict[str, Any]]:
     from fssbench.models import model_names
+    from fssbench.models.registry import PARTS
 
-    return [{"name": name} for name in model_names()]
+    parts = [{"name": name, "note": "only trained, to become a part of another"} for name in PARTS]
+    return [*({"name": name} for name in model_names()), *parts]
 
 
 def _sets(root: Any) -> list[dict[str, Any]]:
