@@ -42,7 +42,8 @@ def train(
     ] = None,
     data: DataOption = None,
     image_list: Annotated[
-        Path | None, typer.Option("--list", help="A file that names the images to learn from. [default: all]")
+        Path | None,
+        typer.Option("--list", help="A file of the images to learn from, or HSNet's folder of lists. [default: all]"),
     ] = None,
     backbone: BackboneOption = None,
     backbone_weights: BackboneWeightsOption = None,

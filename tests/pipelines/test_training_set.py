@@ -256,7 +256,7 @@ def test_hsnets_own_lists_say_which_image_serves_which_class(raw: Path, tmp_path
         (lists / "fold1.pkl").write_bytes(pickle.dumps(paths))
 
     def read() -> TrainingLists:
-        return training_lists(training_set, 1, TrainingPolicy(), hsnet_splits=tmp_path / "splits")
+        return training_lists(training_set, 1, TrainingPolicy(), image_list=tmp_path / "splits")
 
     write({4: list(ids[4][:2]), 8: list(ids[8])})
     assert {c: found for c, found in read().pools.items() if found} == {4: ids[4][:2], 8: ids[8]}

@@ -25,14 +25,13 @@ def training_lists(
     *,
     benchmark: Benchmark | None = None,
     image_list: Path | None = None,
-    hsnet_splits: Path | None = None,
 ) -> TrainingLists:
     """What the epochs of a fold are drawn from; reads the index alone.
 
     Args:
         benchmark: whose fold it is, where it shares the set's data; the set's own if left out.
-        image_list: file of the images to use, one a line; all if left out. See `read_image_list`.
-        hsnet_splits: folder of HSNet's split files, to let images serve the classes these list them for, and no other.
+        image_list: file of the images to use, one a line; or HSNet's folder of split files, which also say which
+            class an image may serve; all if left out. See `read_image_list` and `read_hsnet_lists`.
 
     Raises:
         UsageError: there is no such fold, or the benchmark is of other data.
@@ -45,15 +44,19 @@ def training_lists(
             remedy=f"build one with fssbench prepare {found.alias} --train",
         )
     areas = {image_id: entry.areas for image_id, entry in training_set.entries.items()}
-    images = None if image_list is None else read_image_list(image_list, training_set)
-    pairs = None if hsnet_splits is None else read_hsnet_lists(hsnet_splits, found, fold)
-    if pairs is not None and (absent := sorted((i, c) for i, c in pairs if c not in areas.get(i, {}))):
+    if image_list is None:
+        return derive_training(areas, benchmark=found, fold=fold, policy=policy)
+    if not image_list.is_dir():
+        images = read_image_list(image_list, training_set)
+        return derive_training(areas, benchmark=found, fold=fold, policy=policy, images=images)
+    pairs = read_hsnet_lists(image_list, found, fold)
+    if absent := sorted((i, c) for i, c in pairs if c not in areas.get(i, {})):
         raise SourceError(
             f"HSNet's lists name {len(absent):,} of {len(pairs):,} images for a class that {training_set.path} does "
             f"not show in them: {files.shorten([f'{image_id} (class {class_id})' for image_id, class_id in absent])}",
             remedy="build the training set of the data as published, whole",
         )
-    return derive_training(areas, benchmark=found, fold=fold, policy=policy, images=images, pairs=pairs)
+    return derive_training(areas, benchmark=found, fold=fold, policy=policy, pairs=pairs)
 
 
 def read_image_list(path: Path, training_set: TrainingSet) -> frozenset[str]:
