@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from fssbench.engine.examples import Examples
 from fssbench.engine.predictions import PredictionsManifest
 from fssbench.leaderboard.schema import Leaderboard
 from fssbench.models.cards import Card
@@ -25,6 +26,7 @@ SCHEMAS: dict[str, type[BaseModel]] = {
     "result": Result,
     "predictions": PredictionsManifest,
     "prediction-sample": PredictionSample,
+    "examples": Examples,
     "leaderboard": Leaderboard,
     "training-set": TrainingManifest,
     "training-sample": TrainingMeta,
