@@ -22,6 +22,7 @@ from fssbench.cli import (
     listing,
     prepare,
     profile,
+    report,
     score,
     show,
     stability,
@@ -56,6 +57,7 @@ app.command("train")(train.train)
 app.command("eval")(evaluate.evaluate)
 app.command("score")(score.score)
 app.command("compare")(compare.compare)
+app.command("report")(report.report)
 app.command("stability")(stability.stability)
 app.add_typer(leaderboard.app, name="leaderboard")
 app.command("submit")(submit.submit)
