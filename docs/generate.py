@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from fssbench.engine.predictions import PredictionsManifest
 from fssbench.leaderboard.schema import Leaderboard
+from fssbench.leaderboard.submission import Submission
 from fssbench.models.cards import Card
 from fssbench.pipelines.manifest import Manifest
 from fssbench.pipelines.samples import EpisodeSample, ImageMeta, PredictionSample
@@ -24,6 +25,7 @@ SCHEMAS: dict[str, type[BaseModel]] = {
     "predictions": PredictionsManifest,
     "prediction-sample": PredictionSample,
     "leaderboard": Leaderboard,
+    "submission": Submission,
 }
 
 
