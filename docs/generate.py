@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from fssbench.engine.examples import Examples
 from fssbench.engine.predictions import PredictionsManifest
 from fssbench.leaderboard.schema import Leaderboard
+from fssbench.leaderboard.submission import Submission
 from fssbench.models.cards import Card
 from fssbench.pipelines.manifest import Manifest
 from fssbench.pipelines.samples import EpisodeSample, ImageMeta, PredictionSample, TrainingMeta
@@ -31,6 +32,7 @@ SCHEMAS: dict[str, type[BaseModel]] = {
     "training-set": TrainingManifest,
     "training-sample": TrainingMeta,
     "leakage": LeakageRecord,
+    "submission": Submission,
 }
 
 
