@@ -82,6 +82,7 @@ def train(
     Ctrl-C and SIGTERM end the step under way and save; --resume goes on to the same weights. Under torchrun the
     processes share every batch.
     """
+    from fssbench.engine.base_learner import find_base_learner
     from fssbench.engine.model import checkpoint_label
     from fssbench.home import Home
     from fssbench.models import full_name, model_spec
@@ -107,7 +108,9 @@ def train(
     changes = {name: value for name, value in flags.items() if value is not None}
     changes |= {f"options.{name}": value for name, value in parse_pairs(option or []).items()}
     recipe = overridden(_recipe(model, found, config), _settings(change or []) | changes)
-    defaults: dict[str, Any] = {"backbone_weights": "imagenet"} if spec.has_backbone else {}
+    defaults: dict[str, Any] = {}
+    if spec.has_backbone and spec.base_learner is None:
+        defaults["backbone_weights"] = "imagenet"
     if "shot" in spec.options:
         defaults["shot"] = recipe.run.shot
     recipe = recipe.model_copy(update={"options": defaults | recipe.options})
@@ -119,6 +122,9 @@ def train(
     known = {**spec.options, **recipe.options}
     label = checkpoint_label(model, backbone=known.get("backbone"), shot=known.get("shot", 1))
     number = _fold(found, fold)
+    if spec.base_learner:
+        weights = find_base_learner(spec, recipe.options, benchmark=found, fold=number, home=home)
+        recipe = recipe.model_copy(update={"options": recipe.options | {"backbone_weights": weights}})
     folder = output or home.checkpoints / found.name / f"{label}-fold{number}"
     settings: dict[str, Any] = {"workers": workers, "resume": resume, "overwrite": overwrite}
     _train(model, recipe, found, number, root, folder, image_list, device=device, **settings)
