@@ -6,6 +6,7 @@ import importlib.util
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -39,7 +40,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory, toy_raw: Path) -> Path:
         annotation["segmentation"] = [[4, 2, 60, 2, 60, 52, 4, 52]]
     home = folder / ".cache" / "fssbench"
     write_coco(home / "raw" / "coco", data)
-    (home / "raw" / "toy").symlink_to(toy_raw)
+    shutil.copytree(toy_raw, home / "raw" / "toy")  # not a link: images to train on are drawn beside it
     ran = shell("fssbench demo", folder)
     assert ran.returncode == 0, ran.stderr
     return folder
