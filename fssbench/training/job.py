@@ -159,7 +159,7 @@ def train_model(
             number.
         TrainingSetError: data are missing or damaged.
     """
-    _require_classes(job, model, lists)
+    _require_fit(job, model, lists)
     _open(job, ranks)
     learner = Learner(model, job.recipe, device=job.device, ranks=ranks)
     _remember_features(job, model)
@@ -188,8 +188,8 @@ def train_model(
     return Trained(progress=progress, planned=planned, weights=weights, signal=stop.signal)
 
 
-def _require_classes(job: TrainingJob, model: nn.Module, lists: TrainingLists) -> None:
-    """Refuse a model that tells another number of base classes apart than the fold has."""
+def _require_fit(job: TrainingJob, model: nn.Module, lists: TrainingLists) -> None:
+    """Refuse a model that was built for another number of base classes, or cannot be validated as the recipe says."""
     told = getattr(model, "base_classes", None)
     if told is not None and told != len(lists.base):
         raise UsageError(
@@ -197,6 +197,8 @@ def _require_classes(job: TrainingJob, model: nn.Module, lists: TrainingLists) -
             f"has {len(lists.base)}",
             remedy="choose --option benchmark by their number: coco has 60, pascal 15",
         )
+    if job.recipe.run.select_on != "last" and not isinstance(model, FewShotSegmenter):
+        raise TrainingError(f"{job.model} answers no episodes to choose weights by", remedy="pass --select-on last")
 
 
 def _open(job: TrainingJob, ranks: Ranks) -> None:
@@ -266,8 +268,7 @@ def _validation(job: TrainingJob, lists: TrainingLists, ranks: Ranks) -> Any:
         )
 
     def validate(model: nn.Module) -> float:
-        if not isinstance(model, FewShotSegmenter):
-            raise TrainingError(f"{job.model} answers no episodes to choose weights by", remedy="pass --select-on last")
+        assert isinstance(model, FewShotSegmenter)  # or the job would not have begun
         fixed = partial(
             validation_batches,
             job.training_set,
