@@ -26,15 +26,16 @@ Row = tuple[int, list[int]]
 
 
 def validate_on_batches(
-    model: nn.Module, batches: Callable[[], Iterable[EpisodeBatch]], *, device: str, ranks: Ranks
+    model: nn.Module, batches: Callable[..., Iterable[EpisodeBatch]], *, device: str, ranks: Ranks
 ) -> float:
     """The mIoU over the classes of fixed episodes, this process's share of them, at the model's size.
 
-    The same in every process: counts are integers, and those of all processes are scored.
+    ``batches`` is given the model's ``preprocess``. The figure is the same in every process: counts are integers, and
+    those of all processes are scored.
     """
     segmenter = _segmenter(model)
     rows: list[Row] = []
-    for batch in batches():
+    for batch in batches(preprocess=segmenter.preprocess):
         normalise = segmenter.preprocess.normalise
         shown = (batch.support_target == 1).float()
         with torch.inference_mode():

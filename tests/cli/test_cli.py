@@ -15,7 +15,7 @@ from fssbench.errors import UsageError
 from fssbench.pipelines.episode_set import EpisodeSet
 
 COMMANDS = [
-    "demo", "prepare", "doctor", "episodes", "verify", "show", "info", "eval", "score", "compare", "stability",
+    "demo", "prepare", "doctor", "episodes", "verify", "show", "info", "train", "eval", "score", "compare", "stability",
     "leaderboard", "check-model", "profile", "convert", "conformance", "list",
 ]  # fmt: skip
 
