@@ -139,6 +139,7 @@ def _train(
 ) -> None:
     from fssbench.engine.environment import pick_device
     from fssbench.engine.ranks import joined
+    from fssbench.models.registry import PARTS
     from fssbench.pipelines.training.training_set import find_training_set
     from fssbench.training.folder import RunFolder
     from fssbench.training.job import TrainingJob, train_model
@@ -174,7 +175,7 @@ def _train(
         done = trained.progress.step
         if trained.signal:
             warn(f"stopped after {done:,} of {trained.planned:,} steps and saved; go on with --resume")
-        print(f"{done:,} steps; to evaluate: {trained.weights}")
+        print(f"{done:,} steps; {'to build on' if model in PARTS else 'to evaluate'}: {trained.weights}")
         print(f"learning curve: {job.folder.curve}")
     if trained.signal:
         raise typer.Exit(SIGNALLED + trained.signal)
