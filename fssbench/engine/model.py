@@ -55,6 +55,7 @@ def find_weights(
 
     Args:
         weights: ``none``, a path in which ``{fold}`` stands for the fold, or ``None`` to look in the home.
+        benchmark: what is evaluated; the home is searched for what it is trained on.
         n_folds: how many folds are evaluated in this call.
 
     Raises:
@@ -72,7 +73,7 @@ def find_weights(
             )
         return Path(weights.replace("{fold}", str(fold)))
     label = "-".join(filter(None, [file_name(name), backbone]))
-    path = home.checkpoints / benchmark.name / f"{label}-fold{fold}.pt"
+    path = home.checkpoints / benchmark.training.name / f"{label}-fold{fold}.pt"
     if not path.is_file():
         raise ModelError(
             f"{name} needs trained weights and {path} is not there",
