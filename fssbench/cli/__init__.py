@@ -22,6 +22,7 @@ from fssbench.cli import (
     listing,
     prepare,
     profile,
+    reproduce,
     score,
     show,
     stability,
@@ -57,6 +58,7 @@ app.command("stability")(stability.stability)
 app.add_typer(leaderboard.app, name="leaderboard")
 app.command("check-model")(check_model.check_model)
 app.command("profile")(profile.profile)
+app.command("reproduce")(reproduce.reproduce)
 app.command("convert")(convert.convert)
 app.command("conformance")(conformance.conformance)
 app.command("list")(listing.list_)
