@@ -15,6 +15,7 @@ FssbenchError
 │   ├── CountsError       counts that no masks can have
 │   ├── EpisodeIndexError an episode that is counted twice, or not at all
 │   └── UnknownClassError an episode of a class that is not scored
+├── TrainingError         a training run that cannot begin, go on or come to an end
 ├── ResultError           results that are missing, damaged, or contradict each other
 └── StorageError          the disk: full, read-only, or in use by another run
 
@@ -40,6 +41,7 @@ __all__ = [
     "ResultError",
     "SourceError",
     "StorageError",
+    "TrainingError",
     "UnknownClassError",
     "UsageError",
 ]
@@ -108,6 +110,10 @@ class EpisodeIndexError(MetricError):
 
 class UnknownClassError(MetricError):
     """An episode of a class that is not among those scored."""
+
+
+class TrainingError(FssbenchError):
+    """A training run that cannot begin, go on or come to an end."""
 
 
 class ResultError(FssbenchError):

@@ -20,8 +20,10 @@ from torchvision.models.resnet import Bottleneck
 
 from fssbench.errors import UsageError
 from fssbench.models.backbones import load_backbone
-from fssbench.models.interface import FeatureSegmenter, Preprocess
+from fssbench.models.interface import FeatureSegmenter, Preprocess, vote
 from fssbench.models.squeeze import KERNELS, MOST_LAYERS, HypercorrelationSqueeze
+from fssbench.models.trainable import Group, Step
+from fssbench.pipelines.training.batch import EpisodeBatch
 from fssbench.suggest import known_are
 
 __all__ = ["HSNet", "HypercorrelationSqueeze", "hypercorrelation", "mask_features"]
@@ -30,6 +32,8 @@ __all__ = ["HSNet", "HypercorrelationSqueeze", "hypercorrelation", "mask_feature
 VGG16_MODULES = (17, 19, 21, 24, 26, 28, 30)
 EPSILON = 1e-5
 HEADS = ("fc.", "classifier.")
+BACKBONE_RATE = 0.01
+"""Of the learning rate, where the backbone learns: 1e-5 (figure 10) where all else learns at 1e-3."""
 
 
 def resnet_maps(network: ResNet, images: Tensor) -> list[Tensor]:
@@ -183,6 +187,31 @@ class HSNet(FeatureSegmenter):
         super().train(mode)
         self.backbone.eval()
         return self
+
+    def groups(self) -> list[Group]:
+        """What is learned: the squeezing network, and the backbone if it is not frozen."""
+        learning = tuple(p for p in self.backbone.parameters() if p.requires_grad)
+        squeezing = Group(name="squeeze", parameters=tuple(self.hpn_learner.parameters()))
+        return [squeezing, *([Group(name="backbone", parameters=learning, rate=BACKBONE_RATE)] if learning else [])]
+
+    def learn(self) -> None:
+        """Enter training mode, all but the backbone."""
+        self.train()
+
+    def step(self, batch: EpisodeBatch) -> Step:
+        """The mean cross-entropy over all pixels; what is ignored when scoring is background here, as published."""
+        b, k = batch.support.shape[:2]
+        images = self.preprocess.normalise(batch.support.flatten(0, 1))
+        shown = (batch.support_target.flatten(0, 1) == 1).float()
+        with torch.set_grad_enabled(any(p.requires_grad for p in self.backbone.parameters())):
+            asked = self.encode(self.preprocess.normalise(batch.query))
+            conditioned = self.condition(self.encode(images), images, shown)
+        logits = self.match(asked, [maps.view(b, k, *maps.shape[1:]) for maps in conditioned]).flatten(0, 1).float()
+        resized = F.interpolate(logits, batch.query.shape[-2:], mode="bilinear", align_corners=True)  # (B·K, 2, s, s)
+        target = (batch.query_target == 1).long().repeat_interleave(k, dim=0)
+        loss = F.cross_entropy(resized, target)
+        masks = resized.detach().argmax(dim=1).view(b, k, *target.shape[1:])
+        return Step(loss=loss, parts={}, predictions=masks[:, 0] if k == 1 else vote(masks))
 
     def encode(self, images: Tensor) -> list[Tensor]:
         """Images (N, 3, H, W) → the backbone's intermediate maps, each (N, C, h, w), fine to coarse."""
