@@ -75,6 +75,8 @@ class Benchmark:
         shares_data_of: the alias of the benchmark whose raw data it is made of, if that is another.
         trained_on: the alias of the benchmark whose fold of the same number its models are trained on, if
             that is another: a shift of domain.
+        validation_classes: the ascending class indices that are neither tested nor trained on, but kept to choose
+            between models by; none where publications set none apart.
     """
 
     name: str
@@ -87,6 +89,7 @@ class Benchmark:
     published: bool = True
     shares_data_of: str | None = None
     trained_on: str | None = None
+    validation_classes: tuple[int, ...] = ()
 
     @property
     def raw(self) -> str:
@@ -189,6 +192,7 @@ FSS_1000 = Benchmark(
     n_classes=1000,
     class_names=None,
     folds=(tuple(range(760, 1000)),),
+    validation_classes=tuple(range(520, 760)),
 )
 
 # COCO's structure with drawn shapes: what the demo and the tests run on. Never a benchmark of anything.

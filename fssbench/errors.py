@@ -5,6 +5,7 @@ FssbenchError
 ├── SourceError           raw data: missing, unreadable, or at odds with itself
 │   └── PoolError         classes with too few images for the protocol
 ├── EpisodeSetError       an episode set that is missing, damaged, or another one than asked for
+├── TrainingSetError      a training set that is missing, damaged, or shows what is tested
 ├── ModelError            a model, its weights or its inputs
 │   └── CheckpointError   a checkpoint that does not fit the model
 ├── MetricError           masks or counts that cannot be scored
@@ -42,6 +43,7 @@ __all__ = [
     "SourceError",
     "StorageError",
     "TrainingError",
+    "TrainingSetError",
     "UnknownClassError",
     "UsageError",
 ]
@@ -70,6 +72,10 @@ class PoolError(SourceError):
 
 class EpisodeSetError(FssbenchError):
     """An episode set that is missing, damaged, or another one than asked for."""
+
+
+class TrainingSetError(FssbenchError):
+    """A training set that is missing, damaged, or holds images or classes that are tested."""
 
 
 class ModelError(FssbenchError):

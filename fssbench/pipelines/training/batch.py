@@ -28,7 +28,8 @@ class EpisodeBatch:
         support_target: (B, K, s, s) uint8, likewise.
         class_ids: (B,) int64, the episodes' classes as the benchmark counts them.
         query_labels: (B, s, s) uint8, the query's base classes: 0 for none of them, 1 + the position of the class
-            among the fold's base classes, `IGNORED` where there is no truth.
+            among the fold's base classes, `IGNORED` where there is no truth; all `IGNORED` if there are more base
+            classes than a byte has values for, as in FSS-1000.
     """
 
     epoch: int
