@@ -17,8 +17,8 @@ from fssbench.errors import UsageError
 
 if TYPE_CHECKING:
     from fssbench.leaderboard.reported import Paper, Row
+    from fssbench.reproduction.commands import Step
     from fssbench.reproduction.places import Places
-    from fssbench.reproduction.plan import Step
     from fssbench.reproduction.table import Reproduction
 
 __all__ = ["reproduce"]
@@ -67,7 +67,7 @@ def reproduce(
     What is finished is kept, so an interrupted run goes on where it stopped.
     """
     from fssbench.leaderboard.reported import find_table, papers, read_paper
-    from fssbench.reproduction.plan import Trial
+    from fssbench.reproduction.commands import WHOLE, Commands, Trial
     from fssbench.reproduction.runs import wanted_rows
     from fssbench.reproduction.table import Reproduction
 
@@ -77,14 +77,18 @@ def reproduce(
         return
     if table is None:
         raise UsageError("no table was named", remedy="see them all with fssbench reproduce --list")
-    found = find_table(table, among=known)
+    found, places = find_table(table, among=known), _places(data, output, trial=trial)
     reproduction = Reproduction(
         table=found,
         rows=wanted_rows(found, backbones=backbone or (), shots=shot or ()),
-        places=_places(data, output, trial=trial),
+        places=places,
+        commands=Commands(
+            sets=places.sets if trial else data,
+            results=places.results if trial else output,
+            device=device,
+            trial=Trial(episodes=TRIAL_EPISODES, steps=TRIAL_STEPS) if trial else WHOLE,
+        ),
         folds=fold or (),
-        trial=Trial(episodes=TRIAL_EPISODES, steps=TRIAL_STEPS) if trial else Trial(),
-        device=device,
     )
     steps = reproduction.steps()
     if dry_run:

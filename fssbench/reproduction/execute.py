@@ -9,7 +9,7 @@ import sys
 from typing import IO, Any
 
 from fssbench.errors import FssbenchError
-from fssbench.reproduction.plan import Step
+from fssbench.reproduction.commands import Step
 
 __all__ = ["execute", "execute_json"]
 

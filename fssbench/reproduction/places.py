@@ -11,14 +11,12 @@ from fssbench.benchmarks import Benchmark
 from fssbench.engine.load import results_below
 from fssbench.errors import EpisodeSetError, ResultError
 from fssbench.models import model_spec
-from fssbench.pipelines.episode_set import MANIFEST, EpisodeSet, set_path
+from fssbench.pipelines.episode_set import EpisodeSet, set_path
+from fssbench.pipelines.training.training_set import TRAINING, training_path
 from fssbench.reproduction.runs import Evaluation, Variant
 from fssbench.results import Result, read_result
 
-__all__ = ["BEST", "LAST", "Places", "Results"]
-
-LAST, BEST = "last.safetensors", "best.safetensors"
-"""What a training leaves: the weights it ended with, and those that its selection chose."""
+__all__ = ["Places", "Results"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,14 +28,22 @@ class Places:
     results: Path
 
     def training(self, variant: Variant, fold: int) -> Path:
-        """The folder that a training of ours leaves its checkpoints in."""
+        """The folder that a training of ours leaves its checkpoints in; where eval looks too, if all is default."""
         return self.checkpoints / variant.benchmark.name / f"{variant.slug}-fold{fold}"
 
+    def best(self, variant: Variant, fold: int) -> Path:
+        """The weights that a training chose."""
+        return self.training(variant, fold) / "best.safetensors"
+
+    def last(self, variant: Variant, fold: int) -> Path:
+        """The weights that a training ended with."""
+        return self.training(variant, fold) / "last.safetensors"
+
     def checkpoint(self, variant: Variant, fold: int) -> Path | None:
-        """The trained weights: a file put in the home, as published, or what a training left; ``None`` without."""
+        """Trained weights that are there, put into the home by hand or left by a training that is finished."""
         folder = self.training(variant, fold)
-        files = (folder.with_name(f"{folder.name}{suffix}") for suffix in (".pt", ".safetensors"))
-        return next((file for file in (*files, folder / BEST, folder / LAST) if file.is_file()), None)
+        by_hand = (folder.with_name(f"{folder.name}{suffix}") for suffix in (".safetensors", ".pt"))
+        return next((file for file in (*by_hand, self.best(variant, fold)) if file.is_file()), None)
 
     def has_set(self, wanted: Evaluation, fold: int, *, episodes: int) -> bool:
         """Whether the episodes of an evaluation are prepared."""
@@ -50,12 +56,8 @@ class Places:
         return all(track.episodes >= episodes for track in tracks)
 
     def training_set(self, benchmark: Benchmark) -> Path:
-        """Where the images lie that a benchmark's models learn from."""
-        return self.sets / benchmark.name / "train"
-
-    def has_training_set(self, benchmark: Benchmark) -> bool:
-        """Whether they are prepared."""
-        return (self.training_set(benchmark) / MANIFEST).is_file()
+        """The manifest of the images that a benchmark's models learn from."""
+        return training_path(self.sets, benchmark) / TRAINING
 
 
 class Results:

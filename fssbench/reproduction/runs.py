@@ -51,9 +51,10 @@ class Variant:
 
     @property
     def slug(self) -> str:
-        """A name for its files, such as ``hsnet-resnet101-kernel=original``."""
-        more = (f"{name}={str(value).lower()}" for name, value in self.others)
-        return "-".join(filter(None, (self.model, self.backbone, *more)))
+        """A name for its files: what eval looks for in the home, as ``hdmnet-resnet50-5shot``, and other options."""
+        shot = f"{self.shot}shot" if self.shot > 1 else None
+        more = (f"{k}={str(v).lower()}" for k, v in self.others if k not in ("shot", "benchmark"))
+        return "-".join(filter(None, (self.model, self.backbone, shot, *more)))
 
 
 @dataclass(frozen=True, kw_only=True)

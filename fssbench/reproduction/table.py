@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fssbench.leaderboard.reported import Row, Table
+from fssbench.reproduction.commands import Commands, Step
 from fssbench.reproduction.measured import Measured, measure
 from fssbench.reproduction.places import Places, Results
-from fssbench.reproduction.plan import WHOLE, Planner, Step, Trial
+from fssbench.reproduction.plan import Planner
 from fssbench.reproduction.runs import Evaluation
 
 __all__ = ["Reproduction"]
@@ -21,16 +22,14 @@ class Reproduction:
 
     Attributes:
         folds: those to run, all if empty.
-        trial: how much less than the table's is done.
-        device: where models run; ``None`` leaves it to the commands.
+        commands: how the commands are written.
     """
 
     table: Table
     rows: Sequence[Row]
     places: Places
+    commands: Commands
     folds: Sequence[int] = ()
-    trial: Trial = WHOLE
-    device: str | None = None
 
     def steps(self) -> list[Step]:
         """The commands, in order, as things stand."""
@@ -53,4 +52,4 @@ class Reproduction:
     def _planner(self) -> Planner:
         """With the results as they are now."""
         results = Results(self.places.results)
-        return Planner(places=self.places, results=results, folds=self.folds, trial=self.trial, device=self.device)
+        return Planner(places=self.places, results=results, commands=self.commands, folds=self.folds)
