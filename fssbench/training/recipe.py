@@ -45,8 +45,12 @@ class Data(Record):
 
     drop_novel: bool = Field(default=False, description="leave out images that show a novel class")
     min_pixels: int = Field(default=1, ge=1, description="of a class in an image that it is drawn with")
-    queries: Literal["class-uniform", "image-uniform"] = Field(
-        default="class-uniform", description="draw the class, then an image of it; or an image, then one of its classes"
+    queries: Literal["class-uniform", "image-uniform", "pair-uniform"] = Field(
+        default="class-uniform",
+        description="draw the class, then an image of it; an image, then one of its classes; or a pair of both",
+    )
+    held_out: float = Field(
+        default=0.2, gt=0, lt=1, description="share of the base classes that base-val chooses the weights by"
     )
     augmentation: dict[str, Any] = Field(
         default_factory=dict, description="fields of fssbench.pipelines.training.augment.Augmentation; empty for none"
@@ -94,6 +98,9 @@ class Run(Record):
     validate_every: int | None = Field(default=None, ge=1, description="steps; null for once an epoch")
     validation_episodes: Positive = Field(default=1000, description="drawn once and for all")
     seed: int = Field(default=0, ge=0, description="of the episodes' draws and the dropout's")
+    feature_cache: Factor = Field(
+        default=0.0, description="GB of memory for features of a frozen backbone, without augmentation; 0 for none"
+    )
 
 
 class Recipe(Record):
