@@ -52,8 +52,9 @@ def show_measured(measured: Sequence[Measured], *, title: str) -> None:
 
     n_folds = max(len(one.folds) for one in measured)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=title, title_justify="left")
-    for name in ("method", "shot", ""):
-        table.add_column(name)
+    table.add_column("method")
+    for name in ("shot", ""):
+        table.add_column(name, no_wrap=True)
     for name in (*(f"fold {fold}" for fold in range(n_folds)), "mean", "FB-IoU"):
         table.add_column(name, justify="right", no_wrap=True)
     for one in measured:

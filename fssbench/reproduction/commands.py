@@ -91,15 +91,22 @@ class Commands:
         select_on: str,
         protocol: str | None = None,
         base_learner: Path | None = None,
+        resume: bool = False,
     ) -> tuple[str, ...]:
-        """Train a variant; ``protocol`` is that of the episodes it is chosen by, if it is the test fold's."""
+        """Train a variant.
+
+        Args:
+            protocol: of the episodes that weights are chosen by, if they are the test fold's.
+            base_learner: the weights it is built on.
+            resume: go on with what is in the folder.
+        """
         return (
             *("train", *_model(variant), "--benchmark", variant.benchmark.alias, "--fold", str(fold)),
             *("--shot", str(variant.shot), "--select-on", select_on, *_option("--protocol", protocol)),
             *_option("--backbone-weights", base_learner),
             *_option("--max-steps", self.trial.steps),
             *_option("--data", self.sets),
-            *("--output", str(folder)),
+            *("--output", str(folder), *(("--resume",) if resume else ())),
             *_option("--device", self.device),
         )
 
@@ -109,14 +116,15 @@ class Commands:
         benchmark: Benchmark,
         protocol: str,
         *,
-        fold: int,
-        shots: Iterable[int],
-        weights: Path,
+        folds: Sequence[int],
+        shots: Sequence[int],
+        weights: Path | None,
     ) -> tuple[str, ...]:
-        """Ask a variant the episodes of a fold, at some numbers of shots."""
+        """Ask a variant the episodes of some folds, at some numbers of shots."""
         return (
             *("eval", *_model(variant), "--benchmark", benchmark.alias, "--protocol", protocol),
-            *("--fold", str(fold), *_repeated("--shot", shots), "--weights", str(weights)),
+            *_repeated("--fold", () if len(folds) == len(benchmark.folds) else folds),
+            *(*_repeated("--shot", shots), *_option("--weights", weights)),
             *_option("--episodes", self.trial.episodes),
             *_option("--data", self.sets),
             *_option("--output", self.results),

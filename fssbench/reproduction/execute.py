@@ -6,20 +6,24 @@ import json
 import signal
 import subprocess
 import sys
-from typing import IO, Any
+from typing import Any
 
 from fssbench.errors import FssbenchError
 from fssbench.reproduction.commands import Step
 
 __all__ = ["execute", "execute_json"]
 
+STDERR = 2
 INTERRUPTED = 130
 """What fssbench ends with when it was interrupted."""
 
 
 def execute(step: Step) -> None:
-    """Run a step; what it prints is seen. `FssbenchError` if it fails; Ctrl-C waits until it has saved its work."""
-    _run(step, stdout=None)
+    """Run a step; all it prints goes to standard error. Ctrl-C waits until it has saved its work.
+
+    Raises `FssbenchError` if it fails.
+    """
+    _run(step, stdout=STDERR)
 
 
 def execute_json(step: Step) -> Any:
@@ -27,7 +31,7 @@ def execute_json(step: Step) -> Any:
     return json.loads(_run(step, stdout=subprocess.PIPE, more=("--json",)))
 
 
-def _run(step: Step, *, stdout: int | IO[bytes] | None, more: tuple[str, ...] = ()) -> bytes:
+def _run(step: Step, *, stdout: int, more: tuple[str, ...] = ()) -> bytes:
     command = [sys.executable, "-m", "fssbench", *step.arguments, *more]
     with subprocess.Popen(command, stdout=stdout) as process:
         stop = signal.signal(signal.SIGTERM, lambda *_: process.terminate())

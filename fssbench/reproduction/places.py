@@ -9,12 +9,15 @@ from typing import Any
 
 from fssbench.benchmarks import Benchmark
 from fssbench.engine.load import results_below
+from fssbench.engine.model import chosen_weights
 from fssbench.errors import EpisodeSetError, ResultError
 from fssbench.models import model_spec
+from fssbench.models.cards import read_card
 from fssbench.pipelines.episode_set import EpisodeSet, set_path
 from fssbench.pipelines.training.training_set import TRAINING, training_path
 from fssbench.reproduction.runs import Evaluation, Variant
 from fssbench.results import Result, read_result
+from fssbench.training.folder import LAST
 
 __all__ = ["Places", "Results"]
 
@@ -31,19 +34,12 @@ class Places:
         """The folder that a training of ours leaves its checkpoints in; where eval looks too, if all is default."""
         return self.checkpoints / variant.benchmark.name / f"{variant.slug}-fold{fold}"
 
-    def best(self, variant: Variant, fold: int) -> Path:
-        """The weights that a training chose."""
-        return self.training(variant, fold) / "best.safetensors"
-
-    def last(self, variant: Variant, fold: int) -> Path:
-        """The weights that a training ended with."""
-        return self.training(variant, fold) / "last.safetensors"
-
     def checkpoint(self, variant: Variant, fold: int) -> Path | None:
         """Trained weights that are there, put into the home by hand or left by a training that is finished."""
         folder = self.training(variant, fold)
         by_hand = (folder.with_name(f"{folder.name}{suffix}") for suffix in (".safetensors", ".pt"))
-        return next((file for file in (*by_hand, self.best(variant, fold)) if file.is_file()), None)
+        trained = (chosen_weights(folder),) if _is_finished(folder) else ()
+        return next((file for file in (*by_hand, *trained) if file.is_file()), None)
 
     def has_set(self, wanted: Evaluation, fold: int, *, episodes: int) -> bool:
         """Whether the episodes of an evaluation are prepared."""
@@ -67,17 +63,18 @@ class Results:
         self._found = [(path, read_result(path)) for path in _files(folder)]
 
     def of(self, wanted: Evaluation, fold: int, seed: int, *, episodes: int) -> Path | None:
-        """The result of a trained model on the first ``episodes`` of a track, or ``None``.
+        """The result of a model, trained if it needs it, on the first ``episodes`` of a track, or ``None``.
 
         Raises `ResultError` if there are several, as of other weights.
         """
         asked = (wanted.benchmark.name, wanted.rules.label, fold, wanted.shot, seed, episodes)
         options = _changed(wanted.variant.model, wanted.variant.options)
+        training = "trained" if wanted.variant.is_trained else "not needed"
         found = [
             path
             for path, result in self._found
             if _asked(result) == asked
-            and (result.model.name, result.model.training) == (wanted.variant.model, "trained")
+            and (result.model.name, result.model.training) == (wanted.variant.model, training)
             and result.model.control is None
             and _changed(wanted.variant.model, result.model.options) == options
         ]
@@ -87,6 +84,15 @@ class Results:
                 remedy="keep one of them below the folder, or name another --output",
             )
         return found[0] if found else None
+
+
+def _is_finished(folder: Path) -> bool:
+    """Whether the training that left a folder came to its end."""
+    last = folder / LAST
+    if not last.is_file() or (training := read_card(last).training) is None:
+        return False
+    most = training.recipe["run"]["max_steps"] or training.planned_steps
+    return training.steps >= min(most, training.planned_steps)
 
 
 def _files(folder: Path) -> list[Path]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from fssbench.benchmarks import FSS_1000
 from fssbench.leaderboard.reported import Row
 from fssbench.reproduction.commands import Commands, Step
 from fssbench.reproduction.places import Places, Results
 from fssbench.reproduction.runs import Evaluation, Variant, wanted_folds
+from fssbench.training.folder import RunFolder
 
 __all__ = ["Planner"]
 
@@ -42,15 +44,16 @@ class Planner:
         asked = dict.fromkeys(Evaluation.of(row) for row in rows if row.obstacle is None and row.scored)
         runs = [(one, fold) for one in asked for fold in wanted_folds(one.benchmark, self.folds)]
         missing = [run for run in runs if not self._answered(*run)]
-        training = dict.fromkeys((one.variant, fold, one.protocol) for one, fold in missing)
+        training = dict.fromkeys((one.variant, fold, one.protocol) for one, fold in missing if one.variant.is_trained)
         untrained = [(v, fold, p) for v, fold, p in training if self.places.checkpoint(v, fold) is None]
         steps = [
-            *self._sets([*missing, *(_validation(v, fold, p) for v, fold, p in untrained)]),
+            *self._sets([*missing, *(_validation(*one) for one in untrained if _select_on(one[0]) == "test-fold")]),
             *self._training_sets([v for v, _, _ in untrained]),
         ]
-        for variant, fold in dict.fromkeys((one.variant, fold) for one, fold in runs):
+        steps += self._evaluations([run for run in runs if not run[0].variant.is_trained])
+        for variant, fold in dict.fromkeys((one.variant, fold) for one, fold in runs if one.variant.is_trained):
             steps += [step for v, f, p in training if (v, f) == (variant, fold) for step in self._trainings(v, f, p)]
-            steps += self._evaluations([one for one, f in runs if (one.variant, f) == (variant, fold)], fold)
+            steps += self._evaluations([run for run in runs if (run[0].variant, run[1]) == (variant, fold)])
         steps += self._profiles(rows) if costs else ()
         return list({step.arguments: step for step in steps}.values())
 
@@ -86,43 +89,47 @@ class Planner:
 
     def _trainings(self, variant: Variant, fold: int, protocol: str) -> Iterator[Step]:
         """A variant's training, after that of its base learner if it has one."""
-        trained, weights = self.places.checkpoint(variant, fold), None
-        folder = self.places.training(variant, fold)
         below = _base_learner(variant)
-        if below is not None:
-            own, weights = self.places.training(below, fold), self.places.checkpoint(below, fold)
-            if trained is None:
-                arguments = self.commands.train(below, fold, folder=own, select_on="last")
-                yield Step(kind="train", arguments=arguments, there=weights is not None, makes=own)
-            weights = weights or self.places.last(below, fold)
-        on_test_fold = variant.benchmark != FSS_1000  # the one benchmark with classes to choose by
-        yield Step(
-            kind="train",
-            arguments=self.commands.train(
-                variant,
-                fold,
-                folder=folder,
-                select_on="test-fold" if on_test_fold else "base-val",
-                protocol=protocol if on_test_fold else None,
-                base_learner=weights,
-            ),
-            there=trained is not None,
-            makes=trained or folder,
-        )
+        if below is not None and self.places.checkpoint(variant, fold) is None:
+            yield self._training(below, fold)
+        weights = None if below is None else self._weights(below, fold)
+        yield self._training(variant, fold, protocol=protocol, base_learner=weights)
 
-    def _evaluations(self, wanted: Sequence[Evaluation], fold: int) -> Iterator[Step]:
-        """One command for all shots of a benchmark and protocol."""
-        for benchmark, protocol in dict.fromkeys((one.benchmark, one.protocol) for one in wanted):
-            these = [one for one in wanted if (one.benchmark, one.protocol) == (benchmark, protocol)]
-            variant = these[0].variant
-            weights = self.places.checkpoint(variant, fold) or self.places.best(variant, fold)
-            shots = sorted(one.shot for one in these)
-            yield Step(
-                kind="eval",
-                arguments=self.commands.evaluate(variant, benchmark, protocol, fold=fold, shots=shots, weights=weights),
-                there=all(self._answered(one, fold) for one in these),
-                makes=self.places.results,
+    def _training(self, variant: Variant, fold: int, **more: Any) -> Step:
+        trained, folder = self.places.checkpoint(variant, fold), self.places.training(variant, fold)
+        select_on = _select_on(variant)
+        if select_on != "test-fold":
+            more.pop("protocol", None)
+        resume = RunFolder(folder).begun
+        arguments = self.commands.train(variant, fold, folder=folder, select_on=select_on, resume=resume, **more)
+        return Step(kind="train", arguments=arguments, there=trained is not None, makes=trained or folder)
+
+    def _weights(self, variant: Variant, fold: int) -> Path:
+        """The checkpoint that is there, or the one that training will leave."""
+        planned = RunFolder(self.places.training(variant, fold)).weights(select_on=_select_on(variant))
+        return self.places.checkpoint(variant, fold) or planned
+
+    def _evaluations(self, runs: Sequence[Run]) -> Iterator[Step]:
+        """One command for all folds and shots that a variant is asked of a benchmark by a protocol.
+
+        If it is trained, the runs are of one fold, whose weights it has.
+        """
+        for variant, benchmark, protocol in dict.fromkeys((e.variant, e.benchmark, e.protocol) for e, _ in runs):
+            these = [
+                (one, fold)
+                for one, fold in runs
+                if (one.variant, one.benchmark, one.protocol) == (variant, benchmark, protocol)
+            ]
+            arguments = self.commands.evaluate(
+                variant,
+                benchmark,
+                protocol,
+                folds=sorted({fold for _, fold in these}),
+                shots=sorted({one.shot for one, _ in these}),
+                weights=self._weights(variant, these[0][1]) if variant.is_trained else None,
             )
+            there = all(self._answered(*run) for run in these)
+            yield Step(kind="eval", arguments=arguments, there=there, makes=self.places.results)
 
     def _profiles(self, rows: Sequence[Row]) -> Iterator[Step]:
         """Of the rows that say what one of our models costs; in a table about that, those of one shot do."""
@@ -130,6 +137,13 @@ class Planner:
             if row.ours is not None and row.learnable_parameters is not None and row.shot == 1:
                 arguments = self.commands.profile(Evaluation.of(row).variant)
                 yield Step(kind="profile", arguments=arguments, there=False, makes=None, row=row)
+
+
+def _select_on(variant: Variant) -> str:
+    """By what publications choose among the weights of a training."""
+    if variant.model in BASE_LEARNERS.values():
+        return "last"
+    return "base-val" if variant.benchmark == FSS_1000 else "test-fold"  # the one with classes to choose by
 
 
 def _validation(variant: Variant, fold: int, protocol: str) -> Run:

@@ -10,6 +10,7 @@ from typing import Any
 from fssbench.benchmarks import Benchmark, find_benchmark
 from fssbench.errors import UsageError
 from fssbench.leaderboard.reported import Row, Table
+from fssbench.models import model_spec
 from fssbench.protocols import EvaluationProtocol, find_protocol
 
 __all__ = ["Evaluation", "Variant", "wanted_folds", "wanted_rows"]
@@ -38,6 +39,11 @@ class Variant:
         """The backbone, if the row names one."""
         value = self.options.get("backbone")
         return None if value is None else str(value)
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether the model means nothing before it is trained."""
+        return model_spec(self.model).needs_training
 
     @property
     def shot(self) -> int:

@@ -231,9 +231,7 @@ def _supply(job: TrainingJob, model: nn.Module, lists: TrainingLists, ranks: Ran
         return found
 
     plan = job.plan
-    return Supply(
-        batches=epoch, episodes=plan.length(lists), batch=plan.batch, n_classes=1 + job.benchmark.n_classes
-    )
+    return Supply(batches=epoch, episodes=plan.length(lists), batch=plan.batch, n_classes=1 + job.benchmark.n_classes)
 
 
 def _validation(job: TrainingJob, lists: TrainingLists, ranks: Ranks) -> Any:

@@ -90,7 +90,7 @@ class Row(Record):
     @property
     def scored(self) -> bool:
         """Whether it says how good the method is, not only what it costs."""
-        return self.mean is not None or self.fb_iou is not None
+        return bool(self.folds) or self.mean is not None or self.fb_iou is not None
 
     @property
     def obstacle(self) -> str | None:
