@@ -74,6 +74,7 @@ class TrainingLists:
 
     Attributes:
         benchmark: its name, part of every key.
+        novel: the fold's novel classes, ascending.
         base: the fold's base classes, ascending: what the labels of a `SemanticBatch` count.
         pools: for every class that is trained the sorted images that may serve it.
         validation: for every held-out class the sorted images set apart for it; none of them is in ``pools``.
@@ -83,6 +84,7 @@ class TrainingLists:
     benchmark: str
     fold: int
     policy: TrainingPolicy
+    novel: tuple[int, ...]
     base: tuple[int, ...]
     pools: Pools
     validation: Pools
@@ -170,11 +172,11 @@ def derive_training(
         areas: mask pixels by class, by image id.
         images: only these ids; ``None`` for all.
     """
-    novel = set(benchmark.novel_classes(fold))
+    novel = benchmark.novel_classes(fold)
     held_out = held_out_classes(benchmark, fold, policy.held_out)
     trained = [c for c in base_classes(benchmark, fold) if c not in held_out]
     listed = {i: shown for i, shown in areas.items() if images is None or i in images}
-    kept = {i: shown for i, shown in listed.items() if not (policy.drop_novel and novel & shown.keys())}
+    kept = {i: shown for i, shown in listed.items() if not (policy.drop_novel and shown.keys() & set(novel))}
     key = (f"fssbench {TRAINING_LABEL}", benchmark.name, fold, "validation images")
     pools = _pools(kept, [*trained, *held_out], policy.min_pixels)
     validation = {c: _some(pools[c], HashStream(*key, c)) for c in held_out}
@@ -183,6 +185,7 @@ def derive_training(
         benchmark=benchmark.name,
         fold=fold,
         policy=policy,
+        novel=novel,
         base=base_classes(benchmark, fold),
         pools={c: tuple(i for i in pools[c] if i not in apart) for c in trained},
         validation=validation,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from fssbench.benchmarks import Benchmark
 from fssbench.errors import CheckpointError, ModelError, UsageError
@@ -20,7 +20,16 @@ from fssbench.models.guess import fitting_option
 from fssbench.models.interface import FewShotSegmenter
 from fssbench.results import ModelRecord, TrainingRecord
 
-__all__ = ["LoadedModel", "checkpoint_label", "chosen_weights", "fill", "find_weights", "load_model", "results_folder"]
+__all__ = [
+    "LoadedModel",
+    "checkpoint_label",
+    "chosen_weights",
+    "fill",
+    "find_weights",
+    "load_model",
+    "require_unseen",
+    "results_folder",
+]
 
 
 def file_name(model: str) -> str:
@@ -145,7 +154,7 @@ def load_model(
     checkpoint = find() if weights is not None or spec.needs_training else None
     card = _card(checkpoint)
     if card is not None:
-        _require_unseen(card, checkpoint, name=name, benchmark=benchmark, fold=fold)
+        require_unseen(card, checkpoint, name=name, benchmark=benchmark, fold=fold)
         options = {**card.options, **options}
     if checkpoint is not None and spec.has_backbone:
         model = build_model(name, **{**options, "backbone_weights": "none"})
@@ -159,9 +168,7 @@ def load_model(
     return LoadedModel(model, record.model_copy(update={"control": control}))
 
 
-def fill(
-    model: FewShotSegmenter, state: Mapping[str, Tensor], *, name: str, options: Mapping[str, Any], where: str
-) -> None:
+def fill(model: nn.Module, state: Mapping[str, Tensor], *, name: str, options: Mapping[str, Any], where: str) -> None:
     """Fill a model with a checkpoint's tensors.
 
     Raises:
@@ -181,7 +188,7 @@ def _card(checkpoint: Path | None) -> Card | None:
     return read_card(checkpoint)
 
 
-def _require_unseen(card: Card, checkpoint: Path | None, *, name: str, benchmark: Benchmark, fold: int) -> None:
+def require_unseen(card: Card, checkpoint: Path | None, *, name: str, benchmark: Benchmark, fold: int) -> None:
     """Refuse weights of another model, and those that were trained on classes the fold tests."""
     if file_name(card.model) != file_name(name):
         raise CheckpointError(

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from fssbench.files import write_atomic
 
-__all__ = ["curve_picture", "draw_curve"]
+__all__ = ["add_below", "curve_picture", "draw_curve"]
 
 WIDTH, HEIGHT = 720, 260
 LEFT, RIGHT, TOP, BOTTOM = 46, 46, 34, 34
@@ -43,6 +43,18 @@ def draw_curve(path: Path, lines: Sequence[Mapping[str, Any]], *, title: str) ->
     """Write the PNG of a run's log; see `curve_picture`."""
     buffer = io.BytesIO()
     curve_picture(lines, title=title).save(buffer, "PNG")
+    write_atomic(path, buffer.getvalue())
+
+
+def add_below(path: Path, lines: Sequence[Mapping[str, Any]], *, title: str) -> None:
+    """Put the curve of a run's log below a PNG that is there."""
+    curve = curve_picture(lines, title=title)
+    with Image.open(path, formats=["PNG"]) as above:
+        both = Image.new("RGB", (max(above.width, curve.width), above.height + curve.height), "white")
+        both.paste(above, (0, 0))
+        both.paste(curve, (0, above.height))
+    buffer = io.BytesIO()
+    both.save(buffer, "PNG")
     write_atomic(path, buffer.getvalue())
 
 

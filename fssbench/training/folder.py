@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -19,9 +20,10 @@ from torch import Tensor
 from fssbench.errors import TrainingError
 from fssbench.files import write_atomic
 
-__all__ = ["BEST", "LAST", "Progress", "RunFolder", "Validated", "to_cpu"]
+__all__ = ["BEST", "LAST", "TENSORBOARD", "Progress", "RunFolder", "Validated", "to_cpu"]
 
 LAST, BEST = "last.safetensors", "best.safetensors"
+TENSORBOARD = "tensorboard"
 VERSION = 1
 
 
@@ -91,6 +93,7 @@ class RunFolder:
         for name in ("state.pt", "log.jsonl", "curve.png", LAST, BEST):
             for path in (self.path / name, (self.path / name).with_suffix(".json")):
                 path.unlink(missing_ok=True)
+        shutil.rmtree(self.path / TENSORBOARD, ignore_errors=True)
 
     def save(self, progress: Progress, *, identity: str, parts: Mapping[str, Any]) -> None:
         """Write the state: how far the run is, the state dicts in ``parts``, and what run it is."""

@@ -92,7 +92,10 @@ class TrainingJob:
     @property
     def augmentation(self) -> Augmentation | None:
         """The recipe's; `UsageError` if it has none of a name it uses."""
-        given = {name: tuple(v) if isinstance(v, list) else v for name, v in self.recipe.data.augmentation.items()}
+        given: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in self.recipe.data.augmentation.items()
+        }
         known = list(Augmentation.__dataclass_fields__)
         if strange := sorted(set(given) - set(known)):
             raise UsageError(f"there is no augmentation '{strange[0]}'", remedy=known_are(strange[0], known))
@@ -111,7 +114,7 @@ class TrainingJob:
         )
 
     def audit(self, lists: TrainingLists) -> Leakage:
-        """What training and test have in common; raises `TrainingSetError` if that is more than it may be."""
+        """What training and test have in common."""
         return audit(self.training_set, lists, [] if self.test_set is None else [self.test_set])
 
     def identity(self, lists: TrainingLists) -> str:
@@ -236,13 +239,13 @@ def _supply(job: TrainingJob, model: nn.Module, lists: TrainingLists, ranks: Ran
 
 def _validation(job: TrainingJob, lists: TrainingLists, ranks: Ranks) -> Any:
     """The recipe's way to compare weights, or ``None`` where the last ones are kept."""
-    run = job.recipe.run
+    run, test_set = job.recipe.run, job.test_set
     if run.select_on == "last":
         return None
-    if run.select_on == "test-fold":
+    if run.select_on == "test-fold" and test_set is not None:
         return partial(
             validate_on_set,
-            episode_set=job.test_set,
+            episode_set=test_set,
             shot=run.shot,
             episodes=run.validation_episodes,
             device=job.device,
@@ -295,13 +298,13 @@ def _write_weights(
         steps=progress.step,
         planned_steps=planned,
         recipe_sha256=sha256_bytes(to_toml(job.recipe).encode()),
-        images_with_novel_classes=leakage.images_with_novel,
+        images_with_novel_classes=leakage.record.novel_images,
         recipe=job.recipe.model_dump(mode="json"),
         precision=run.precision,
         device=device_name(job.device),
         processes=world,
         validated=tuple((one.step, one.miou) for one in progress.validated),
-        leakage=leakage.model_dump(mode="json"),
+        leakage=leakage.record,
         environment=describe_environment(),
     )
     write_safetensors(

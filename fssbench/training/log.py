@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from functools import cached_property
 from typing import Any
 
 from fssbench.files import storage_errors
-from fssbench.training.folder import RunFolder, Validated
+from fssbench.training.folder import TENSORBOARD, RunFolder, Validated
 from fssbench.training.loop import Seen
 
 __all__ = ["Log"]
@@ -18,7 +19,15 @@ class Log:
 
     def __init__(self, folder: RunFolder) -> None:
         self.folder = folder
-        self.board = _tensorboard(folder)
+
+    @cached_property
+    def board(self) -> Any:
+        """TensorBoard's writer, or ``None`` without it; made when there is something to write."""
+        try:
+            from torch.utils.tensorboard.writer import SummaryWriter
+        except ImportError:
+            return None
+        return SummaryWriter(str(self.folder.path / TENSORBOARD))
 
     def seen(self, seen: Seen) -> None:
         """Note a few steps."""
@@ -36,18 +45,9 @@ class Log:
 
     def close(self) -> None:
         """Let everything reach the disk."""
-        if self.board is not None:
+        if self.__dict__.get("board") is not None:
             self.board.close()
 
     def _write(self, line: dict[str, Any]) -> None:
         with storage_errors(self.folder.log), self.folder.log.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
-
-
-def _tensorboard(folder: RunFolder) -> Any:
-    """TensorBoard's writer, or ``None`` without it."""
-    try:
-        from torch.utils.tensorboard.writer import SummaryWriter
-    except ImportError:
-        return None
-    return SummaryWriter(str(folder.path / "tensorboard"))

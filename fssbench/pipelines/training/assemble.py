@@ -71,6 +71,7 @@ def episode_batches(
 ) -> Iterator[EpisodeBatch]:
     """A batch for each of ``parts``, of episodes of one shot."""
     numbers = label_numbers(lists) if len(lists.base) < IGNORED else None
+    places = {class_id: place for place, class_id in enumerate(lists.base)}
     make = Maker(reading, seed, epoch)
 
     def jobs(part: Sequence[Drawn]) -> Iterator[Job]:
@@ -93,6 +94,7 @@ def episode_batches(
             support=_grouped([one.image for one in supports], each - 1),
             support_target=_grouped([one.maps[0] for one in supports], each - 1),
             class_ids=torch.tensor([one.episode.class_id for one in part]),
+            class_positions=torch.tensor([places.get(one.episode.class_id, -1) for one in part]),
             query_labels=torch.stack([one.maps[1] for one in queries]),
         )
 
