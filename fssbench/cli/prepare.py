@@ -140,9 +140,9 @@ def _command(benchmark: Benchmark | None) -> Callable[..., None]:
                 allow_missing_classes=allow_missing_classes,
                 protocol=None if protocol == "strict" else protocol,
             )
-            fetch_missing(found, rules, wish, source=source, splits=splits, as_json=as_json)
+            fetch_missing(found.training, rules, wish, source=source, splits=splits, as_json=as_json)
             lists = Path(splits) if splits else None
-            raw = open_raw(found, source, lists, crowds=crowds, masks=masks, columns=column, part="training")
+            raw = open_raw(found.training, source, lists, crowds=crowds, masks=masks, columns=column, part="training")
             place = output or Home.find().episodes
             training_sets.build(raw, place, workers=workers, overwrite=overwrite, as_json=as_json)
             return

@@ -59,6 +59,9 @@ def train(
             "the fold that is tested, as publications do and every result then says.",
         ),
     ] = None,
+    protocol: Annotated[
+        str, typer.Option("--protocol", "-p", help="Whose episodes of the test fold are looked at, if any are.")
+    ] = "strict",
     seed: Annotated[int | None, typer.Option("--seed", min=0, help="Of all that is random.")] = None,
     change: Annotated[
         list[str] | None,
@@ -89,7 +92,7 @@ def train(
 
     home, model = Home.find(), full_name(model)
     root = data or home.episodes
-    found = benchmark_below(root, benchmark)
+    found = benchmark_below(root, benchmark).training
     spec = model_spec(model, parts=True)
     flags = {
         "run.shot": shot,
@@ -120,7 +123,7 @@ def train(
     number = _fold(found, fold)
     folder = output or home.checkpoints / found.name / f"{label}-fold{number}"
     settings: dict[str, Any] = {"workers": workers, "resume": resume, "overwrite": overwrite}
-    _train(model, recipe, found, number, root, folder, image_list, device=device, **settings)
+    _train(model, recipe, found, number, root, folder, image_list, protocol=protocol, device=device, **settings)
 
 
 def _train(
@@ -132,6 +135,7 @@ def _train(
     folder: Path,
     image_list: Path | None,
     *,
+    protocol: str,
     device: str,
     **settings: Any,
 ) -> None:
@@ -144,7 +148,7 @@ def _train(
     from fssbench.training.log import Log
 
     training_set = find_training_set(root, benchmark)
-    test_set = _test_set(root, benchmark, fold)
+    test_set = _test_set(root, benchmark, fold, protocol)
     with joined() as ranks:
         job = TrainingJob(
             recipe=recipe,
@@ -211,12 +215,12 @@ def _fold(benchmark: Benchmark, fold: int | None) -> int:
     return fold or 0
 
 
-def _test_set(root: Path, benchmark: Benchmark, fold: int) -> EpisodeSet | None:
-    """The fold's own test set, if there is one, to see what training shares with it."""
+def _test_set(root: Path, benchmark: Benchmark, fold: int, protocol: str) -> EpisodeSet | None:
+    """The fold's own test set, if there is one, to see what training shares with it and to choose weights by."""
     from fssbench.pipelines.episode_set import find_sets, locate_set
 
     try:
-        return locate_set(root, benchmark=benchmark, protocol="strict", fold=fold)
+        return locate_set(root, benchmark=benchmark, protocol=protocol, fold=fold)
     except EpisodeSetError:
         if any(path.name == f"fold{fold}" and path.parent.parent.name == benchmark.name for path in find_sets(root)):
             raise

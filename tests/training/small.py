@@ -109,7 +109,6 @@ def episode_batch(epoch: int, indices: tuple[int, ...]) -> EpisodeBatch:
         support_target=targets[:, 1:],
         class_ids=torch.tensor([i % 3 for i in indices]),
         class_positions=torch.tensor([i % 3 for i in indices]),
-        class_positions=torch.tensor([i % 3 for i in indices]),
         query_labels=targets[:, 0],
     )
 
