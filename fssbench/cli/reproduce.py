@@ -172,7 +172,8 @@ def _show_outcome(reproduction: Reproduction, profiles: Sequence[Step], *, as_js
         print_json(found | {"costs": costs})
         return
     if measured:
-        show_measured(measured, title=f"{table.name} · {table.number}: {table.title} · mIoU in %")
+        print(f"{table.name} · {table.number}: {table.title} · mIoU in %")
+        show_measured(measured)
     if costs:
         show_costs(costs)
     _say_what_cannot(reproduction.rows)

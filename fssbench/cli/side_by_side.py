@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -43,42 +43,39 @@ def _as_json(figure: Figure) -> dict[str, Any]:
     return asdict(figure) | {"difference": figure.difference, "inside": figure.inside}
 
 
-def show_measured(measured: Sequence[Measured], *, title: str) -> None:
+def show_measured(measured: Sequence[Measured]) -> None:
     """Print four lines a row: reported, measured, their difference, and the interval of what was measured."""
-    from rich import box
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
     n_folds = max(len(one.folds) for one in measured)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=title, title_justify="left")
-    table.add_column("method")
-    for name in ("shot", ""):
-        table.add_column(name, no_wrap=True)
-    for name in (*(f"fold {fold}" for fold in range(n_folds)), "mean", "FB-IoU"):
-        table.add_column(name, justify="right", no_wrap=True)
+    heads = (*(f"fold {fold}" for fold in range(n_folds)), "mean", "FB-IoU")
+    print(_line("", heads))
     for one in measured:
-        row = one.row
         figures = [*one.folds, *[None] * (n_folds - len(one.folds)), one.mean, one.fb_iou]
-        name = " ".join(filter(None, (row.label, row.backbone)))
-        table.add_section()
-        table.add_row(escape(name), str(row.shot), "reported", *(_cell(f.reported if f else None) for f in figures))
-        table.add_row("", "", "measured", *(_cell(f.value if f else None, 2) for f in figures))
-        table.add_row("", "", "difference", *(_cell(f.difference if f else None, 2, sign="+") for f in figures))
-        if any(f and f.interval for f in figures):
-            table.add_row("", "", "95 %", *(_interval(f) for f in figures))
-    Console().print(table)
+        print(f"{_name(one.row)}, {one.row.shot}-shot")
+        print(_line("reported", (_cell(f.reported if f else None) for f in figures)))
+        print(_line("measured", (_cell(f.value if f else None, 2) for f in figures)))
+        print(_line("difference", (_cell(f.difference if f else None, 2, sign="+") for f in figures)))
+        for name, figure in (("mean", one.mean), ("FB-IoU", one.fb_iou)):
+            if figure.interval:
+                low, high = figure.interval
+                print(f"  {name} is in [{low:.1f}, {high:.1f}] ({figure.method}){_whether(figure)}")
+        if one.mean.reason:
+            print(f"  no mean: {one.mean.reason}")
+
+
+def _whether(figure: Figure) -> str:
+    return "" if figure.inside is None else f"; the reported one is {'' if figure.inside else 'not '}inside"
+
+
+def _name(row: Row) -> str:
+    return " ".join(filter(None, (row.label, row.backbone)))
+
+
+def _line(name: str, cells: Iterable[str]) -> str:
+    return f"  {name:<11}{''.join(f'{cell:>9}' for cell in cells)}".rstrip()
 
 
 def _cell(value: float | None, digits: int = 1, *, sign: str = "") -> str:
     return "—" if value is None else f"{value:{sign}.{digits}f}"
-
-
-def _interval(figure: Figure | None) -> str:
-    if figure is None or figure.interval is None:
-        return ""
-    low, high = figure.interval
-    return f"{low:.1f}–{high:.1f}{'' if figure.inside is not False else ' *'}"
 
 
 def costs_as_json(row: Row, profile: Mapping[str, Any]) -> dict[str, Any]:
@@ -93,19 +90,9 @@ def costs_as_json(row: Row, profile: Mapping[str, Any]) -> dict[str, Any]:
 
 def show_costs(costs: Sequence[Mapping[str, Any]]) -> None:
     """Print what `costs_as_json` made of some rows."""
-    from rich import box
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title="costs of an episode", title_justify="left")
-    table.add_column("method")
-    for title, _, _ in COSTS:
-        table.add_column(f"{title}: reported", justify="right")
-        table.add_column("measured", justify="right")
     for one in costs:
-        cells = (one[name] for _, name, _ in COSTS)
-        name = " ".join(filter(None, (one["method"], one["backbone"])))
-        table.add_row(escape(name), *(text for c in cells for text in (_cell(c["reported"], 2), _cell(c["value"], 3))))
-    Console().print(table)
+        print(" ".join(filter(None, (one["method"], one["backbone"]))))
+        print(f"  {'':<26}{'reported':>10}{'measured':>10}")
+        for title, name, _ in COSTS:
+            print(f"  {title:<26}{_cell(one[name]['reported'], 2):>10}{_cell(one[name]['value'], 3):>10}")
     print(f"Measured on {costs[0]['device']}; the paper's time and memory are of its authors' machine.")

@@ -82,8 +82,9 @@ class Evaluation:
         """What would measure a row; it must be one that can be."""
         if row.ours is None or row.protocol is None:
             raise UsageError(f"{row.label} cannot be measured here", remedy=row.obstacle or "")
-        benchmark = find_benchmark(row.benchmark)
-        variant = Variant(model=row.ours.model, pairs=tuple(row.options.items()), benchmark=benchmark.training)
+        benchmark, spec = find_benchmark(row.benchmark), model_spec(row.ours.model)
+        pairs = tuple(pair for pair in row.options.items() if pair[0] != "backbone" or spec.has_backbone)
+        variant = Variant(model=row.ours.model, pairs=pairs, benchmark=benchmark.training)
         return Evaluation(variant=variant, benchmark=benchmark, protocol=row.protocol, shot=row.shot)
 
 
