@@ -109,7 +109,7 @@ class TrainingLists:
                 found.setdefault(image_id, []).append(class_id)
         return {image_id: tuple(found[image_id]) for image_id in sorted(found)}
 
-    @property
+    @cached_property
     def images(self) -> tuple[str, ...]:
         """Every image that is learned from, sorted."""
         return tuple(self.shown)

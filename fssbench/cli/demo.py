@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,10 +67,8 @@ def demo(
     write_atomic(output / "leaderboard.json", board.to_json())
     _draw(output, asked, episode_set)
 
-    from fssbench.cli.leaderboard import print_leaderboard
-
     print()
-    print_leaderboard(board)
+    _print_scores(asked)
     print(f"\n{_gain(asked[TRAINED].path, asked[LEARNER].path)}")
     print(f"\nscores  {output / 'leaderboard.json'}\npicture {output / 'episodes.png'}")
     print(f"{time.perf_counter() - start:.0f} s. The data is drawn, so these scores say nothing about real images.")
@@ -201,6 +199,30 @@ def _draw(output: Path, asked: dict[str, Asked], episode_set: EpisodeSet) -> Non
     names = {pool.id: pool.name for pool in episode_set.manifest.classes}
     draw_answers(picture, {told: one.pictured for told, one in asked.items()}, class_names=names)
     add_below(picture, RunFolder(output / "training").lines(), title=f"{LEARNER} learns the base classes")
+
+
+def _print_scores(asked: Mapping[str, Asked]) -> None:
+    """The models, best first. One fold is not the benchmark, so they have no ranks."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    from fssbench.cli.console import percent
+    from fssbench.results import read_result
+
+    results = {told: read_result(one.path) for told, one in asked.items()}
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left")
+    table.title = f"Toy-20i, fold {FOLD} · {EPISODES} episodes of novel classes · mIoU in %"
+    table.add_column("model")
+    for name in ("mIoU", "with other episodes", "FB-IoU", "ep/s"):
+        table.add_column(name, justify="right")
+    for told, result in sorted(results.items(), key=lambda item: -(item[1].score.miou.value or 0)):
+        miou, run = result.score.miou, result.execution
+        between = miou.other_episodes
+        interval = f"{100 * between.low:.1f} to {100 * between.high:.1f}" if between else "—"
+        speed = f"{run.episodes_per_second:.1f}" if run else "—"
+        table.add_row(told, percent(miou.value), interval, percent(result.score.fb_iou.value), speed)
+    Console().print(table)
 
 
 def _gain(trained: Path, untrained: Path) -> str:

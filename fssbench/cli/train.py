@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -84,6 +85,7 @@ def train(
     Ctrl-C and SIGTERM end the step under way and save; --resume goes on to the same weights. Under torchrun the
     processes share every batch.
     """
+    from fssbench.engine.base_learner import find_base_learner
     from fssbench.engine.model import checkpoint_label
     from fssbench.home import Home
     from fssbench.models import full_name, model_spec
@@ -109,7 +111,9 @@ def train(
     changes = {name: value for name, value in flags.items() if value is not None}
     changes |= {f"options.{name}": value for name, value in parse_pairs(option or []).items()}
     recipe = overridden(_recipe(model, found, config), _settings(change or []) | changes)
-    defaults: dict[str, Any] = {"backbone_weights": "imagenet"} if spec.has_backbone else {}
+    defaults: dict[str, Any] = {}
+    if spec.has_backbone and spec.base_learner is None:
+        defaults["backbone_weights"] = "imagenet"
     if "shot" in spec.options:
         defaults["shot"] = recipe.run.shot
     recipe = recipe.model_copy(update={"options": defaults | recipe.options})
@@ -121,6 +125,9 @@ def train(
     known = {**spec.options, **recipe.options}
     label = checkpoint_label(model, backbone=known.get("backbone"), shot=known.get("shot", 1))
     number = _fold(found, fold)
+    if spec.base_learner:
+        weights = find_base_learner(spec, recipe.options, benchmark=found, fold=number, home=home)
+        recipe = recipe.model_copy(update={"options": recipe.options | {"backbone_weights": weights}})
     folder = output or home.checkpoints / found.name / f"{label}-fold{number}"
     settings: dict[str, Any] = {"workers": workers, "resume": resume, "overwrite": overwrite}
     _train(model, recipe, found, number, root, folder, image_list, protocol=protocol, device=device, **settings)
@@ -237,8 +244,10 @@ def _say_audit(job: TrainingJob, leakage: Leakage) -> None:
 class Told:
     """Shows how training goes: behind the bar, a line for each validation, and in the log."""
 
-    def __init__(self, bar: Bar, job: TrainingJob, log: Log | None, *, say: Callable[[str], None] = print) -> None:
-        self.bar, self.log, self.say = bar, log, say
+    def __init__(
+        self, bar: Bar, job: TrainingJob, log: Log | None, *, say: Callable[[str], None] | None = None
+    ) -> None:
+        self.bar, self.log, self.say = bar, log, say or partial(print, flush=True)
         self.batch, self.select_on = job.recipe.run.batch, job.recipe.run.select_on
         self.start, self.first, self.last = time.perf_counter(), 0, 0
         self.latest = ""

@@ -84,7 +84,8 @@ def curve_picture(lines: Sequence[Mapping[str, Any]], *, title: str) -> Image.Im
 
 
 def _line(draw: ImageDraw.ImageDraw, points: list[Point], colour: tuple[int, int, int]) -> None:
-    draw.line(points, fill=colour, width=2 * SCALE, joint="curve")
+    if len(points) > 1:
+        draw.line(points, fill=colour, width=2 * SCALE, joint="curve")
     if len(points) < 20:
         for x, y in points:
             draw.ellipse((x - 3 * SCALE, y - 3 * SCALE, x + 3 * SCALE, y + 3 * SCALE), fill=colour)

@@ -80,8 +80,9 @@ class RunFolder:
         return self.path / "curve.png"
 
     def weights(self, *, select_on: str) -> Path:
-        """The checkpoint that the recipe's rule chooses."""
-        return self.path / (LAST if select_on == "last" else BEST)
+        """The checkpoint that the recipe's rule chooses; the last one before there was anything to choose by."""
+        best = self.path / BEST
+        return best if select_on != "last" and best.is_file() else self.path / LAST
 
     @property
     def begun(self) -> bool:

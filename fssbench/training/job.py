@@ -159,6 +159,7 @@ def train_model(
             number.
         TrainingSetError: data are missing or damaged.
     """
+    _require_classes(job, model, lists)
     _open(job, ranks)
     learner = Learner(model, job.recipe, device=job.device, ranks=ranks)
     _remember_features(job, model)
@@ -185,6 +186,17 @@ def train_model(
         train(learner, supply, progress, validate=validate, keep=keep, watch=watch, stop=stop)
     weights = job.folder.weights(select_on=job.recipe.run.select_on)
     return Trained(progress=progress, planned=planned, weights=weights, signal=stop.signal)
+
+
+def _require_classes(job: TrainingJob, model: nn.Module, lists: TrainingLists) -> None:
+    """Refuse a model that tells another number of base classes apart than the fold has."""
+    told = getattr(model, "base_classes", None)
+    if told is not None and told != len(lists.base):
+        raise UsageError(
+            f"{job.model} was built for {told} base classes, fold {job.fold} of {job.benchmark.title} "
+            f"has {len(lists.base)}",
+            remedy="choose --option benchmark by their number: coco has 60, pascal 15",
+        )
 
 
 def _open(job: TrainingJob, ranks: Ranks) -> None:

@@ -86,7 +86,7 @@ def same(one: Weights, other: Weights) -> bool:
 
 
 def test_it_learns_what_it_may_and_leaves_the_rest_alone() -> None:
-    before, (after, told) = Small().state_dict(), run(recipe(run__epochs=12))
+    before, (after, told) = Small().state_dict(), run(recipe(run__epochs=30))
     assert told.course[-1].loss < 0.4 * told.course[0].loss
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert changed == {"compare.weight", "compare.bias", "decide.weight", "decide.bias"}
@@ -169,7 +169,7 @@ def test_gradients_are_clipped_and_rates_follow_groups() -> None:
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_half_precision_learns_too(precision: str) -> None:
-    weights, told = run(recipe(run__epochs=12, run__precision=precision))
+    weights, told = run(recipe(run__epochs=30, run__precision=precision))
     assert told.course[-1].loss < 0.5 * told.course[0].loss
     assert weights["compare.weight"].dtype == torch.float32
 
@@ -185,15 +185,14 @@ TOLERANCE = 1e-5
 
 
 def test_two_processes_learn_what_one_learns(tmp_path: Path) -> None:
-    """At the same global batch, whose last one of an epoch is shared unevenly, and with none for a third process."""
+    """At the same global batch; of an epoch's last one, a single episode, the first process has nothing."""
     alone, told = run(recipe(), model=Small(dropout=0))
-    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "3", __file__, tmp_path]
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", __file__, tmp_path]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parent)}
     ran = subprocess.run([sys.executable, *map(str, launch)], capture_output=True, text=True, env=environment)
     assert ran.returncode == 0, ran.stderr
     left = torch.load(tmp_path / "rank0.pt", weights_only=True)
-    for rank in (1, 2):
-        assert same(left["weights"], torch.load(tmp_path / f"rank{rank}.pt", weights_only=True)["weights"])
+    assert same(left["weights"], torch.load(tmp_path / "rank1.pt", weights_only=True)["weights"])
     for name, tensor in alone.items():
         assert (left["weights"][name] - tensor).abs().max() <= TOLERANCE, name
     # Counts are integers: while masks agree, so does every digit of the mIoU.
