@@ -12,7 +12,7 @@ from fssbench.leaderboard.reported import Row
 from fssbench.reproduction.commands import Commands, Step
 from fssbench.reproduction.places import Places, Results
 from fssbench.reproduction.runs import Evaluation, Variant, wanted_folds
-from fssbench.training.folder import RunFolder
+from fssbench.training.folder import BEST, LAST, RunFolder
 
 __all__ = ["Planner"]
 
@@ -106,8 +106,8 @@ class Planner:
 
     def _weights(self, variant: Variant, fold: int) -> Path:
         """The checkpoint that is there, or the one that training will leave."""
-        planned = RunFolder(self.places.training(variant, fold)).weights(select_on=_select_on(variant))
-        return self.places.checkpoint(variant, fold) or planned
+        chosen = LAST if _select_on(variant) == "last" else BEST
+        return self.places.checkpoint(variant, fold) or self.places.training(variant, fold) / chosen
 
     def _evaluations(self, runs: Sequence[Run]) -> Iterator[Step]:
         """One command for all folds and shots that a variant is asked of a benchmark by a protocol.

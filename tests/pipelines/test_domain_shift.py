@@ -9,7 +9,15 @@ import pytest
 from command import Command
 from raw_voc_fss import indices, voc
 
-from fssbench.benchmarks import COCO_20I, COCO_20I_TO_PASCAL, COCO_CLASSES, VOC_CLASSES, VOC_IN_COCO
+from fssbench.benchmarks import (
+    COCO_20I,
+    COCO_20I_TO_PASCAL,
+    COCO_CLASSES,
+    PASCAL_5I,
+    VOC_CLASSES,
+    VOC_IN_COCO,
+    Benchmark,
+)
 
 FOLDS = (
     "aeroplane boat chair diningtable dog person",
@@ -61,3 +69,28 @@ def test_checkpoints_are_those_of_the_same_fold_of_coco(fssbench: Command, home:
     fssbench("prepare", "coco-to-pascal", "-f", 1, "-n", 8, "--min-pixels", 1)
     ran = fssbench("eval", "-m", "hsnet", "-b", "coco-to-pascal", "-f", 1)
     assert f"{home}/checkpoints/coco-20i/hsnet-resnet50-fold1" in ran.error
+
+
+def test_weights_are_refused_that_saw_a_tested_class_under_whatever_name() -> None:
+    """Class ids mean nothing across benchmarks: sofa is COCO's couch."""
+
+    def base(benchmark: Benchmark, fold: int) -> set[int]:
+        return set(range(benchmark.n_classes)) - set(benchmark.novel_classes(fold))
+
+    shift = COCO_20I_TO_PASCAL
+    for fold in range(4):
+        assert shift.tested_among(fold, base(COCO_20I, fold), of="coco-20i") == ()
+        assert shift.tested_among(fold, base(COCO_20I, (fold + 1) % 4), of="coco-20i") == shift.novel_classes(fold)
+    assert [VOC_CLASSES[c] for c in shift.tested_among(1, base(PASCAL_5I, 2), of="pascal-5i")] == [
+        "bicycle",
+        "bus",
+        "sofa",
+    ]
+    assert COCO_20I.tested_among(0, {0, 1}, of="coco-20i") == (0,)
+    assert COCO_20I.tested_among(0, {0, 1}, of="of-my-own") == ()
+
+
+def test_what_is_trained_for_it_is_trained_on_coco(fssbench: Command, home: Path) -> None:
+    shown = fssbench("train", "-m", "hsnet", "-b", "coco-to-pascal", "-f", 1, "--print-config")
+    assert 'benchmark = "coco"' in shown.out
+    assert f"{home}/raw/coco" in fssbench("prepare", "coco-to-pascal", "--train").error

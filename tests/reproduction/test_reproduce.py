@@ -194,7 +194,7 @@ def test_an_interrupted_step_is_waited_for(code: int, monkeypatch: pytest.Monkey
                 raise KeyboardInterrupt
             return None, None
 
-    monkeypatch.setattr(running.subprocess, "Popen", Process)
+    monkeypatch.setattr("subprocess.Popen", Process)
     with pytest.raises(KeyboardInterrupt):
         running.execute(step("train"))
     assert len(asked) == (2 if code == 0 else 1)
