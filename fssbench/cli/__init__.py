@@ -23,6 +23,7 @@ from fssbench.cli import (
     prepare,
     profile,
     report,
+    reproduce,
     score,
     show,
     stability,
@@ -63,6 +64,7 @@ app.add_typer(leaderboard.app, name="leaderboard")
 app.command("submit")(submit.submit)
 app.command("check-model")(check_model.check_model)
 app.command("profile")(profile.profile)
+app.command("reproduce")(reproduce.reproduce)
 app.command("convert")(convert.convert)
 app.command("conformance")(conformance.conformance)
 app.command("list")(listing.list_)
