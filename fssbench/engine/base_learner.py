@@ -2,34 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from fssbench.benchmarks import Benchmark
 from fssbench.engine.model import find_weights, require_unseen
 from fssbench.errors import ModelError
 from fssbench.home import Home
+from fssbench.models import ModelSpec
 from fssbench.models.cards import SUFFIX, card_path, read_card
 
 __all__ = ["find_base_learner"]
 
 
 def find_base_learner(
-    learner: str, weights: str | None, *, of: str, backbone: str, benchmark: Benchmark, fold: int, home: Home
+    spec: ModelSpec, options: Mapping[str, Any], *, benchmark: Benchmark, fold: int, home: Home
 ) -> str:
-    """What ``backbone_weights`` a model is to be trained with that is built around another.
+    """The ``backbone_weights`` to train a model with that is built around a `ModelSpec.base_learner`.
 
     Args:
-        learner: the other one's name; see `ModelSpec.base_learner`.
-        weights: ``none`` for random ones, a path in which ``{fold}`` stands for the fold, or ``None`` to look in the
-            home; of a training run's folder, the weights that its rule chose.
-        of: the model's name.
-        backbone: of both.
+        spec: the model's.
+        options: it is to be built with. Their ``backbone_weights`` may be ``none``, or a path in which ``{fold}``
+            stands for the fold; of a training run's folder, the weights that its rule chose. If there are none, the
+            home is searched.
 
     Raises:
-        ModelError: none were named and the home has none.
+        ModelError: there are none.
         CheckpointError: they are those of another model, or were trained on classes that the fold tests.
     """
+    learner = spec.base_learner or ""
+    weights, backbone = options.get("backbone_weights"), {**spec.options, **options}["backbone"]
     remedy = (
-        f"train one with fssbench train --model {learner} --benchmark {benchmark.alias} --fold {fold}, "
-        "pass --backbone-weights PATH of one, or try without with --backbone-weights none"
+        f"train one with fssbench train -m {learner} -b {benchmark.alias} -f {fold}, pass --backbone-weights PATH of "
+        "one, or try without with --backbone-weights none"
     )
     try:
         path = find_weights(
@@ -37,7 +42,7 @@ def find_base_learner(
         )
     except ModelError as error:
         raise ModelError(
-            f"{of} is trained around a {learner} that knows the base classes of fold {fold}, "
+            f"{spec.name} is trained around a {learner} that knows the base classes of fold {fold}, "
             f"and there is none with {backbone} in {home.checkpoints / benchmark.name}",
             remedy=remedy,
         ) from error

@@ -26,8 +26,13 @@ def enlarged(indices: tuple[int, ...]) -> EpisodeBatch:
         by = -(-SIDE // tensor.shape[-1])
         return tensor.repeat_interleave(by, -1).repeat_interleave(by, -2)[..., :SIDE, :SIDE]
 
-    pictures = {name: larger(getattr(small, name)) for name in ("query", "query_target", "support", "support_target")}
-    return replace(small, **pictures)
+    return replace(
+        small,
+        query=larger(small.query),
+        query_target=larger(small.query_target),
+        support=larger(small.support),
+        support_target=larger(small.support_target),
+    )
 
 
 @pytest.fixture(scope="module", params=["hsnet", "hmfs"])
@@ -67,7 +72,7 @@ def test_a_step_reaches_the_squeezing_network_and_nothing_else(model: HSNet) -> 
     model.learn()
     assert not any(module.training for module in model.backbone.modules())
     buffers = {name: b.clone() for name, b in model.backbone.named_buffers()}
-    model.step(enlarged((0,))).loss.backward()
+    torch.autograd.backward(model.step(enlarged((0,))).loss)
     reached = {name for name, p in model.named_parameters() if p.grad is not None}
     assert reached == {name for name, _ in model.named_parameters() if name.startswith("hpn_learner.")}
     assert all(torch.equal(b, buffers[name]) for name, b in model.backbone.named_buffers())
@@ -77,7 +82,7 @@ def test_a_step_reaches_the_squeezing_network_and_nothing_else(model: HSNet) -> 
 def test_a_backbone_that_is_not_frozen_learns_too() -> None:
     model = HSNet(backbone="vgg16", size=SIDE, freeze_backbone=False)
     model.learn()
-    model.step(enlarged((0,))).loss.backward()
+    torch.autograd.backward(model.step(enlarged((0,))).loss)
     first = next(model.backbone.parameters())
     assert first.grad is not None
     assert first.grad.abs().sum() > 0

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fssbench.benchmarks import BENCHMARKS, COCO_20I, COCO_20I_CONTIGUOUS, FSS_1000, PASCAL_5I, find_benchmark
 from fssbench.errors import UsageError
-from fssbench.models import build_module
+from fssbench.models.hsnet import HSNet
 from fssbench.training.optimization import build_optimizer, rate_factor
 from fssbench.training.recipe import (
     Optimizer,
@@ -115,9 +115,9 @@ def test_poly_is_the_published_rule() -> None:
 def test_a_backbone_that_learns_does_so_a_hundred_times_slower() -> None:
     """HSNet, figure 10: at 1e-5."""
     recipe = find_recipe("hsnet", PASCAL_5I)
-    free = build_module("hsnet", backbone="vgg16", size=64, freeze_backbone=False)
+    free = HSNet(backbone="vgg16", size=64, freeze_backbone=False)
     groups = build_optimizer(free.groups(), recipe.optimizer).param_groups
     assert {group["name"]: group["lr"] for group in groups} == {"squeeze": 1e-3, "backbone": pytest.approx(1e-5)}
-    frozen = build_module("hsnet", backbone="vgg16", size=64)
+    frozen = HSNet(backbone="vgg16", size=64)
     (group,) = build_optimizer(frozen.groups(), Optimizer(name="sgd", rate=0.1)).param_groups
     assert sum(p.numel() for p in group["params"]) == 2_570_018
