@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -19,9 +19,11 @@ from fssbench.pipelines.manifest import ShardRecord
 from fssbench.pipelines.samples import EpisodeSample, ImageMeta, ImageSample
 from fssbench.pipelines.shards import read_episodes, read_images
 
-__all__ = ["Frame", "StreamedEpisode", "decode_frame", "stream", "truth_of"]
+__all__ = ["Frame", "Order", "StreamedEpisode", "decode_frame", "stream", "truth_of"]
 
 T = TypeVar("T")
+Order = Callable[[Sequence[EpisodeSample]], Sequence[EpisodeSample]]
+"""Puts the episodes of one class into the order in which they are streamed."""
 
 RESIDENT_FRAMES = 256
 """Decoded frames held at a time; what is dropped for want of room is decoded again."""
@@ -71,10 +73,11 @@ def stream(
     transform: Callable[[Frame], T],
     episodes: int | None = None,
     skip: Container[int] = frozenset(),
+    order: Order | None = None,
     workers: int = 4,
     resident: int = RESIDENT_FRAMES,
 ) -> Iterator[StreamedEpisode[T]]:
-    """The episodes of a track in the order of the evaluation plan: class by class, then by index.
+    """The episodes of a track in the order of the evaluation plan: class by class, then by index or ``order``.
 
     Shards are read once each, and nothing of a shard is used before its hash and counts have been checked.
     Images are decoded and transformed by a pool of threads a little ahead of need; while a frame is held,
@@ -86,6 +89,7 @@ def stream(
         transform: makes of a `Frame` what the caller needs; called in the threads.
         episodes: only those with an index below this; ``None`` for all.
         skip: indices to leave out, because they were asked before.
+        order: of the episodes within a class, such as neighbours that share images; ``None`` for that of the plan.
         workers: decoding threads, ≥ 1.
         resident: frames held at a time.
 
@@ -103,9 +107,10 @@ def stream(
             f"{episode_set.path}: the shards of {track.name} hold {found} of its first {limit} episodes",
             remedy="prepare the set again with --overwrite",
         )
-    wanted = {c: [s for s in samples if s.index not in skip] for c, samples in by_class.items()}
+    asked = {c: [s for s in samples if s.index not in skip] for c, samples in by_class.items()}
+    wanted = {c: order(samples) if order else samples for c, samples in asked.items() if samples}
     with ThreadPoolExecutor(workers) as executor:
-        for samples, frames in _classes(episode_set, {c: samples for c, samples in wanted.items() if samples}):
+        for samples, frames in _classes(episode_set, wanted):
 
             def make(key: str, frames: dict[str, ImageSample] = frames) -> T:
                 return transform(decode_frame(episode_set, frames[key]))
@@ -130,8 +135,8 @@ def _samples_by_class(episode_set: EpisodeSet, track: str, limit: int) -> dict[i
 
 
 def _classes(
-    episode_set: EpisodeSet, by_class: dict[int, list[EpisodeSample]]
-) -> Iterator[tuple[list[EpisodeSample], dict[str, ImageSample]]]:
+    episode_set: EpisodeSet, by_class: dict[int, Sequence[EpisodeSample]]
+) -> Iterator[tuple[Sequence[EpisodeSample], dict[str, ImageSample]]]:
     """Each class's episodes with its images, still encoded; a shard two classes share is read once."""
     used = {key for samples in by_class.values() for s in samples for key in (s.query, *s.supports)}
     shards = episode_set.shards("images")

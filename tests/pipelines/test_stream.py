@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from fssbench.errors import EpisodeSetError, UsageError
 from fssbench.pipelines import images, masks
 from fssbench.pipelines.episode_set import EpisodeSet
 from fssbench.pipelines.lookahead import Lookahead
+from fssbench.pipelines.samples import EpisodeSample
 from fssbench.pipelines.sources import open_source
 from fssbench.pipelines.stream import Frame, as_frame, stream
 
@@ -77,6 +79,19 @@ def test_the_first_episodes_are_a_part_of_all(toy_set: EpisodeSet) -> None:
     assert few == dict(enumerate(toy_set.tracks["1shot-seed0"].episodes[:7]))
     with pytest.raises(UsageError, match="41 episodes were asked of a track of 40"):
         list(stream(toy_set, shot=1, seed=0, transform=as_frame, episodes=41))
+
+
+def test_an_order_of_ones_own_changes_the_order_alone(toy_set: EpisodeSet) -> None:
+    """Within a class episodes come as they were put; classes stay in the order of the plan."""
+
+    def backwards(samples: Sequence[EpisodeSample]) -> Sequence[EpisodeSample]:
+        return samples[::-1]
+
+    plan = list(stream(toy_set, shot=1, seed=0, transform=as_frame))
+    turned = list(stream(toy_set, shot=1, seed=0, transform=as_frame, order=backwards))
+    assert [s.index for s in turned] == [s.index for s in sorted(plan, key=lambda s: (s.episode.class_id, -s.index))]
+    pixels = {s.index: s.query.image.tobytes() for s in plan}
+    assert all(s.query.image.tobytes() == pixels[s.index] for s in turned)
 
 
 def test_a_track_that_is_not_there_is_refused_with_those_that_are(toy_set: EpisodeSet) -> None:
