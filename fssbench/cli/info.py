@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fssbench.cli.console import JsonFlag, megabytes, percent, print_json, progress
+from fssbench.cli.console import PLACE, JsonFlag, Place, megabytes, percent, print_json, progress
 from fssbench.cli.sets import open_set
 from fssbench.cli.summary import print_summary
 
@@ -21,7 +21,8 @@ __all__ = ["info"]
 
 def info(
     path: Annotated[
-        Path | None, typer.Argument(help="A set's folder or a result file. [default: this machine]")
+        Place | None,
+        typer.Argument(help="A set's folder or address, or a result file. [default: this machine]", **PLACE),
     ] = None,
     brief: Annotated[
         bool, typer.Option("--brief", help="Of a set, only what its manifest says, without reading its shards.")
@@ -31,7 +32,7 @@ def info(
     """Describe an episode set, a result, or this installation."""
     if path is None:
         _show(_installation(), as_json)
-    elif path.suffix == ".json" and path.name != "manifest.json":
+    elif isinstance(path, Path) and path.suffix == ".json" and path.name != "manifest.json":
         from fssbench.results import read_result
 
         result = read_result(path)

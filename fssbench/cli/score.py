@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fssbench.cli.console import DataOption, JsonFlag, figure, print_json, progress, warn
+from fssbench.cli.console import DataOption, JsonFlag, Place, figure, print_json, progress, warn
 from fssbench.errors import ResultError, UsageError
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def score(
         predictions = _foreign(path, episode_set, queries, name=name, episodes=asked)
     command = Request(
         asked=("fssbench", *sys.argv[1:]),
-        resolved={"predictions": str(path), "data": str(episode_set.path), "fold": asked.fold, "shot": asked.shot}
+        resolved={"predictions": str(path), "data": str(episode_set.place), "fold": asked.fold, "shot": asked.shot}
         | {"seed": asked.seed, "episodes": asked.n_episodes},
     )
     with progress("scoring", asked.n_episodes, unit="episodes") as advance:
@@ -109,7 +109,7 @@ def score(
         warn(f"not official: {'; '.join(result.unofficial)}")
 
 
-def _locate(data: Path | None, benchmark: str | None, protocol: str | None, fold: int | None) -> EpisodeSet:
+def _locate(data: Place | None, benchmark: str | None, protocol: str | None, fold: int | None) -> EpisodeSet:
     """The set asked for; if ``data`` is a set itself, what was not asked for is as it has it."""
     from fssbench.home import Home
     from fssbench.pipelines.episode_set import MANIFEST, EpisodeSet, benchmark_below, locate_set
@@ -154,7 +154,7 @@ def _report(result: Result, path: Path, what: str) -> None:
     print(f"  {path} ({said[what]})")
 
 
-def _check(path: Path, data: Path | None, *, as_json: bool) -> None:
+def _check(path: Path, data: Place | None, *, as_json: bool) -> None:
     """Check one result, or all below a folder; `ResultError` at the end if anything is wrong."""
     from fssbench.engine.check import check_result
     from fssbench.engine.load import results_below

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fssbench.cli.console import PLACE, Place
 from fssbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -14,11 +15,13 @@ if TYPE_CHECKING:
 
 __all__ = ["SetArgument", "open_set"]
 
-SetArgument = Annotated[Path, typer.Argument(help="A set's folder, or a folder with one set below it.")]
+SetArgument = Annotated[
+    Place, typer.Argument(help="A set's folder or address, or a folder with one set below it.", **PLACE)
+]
 
 
-def open_set(path: Path) -> EpisodeSet:
-    """Open the set at ``path``: its folder, its manifest, or a folder that prepare wrote one set to.
+def open_set(place: Place) -> EpisodeSet:
+    """Open the set at ``place``: its folder, its manifest, or a folder that prepare wrote one set to.
 
     Raises:
         UsageError: there are several sets below the folder.
@@ -26,7 +29,7 @@ def open_set(path: Path) -> EpisodeSet:
     """
     from fssbench.pipelines.episode_set import MANIFEST, EpisodeSet, find_sets
 
-    folder = path.parent if path.name == MANIFEST else path
+    folder = place.parent if isinstance(place, Path) and place.name == MANIFEST else place
     found = find_sets(folder)
     if len(found) > 1:
         names = ", ".join(str(one) for one in found[:5]) + (", …" if len(found) > 5 else "")

@@ -7,13 +7,15 @@ from typing import Annotated
 
 import typer
 
-from fssbench.cli.console import JsonFlag, print_json, progress
+from fssbench.cli.console import PLACE, JsonFlag, Place, print_json, progress
 
 __all__ = ["verify"]
 
 
 def verify(
-    folder: Annotated[Path, typer.Argument(help="A set, or a folder with sets below it.")],
+    folder: Annotated[
+        Place, typer.Argument(help="A set, or a folder with sets below it, here or at an address.", **PLACE)
+    ],
     as_json: JsonFlag = False,
 ) -> None:
     """Check every hash, count and key of episode sets, and list all that is wrong."""
@@ -26,8 +28,7 @@ def verify(
         raise EpisodeSetError(f"there is no episode set in {folder}", remedy="build one with fssbench prepare")
     verdicts = []
     for path in paths:
-        size = sum(file.stat().st_size for file in path.iterdir() if file.is_file())
-        with progress(f"verifying {path.name}", size, unit="bytes") as advance:
+        with progress(f"verifying {path.name}", _size(path), unit="bytes") as advance:
             verdicts.append(verify_set(path, advance=advance))
     if as_json:
         print_json([{"path": str(v.path), "sound": not v.problems, "problems": v.problems} for v in verdicts])
@@ -43,3 +44,10 @@ def verify(
         raise EpisodeSetError(
             f"{damaged} of {len(verdicts)} sets are damaged", remedy="prepare them again with --overwrite"
         )
+
+
+def _size(place: Place) -> int | None:
+    """Bytes of the files of a set, if it is a folder of this machine."""
+    if not isinstance(place, Path):
+        return None
+    return sum(file.stat().st_size for file in place.iterdir() if file.is_file())

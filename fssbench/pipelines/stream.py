@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -17,7 +18,7 @@ from fssbench.pipelines.episode_set import EpisodeSet
 from fssbench.pipelines.lookahead import Lookahead
 from fssbench.pipelines.manifest import ShardRecord
 from fssbench.pipelines.samples import EpisodeSample, ImageMeta, ImageSample
-from fssbench.pipelines.shards import read_episodes, read_images
+from fssbench.pipelines.shards import episodes_ahead, images_ahead
 
 __all__ = ["Frame", "Order", "StreamedEpisode", "decode_frame", "stream", "truth_of"]
 
@@ -104,7 +105,7 @@ def stream(
     found = sum(map(len, by_class.values()))
     if found != limit:
         raise EpisodeSetError(
-            f"{episode_set.path}: the shards of {track.name} hold {found} of its first {limit} episodes",
+            f"{episode_set.place}: the shards of {track.name} hold {found} of its first {limit} episodes",
             remedy="prepare the set again with --overwrite",
         )
     asked = {c: [s for s in samples if s.index not in skip] for c, samples in by_class.items()}
@@ -127,8 +128,8 @@ def stream(
 
 def _samples_by_class(episode_set: EpisodeSet, track: str, limit: int) -> dict[int, list[EpisodeSample]]:
     by_class: dict[int, list[EpisodeSample]] = {}
-    for shard in episode_set.shards("episodes", track=track):
-        for sample in read_episodes(episode_set.path, shard):
+    for read in episodes_ahead(episode_set.place, episode_set.shards("episodes", track=track)):
+        for sample in read:
             if sample.index < limit:
                 by_class.setdefault(sample.class_id, []).append(sample)
     return {c: sorted(by_class[c], key=lambda sample: sample.index) for c in sorted(by_class)}
@@ -139,27 +140,23 @@ def _classes(
 ) -> Iterator[tuple[Sequence[EpisodeSample], dict[str, ImageSample]]]:
     """Each class's episodes with its images, still encoded; a shard two classes share is read once."""
     used = {key for samples in by_class.values() for s in samples for key in (s.query, *s.supports)}
-    shards = episode_set.shards("images")
-    read: set[str] = set()
+    first_for: dict[int, list[ShardRecord]] = {class_id: [] for class_id in by_class}
+    for shard in episode_set.shards("images"):
+        if (first := next((c for c in by_class if c in shard.classes), None)) is not None:
+            first_for[first].append(shard)
+    reading = images_ahead(episode_set.place, chain.from_iterable(first_for.values()))
     waiting: dict[int, dict[str, ImageSample]] = {class_id: {} for class_id in by_class}
-
-    def load(shard: ShardRecord) -> None:
-        read.add(shard.name)
-        for image in read_images(episode_set.path, shard):
+    for class_id, samples in by_class.items():
+        for image in chain.from_iterable(islice(reading, len(first_for[class_id]))):
             if image.key in used and image.meta.class_id in waiting:
                 waiting[image.meta.class_id][image.key] = image
-
-    for class_id, samples in by_class.items():
-        for shard in shards:
-            if class_id in shard.classes and shard.name not in read:
-                load(shard)
         yield samples, waiting.pop(class_id)
 
 
 def _require_frames(episode_set: EpisodeSet, keys: list[str], frames: dict[str, ImageSample]) -> None:
     if absent := [key for key in keys if key not in frames]:
         raise EpisodeSetError(
-            f"{episode_set.path}: no image shard has {absent[0]}, which an episode names",
+            f"{episode_set.place}: no image shard has {absent[0]}, which an episode names",
             remedy="prepare the set again with --overwrite",
         )
 
@@ -171,7 +168,7 @@ def _require_agreement(
     ids = tuple(frames[key].meta.image_id for key in (sample.query, *sample.supports))
     if (sample.class_id, *ids) != (episode.class_id, episode.query, *episode.supports):
         raise EpisodeSetError(
-            f"{episode_set.path}: episode {sample.index} is {ids} of class {sample.class_id} in the shards, "
+            f"{episode_set.place}: episode {sample.index} is {ids} of class {sample.class_id} in the shards, "
             f"the lock says {(episode.query, *episode.supports)} of class {episode.class_id}",
             remedy="prepare the set again with --overwrite",
         )
@@ -180,7 +177,7 @@ def _require_agreement(
 def decode_frame(episode_set: EpisodeSet, sample: ImageSample) -> Frame:
     """Decode an image of the set; `EpisodeSetError` or `SourceError` if it is not what its shard says."""
     meta = sample.meta
-    where = f"{episode_set.path}: image {sample.key} ({meta.image_id})"
+    where = f"{episode_set.place}: image {sample.key} ({meta.image_id})"
     image = images.decode(sample.jpeg, orientation=meta.orientation, where=where)
     if image.shape[:2] != (meta.height, meta.width):
         raise EpisodeSetError(

@@ -14,6 +14,7 @@ from fssbench.files import sha256_bytes
 from fssbench.pipelines import images, locks, masks
 from fssbench.pipelines.episode_set import MANIFEST, EpisodeSet
 from fssbench.pipelines.manifest import FileRecord, Manifest, ShardRecord, TrackRecord
+from fssbench.pipelines.places import Place, Remote
 from fssbench.pipelines.samples import EpisodeSample, ImageMeta, ImageSample
 from fssbench.pipelines.shards import episode_samples, image_samples
 from fssbench.pipelines.sources.base import Advance, no_progress
@@ -29,7 +30,7 @@ class Verdict:
     """What `verify_set` found.
 
     Attributes:
-        path: the set's folder.
+        path: the set's folder, here or elsewhere.
         problems: one line each, in the order found; none if the set is sound.
         files: number of files checked.
         images: image samples read.
@@ -37,7 +38,7 @@ class Verdict:
         redrawn: tracks that were drawn again from the set's own images and came out the same.
     """
 
-    path: Path
+    path: Place
     problems: list[str] = field(default_factory=list)
     files: int = 0
     images: int = 0
@@ -45,14 +46,15 @@ class Verdict:
     redrawn: int = 0
 
 
-def verify_set(path: Path, *, advance: Advance = no_progress) -> Verdict:
+def verify_set(path: Place, *, advance: Advance = no_progress) -> Verdict:
     """Check hashes, counts, keys, masks, and the agreement of shards, lock and manifest of one set.
 
     Never stops at the first problem. ``advance`` is called with the bytes read.
     """
     verdict = Verdict(path)
     try:
-        episode_set = EpisodeSet.open(path)
+        # A set elsewhere is to be seen as it is there, not as it was when it was fetched.
+        episode_set = EpisodeSet.open(path if isinstance(path, Path) else path.uncached())
     except FssbenchError as error:
         verdict.problems.append(error.problem)
         return verdict
@@ -65,7 +67,7 @@ class _Check:
 
     def __init__(self, episode_set: EpisodeSet, verdict: Verdict, advance: Advance) -> None:
         self.episode_set = episode_set
-        self.path = episode_set.path
+        self.place = episode_set.place
         self.manifest: Manifest = episode_set.manifest
         self.verdict = verdict
         self.advance = advance
@@ -99,9 +101,10 @@ class _Check:
         for name, times in Counter(names).items():
             if times > 1:
                 self.wrong(f"{MANIFEST}: {name} is listed {times} times")
-        for file in sorted(self.path.iterdir()):
-            if file.name not in names:
-                self.wrong(f"{file.name}: not listed in {MANIFEST}")
+        if isinstance(self.place, Path):  # elsewhere, folders cannot be listed
+            for file in sorted(self.place.iterdir()):
+                if file.name not in names:
+                    self.wrong(f"{file.name}: not listed in {MANIFEST}")
 
     def header(self) -> None:
         """Benchmark, protocol and fold exist, and the classes are that fold's."""
@@ -117,8 +120,10 @@ class _Check:
     def read(self, record: FileRecord) -> bytes | None:
         """A file's bytes; whatever differs from its record is noted."""
         self.verdict.files += 1
+        if isinstance(self.place, Remote):
+            return self.fetch(self.place, record)
         try:
-            data = (self.path / record.name).read_bytes()
+            data = (self.place / record.name).read_bytes()
         except OSError as error:
             self.wrong(f"{record.name}: cannot be read ({error.strerror})")
             return None
@@ -127,6 +132,16 @@ class _Check:
             self.wrong(f"{record.name}: has {len(data):,} bytes, the manifest says {record.bytes:,}")
         if (found := sha256_bytes(data)) != record.sha256:
             self.wrong(f"{record.name}: its SHA-256 is {found}, the manifest says {record.sha256}")
+        return data
+
+    def fetch(self, place: Remote, record: FileRecord) -> bytes | None:
+        """The same of a file that lies elsewhere: it is what the manifest says, or cannot be used at all."""
+        try:
+            data = place.read_checked(record)
+        except FssbenchError as error:
+            self.wrong(f"{record.name}: {error.problem}")
+            return None
+        self.advance(len(data))
         return data
 
     def lock(self) -> dict[str, Track]:
