@@ -26,8 +26,8 @@ T = TypeVar("T")
 Order = Callable[[Sequence[EpisodeSample]], Sequence[EpisodeSample]]
 """Puts the episodes of one class into the order in which they are streamed."""
 
-RESIDENT_FRAMES = 256
-"""Decoded frames held at a time; what is dropped for want of room is decoded again."""
+RESIDENT_BYTES = 384 << 20
+"""Decoded frames held at a time, 300 of COCO's; what is dropped for want of room is decoded again."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,7 +76,7 @@ def stream(
     skip: Container[int] = frozenset(),
     order: Order | None = None,
     workers: int = 4,
-    resident: int = RESIDENT_FRAMES,
+    resident: int = RESIDENT_BYTES,
 ) -> Iterator[StreamedEpisode[T]]:
     """The episodes of a track in the order of the evaluation plan: class by class, then by index or ``order``.
 
@@ -92,7 +92,7 @@ def stream(
         skip: indices to leave out, because they were asked before.
         order: of the episodes within a class, such as neighbours that share images; ``None`` for that of the plan.
         workers: decoding threads, ≥ 1.
-        resident: frames held at a time.
+        resident: bytes of pixels and masks held at a time, what ``transform`` adds to them not counted.
 
     Raises:
         EpisodeSetError: a shard is missing or damaged, or shards and lock disagree.
@@ -116,9 +116,13 @@ def stream(
             def make(key: str, frames: dict[str, ImageSample] = frames) -> T:
                 return transform(decode_frame(episode_set, frames[key]))
 
+            def size(key: str, frames: dict[str, ImageSample] = frames) -> int:
+                meta = frames[key].meta
+                return meta.height * meta.width * (4 if meta.ignore is None else 5)
+
             keys = [key for sample in samples for key in (sample.query, *sample.supports)]
             _require_frames(episode_set, keys, frames)
-            upcoming = Lookahead(keys, make, executor=executor, capacity=resident, ahead=4 * workers)
+            upcoming = Lookahead(keys, make, executor=executor, capacity=resident, ahead=4 * workers, size=size)
             for sample in samples:
                 episode = track.episodes[sample.index]
                 _require_agreement(episode_set, episode, sample, frames)
