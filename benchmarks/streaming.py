@@ -7,8 +7,10 @@ itself if its folder is named, then measures in turns, so that whatever else the
 
 - raw: the bytes of the shards, read file by file and used for nothing;
 - bare: the image files the set was made of, read, decoded by Pillow and resized as for a model, by as many threads;
-- stream: the set, with everything that makes it one: hashes, tar files, JSON, masks, episodes, masks resized too;
+- stream: the set, with everything that makes it one: hashes, tar files, JSON, masks, episodes;
 - http: the same from a web server on this machine, nothing kept from the run before.
+
+Processor time is that of all threads together: it says the same on a busy machine, where the clock says little.
 """
 
 from __future__ import annotations
@@ -17,15 +19,15 @@ import argparse
 import io
 import os
 import platform
+import socket
 import statistics
+import subprocess
+import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -86,16 +88,15 @@ def files(episode_set: EpisodeSet, raw: Path) -> list[Path]:
 
 @contextmanager
 def served(folder: Path) -> Iterator[str]:
-    """A web server for a folder; gives its address."""
-
-    class Silent(SimpleHTTPRequestHandler):
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Silent, directory=str(folder)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
+    """A web server for a folder, in a process of its own; gives its address."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1", "--directory", str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
+        try:
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.terminate()
 
 
 def measure(episode_set: EpisodeSet, address: str, paths: list[Path], workers: int, repeats: int) -> None:
@@ -107,22 +108,27 @@ def measure(episode_set: EpisodeSet, address: str, paths: list[Path], workers: i
         "stream": lambda: stream_all(episode_set, workers),
         "http": lambda: stream_all(EpisodeSet.open(Remote(Web(address))), workers),
     }
-    print(
-        f"{n:,} images of {size / n / 1e3:,.0f} kB, {len(episode_set.tracks)} track, {workers} threads, {repeats} turns"
-    )
-    seconds: dict[str, list[float]] = {name: [] for name in kinds}
+    print(f"{n:,} images of {size / n / 1e3:,.0f} kB on average, {workers} threads, {repeats} turns")
+    clock: dict[str, list[float]] = {name: [] for name in kinds}
+    cpu: dict[str, list[float]] = {name: [] for name in kinds}
     for _ in range(repeats):
         for name, run in kinds.items():
-            start = time.perf_counter()
+            clock_start, cpu_start = time.perf_counter(), time.process_time()
             run()
-            seconds[name].append(time.perf_counter() - start)
-    for name, spent in seconds.items():
+            clock[name].append(time.perf_counter() - clock_start)
+            cpu[name].append(time.process_time() - cpu_start)
+    for name, spent in clock.items():
         middle = statistics.median(spent)
         print(f"{name:>8} {n / middle:9,.0f} images/s {size / 1e6 / middle:9,.0f} MB/s")
     for name in ("stream", "http"):
-        ratios = [bare / ours for bare, ours in zip(seconds["bare"], seconds[name], strict=True)]
-        low, high = 100 * min(ratios), 100 * max(ratios)
-        print(f"{name} at {100 * statistics.median(ratios):.0f} % of bare decoding ({low:.0f} to {high:.0f})")
+        wall, work = (ratio(spent["bare"], spent[name]) for spent in (clock, cpu))
+        print(f"{name} at {wall} of bare decoding by the clock, at {work} by processor time")
+
+
+def ratio(theirs: list[float], ours: list[float]) -> str:
+    """The median of the turns' ratios in percent, and between which two they lie."""
+    ratios = [100 * bare / own for bare, own in zip(theirs, ours, strict=True)]
+    return f"{statistics.median(ratios):.0f} % ({min(ratios):.0f} to {max(ratios):.0f})"
 
 
 def read_shards(episode_set: EpisodeSet) -> None:
@@ -145,10 +151,10 @@ def decode_files(paths: list[Path], workers: int) -> None:
 
 
 def stream_all(episode_set: EpisodeSet, workers: int) -> None:
-    """Stream every episode, resized as for a model."""
+    """Stream every episode, its images resized as for a model; masks stay as large as they were drawn."""
 
-    def show(frame: Frame) -> tuple[Tensor, Tensor]:
-        return PREPROCESS.image(frame.image), PREPROCESS.mask(frame.mask)
+    def show(frame: Frame) -> Tensor:
+        return PREPROCESS.image(frame.image)
 
     (track,) = episode_set.manifest.tracks
     for _ in stream(episode_set, shot=track.shot, seed=track.seed, transform=show, workers=workers):

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from fssbench.errors import SourceError
 from fssbench.pipelines.connection import AttemptError, StaleError, StatusError, ask
-from fssbench.pipelines.places.remote import AbsentError, RefusedError
+from fssbench.pipelines.places.remote import AbsentError, FurtherError, RefusedError
 
 __all__ = ["Web"]
 
@@ -39,6 +39,7 @@ class _Requests:
         self.silence = silence
         self.validator: str | None = None
         self.body = bytearray()
+        self.most = 0  # bytes that any attempt has brought
 
     def __call__(self) -> bytes:
         try:
@@ -50,6 +51,9 @@ class _Requests:
             # Only a mistyped host is so final; everything else may pass.
             if isinstance(getattr(error.__cause__, "reason", None), gaierror):
                 raise RefusedError(str(error)) from error
+            if len(self.body) > self.most:
+                self.most = len(self.body)
+                raise FurtherError(str(error)) from error
             raise
         except StatusError as error:
             if error.status in ABSENT:

@@ -14,7 +14,7 @@ from fssbench.pipelines.connection import AttemptError, Patience
 from fssbench.pipelines.manifest import FileRecord
 from fssbench.pipelines.places.cache import Cache
 
-__all__ = ["PATIENCE", "AbsentError", "RefusedError", "Remote", "Transport", "difference"]
+__all__ = ["PATIENCE", "AbsentError", "FurtherError", "RefusedError", "Remote", "Transport", "difference"]
 
 PATIENCE = Patience(silence=30.0, attempts=5, pause=0.5)
 SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -23,6 +23,10 @@ SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 class AbsentError(Exception):
     """The file is not there, or may not be known to be there."""
+
+
+class FurtherError(AttemptError):
+    """The attempt failed, but came further than any before it."""
 
 
 class RefusedError(Exception):
@@ -146,21 +150,22 @@ class Remote:
         raise EpisodeSetError(f"{file} {wrong}, fetched twice", remedy="upload the set again, whole")
 
     def _fetch(self) -> bytes:
-        """The file's bytes, in as many attempts as are allowed."""
+        """The file's bytes; several attempts in a row may come no further."""
         attempt = self.transport.attempts(self.file_name, silence=self.patience.silence)
-        for n in range(self.patience.attempts):
-            if n:
-                time.sleep(self.patience.pause * 2 ** (n - 1))
+        failures = 0
+        while True:
             try:
                 return attempt()
-            except AttemptError as error:
-                failure = error
             except RefusedError as error:
                 raise EpisodeSetError(f"{self} cannot be read: {error}", remedy="check the address") from error
-        raise EpisodeSetError(
-            f"{self} cannot be read: {failure} ({self.patience.attempts} attempts)",
-            remedy="check the address and the connection, and run the same command again",
-        ) from failure
+            except AttemptError as error:
+                failures = 1 if isinstance(error, FurtherError) else failures + 1
+                if failures >= self.patience.attempts:
+                    raise EpisodeSetError(
+                        f"{self} cannot be read: {error} ({failures} attempts)",
+                        remedy="check the address and the connection, and run the same command again",
+                    ) from error
+            time.sleep(self.patience.pause * 2 ** (failures - 1))
 
 
 def difference(data: bytes, record: FileRecord) -> str:
