@@ -11,7 +11,9 @@ from fssbench.engine.predictions import PredictionsManifest
 from fssbench.leaderboard.schema import Leaderboard
 from fssbench.models.cards import Card
 from fssbench.pipelines.manifest import Manifest
-from fssbench.pipelines.samples import EpisodeSample, ImageMeta, PredictionSample
+from fssbench.pipelines.samples import EpisodeSample, ImageMeta, PredictionSample, TrainingMeta
+from fssbench.pipelines.training.leakage import LeakageRecord
+from fssbench.pipelines.training.manifest import TrainingManifest
 from fssbench.results import Result
 
 FOLDER = Path(__file__).parent / "schemas"
@@ -24,6 +26,9 @@ SCHEMAS: dict[str, type[BaseModel]] = {
     "predictions": PredictionsManifest,
     "prediction-sample": PredictionSample,
     "leaderboard": Leaderboard,
+    "training-set": TrainingManifest,
+    "training-sample": TrainingMeta,
+    "leakage": LeakageRecord,
 }
 
 

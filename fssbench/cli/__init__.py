@@ -25,6 +25,7 @@ from fssbench.cli import (
     score,
     show,
     stability,
+    train,
     verify,
 )
 from fssbench.cli.console import fail
@@ -50,6 +51,7 @@ app.command("doctor")(doctor.doctor)
 app.command("verify")(verify.verify)
 app.command("show")(show.show)
 app.command("info")(info.info)
+app.command("train")(train.train)
 app.command("eval")(evaluate.evaluate)
 app.command("score")(score.score)
 app.command("compare")(compare.compare)

@@ -20,7 +20,7 @@ from fssbench.pipelines.shards import episode_samples, image_samples
 from fssbench.pipelines.sources.base import Advance, no_progress
 from fssbench.protocols import EvaluationProtocol, find_protocol
 
-__all__ = ["Verdict", "verify_set"]
+__all__ = ["Verdict", "read_noted", "verify_set"]
 
 S = TypeVar("S", ImageSample, EpisodeSample)
 
@@ -60,6 +60,28 @@ def verify_set(path: Place, *, advance: Advance = no_progress) -> Verdict:
         return verdict
     _Check(episode_set, verdict, advance).run()
     return verdict
+
+
+def read_noted(place: Place, record: FileRecord, wrong: Callable[[str], None]) -> bytes | None:
+    """The bytes of a file of a set, ``None`` if it cannot be read; ``wrong`` is told whatever differs from its record.
+
+    What lies elsewhere is what the manifest says, or it cannot be read.
+    """
+    try:
+        if isinstance(place, Remote):
+            return place.read_checked(record)
+        data = (place / record.name).read_bytes()
+    except FssbenchError as error:
+        wrong(f"{record.name}: {error.problem}")
+        return None
+    except OSError as error:
+        wrong(f"{record.name}: cannot be read ({error.strerror})")
+        return None
+    if len(data) != record.bytes:
+        wrong(f"{record.name}: has {len(data):,} bytes, the manifest says {record.bytes:,}")
+    if (found := sha256_bytes(data)) != record.sha256:
+        wrong(f"{record.name}: its SHA-256 is {found}, the manifest says {record.sha256}")
+    return data
 
 
 class _Check:
@@ -120,28 +142,8 @@ class _Check:
     def read(self, record: FileRecord) -> bytes | None:
         """A file's bytes; whatever differs from its record is noted."""
         self.verdict.files += 1
-        if isinstance(self.place, Remote):
-            return self.fetch(self.place, record)
-        try:
-            data = (self.place / record.name).read_bytes()
-        except OSError as error:
-            self.wrong(f"{record.name}: cannot be read ({error.strerror})")
-            return None
-        self.advance(len(data))
-        if len(data) != record.bytes:
-            self.wrong(f"{record.name}: has {len(data):,} bytes, the manifest says {record.bytes:,}")
-        if (found := sha256_bytes(data)) != record.sha256:
-            self.wrong(f"{record.name}: its SHA-256 is {found}, the manifest says {record.sha256}")
-        return data
-
-    def fetch(self, place: Remote, record: FileRecord) -> bytes | None:
-        """The same of a file that lies elsewhere: it is what the manifest says, or cannot be used at all."""
-        try:
-            data = place.read_checked(record)
-        except FssbenchError as error:
-            self.wrong(f"{record.name}: {error.problem}")
-            return None
-        self.advance(len(data))
+        data = read_noted(self.place, record, self.wrong)
+        self.advance(len(data or b""))
         return data
 
     def lock(self) -> dict[str, Track]:

@@ -16,7 +16,7 @@ Place = Path | Remote
 """A folder, here or elsewhere: both know ``/``, ``is_file()``, ``read_bytes()`` and ``str()``."""
 
 PIPE = "pipe:"
-MANIFEST = "/manifest.json"
+MANIFESTS = ("/manifest.json", "/training.json")
 ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
 SLASH_LOST = re.compile(r"(https?|s3):/?(?!/).*")
 
@@ -41,7 +41,9 @@ def find_place(text: str) -> Place:
         return Path("/") / rest.removeprefix("localhost").lstrip("/")
     if not rest.strip("/"):
         raise UsageError(f"{text} names no host", remedy="as in https://host/sets")
-    return Remote(_transport(scheme, text.removesuffix(MANIFEST)), cache=Cache.find())
+    for manifest in MANIFESTS:  # an address may be that of the manifest itself
+        text = text.removesuffix(manifest)
+    return Remote(_transport(scheme, text), cache=Cache.find())
 
 
 def _transport(scheme: str, text: str) -> Transport:
