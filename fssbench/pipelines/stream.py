@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -20,11 +20,9 @@ from fssbench.pipelines.manifest import ShardRecord
 from fssbench.pipelines.samples import EpisodeSample, ImageMeta, ImageSample
 from fssbench.pipelines.shards import episodes_ahead, images_ahead
 
-__all__ = ["Frame", "Order", "StreamedEpisode", "decode_frame", "stream", "truth_of"]
+__all__ = ["Frame", "StreamedEpisode", "decode_frame", "stream", "truth_of"]
 
 T = TypeVar("T")
-Order = Callable[[Sequence[EpisodeSample]], Sequence[EpisodeSample]]
-"""Puts the episodes of one class into the order in which they are streamed."""
 
 RESIDENT_BYTES = 384 << 20
 """Decoded frames held at a time, 300 of COCO's; what is dropped for want of room is decoded again."""
@@ -74,11 +72,11 @@ def stream(
     transform: Callable[[Frame], T],
     episodes: int | None = None,
     skip: Container[int] = frozenset(),
-    order: Order | None = None,
     workers: int = 4,
     resident: int = RESIDENT_BYTES,
+    arrange: Callable[[list[EpisodeSample]], list[EpisodeSample]] | None = None,
 ) -> Iterator[StreamedEpisode[T]]:
-    """The episodes of a track in the order of the evaluation plan: class by class, then by index or ``order``.
+    """The episodes of a track in the order of the evaluation plan: class by class, then by index.
 
     Shards are read once each, and nothing of a shard is used before its hash and counts have been checked.
     Images are decoded and transformed by a pool of threads a little ahead of need; while a frame is held,
@@ -90,9 +88,9 @@ def stream(
         transform: makes of a `Frame` what the caller needs; called in the threads.
         episodes: only those with an index below this; ``None`` for all.
         skip: indices to leave out, because they were asked before.
-        order: of the episodes within a class, such as neighbours that share images; ``None`` for that of the plan.
         workers: decoding threads, ≥ 1.
         resident: bytes of pixels and masks held at a time, what ``transform`` adds to them not counted.
+        arrange: puts the episodes of a class into another order.
 
     Raises:
         EpisodeSetError: a shard is missing or damaged, or shards and lock disagree.
@@ -109,7 +107,7 @@ def stream(
             remedy="prepare the set again with --overwrite",
         )
     asked = {c: [s for s in samples if s.index not in skip] for c, samples in by_class.items()}
-    wanted = {c: order(samples) if order else samples for c, samples in asked.items() if samples}
+    wanted = {c: arrange(samples) if arrange else samples for c, samples in asked.items() if samples}
     with ThreadPoolExecutor(workers) as executor:
         for samples, frames in _classes(episode_set, wanted):
 
@@ -140,8 +138,8 @@ def _samples_by_class(episode_set: EpisodeSet, track: str, limit: int) -> dict[i
 
 
 def _classes(
-    episode_set: EpisodeSet, by_class: dict[int, Sequence[EpisodeSample]]
-) -> Iterator[tuple[Sequence[EpisodeSample], dict[str, ImageSample]]]:
+    episode_set: EpisodeSet, by_class: dict[int, list[EpisodeSample]]
+) -> Iterator[tuple[list[EpisodeSample], dict[str, ImageSample]]]:
     """Each class's episodes with its images, still encoded; a shard two classes share is read once."""
     used = {key for samples in by_class.values() for s in samples for key in (s.query, *s.supports)}
     first_for: dict[int, list[ShardRecord]] = {class_id: [] for class_id in by_class}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -84,11 +83,11 @@ def test_the_first_episodes_are_a_part_of_all(toy_set: EpisodeSet) -> None:
 def test_an_order_of_ones_own_changes_the_order_alone(toy_set: EpisodeSet) -> None:
     """Within a class episodes come as they were put; classes stay in the order of the plan."""
 
-    def backwards(samples: Sequence[EpisodeSample]) -> Sequence[EpisodeSample]:
+    def backwards(samples: list[EpisodeSample]) -> list[EpisodeSample]:
         return samples[::-1]
 
     plan = list(stream(toy_set, shot=1, seed=0, transform=as_frame))
-    turned = list(stream(toy_set, shot=1, seed=0, transform=as_frame, order=backwards))
+    turned = list(stream(toy_set, shot=1, seed=0, transform=as_frame, arrange=backwards))
     assert [s.index for s in turned] == [s.index for s in sorted(plan, key=lambda s: (s.episode.class_id, -s.index))]
     pixels = {s.index: s.query.image.tobytes() for s in plan}
     assert all(s.query.image.tobytes() == pixels[s.index] for s in turned)
