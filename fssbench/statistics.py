@@ -141,6 +141,23 @@ class Evidence:
             least=parts[0].least,
         )
 
+    @staticmethod
+    def over_seeds(parts: Sequence[Evidence]) -> Evidence:
+        """Evidence of the mean of every figure over tracks of one fold.
+
+        They draw from the same images, so degrees of freedom over images do not add up.
+        """
+        return Evidence(
+            values=np.mean([part.values for part in parts], axis=0),
+            resampled=np.mean([part.resampled for part in parts], axis=0),
+            moves=np.concatenate([part.moves for part in parts]) / len(parts),
+            images=tuple(images for part in parts for images in part.images),
+            freedom=np.max([part.freedom for part in parts], axis=0).tolist(),
+            of_episodes=np.all([part.of_episodes for part in parts], axis=0).tolist(),
+            of_images=np.all([part.of_images for part in parts], axis=0).tolist(),
+            least=parts[0].least,
+        )
+
     @property
     def errors(self) -> Floats:
         """Standard error of each figure if other images were drawn, (F,).

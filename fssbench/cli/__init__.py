@@ -25,6 +25,7 @@ from fssbench.cli import (
     score,
     show,
     stability,
+    submit,
     train,
     verify,
 )
@@ -57,6 +58,7 @@ app.command("score")(score.score)
 app.command("compare")(compare.compare)
 app.command("stability")(stability.stability)
 app.add_typer(leaderboard.app, name="leaderboard")
+app.command("submit")(submit.submit)
 app.command("check-model")(check_model.check_model)
 app.command("profile")(profile.profile)
 app.command("convert")(convert.convert)

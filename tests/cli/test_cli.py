@@ -16,7 +16,7 @@ from fssbench.pipelines.episode_set import EpisodeSet
 
 COMMANDS = [
     "demo", "prepare", "doctor", "episodes", "verify", "show", "info", "eval", "score", "compare", "stability",
-    "leaderboard", "check-model", "profile", "convert", "conformance", "list",
+    "leaderboard", "submit", "check-model", "profile", "convert", "conformance", "list",
 ]  # fmt: skip
 
 
@@ -39,7 +39,10 @@ def test_help_names_every_command(fssbench: Command) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [[c] for c in COMMANDS] + [["prepare", "coco"], ["prepare", "folder"], ["leaderboard", "build"]]
+    "command",
+    [[c] for c in COMMANDS]
+    + [["prepare", "coco"], ["prepare", "folder"]]
+    + [["leaderboard", name] for name in ("build", "show", "verify", "add", "export")],
 )
 def test_every_command_has_help(fssbench: Command, command: list[str]) -> None:
     ran = fssbench(*command, "--help")
