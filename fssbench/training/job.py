@@ -23,6 +23,7 @@ from fssbench.pipelines.training.augment import Augmentation
 from fssbench.pipelines.training.batches import EpochPlan, batches, semantic_batches, validation_batches
 from fssbench.pipelines.training.leakage import Leakage, audit
 from fssbench.pipelines.training.lists import training_lists
+from fssbench.pipelines.training.sequential import streamed_batches, streamed_semantic_batches
 from fssbench.pipelines.training.training_set import TrainingSet
 from fssbench.sampling_training import TrainingLists, TrainingPolicy
 from fssbench.suggest import known_are
@@ -46,7 +47,7 @@ class TrainingJob:
         options: it is built with.
         test_set: of the fold; for the audit, and to choose weights by if the recipe says so. ``None`` if there is
             none.
-        image_list: a file that names the images to learn from; ``None`` for all.
+        image_list: a file that names the images to learn from, or HSNet's folder of lists; ``None`` for all.
         resume: go on with the run in the folder.
         overwrite: forget the run in the folder.
     """
@@ -229,7 +230,10 @@ def _remember_features(job: TrainingJob, model: nn.Module) -> None:
 
 def _supply(job: TrainingJob, model: nn.Module, lists: TrainingLists, ranks: Ranks) -> Supply[Any]:
     """The batches: of episodes for a model that answers them, of labelled images for any other."""
-    make: Any = batches if isinstance(model, FewShotSegmenter) else semantic_batches
+    of_episodes = isinstance(model, FewShotSegmenter)
+    make: Any = batches if of_episodes else semantic_batches
+    if (buffer := job.recipe.data.buffer) is not None:
+        make = partial(streamed_batches if of_episodes else streamed_semantic_batches, buffer=buffer)
 
     def epoch(number: int, first: int) -> Iterator[Any]:
         found: Iterator[Any] = make(

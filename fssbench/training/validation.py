@@ -15,6 +15,7 @@ from fssbench.engine.ranks import Ranks
 from fssbench.errors import TrainingError
 from fssbench.metrics import counts_of, score
 from fssbench.models.interface import FewShotSegmenter
+from fssbench.models.trainable import KnowsBaseClasses
 from fssbench.pipelines.episode_set import EpisodeSet
 from fssbench.pipelines.training.batch import IGNORED, EpisodeBatch
 from fssbench.protocols import find_protocol
@@ -39,7 +40,11 @@ def validate_on_batches(
         shown = (batch.support_target == 1).float()
         with torch.inference_mode():
             query, supports = normalise(batch.query.to(device)), normalise(batch.support.to(device))
-            found = segmenter.predict(query, supports, shown.to(device))
+            asked = (query, supports, shown.to(device))
+            if isinstance(segmenter, KnowsBaseClasses):
+                found = segmenter.predict_base(*asked, batch.class_positions.to(device))
+            else:
+                found = segmenter.predict(*asked)
         truth = batch.query_target.to(device)
         for class_id, mask, target in zip(batch.class_ids.tolist(), found, truth, strict=True):
             tallied = tally_on_device(mask, target == 1, target == IGNORED).cpu().numpy()
