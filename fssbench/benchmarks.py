@@ -6,6 +6,7 @@ tested and never trained on. Everything else is a *base* class of that fold.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from fssbench.errors import UsageError
@@ -15,6 +16,7 @@ __all__ = [
     "BENCHMARKS",
     "COCO_20I",
     "COCO_20I_CONTIGUOUS",
+    "COCO_20I_TO_PASCAL",
     "FSS_1000",
     "PASCAL_5I",
     "TOY_20I",
@@ -40,6 +42,16 @@ COCO_CLASSES = (
     "refrigerator", "book", "clock", "vase", "scissors", "teddy bear", "hair drier", "toothbrush",
 )  # fmt: skip
 
+# What COCO calls the classes of VOC that it calls otherwise.
+VOC_IN_COCO = {
+    "aeroplane": "airplane",
+    "diningtable": "dining table",
+    "motorbike": "motorcycle",
+    "pottedplant": "potted plant",
+    "sofa": "couch",
+    "tvmonitor": "tv",
+}
+
 TOY_COLOURS = ("red", "amber", "green", "teal", "blue", "violet", "pink", "grey")
 TOY_SHAPES = (
     "disc", "square", "triangle", "star", "cross", "ring", "diamond", "crescent", "arrow", "hexagon",
@@ -63,6 +75,8 @@ class Benchmark:
         shares_data_of: the alias of the benchmark whose raw data it is made of, if that is another.
         validation_classes: the ascending class indices that are neither tested nor trained on, but kept to choose
             between models by; none where publications set none apart.
+        trained_on: the alias of the benchmark whose fold of the same number its models are trained on, if
+            that is another: a shift of domain.
     """
 
     name: str
@@ -75,11 +89,31 @@ class Benchmark:
     published: bool = True
     shares_data_of: str | None = None
     validation_classes: tuple[int, ...] = ()
+    trained_on: str | None = None
 
     @property
     def raw(self) -> str:
         """Whose raw data it is made of: the name of its reader and of its folder in the home."""
         return self.shares_data_of or self.alias
+
+    @property
+    def training(self) -> Benchmark:
+        """The benchmark whose folds its models are trained on: itself, unless the domain shifts."""
+        return self if self.trained_on is None else find_benchmark(self.trained_on)
+
+    def tested_among(self, fold: int, classes: Collection[int], *, of: str) -> tuple[int, ...]:
+        """Which of a fold's novel classes are among ``classes`` of the benchmark called ``of``.
+
+        Class ids are compared on one benchmark, and the names that COCO gives classes between built-in ones.
+        """
+        novel = self.novel_classes(fold)
+        if of == self.name:
+            return tuple(c for c in novel if c in classes)
+        other = next((one for one in BENCHMARKS if one.name == of), None)
+        if other is None or other.class_names is None or self.class_names is None:
+            return ()
+        known = {VOC_IN_COCO.get(other.class_names[c], other.class_names[c]) for c in classes}
+        return tuple(c for c in novel if VOC_IN_COCO.get(self.class_names[c], self.class_names[c]) in known)
 
     def novel_classes(self, fold: int) -> tuple[int, ...]:
         """The ascending class indices tested in ``fold`` (0-based); `UsageError` if there is no such fold."""
@@ -100,6 +134,12 @@ def _contiguous(n_classes: int, n_folds: int) -> tuple[tuple[int, ...], ...]:
     """Fold i tests one run of neighbouring classes (OSLSM's split of PASCAL, PANet's of COCO)."""
     size = n_classes // n_folds
     return tuple(tuple(range(fold * size, (fold + 1) * size)) for fold in range(n_folds))
+
+
+def _novel_in_coco(coco_folds: tuple[tuple[int, ...], ...]) -> tuple[tuple[int, ...], ...]:
+    """For each fold of COCO's classes those of VOC that are among them, by the name COCO gives them."""
+    as_coco = [COCO_CLASSES.index(VOC_IN_COCO.get(name, name)) for name in VOC_CLASSES]
+    return tuple(tuple(voc for voc, coco in enumerate(as_coco) if coco in fold) for fold in coco_folds)
 
 
 PASCAL_5I = Benchmark(
@@ -132,6 +172,19 @@ COCO_20I_CONTIGUOUS = Benchmark(
     shares_data_of="coco",
 )
 
+# Domain shift: a model of COCO-20i's fold i is asked for the VOC classes that are novel in it (as RePRI first did).
+COCO_20I_TO_PASCAL = Benchmark(
+    name="coco-20i-to-pascal",
+    alias="coco-to-pascal",
+    title="COCO-20i to PASCAL",
+    n_classes=20,
+    class_names=VOC_CLASSES,
+    folds=_novel_in_coco(COCO_20I.folds),
+    ignore_label=255,
+    shares_data_of="pascal",
+    trained_on="coco",
+)
+
 FSS_1000 = Benchmark(
     name="fss-1000",
     alias="fss",
@@ -153,7 +206,7 @@ TOY_20I = Benchmark(
     published=False,
 )
 
-BENCHMARKS = (PASCAL_5I, COCO_20I, COCO_20I_CONTIGUOUS, FSS_1000, TOY_20I)
+BENCHMARKS = (PASCAL_5I, COCO_20I, COCO_20I_CONTIGUOUS, COCO_20I_TO_PASCAL, FSS_1000, TOY_20I)
 
 
 def find_benchmark(name: str) -> Benchmark:

@@ -61,6 +61,9 @@ def train(
             "the fold that is tested, as publications do and every result then says.",
         ),
     ] = None,
+    protocol: Annotated[
+        str, typer.Option("--protocol", "-p", help="Whose episodes of the test fold are looked at, if any are.")
+    ] = "strict",
     seed: Annotated[int | None, typer.Option("--seed", min=0, help="Of all that is random.")] = None,
     change: Annotated[
         list[str] | None,
@@ -92,7 +95,7 @@ def train(
 
     home, model = Home.find(), full_name(model)
     root = data or home.episodes
-    found = benchmark_below(root, benchmark)
+    found = benchmark_below(root, benchmark).training
     spec = model_spec(model, parts=True)
     flags = {
         "run.shot": shot,
@@ -122,7 +125,7 @@ def train(
         recipe = recipe.model_copy(update={"options": recipe.options | {"backbone_weights": weights}})
     folder = output or home.checkpoints / found.name / f"{label}-fold{number}"
     settings: dict[str, Any] = {"workers": workers, "resume": resume, "overwrite": overwrite}
-    _train(model, recipe, found, number, root, folder, image_list, device=device, **settings)
+    _train(model, recipe, found, number, root, folder, image_list, protocol=protocol, device=device, **settings)
 
 
 def _train(
@@ -134,6 +137,7 @@ def _train(
     folder: Path,
     image_list: Path | None,
     *,
+    protocol: str,
     device: str,
     **settings: Any,
 ) -> None:
@@ -146,7 +150,9 @@ def _train(
     from fssbench.training.log import Log
 
     training_set = find_training_set(root, benchmark)
-    test_set = _test_set(root, benchmark, fold)
+    # weights are only chosen by the very episodes asked for, but images are compared with whatever is there
+    exact = recipe.run.select_on == "test-fold"
+    test_set = _test_set(root, benchmark, fold, protocol, exact=exact)
     with joined() as ranks:
         job = TrainingJob(
             recipe=recipe,
@@ -223,13 +229,15 @@ def _fold(benchmark: Benchmark, fold: int | None) -> int:
     return fold or 0
 
 
-def _test_set(root: Path, benchmark: Benchmark, fold: int) -> EpisodeSet | None:
-    """The fold's own test set, if there is one: of the protocol ``strict``, or else of any."""
+def _test_set(root: Path, benchmark: Benchmark, fold: int, protocol: str, *, exact: bool) -> EpisodeSet | None:
+    """The fold's own test set of the protocol, if there is one; or else of any, unless it must be ``exact``."""
     from fssbench.pipelines.episode_set import EpisodeSet, find_sets
 
     sets = [EpisodeSet.open(path) for path in find_sets(root) if benchmark.name in path.parts or path == root]
     found = [one for one in sets if (one.manifest.benchmark, one.manifest.fold) == (benchmark.name, fold)]
-    return min(found, key=lambda one: one.manifest.protocol.name != "strict", default=None)
+    if exact:
+        found = [one for one in found if one.manifest.protocol.name == protocol]
+    return min(found, key=lambda one: one.manifest.protocol.name != protocol, default=None)
 
 
 def _say_audit(job: TrainingJob, leakage: Leakage) -> None:

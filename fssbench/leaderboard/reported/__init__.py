@@ -1,0 +1,21 @@
+"""What papers report: the result tables of HSNet, HMFS and HDMNet, one TOML file a paper.
+
+Figures are in percent, as printed. What a table leaves blank is left out of the file and is ``None`` here; so is what
+the text at hand garbles, with a note.
+"""
+
+from fssbench.leaderboard.reported.rows import ReportedRow, reported_rows
+from fssbench.leaderboard.reported.tables import Ours, Paper, Row, Table, find_table, papers, read_paper, tables
+
+__all__ = [
+    "Ours",
+    "Paper",
+    "ReportedRow",
+    "Row",
+    "Table",
+    "find_table",
+    "papers",
+    "read_paper",
+    "reported_rows",
+    "tables",
+]
