@@ -73,10 +73,10 @@ class Benchmark:
         ignore_label: the mask value of pixels that are not scored, or ``None`` if there are none.
         published: whether papers report on it; results on anything else are never official.
         shares_data_of: the alias of the benchmark whose raw data it is made of, if that is another.
-        trained_on: the alias of the benchmark whose fold of the same number its models are trained on, if
-            that is another: a shift of domain.
         validation_classes: the ascending class indices that are neither tested nor trained on, but kept to choose
             between models by; none where publications set none apart.
+        trained_on: the alias of the benchmark whose fold of the same number its models are trained on, if
+            that is another: a shift of domain.
     """
 
     name: str
@@ -88,8 +88,8 @@ class Benchmark:
     ignore_label: int | None = None
     published: bool = True
     shares_data_of: str | None = None
-    trained_on: str | None = None
     validation_classes: tuple[int, ...] = ()
+    trained_on: str | None = None
 
     @property
     def raw(self) -> str:

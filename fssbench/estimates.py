@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -88,17 +89,16 @@ class Sample:
 
     def resampled(self, counts: npt.NDArray[np.int64]) -> Floats:
         """`figures` of resampled episodes: (R, M, C + 3), the same episodes for all M."""
-        random = np.random.RandomState(int(self.digest[:8], 16))
         columns = _columns(counts)
         sums = np.zeros((RESAMPLES, counts.shape[1], len(self.classes), columns.shape[2]))
+        times = _draws(int(self.digest[:8], 16), tuple(map(len, self.of_class)))
         for c, rows in enumerate(self.of_class):
             n = len(rows)
             if n < 2:  # nothing to resample; `says_of_episodes` tells
                 sums[:, :, c] = columns[rows].sum(axis=0) if n else np.nan
                 continue
             # How often each episode is drawn decides everything; sums of counts stay exact in float64.
-            times = random.multinomial(n - 1, np.full(n, 1 / n), size=RESAMPLES).astype(np.float64)
-            drawn = times @ columns[rows].reshape(n, -1)
+            drawn = times[c].astype(np.float64) @ columns[rows].reshape(n, -1)
             sums[:, :, c] = drawn.reshape(RESAMPLES, *columns.shape[1:]) * (n / (n - 1))
         return _figures(sums, n_episodes=len(self))
 
@@ -123,6 +123,20 @@ class Sample:
                 moves[rows, -2:] = overall[rows] - overall[rows].mean(axis=0)
                 moves[rows] *= _few_images(self.n_images[c], self.shot)
         return moves
+
+
+@lru_cache(maxsize=8)
+def _draws(seed: int, sizes: tuple[int, ...]) -> tuple[npt.NDArray[np.unsignedinteger], ...]:
+    """How often each resample has each episode, (R, n) for every class of n episodes.
+
+    Remembered, as drawing takes longer than all that is done with it and is the same for every model.
+    """
+    random = np.random.RandomState(seed)
+    times = []
+    for n in sizes:
+        drawn = random.multinomial(n - 1, np.full(n, 1 / n), size=RESAMPLES) if n > 1 else np.zeros((RESAMPLES, n))
+        times.append(drawn.astype(np.min_scalar_type(int(drawn.max(initial=0)))))
+    return tuple(times)
 
 
 def _few_images(n: int, shot: int) -> float:

@@ -58,6 +58,10 @@ class Uncertainty:
     images: Interval | None
 
 
+def _reversed(interval: Interval | None) -> Interval | None:
+    return None if interval is None else Interval(-interval.high, -interval.low)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
     """One model's figure less another's, on the same episodes.
@@ -73,6 +77,11 @@ class Difference:
     between: Uncertainty
     p_episodes: float | None
     p_images: float | None
+
+    def reversed(self) -> Difference:
+        """The other model's figure less the one's."""
+        between = Uncertainty(_reversed(self.between.episodes), _reversed(self.between.images))
+        return replace(self, value=-self.value, between=between)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -138,6 +147,23 @@ class Evidence:
             freedom=np.sum([part.freedom[-n:] for part in parts], axis=0).tolist(),
             of_episodes=np.all([part.of_episodes[-n:] for part in parts], axis=0).tolist(),
             of_images=np.all([part.of_images[-n:] for part in parts], axis=0).tolist(),
+            least=parts[0].least,
+        )
+
+    @staticmethod
+    def over_seeds(parts: Sequence[Evidence]) -> Evidence:
+        """Evidence of the mean of every figure over tracks of one fold.
+
+        They draw from the same images, so degrees of freedom over images do not add up.
+        """
+        return Evidence(
+            values=np.mean([part.values for part in parts], axis=0),
+            resampled=np.mean([part.resampled for part in parts], axis=0),
+            moves=np.concatenate([part.moves for part in parts]) / len(parts),
+            images=tuple(images for part in parts for images in part.images),
+            freedom=np.max([part.freedom for part in parts], axis=0).tolist(),
+            of_episodes=np.all([part.of_episodes for part in parts], axis=0).tolist(),
+            of_images=np.all([part.of_images for part in parts], axis=0).tolist(),
             least=parts[0].least,
         )
 

@@ -22,10 +22,12 @@ from fssbench.cli import (
     listing,
     prepare,
     profile,
+    report,
     reproduce,
     score,
     show,
     stability,
+    submit,
     train,
     verify,
 )
@@ -56,8 +58,10 @@ app.command("train")(train.train)
 app.command("eval")(evaluate.evaluate)
 app.command("score")(score.score)
 app.command("compare")(compare.compare)
+app.command("report")(report.report)
 app.command("stability")(stability.stability)
 app.add_typer(leaderboard.app, name="leaderboard")
+app.command("submit")(submit.submit)
 app.command("check-model")(check_model.check_model)
 app.command("profile")(profile.profile)
 app.command("reproduce")(reproduce.reproduce)

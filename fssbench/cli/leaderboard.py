@@ -1,83 +1,228 @@
-"""``fssbench leaderboard``: results → one ranking."""
+"""``fssbench leaderboard``: results → one ranking, beside what papers report."""
 
 from __future__ import annotations
 
-from itertools import groupby
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fssbench.cli.console import percent
+from fssbench.cli.console import DataOption, JsonFlag, print_json, progress, warn
+from fssbench.cli.standings import print_leaderboard, print_reported
 
 if TYPE_CHECKING:
-    from fssbench.leaderboard.schema import Entry, Leaderboard
+    from fssbench.leaderboard.schema import Leaderboard
+    from fssbench.leaderboard.verify import Verdict
 
 __all__ = ["app", "print_leaderboard"]
 
-app = typer.Typer(no_args_is_help=True, help="Gather results into a leaderboard.")
+app = typer.Typer(no_args_is_help=True, help="Gather results into a leaderboard; check, share and export it.")
+
+BEST = 10
+"""Reported rows of a table that build prints; show prints all."""
+
+BoardArgument = Annotated[Path, typer.Argument(help="A leaderboard file, as build writes it.")]
+BoardOutput = Annotated[Path, typer.Option("--output", "-o", help="The leaderboard file to write.")]
+ReportedFlag = Annotated[
+    bool, typer.Option("--reported/--no-reported", help="With the numbers that papers report, never ranked.")
+]
 
 
 @app.callback()
 def root() -> None:
-    """Gather results into a leaderboard."""
+    """Gather results into a leaderboard; check, share and export it."""
 
 
 @app.command("build")
 def build(
     folder: Annotated[Path, typer.Argument(help="Results: what eval was given as --output.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The leaderboard file to write.")] = Path(
-        "leaderboard.json"
-    ),
+    output: BoardOutput = Path("leaderboard.json"),
+    reported: ReportedFlag = True,
 ) -> None:
     """Gather all results below a folder into one JSON file and print them as a table."""
     from fssbench.files import write_atomic
     from fssbench.leaderboard.build import build_leaderboard
+    from fssbench.leaderboard.published import published_entries
 
-    board = build_leaderboard(folder)
+    with progress("computing every figure again", None, unit="results") as advance:
+        board = build_leaderboard(folder, reported=published_entries() if reported else (), advance=advance)
     write_atomic(output, board.to_json())
     print_leaderboard(board)
-    print(f"{len(board.entries)} entries → {output}")
+    _beside(board)
+    if not board.entries:
+        warn(f"{folder} holds no results yet; make some with fssbench eval --output {folder}")
+    print(f"{len(board.entries)} entries{f', {len(board.reported)} reported' if reported else ''} → {output}")
 
 
-def print_leaderboard(board: Leaderboard) -> None:
-    """Print one table for each benchmark, protocol, number of shots and sample of episodes."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console()
-    for key, group in groupby(board.entries, key=lambda entry: entry.comparable):
-        benchmark, protocol, version, shot, policy, _ = key
-        entries = list(group)
-        folds = sorted({run.fold for entry in entries for run in entry.runs})
-        table = Table(box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False, title_justify="left")
-        table.title = f"{benchmark} · {protocol}/{version} · {shot}-shot · {policy} · mIoU in %"
-        table.add_column("#", justify="right", no_wrap=True)
-        table.add_column("model")
-        for name in (*(f"fold {fold}" for fold in folds), "mean", "FB-IoU", "ep/s"):
-            table.add_column(name, justify="right", no_wrap=True)
-        for entry in entries:
-            table.add_row(*_cells(entry, folds))
-        console.print(table)
-        reasons = dict.fromkeys(r for entry in entries for r in (*entry.unofficial, entry.miou.reason) if r)
-        if reasons:
-            console.print(f"* not official: {'; '.join(reasons)}", highlight=False, markup=False)
+def _beside(board: Leaderboard) -> None:
+    """Print what papers report on the benchmarks and shots that something was measured on; all if nothing was."""
+    measured = {(entry.benchmark, entry.shot) for entry in board.entries}
+    groups = board.reported_groups()
+    beside = (group for group in groups if not measured or (group[0].benchmark, group[0].shot) in measured)
+    print_reported(beside, most=BEST)
 
 
-def _cells(entry: Entry, folds: list[int]) -> list[str]:
-    from rich.markup import escape
+@app.command("show")
+def show(
+    file: Annotated[
+        Path | None, typer.Argument(help="A leaderboard file. [default: the numbers that papers report]")
+    ] = None,
+    benchmark: Annotated[str | None, typer.Option("--benchmark", "-b", help="Only this benchmark.")] = None,
+    shot: Annotated[int | None, typer.Option("--shot", "-k", min=1, help="Only this number of shots.")] = None,
+    reported: ReportedFlag = True,
+) -> None:
+    """Print a leaderboard file; without one, what papers report."""
+    from fssbench.leaderboard.export import selected
+    from fssbench.leaderboard.published import published_entries
+    from fssbench.leaderboard.schema import SCHEMA_VERSION, Leaderboard, read_leaderboard
 
-    def mean(fold: int) -> str:
-        values = [run.miou for run in entry.runs if run.fold == fold]
-        defined = [value for value in values if value is not None]
-        return f"{100 * sum(defined) / len(defined):.2f}" if defined and len(defined) == len(values) else "—"
+    if file is None:
+        board = Leaderboard(
+            schema_version=SCHEMA_VERSION, kind="fssbench-leaderboard", entries=(), reported=published_entries()
+        )
+    else:
+        board = read_leaderboard(file)
+    board = selected(board, benchmark=benchmark, shot=shot)
+    print_leaderboard(board)
+    if reported:
+        print_reported(board.reported_groups())
 
-    return [
-        str(entry.rank or "—"),
-        escape(entry.label) + ("" if entry.official else " *"),
-        *(mean(fold) for fold in folds),
-        percent(entry.miou.value),
-        percent(entry.fb_iou.value),
-        "—" if entry.episodes_per_second is None else f"{entry.episodes_per_second:.1f}",
-    ]
+
+@app.command("export")
+def export_(
+    file: BoardArgument,
+    form: Annotated[
+        str, typer.Option("--format", help="markdown or latex to read; csv or parquet, one row an entry.")
+    ] = "markdown",
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="The file to write. [default: print]")] = None,
+    benchmark: Annotated[str | None, typer.Option("--benchmark", "-b", help="Only this benchmark.")] = None,
+    shot: Annotated[int | None, typer.Option("--shot", "-k", min=1, help="Only this number of shots.")] = None,
+) -> None:
+    """Write a leaderboard as tables for a paper, a spreadsheet or a program."""
+    from fssbench.errors import UsageError
+    from fssbench.files import write_atomic
+    from fssbench.leaderboard.export import export, selected
+    from fssbench.leaderboard.schema import read_leaderboard
+
+    data = export(selected(read_leaderboard(file), benchmark=benchmark, shot=shot), form)
+    if output is not None:
+        write_atomic(output, data)
+    elif form == "parquet":
+        raise UsageError("parquet cannot be printed", remedy="pass --output FILE")
+    else:
+        print(data.decode(), end="")
+
+
+@app.command("verify")
+def verify(
+    file: BoardArgument,
+    results: Annotated[
+        Path | None,
+        typer.Option("--results", "-r", help="The folder it was built from. [default: results beside the file]"),
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Compute every figure, interval, difference and rank again, and say entry by entry what came of it."""
+    from dataclasses import asdict
+
+    from fssbench.errors import ResultError
+    from fssbench.leaderboard.schema import read_leaderboard
+    from fssbench.leaderboard.verify import results_of, unlisted, verify_board
+
+    board = read_leaderboard(file)
+    folder = results or results_of(board, file)
+    with progress("computing", sum(len(entry.runs) for entry in board.entries), unit="results") as advance:
+        verdicts = list(verify_board(board, folder, advance=advance))
+    others = unlisted(board, folder) if board.entries else []
+    if as_json:
+        print_json({"results": str(folder), "entries": [asdict(one) for one in verdicts], "unlisted": others})
+    else:
+        _say(verdicts)
+        for name in others:
+            warn(f"{folder / name} is not in the leaderboard")
+    if wrong := sum(one.outcome == "differs" for one in verdicts):
+        raise ResultError(
+            f"{wrong} of {len(verdicts)} entries of {file} {'is' if wrong == 1 else 'are'} not what the results give",
+            remedy="build the leaderboard again",
+        )
+
+
+def _say(verdicts: Sequence[Verdict]) -> None:
+    for one in verdicts:
+        if one.outcome != "as transcribed":
+            print(f"{one.outcome:<10} {one.label} ({one.id})")
+            print("".join(f"  {reason}\n" for reason in one.reasons), end="")
+    counted = Counter(one.outcome for one in verdicts)
+    print(", ".join(f"{n} {outcome}" for outcome, n in counted.items()) or "there are no entries")
+
+
+@app.command("add")
+def add(
+    archive: Annotated[Path, typer.Argument(help="What fssbench submit wrote.")],
+    results: Annotated[
+        Path | None, typer.Option("--to", help="The folder of results that it joins. [default: results in the home]")
+    ] = None,
+    output: BoardOutput = Path("leaderboard.json"),
+    data: DataOption = None,
+    reported: ReportedFlag = True,
+    as_json: JsonFlag = False,
+) -> None:
+    """Check an archive, list all that is wrong with it, or add its results and build the leaderboard again."""
+    from fssbench.cli.sets import finder
+    from fssbench.errors import ResultError
+    from fssbench.files import write_atomic
+    from fssbench.home import Home
+    from fssbench.leaderboard.add import add as take_in
+    from fssbench.leaderboard.published import published_entries
+
+    folder = results or Home.find().results
+    with progress("checking", None):
+        added = take_in(archive, folder, find_set=finder(data), reported=published_entries() if reported else ())
+    if added.board is not None:
+        write_atomic(output, added.board.to_json())
+    if as_json:
+        facts = {"new": added.new, "there": added.there, "problems": added.problems, "unchecked": added.unchecked}
+        print_json(facts)
+    else:
+        for heading, names in (("refused", added.problems), ("added", added.new), ("was there", added.there)):
+            print("".join(f"{heading}: {name}\n" for name in names), end="")
+        print("".join(f"not checked: {what}\n" for what in added.unchecked), end="")
+    if added.problems:
+        n = len(added.problems)
+        raise ResultError(
+            f"{archive} is refused for {n} reason{'s' if n > 1 else ''}, and nothing of it was added",
+            remedy="let its author mend the results and submit them again",
+        )
+    if not as_json:
+        print(f"{len(added.new)} results added to {folder} → {output}")
+
+
+@app.command("page")
+def page(
+    source: Annotated[
+        Path,
+        typer.Argument(help="Results: what eval was given as --output; or a leaderboard file, as build writes it."),
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The folder to write.")] = Path("site"),
+    results: Annotated[
+        Path | None,
+        typer.Option("--results", "-r", help="Of a file, the folder it was built from. [default: results beside it]"),
+    ] = None,
+    reported: ReportedFlag = True,
+) -> None:
+    """Write a static site: rankings to sort and filter, a page for every model, and two of them side by side."""
+    from fssbench.leaderboard.pages.site import write_site
+    from fssbench.leaderboard.pages.sources import from_file, from_folder
+
+    with progress("computing every figure again", None, unit="results") as advance:
+        if source.is_dir():
+            board, views = from_folder(source, reported=reported, advance=advance)
+        else:
+            board, views = from_file(source, results, reported=reported, advance=advance)
+    with progress("comparing", None, unit="pairs") as advance:
+        write_site(output, board, views, advance=advance)
+    if without := len(board.entries) - len(views):
+        warn(f"the results of {without} entries were not found, so they are not compared; pass --results")
+    print(f"{len(board.entries)} entries, {len(board.reported)} reported → {output / 'index.html'}")

@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fssbench.cli.console import DataOption, JsonFlag, figure, print_json, progress, warn
-from fssbench.errors import ResultError, UsageError
+from fssbench.cli.sets import locate
+from fssbench.errors import UsageError
 
 if TYPE_CHECKING:
-    from fssbench.engine.check import Checked
     from fssbench.engine.rescore import Predictions
     from fssbench.pipelines.episode_set import EpisodeSet
     from fssbench.pipelines.samples import ImageMeta
@@ -64,7 +64,15 @@ def score(
 ) -> None:
     """Score predicted masks without a model, or check a result against all that it rests on."""
     if check:
-        _check(path, data, as_json=as_json)
+        from fssbench.cli.checking import check_all, refuse_wrong, say, verdict
+
+        checked = check_all(path, data)
+        if as_json:
+            print_json([verdict(one) for one in checked])
+        else:
+            for one in checked:
+                say(one)
+        refuse_wrong(checked)
         return
     from fssbench.engine.outcome import episodes_record, result_path
     from fssbench.engine.predictions import INDEX, StoredPredictions
@@ -75,9 +83,9 @@ def score(
     stored = (path / INDEX).is_file()
     if stored:
         asked = StoredPredictions.open(path).manifest.episodes
-        episode_set = _locate(data, asked.benchmark, asked.protocol, asked.fold)
+        episode_set = locate(data, asked.benchmark, asked.protocol, asked.fold)
     else:
-        episode_set = _locate(data, benchmark, protocol, fold)
+        episode_set = locate(data, benchmark, protocol, fold)
         n = episodes or episode_set.record(shot=shot, seed=seed).episodes
         asked = episodes_record(episode_set, shot=shot, seed=seed, n_episodes=n)
     track_record = episode_set.record(shot=asked.shot, seed=asked.seed)
@@ -109,20 +117,6 @@ def score(
         warn(f"not official: {'; '.join(result.unofficial)}")
 
 
-def _locate(data: Path | None, benchmark: str | None, protocol: str | None, fold: int | None) -> EpisodeSet:
-    """The set asked for; if ``data`` is a set itself, what was not asked for is as it has it."""
-    from fssbench.home import Home
-    from fssbench.pipelines.episode_set import MANIFEST, EpisodeSet, benchmark_below, locate_set
-
-    root = data or Home.find().episodes
-    if (root / MANIFEST).is_file():
-        there = EpisodeSet.open(root).manifest
-        benchmark, protocol = benchmark or there.benchmark, protocol or there.protocol.name
-        fold = there.fold if fold is None else fold
-    found = benchmark_below(root, benchmark or "coco")
-    return locate_set(root, benchmark=found, protocol=protocol or "strict", fold=fold or 0)
-
-
 def _foreign(
     path: Path, episode_set: EpisodeSet, queries: dict[int, ImageMeta], *, name: str | None, episodes: EpisodesRecord
 ) -> Predictions:
@@ -152,49 +146,3 @@ def _report(result: Result, path: Path, what: str) -> None:
         headline = " (headline)" if policy.policy == result.headline else ""
         print(f"  {policy.policy:<20} mIoU {figure(policy.miou)}, FB-IoU {figure(policy.fb_iou)}{headline}")
     print(f"  {path} ({said[what]})")
-
-
-def _check(path: Path, data: Path | None, *, as_json: bool) -> None:
-    """Check one result, or all below a folder; `ResultError` at the end if anything is wrong."""
-    from fssbench.engine.check import check_result
-    from fssbench.engine.load import results_below
-
-    files = results_below(path) if path.is_dir() else [path]
-    checked = []
-    with progress("checking", len(files), unit="results") as advance:
-        for file in files:
-            checked.append(
-                check_result(file, find_set=lambda asked: _locate(data, asked.benchmark, asked.protocol, asked.fold))
-            )
-            advance(1)
-    if as_json:
-        print_json([_verdict(one) for one in checked])
-    else:
-        for one in checked:
-            _say(one)
-    if wrong := sum(bool(one.problems) for one in checked):
-        total = sum(len(one.problems) for one in checked)
-        raise ResultError(
-            f"{wrong} of {len(checked)} results {'is' if wrong == 1 else 'are'} not what "
-            f"{'it says' if wrong == 1 else 'they say'} ({total} discrepanc{'y' if total == 1 else 'ies'})",
-            remedy="score the predictions again, or evaluate again with --overwrite",
-        )
-
-
-def _verdict(one: Checked) -> dict[str, Any]:
-    return {
-        "path": str(one.path),
-        "sound": not one.problems,
-        "problems": one.problems,
-        "unchecked": one.unchecked,
-    }
-
-
-def _say(one: Checked) -> None:
-    if one.problems:
-        print(f"WRONG {one.path}: {len(one.problems)} discrepanc{'y' if len(one.problems) == 1 else 'ies'}")
-        print("\n".join(f"  {problem}" for problem in one.problems))
-    else:
-        print(f"sound {one.path}")
-    for what in one.unchecked:
-        print(f"  not checked: {what}")

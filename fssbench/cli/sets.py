@@ -10,9 +10,10 @@ import typer
 from fssbench.errors import UsageError
 
 if TYPE_CHECKING:
+    from fssbench.engine.check import FindSet
     from fssbench.pipelines.episode_set import EpisodeSet
 
-__all__ = ["SetArgument", "open_set"]
+__all__ = ["SetArgument", "finder", "locate", "open_set"]
 
 SetArgument = Annotated[Path, typer.Argument(help="A set's folder, or a folder with one set below it.")]
 
@@ -32,3 +33,22 @@ def open_set(path: Path) -> EpisodeSet:
         names = ", ".join(str(one) for one in found[:5]) + (", …" if len(found) > 5 else "")
         raise UsageError(f"{folder} holds {len(found)} sets: {names}", remedy="name one of them")
     return EpisodeSet.open(found[0] if found else folder)
+
+
+def locate(data: Path | None, benchmark: str | None, protocol: str | None, fold: int | None) -> EpisodeSet:
+    """The set asked for; if ``data`` is a set itself, what was not asked for is as it has it."""
+    from fssbench.home import Home
+    from fssbench.pipelines.episode_set import MANIFEST, EpisodeSet, benchmark_below, locate_set
+
+    root = data or Home.find().episodes
+    if (root / MANIFEST).is_file():
+        there = EpisodeSet.open(root).manifest
+        benchmark, protocol = benchmark or there.benchmark, protocol or there.protocol.name
+        fold = there.fold if fold is None else fold
+    found = benchmark_below(root, benchmark or "coco")
+    return locate_set(root, benchmark=found, protocol=protocol or "strict", fold=fold or 0)
+
+
+def finder(data: Path | None) -> FindSet:
+    """Finds the set that a result is about, below ``data`` or in the home."""
+    return lambda asked: locate(data, asked.benchmark, asked.protocol, asked.fold)

@@ -12,10 +12,11 @@ import typer
 
 from fssbench.cli.console import Bar, DataOption, progress, warn
 from fssbench.cli.model_options import BackboneOption, BackboneWeightsOption, ModelOption, PairsOption, parse_pairs
-from fssbench.errors import EpisodeSetError, UsageError
+from fssbench.errors import UsageError
 
 if TYPE_CHECKING:
     from fssbench.benchmarks import Benchmark
+    from fssbench.models import ModelSpec
     from fssbench.pipelines.episode_set import EpisodeSet
     from fssbench.pipelines.training.leakage import Leakage
     from fssbench.training.folder import Validated
@@ -34,7 +35,7 @@ def train(
     model: ModelOption,
     benchmark: Annotated[str, typer.Option("--benchmark", "-b", help="What to learn from.")] = "coco",
     fold: Annotated[
-        int | None, typer.Option("--fold", "-f", min=0, help="Whose base classes are learned.  [needed]")
+        int | None, typer.Option("--fold", "-f", min=0, help="Whose base classes are learned. [default: the only one]")
     ] = None,
     shot: Annotated[int | None, typer.Option("--shot", "-k", min=1, help="Supports of an episode.")] = None,
     config: Annotated[
@@ -42,7 +43,8 @@ def train(
     ] = None,
     data: DataOption = None,
     image_list: Annotated[
-        Path | None, typer.Option("--list", help="A file that names the images to learn from. [default: all]")
+        Path | None,
+        typer.Option("--list", help="A file of the images to learn from, or HSNet's folder of lists. [default: all]"),
     ] = None,
     backbone: BackboneOption = None,
     backbone_weights: BackboneWeightsOption = None,
@@ -110,13 +112,7 @@ def train(
     }
     changes = {name: value for name, value in flags.items() if value is not None}
     changes |= {f"options.{name}": value for name, value in parse_pairs(option or []).items()}
-    recipe = overridden(_recipe(model, found, config), _settings(change or []) | changes)
-    defaults: dict[str, Any] = {}
-    if spec.has_backbone and spec.base_learner is None:
-        defaults["backbone_weights"] = "imagenet"
-    if "shot" in spec.options:
-        defaults["shot"] = recipe.run.shot
-    recipe = recipe.model_copy(update={"options": defaults | recipe.options})
+    recipe = _with_defaults(spec, overridden(_recipe(model, found, config), _settings(change or []) | changes))
     if print_config:
         print(to_toml(recipe), end="")
         return
@@ -148,14 +144,16 @@ def _train(
 ) -> None:
     from fssbench.engine.environment import pick_device
     from fssbench.engine.ranks import joined
-    from fssbench.models import build_module
+    from fssbench.models.registry import PARTS
     from fssbench.pipelines.training.training_set import find_training_set
     from fssbench.training.folder import RunFolder
     from fssbench.training.job import TrainingJob, train_model
     from fssbench.training.log import Log
 
     training_set = find_training_set(root, benchmark)
-    test_set = _test_set(root, benchmark, fold, protocol)
+    # weights are only chosen by the very episodes asked for, but images are compared with whatever is there
+    exact = recipe.run.select_on == "test-fold"
+    test_set = _test_set(root, benchmark, fold, protocol, exact=exact)
     with joined() as ranks:
         job = TrainingJob(
             recipe=recipe,
@@ -175,20 +173,29 @@ def _train(
         if ranks.first:
             _say_audit(job, leakage)
         leakage.require_none()
-        built = build_module(model, **recipe.options)
         steps = recipe.run.max_steps or recipe.run.epochs * job.plan.n_batches(lists)
         with progress(f"{model} fold {fold}", steps, unit="steps", shown=ranks.first) as bar:
             told = Told(bar, job, Log(job.folder) if ranks.first else None)
-            trained = train_model(job, built, lists, leakage, ranks=ranks, watch=told)
+            trained = train_model(job, job.build(), lists, leakage, ranks=ranks, watch=told)
             told.close()
     if ranks.first:
         done = trained.progress.step
         if trained.signal:
             warn(f"stopped after {done:,} of {trained.planned:,} steps and saved; go on with --resume")
-        print(f"{done:,} steps; to evaluate: {trained.weights}")
+        print(f"{done:,} steps; {'to build on' if model in PARTS else 'to evaluate'}: {trained.weights}")
         print(f"learning curve: {job.folder.curve}")
     if trained.signal:
         raise typer.Exit(SIGNALLED + trained.signal)
+
+
+def _with_defaults(spec: ModelSpec, recipe: Recipe) -> Recipe:
+    """The recipe with the model's options that follow from elsewhere, unless it has them."""
+    defaults: dict[str, Any] = {}
+    if spec.has_backbone and spec.base_learner is None:
+        defaults["backbone_weights"] = "imagenet"
+    if "shot" in spec.options:
+        defaults["shot"] = recipe.run.shot
+    return recipe.model_copy(update={"options": defaults | recipe.options})
 
 
 def _recipe(model: str, benchmark: Benchmark, config: Path | None) -> Recipe:
@@ -209,7 +216,8 @@ def _settings(pairs: list[str]) -> dict[str, Any]:
         name, separator, _ = pair.partition("=")
         if not separator or "." not in name:
             raise UsageError(f"--set must be heading.name=value, got '{pair}'", remedy="as in --set schedule.name=poly")
-    return {pair.partition("=")[0]: next(iter(parse_pairs([f"x={pair.partition('=')[2]}"]).values())) for pair in pairs}
+    parted = [pair.partition("=") for pair in pairs]
+    return {name: parse_pairs([f"value={value}"])["value"] for name, _, value in parted}
 
 
 def _fold(benchmark: Benchmark, fold: int | None) -> int:
@@ -222,16 +230,15 @@ def _fold(benchmark: Benchmark, fold: int | None) -> int:
     return fold or 0
 
 
-def _test_set(root: Path, benchmark: Benchmark, fold: int, protocol: str) -> EpisodeSet | None:
-    """The fold's own test set, if there is one, to see what training shares with it and to choose weights by."""
-    from fssbench.pipelines.episode_set import find_sets, locate_set
+def _test_set(root: Path, benchmark: Benchmark, fold: int, protocol: str, *, exact: bool) -> EpisodeSet | None:
+    """The fold's own test set of the protocol, if there is one; or else of any, unless it must be ``exact``."""
+    from fssbench.pipelines.episode_set import EpisodeSet, find_sets
 
-    try:
-        return locate_set(root, benchmark=benchmark, protocol=protocol, fold=fold)
-    except EpisodeSetError:
-        if any(path.name == f"fold{fold}" and path.parent.parent.name == benchmark.name for path in find_sets(root)):
-            raise
-        return None
+    sets = [EpisodeSet.open(path) for path in find_sets(root) if benchmark.name in path.parts or path == root]
+    found = [one for one in sets if (one.manifest.benchmark, one.manifest.fold) == (benchmark.name, fold)]
+    if exact:
+        found = [one for one in found if one.manifest.protocol.name == protocol]
+    return min(found, key=lambda one: one.manifest.protocol.name != protocol, default=None)
 
 
 def _say_audit(job: TrainingJob, leakage: Leakage) -> None:

@@ -34,7 +34,7 @@ from fssbench.pipelines.stream import truth_of
 from fssbench.protocols import find_protocol
 from fssbench.results import EpisodesRecord, Result
 
-__all__ = ["Checked", "FindSet", "check_result"]
+__all__ = ["Checked", "FindSet", "check_result", "differences"]
 
 BOUNDS = 1e-9
 """By how much a bound of an interval may differ from one computed on another processor."""
@@ -49,13 +49,17 @@ class Checked:
 
     Attributes:
         path: the result's file.
+        sha256: of that file; empty if it cannot be read.
         result: the result, if it is one.
+        table: its counts, if they can be read.
         problems: one line each; none if everything that could be checked is right.
         unchecked: what could not be checked, and why.
     """
 
     path: Path
+    sha256: str = ""
     result: Result | None = None
+    table: CountsTable | None = None
     problems: list[str] = field(default_factory=list)
     unchecked: list[str] = field(default_factory=list)
 
@@ -73,13 +77,14 @@ def check_result(path: Path, *, find_set: FindSet | None = None) -> Checked:
     except OSError as error:
         checked.problems.append(f"{path} cannot be read: {error.strerror}")
         return checked
+    checked.sha256 = sha256_bytes(data)
     try:
         checked.result = Result.model_validate_json(data)
     except ValidationError as error:
         for one in error.errors():
             checked.problems.append(f"{'.'.join(map(str, one['loc'])) or 'content'}: {one['msg']}")
         return checked
-    _Check(checked, checked.result, find_set).run()
+    checked.table = _Check(checked, checked.result, find_set).run()
     return checked
 
 
@@ -96,7 +101,8 @@ class _Check:
     def wrong(self, text: str) -> None:
         self.problems.append(text)
 
-    def run(self) -> None:
+    def run(self) -> CountsTable | None:
+        """Check everything; returns the counts, if they can be read."""
         table = self.counts()
         if table is not None:
             self.identity(table)
@@ -109,6 +115,7 @@ class _Check:
             self.against(episode_set)
             if table is not None:
                 self.truth(episode_set, table, samples)
+        return table
 
     def counts(self) -> CountsTable | None:
         """The table is there, is the one the result names, and can be read."""
@@ -172,7 +179,7 @@ class _Check:
         for policy in found:
             if policy.policy in stated:
                 there = stated[policy.policy].model_dump(mode="json")
-                for where, a, b in _differences(there, policy.model_dump(mode="json", warnings=False), policy.policy):
+                for where, a, b in differences(there, policy.model_dump(mode="json", warnings=False), policy.policy):
                     self.wrong(f"{where}: the result says {a}, its counts give {b}")
 
     def policies(self) -> None:
@@ -261,7 +268,7 @@ class _Check:
         except FssbenchError as error:
             self.wrong(f"{episode_set.path}: {error.problem}")
             return
-        for where, a, b in _differences(stated.model_dump(mode="json"), here.model_dump(mode="json"), "episodes"):
+        for where, a, b in differences(stated.model_dump(mode="json"), here.model_dump(mode="json"), "episodes"):
             self.wrong(f"{where}: the result says {a}, {episode_set.path} says {b}")
         for reason in asked:  # `policies` has looked for the others
             if reason not in self.result.unofficial:
@@ -303,19 +310,19 @@ class _Check:
 
 
 def _as_good_as(stated: Any, found: Any, where: str) -> bool:
-    """Bounds of intervals may differ by what sums of floats differ between processors; values are exact."""
-    bounds = where.endswith((".low", ".high")) and isinstance(stated, float) and isinstance(found, float)
+    """What rests on sums of floats may differ by as much as these do between processors; values are exact."""
+    bounds = where.endswith((".low", ".high", ".p_images")) and isinstance(stated, float) and isinstance(found, float)
     return bounds and abs(stated - found) <= BOUNDS
 
 
-def _differences(stated: Any, found: Any, where: str) -> Iterator[tuple[str, str, str]]:
-    """Where two JSON values differ, as ``original/ignore.miou.value``, with what each says there."""
+def differences(stated: Any, found: Any, where: str) -> Iterator[tuple[str, str, str]]:
+    """Where two JSON values differ, as ``original/ignore.miou.value``, with what each says there, as JSON."""
     if isinstance(stated, dict) and isinstance(found, dict):
         for key in dict.fromkeys((*stated, *found)):
-            yield from _differences(stated.get(key), found.get(key), f"{where}.{key}")
+            yield from differences(stated.get(key), found.get(key), f"{where}.{key}")
     elif isinstance(stated, list) and isinstance(found, list):
         for n, (a, b) in enumerate(zip_longest(stated, found)):
-            names = [str(x.get("name") or x.get("by")) for x in (a, b) if isinstance(x, dict)]
-            yield from _differences(a, b, f"{where}.{names[0] if names else n}")
+            names = [x.get("name") or x.get("by") for x in (a, b) if isinstance(x, dict)]
+            yield from differences(a, b, f"{where}.{next(filter(None, names), n)}")
     elif stated != found and not _as_good_as(stated, found, where):
         yield where, json.dumps(stated), json.dumps(found)

@@ -9,12 +9,13 @@ from pathlib import Path
 from fssbench.counts import CountsTable
 from fssbench.engine import table as counts_file
 from fssbench.errors import ResultError
-from fssbench.files import is_file_name, sha256_bytes
+from fssbench.files import PARTIAL, is_file_name, sha256_bytes
 from fssbench.results import Result, read_result
 
-__all__ = ["Loaded", "load_run", "results_below"]
+__all__ = ["Loaded", "find_results", "load_result", "load_run", "results_below"]
 
 KIND = b'"fssbench-result"'
+HEAD = 4096
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,14 +38,29 @@ class Loaded:
         return {c.id: c.name for c in self.result.score.per_class}
 
 
-def results_below(folder: Path) -> list[Path]:
-    """All result files below a folder; `ResultError` if there are none."""
+def find_results(folder: Path) -> list[Path]:
+    """All result files below a folder, sorted; `ResultError` if there is no such folder."""
     if not folder.is_dir():
         raise ResultError(f"there is no folder {folder}", remedy="pass the folder given to eval as --output")
-    files = [file for file in sorted(folder.rglob("*.json")) if KIND in file.read_bytes()]
+    return [file for file in sorted(folder.rglob("*.json")) if _is_result(file) and not _unfinished(file, folder)]
+
+
+def results_below(folder: Path) -> list[Path]:
+    """All result files below a folder; `ResultError` if there are none."""
+    files = find_results(folder)
     if not files:
         raise ResultError(f"{folder} holds no results", remedy="make some with fssbench eval --output")
     return files
+
+
+def _is_result(file: Path) -> bool:
+    """Whether a file says in its first lines that it is a result; whoever uses it reads the rest."""
+    with file.open("rb") as opened:
+        return KIND in opened.read(HEAD)
+
+
+def _unfinished(file: Path, folder: Path) -> bool:
+    return any(part.endswith(PARTIAL) for part in file.relative_to(folder).parts)
 
 
 def load_run(path: Path) -> dict[tuple[int, int, int], Loaded]:
@@ -56,7 +72,7 @@ def load_run(path: Path) -> dict[tuple[int, int, int], Loaded]:
     files = [path] if path.is_file() else results_below(path)
     loaded: dict[tuple[int, int, int], Loaded] = {}
     for file in files:
-        one = _load(file)
+        one = load_result(file)
         if one.key in loaded:
             fold, shot, seed = one.key
             raise ResultError(
@@ -67,7 +83,8 @@ def load_run(path: Path) -> dict[tuple[int, int, int], Loaded]:
     return loaded
 
 
-def _load(path: Path) -> Loaded:
+def load_result(path: Path) -> Loaded:
+    """A result with its counts; `ResultError` if either is damaged, or the counts are not those it names."""
     result = read_result(path)
     if not is_file_name(result.counts.file):
         raise ResultError(f"{path}: counts.file '{result.counts.file}' does not lie beside it", remedy="evaluate again")

@@ -149,12 +149,15 @@ def _decoded(sample: PredictionSample, size: MaskSize, shape: tuple[int | None, 
     """One stored mask (H, W) bool, checked."""
     if size not in sample.masks:
         raise MaskShapeError(f"episode {sample.index} has no mask at {size} size")
+    encoded = sample.masks[size]
+    if len(encoded["size"]) == 2 and tuple(encoded["size"]) != shape:  # before memory is taken for it
+        raise MaskShapeError(
+            f"the mask of episode {sample.index} at {size} size is {tuple(encoded['size'])}, expected {shape}"
+        )
     try:
-        mask = masks.decode(sample.masks[size])
+        mask = masks.decode(encoded)
     except (SourceError, IndexError) as error:
         raise MaskShapeError(f"the mask of episode {sample.index} at {size} size is no encoding: {error}") from error
-    if mask.shape != shape:
-        raise MaskShapeError(f"the mask of episode {sample.index} at {size} size is {mask.shape}, expected {shape}")
     return torch.from_numpy(mask)
 
 

@@ -2,195 +2,148 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import math
+import shlex
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from fssbench.engine.check import check_result
-from fssbench.engine.load import results_below
 from fssbench.errors import ResultError
-from fssbench.files import sha256_file
-from fssbench.leaderboard.schema import SCHEMA_VERSION, Entry, Leaderboard, Mean, RunSummary
-from fssbench.results import FigureRecord, Result
+from fssbench.files import sha256_bytes
+from fssbench.leaderboard.gathered import Candidate, Gathered, candidates, gather, slug
+from fssbench.leaderboard.ranking import ranked
+from fssbench.leaderboard.schema import (
+    SCHEMA_VERSION,
+    DifferenceRecord,
+    Entry,
+    Leaderboard,
+    ReportedEntry,
+    RunSummary,
+)
+from fssbench.leaderboard.scores import Figures, figures_of
+from fssbench.results import EpisodesRecord
 
-__all__ = ["build_leaderboard", "gather"]
-
-
-@dataclass(frozen=True)
-class Gathered:
-    """A result and the file it came from."""
-
-    result: Result
-    path: Path
-    sha256: str
-
-    @property
-    def label(self) -> str:
-        """The model in words: its name, backbone, and what else distinguishes it."""
-        model = self.result.model
-        marks = [f"{k}={v}" for k, v in model.options.items() if k != "backbone"]
-        if model.backbone_weights == "none" or model.training == "untrained":
-            marks.append("untrained")
-        elif model.backbone_weights == "file":
-            marks.append("own backbone weights")
-        if model.control is not None:
-            marks.append(f"control {model.control}")
-        named = " ".join(filter(None, [Path(model.name).name, model.backbone]))
-        return f"{named} ({', '.join(marks)})" if marks else named
+__all__ = ["board_of", "build_leaderboard", "gather"]
 
 
-def gather(folder: Path) -> list[Gathered]:
-    """All results below ``folder``, everything they say computed again from the counts beside them.
+def build_leaderboard(
+    folder: Path, *, reported: Sequence[ReportedEntry] = (), advance: Callable[[int], None] = lambda n: None
+) -> Leaderboard:
+    """Gather the results below ``folder``; ranks are given only among entries of the very same episodes.
+
+    Args:
+        reported: rows of published tables to stand beside them.
+        advance: called with the number of results just read.
 
     Raises:
-        ResultError: there is none, one is damaged, or its figures do not follow from its counts.
+        ResultError: as `gather`, two results are the same run of one model, or there is nothing to gather.
     """
-    return [_read(path) for path in results_below(folder)]
+    items = gather(folder, advance=advance)
+    if not items and not reported:
+        raise ResultError(f"{folder} holds no results", remedy="make some with fssbench eval --output")
+    return board_of(items, reported=reported)
 
 
-def _read(path: Path) -> Gathered:
-    checked = check_result(path)
-    if checked.result is None or checked.problems:
-        more = f", and {len(checked.problems) - 1} more" if len(checked.problems) > 1 else ""
-        raise ResultError(
-            f"{path}: {checked.problems[0]}{more}",
-            remedy="see everything that is wrong with fssbench score --check, or evaluate again with --overwrite",
-        )
-    return Gathered(checked.result, path, sha256_file(path))
-
-
-def build_leaderboard(folder: Path) -> Leaderboard:
-    """Gather the results below ``folder``; ranks are given only among entries of the very same episodes."""
-    groups: dict[str, list[Gathered]] = defaultdict(list)
-    for item in gather(folder):
-        groups[_group_key(item)].append(item)
-    entries = [_entry(items, folder) for items in groups.values()]
-    return Leaderboard(schema_version=SCHEMA_VERSION, kind="fssbench-leaderboard", entries=tuple(_ranked(entries)))
-
-
-def _group_key(item: Gathered) -> str:
-    """What makes results runs of one entry: everything but fold, seed and the fold's checkpoint."""
-    result = item.result
-    episodes = result.episodes
-    model = result.model.model_dump(mode="json", exclude={"checkpoint_sha256"})
-    return json.dumps(
-        [
-            episodes.benchmark,
-            episodes.folds,
-            episodes.protocol,
-            episodes.protocol_version,
-            episodes.shot,
-            result.headline,
-            result.source,
-            model,
-        ]
+def board_of(items: Iterable[Gathered], *, reported: Sequence[ReportedEntry] = ()) -> Leaderboard:
+    """The leaderboard of results that were gathered; `ResultError` if two are the same run of one model."""
+    groups: dict[tuple[object, ...], list[Candidate]] = defaultdict(list)
+    for candidate in candidates(items):
+        groups[_question(candidate)].append(candidate)
+    entries: list[Entry] = []
+    for _, group in sorted(groups.items()):
+        found = zip(group, figures_of(group), strict=True)
+        entries += ranked([(_entry(candidate, figures), figures) for candidate, figures in found])
+    return Leaderboard(
+        schema_version=SCHEMA_VERSION,
+        kind="fssbench-leaderboard",
+        entries=tuple(entries),
+        reported=tuple(reported),
     )
 
 
-def _entry(items: Sequence[Gathered], folder: Path) -> Entry:
-    items = sorted(items, key=lambda item: (item.result.episodes.fold, item.result.episodes.seed))
-    _require_distinct(items)
-    first = items[0].result
-    runs = tuple(_run(item, folder) for item in items)
-    identity = "".join(f"{run.fold}\t{run.seed}\t{run.digest}\n" for run in runs)
+def _question(candidate: Candidate) -> tuple[str, str, int, int, str, str]:
+    """What a model was asked and how its masks were scored; those that agree in this make one ranking."""
+    asked = candidate.first.episodes
+    identity = "".join(f"{fold}\t{seed}\t{digest}\n" for fold, seed, digest in candidate.tracks)
+    return (
+        asked.benchmark,
+        asked.protocol,
+        asked.protocol_version,
+        asked.shot,
+        candidate.first.headline,
+        sha256_bytes(identity.encode()),
+    )
+
+
+def _group(asked: EpisodesRecord, question: tuple[object, ...]) -> str:
+    short = sha256_bytes(repr(question).encode())[:8]
+    return slug(asked.benchmark, asked.protocol, f"{asked.shot}shot", short)
+
+
+def _entry(candidate: Candidate, figures: Figures) -> Entry:
+    items, first = candidate.items, candidate.first
+    question = _question(candidate)
     ran = [item.result.execution for item in items if item.result.execution is not None]
     asked = sum(item.result.episodes.n_episodes for item in items) - sum(one.resumed_episodes for one in ran)
     seconds = sum(one.seconds for one in ran)
     reasons = dict.fromkeys(reason for item in items for reason in item.result.unofficial)
-    missing = _incomplete(items)
-    if missing:
-        reasons[missing] = None
+    if candidate.incomplete:
+        reasons[candidate.incomplete] = None
     return Entry(
+        id=candidate.id,
+        group=_group(first.episodes, question),
         rank=None,
+        label=candidate.label,
         model=first.model,
-        label=items[0].label,
         benchmark=first.episodes.benchmark,
         protocol=first.episodes.protocol,
         protocol_version=first.episodes.protocol_version,
         shot=first.episodes.shot,
         policy=first.headline,
-        episodes_digest=hashlib.sha256(identity.encode()).hexdigest(),
-        miou=_mean(items, lambda result: result.score.miou, missing),
-        fb_iou=_mean(items, lambda result: result.score.fb_iou, missing),
-        runs=runs,
-        checkpoints={item.result.episodes.fold: item.result.model.checkpoint_sha256 for item in items},
+        episodes_digest=question[-1],
+        miou=figures.miou,
+        fb_iou=figures.fb_iou,
+        difference=DifferenceRecord.none("not ranked yet"),
+        folds=figures.folds,
+        per_class=figures.per_class,
+        runs=tuple(map(_run, items)),
+        checkpoints={item.fold: item.result.model.checkpoint_sha256 for item in items},
+        backbones={item.fold: item.result.model.backbone_sha256 for item in items},
+        selection=None,
+        commands=tuple(dict.fromkeys(shlex.join(item.result.command.asked) for item in items)),
         episodes_per_second=round(asked / seconds, 3) if seconds else None,
-        device_name=ran[0].device_name if ran else None,
+        device_name=_joined(one.device_name for one in ran),
+        precision=_joined(one.precision for one in ran),
         source=first.source,
         official=not reasons,
         unofficial=tuple(reasons),
     )
 
 
-def _require_distinct(items: Sequence[Gathered]) -> None:
-    seen: dict[tuple[int, int], Path] = {}
-    for item in items:
-        key = (item.result.episodes.fold, item.result.episodes.seed)
-        if key in seen:
-            raise ResultError(
-                f"{seen[key]} and {item.path} are both {item.label} on fold {key[0]}, seed {key[1]}",
-                remedy="keep one of them below the folder",
-            )
-        seen[key] = item.path
+def _joined(names: Iterable[str]) -> str | None:
+    """Different names in words; ``None`` if there are none."""
+    return ", ".join(dict.fromkeys(names)) or None
 
 
-def _run(item: Gathered, folder: Path) -> RunSummary:
-    episodes, score = item.result.episodes, item.result.score
+def _run(item: Gathered) -> RunSummary:
+    result, ran = item.result, item.result.execution
     return RunSummary(
-        fold=episodes.fold,
-        seed=episodes.seed,
-        n_episodes=episodes.n_episodes,
-        digest=episodes.digest,
-        miou=score.miou.value,
-        fb_iou=score.fb_iou.value,
-        official=item.result.official,
-        result=item.path.relative_to(folder).as_posix(),
+        fold=result.episodes.fold,
+        seed=result.episodes.seed,
+        n_episodes=result.episodes.n_episodes,
+        digest=result.episodes.digest,
+        miou=result.score.miou.value,
+        fb_iou=result.score.fb_iou.value,
+        official=result.official,
+        result=item.name,
         result_sha256=item.sha256,
+        counts_sha256=result.counts.sha256,
+        predictions_sha256=result.predictions.sha256 if result.predictions else None,
+        checkpoint_sha256=result.model.checkpoint_sha256,
+        backbone_sha256=result.model.backbone_sha256,
+        device_name=ran.device_name if ran else None,
+        precision=ran.precision if ran else None,
+        episodes_per_second=ran.episodes_per_second if ran else None,
+        asked=result.command.asked,
+        fssbench=result.environment.fssbench,
+        git_revision=result.environment.git_revision,
     )
-
-
-def _incomplete(items: Sequence[Gathered]) -> str:
-    """Why there is no mean over folds, or nothing."""
-    folds = items[0].result.episodes.all_folds
-    seeds: dict[int, set[int]] = {fold: set() for fold in range(len(folds))}
-    for item in items:
-        seeds[item.result.episodes.fold].add(item.result.episodes.seed)
-    if missing := [fold for fold, found in seeds.items() if not found]:
-        return f"no result on fold {', '.join(map(str, missing))}"
-    if len({frozenset(found) for found in seeds.values()}) > 1:
-        return "folds were evaluated with different seeds"
-    return ""
-
-
-def _mean(items: Sequence[Gathered], figure: Callable[[Result], FigureRecord], missing: str) -> Mean:
-    """The mean over folds of the mean over seeds; all folds have the same seeds, so one mean does both."""
-    if missing:
-        return Mean(value=None, reason=missing)
-    for item in items:
-        if (reason := figure(item.result).reason) is not None:
-            return Mean(value=None, reason=f"fold {item.result.episodes.fold}: {reason}")
-    values = [value for item in items if (value := figure(item.result).value) is not None]
-    return Mean(value=math.fsum(values) / len(values), reason=None)
-
-
-def _ranked(entries: Sequence[Entry]) -> list[Entry]:
-    """Entries ordered for reading, ranked within benchmark, protocol, shot, policy and episodes."""
-    best_first = sorted(
-        entries,
-        key=lambda e: (*e.comparable, -(e.miou.value if e.miou.value is not None else -1), e.label),
-    )
-    comparable: dict[tuple[object, ...], list[float]] = defaultdict(list)
-    for entry in best_first:
-        if entry.miou.value is not None and entry.model.control is None:
-            comparable[entry.comparable].append(entry.miou.value)
-
-    def rank(entry: Entry) -> int | None:
-        """One more than there are better ones; equals share a rank. A control has none and takes none away."""
-        mine = entry.miou.value if entry.model.control is None else None
-        return None if mine is None else 1 + sum(value > mine for value in comparable[entry.comparable])
-
-    return [entry.model_copy(update={"rank": rank(entry)}) for entry in best_first]

@@ -106,7 +106,7 @@ def remove(results: Path, model: str, *folds: int) -> None:
 
 def test_an_entry_is_a_model_over_all_its_folds(measured: Path) -> None:
     board = build_leaderboard(measured)
-    assert (board.schema_version, board.kind) == (1, "fssbench-leaderboard")
+    assert (board.schema_version, board.kind) == (2, "fssbench-leaderboard")
     assert sorted(e.label for e in board.entries) == [
         "all-foreground (size=32)",
         "copy-support (size=32)",

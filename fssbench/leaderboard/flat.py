@@ -1,0 +1,109 @@
+"""Leaderboards for spreadsheets and programs: one row an entry, as CSV or Parquet."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from fssbench.leaderboard.schema import Entry, Leaderboard, ReportedEntry, Score
+from fssbench.results import IntervalRecord
+
+__all__ = ["rows", "sure_of", "to_csv", "to_parquet"]
+
+COLUMNS: dict[str, pa.DataType] = {
+    "id": pa.string(),
+    "source": pa.string(),
+    "benchmark": pa.string(),
+    "protocol": pa.string(),
+    "shot": pa.int32(),
+    "policy": pa.string(),
+    "rank": pa.int32(),
+    "model": pa.string(),
+    "miou": pa.float64(),
+    "miou_low": pa.float64(),
+    "miou_high": pa.float64(),
+    "fb_iou": pa.float64(),
+    "fb_iou_low": pa.float64(),
+    "fb_iou_high": pa.float64(),
+    "interval": pa.string(),
+    "difference": pa.float64(),
+    "difference_low": pa.float64(),
+    "difference_high": pa.float64(),
+    "folds": pa.list_(pa.float64()),
+    "official": pa.bool_(),
+    "unofficial": pa.string(),
+    "episodes_digest": pa.string(),
+    "printed_in": pa.string(),
+}
+"""Of the flat forms, in order: one row an entry, shares in [0, 1]; empty where there is nothing to say."""
+
+
+def rows(board: Leaderboard) -> Iterator[dict[str, Any]]:
+    """Every entry as one flat row, measured ones first."""
+    for entry in board.entries:
+        sure = entry.difference.other_images or entry.difference.other_episodes
+        yield _row(
+            entry,
+            protocol=f"{entry.protocol}/{entry.protocol_version}",
+            policy=entry.policy,
+            rank=entry.rank,
+            model=entry.label,
+            **_with_bounds("miou", entry.miou),
+            **_with_bounds("fb_iou", entry.fb_iou),
+            interval="other images" if entry.miou.other_images else "other episodes" if sure_of(entry.miou) else None,
+            difference=entry.difference.value,
+            difference_low=sure.low if sure else None,
+            difference_high=sure.high if sure else None,
+            folds=[fold.miou.value for fold in entry.folds],
+            official=entry.official,
+            unofficial="; ".join(entry.unofficial) or None,
+            episodes_digest=entry.episodes_digest,
+        )
+    for row in board.reported:
+        yield _row(
+            row,
+            protocol=row.protocol,
+            model=row.label,
+            miou=row.miou,
+            fb_iou=row.fb_iou,
+            folds=list(row.folds),
+            printed_in=row.printed_in,
+        )
+
+
+def _row(entry: Entry | ReportedEntry, **cells: Any) -> dict[str, Any]:
+    shared = {name: getattr(entry, name) for name in ("id", "source", "benchmark", "shot")}
+    return dict.fromkeys(COLUMNS) | shared | cells
+
+
+def sure_of(score: Score) -> IntervalRecord | None:
+    """The interval of the harder question that can be answered: other images, else other episodes."""
+    return score.other_images or score.other_episodes
+
+
+def _with_bounds(name: str, score: Score) -> dict[str, float | None]:
+    sure = sure_of(score)
+    return {name: score.value, f"{name}_low": sure.low if sure else None, f"{name}_high": sure.high if sure else None}
+
+
+def to_csv(board: Leaderboard) -> bytes:
+    """A row an entry, the folds' mIoU in one cell."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(COLUMNS), lineterminator="\n")
+    writer.writeheader()
+    for row in rows(board):
+        folds = row["folds"] or ()
+        writer.writerow(row | {"folds": " ".join("" if fold is None else str(fold) for fold in folds)})
+    return text.getvalue().encode()
+
+
+def to_parquet(board: Leaderboard) -> bytes:
+    """The same rows with types, for ``datasets.load_dataset("parquet", …)``."""
+    buffer = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(list(rows(board)), schema=pa.schema(COLUMNS)), buffer, compression="zstd")
+    return buffer.getvalue()

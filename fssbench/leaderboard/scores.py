@@ -1,0 +1,118 @@
+"""The figures of entries that answered the same episodes: means over seeds and folds, and their intervals.
+
+Values are means of the results' own figures, each exact; intervals come from the counts, in which the models of
+one track share their resamples, so that differences between them are paired.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fssbench.estimates import Sample
+from fssbench.leaderboard.gathered import Candidate, Gathered
+from fssbench.leaderboard.schema import ClassScore, FoldScore, Score
+from fssbench.results import FigureRecord, IntervalRecord, PolicyResult
+from fssbench.statistics import METHODS, Evidence, Interval, Uncertainty
+
+__all__ = ["FB_IOU", "MIOU", "Figures", "figures_of"]
+
+AT_ONCE = 4
+"""Models whose resamples are held in memory together."""
+
+MIOU, FB_IOU = -3, -2
+"""Where the overall figures stand in evidence."""
+
+UNKNOWN = Uncertainty(None, None)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Figures:
+    """How good a model is, in all figures of an entry.
+
+    Attributes:
+        evidence: of the means over folds; ``None`` if there are none.
+    """
+
+    miou: Score
+    fb_iou: Score
+    folds: tuple[FoldScore, ...]
+    per_class: tuple[ClassScore, ...]
+    evidence: Evidence | None
+
+
+def figures_of(group: Sequence[Candidate]) -> Iterator[Figures]:
+    """Figures of entries that all answered the same episodes, in the order given."""
+    for start in range(0, len(group), AT_ONCE):
+        some = group[start : start + AT_ONCE]
+        by_run = [_evidence(items) for items in zip(*(candidate.items for candidate in some), strict=True)]
+        for candidate, evidence in zip(some, zip(*by_run, strict=True), strict=True):
+            yield _figures(candidate, evidence)
+
+
+def _evidence(items: Sequence[Gathered]) -> list[Evidence]:
+    """Of several models' answers to one track."""
+    first = items[0]
+    classes = tuple(c.id for c in first.result.score.per_class)
+    counts = np.stack([item.table.under(item.result.headline) for item in items], axis=1)
+    return Evidence.of(Sample(first.table.track, classes=classes), counts)
+
+
+def _figures(candidate: Candidate, evidence: Sequence[Evidence]) -> Figures:
+    by_fold: dict[int, list[tuple[PolicyResult, Evidence]]] = {}
+    for item, one in zip(candidate.items, evidence, strict=True):
+        by_fold.setdefault(item.fold, []).append((item.result.score, one))
+    folds, per_class = [], []
+    for fold, runs in by_fold.items():
+        seeds = [score for score, _ in runs]
+        sure = Evidence.over_seeds([one for _, one in runs]).uncertainties()
+        folds.append(
+            FoldScore(
+                fold=fold,
+                n_episodes=sum(score.miou.n_episodes for score in seeds),
+                miou=_mean([score.miou for score in seeds], sure[MIOU]),
+                fb_iou=_mean([score.fb_iou for score in seeds], sure[FB_IOU]),
+            )
+        )
+        for n, c in enumerate(seeds[0].per_class):
+            iou = _mean([score.per_class[n].iou for score in seeds], sure[n])
+            per_class.append(ClassScore(id=c.id, name=c.name, fold=fold, iou=iou))
+    whole = None if candidate.incomplete else Evidence.mean(evidence)
+    overall = whole.uncertainties() if whole else [UNKNOWN] * 3
+    return Figures(
+        miou=_over_folds(candidate, lambda score: score.miou, overall[MIOU]),
+        fb_iou=_over_folds(candidate, lambda score: score.fb_iou, overall[FB_IOU]),
+        folds=tuple(folds),
+        per_class=tuple(per_class),
+        evidence=whole,
+    )
+
+
+def _over_folds(candidate: Candidate, figure: Callable[[PolicyResult], FigureRecord], sure: Uncertainty) -> Score:
+    """The mean over folds of the mean over seeds; all folds have the same seeds, so one mean does both."""
+    if reason := candidate.incomplete:
+        return Score(value=None, reason=reason, other_episodes=None, other_images=None)
+    named = {f"fold {item.fold}: ": figure(item.result.score) for item in candidate.items}
+    undefined = next((f"{fold}{one.reason}" for fold, one in named.items() if one.reason), None)
+    return _mean([figure(item.result.score) for item in candidate.items], sure, reason=undefined)
+
+
+def _mean(figures: Sequence[FigureRecord], sure: Uncertainty, *, reason: str | None = None) -> Score:
+    """The mean of figures that are all defined, or the first's reason why it is not."""
+    reason = reason or next((figure.reason for figure in figures if figure.reason), None)
+    if reason:
+        return Score(value=None, reason=reason, other_episodes=None, other_images=None)
+    values = [figure.value for figure in figures if figure.value is not None]
+    return Score(
+        value=math.fsum(values) / len(values),
+        reason=None,
+        other_episodes=_interval(sure.episodes, METHODS["episodes"]),
+        other_images=_interval(sure.images, METHODS["images"]),
+    )
+
+
+def _interval(interval: Interval | None, method: str) -> IntervalRecord | None:
+    return None if interval is None else IntervalRecord(low=interval.low, high=interval.high, method=method)
