@@ -34,6 +34,11 @@ class Home:
         return self.path / "episodes"
 
     @property
+    def shards(self) -> Path:
+        """Shards of sets that lie elsewhere."""
+        return self.path / "shards"
+
+    @property
     def checkpoints(self) -> Path:
         """Trained weights."""
         return self.path / "checkpoints"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fssbench.cli.console import progress
+from fssbench.cli.console import Place, progress
 from fssbench.cli.sets import finder
 from fssbench.errors import ResultError
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["check_all", "refuse_wrong", "say", "verdict"]
 
 
-def check_all(path: Path, data: Path | None) -> list[Checked]:
+def check_all(path: Path, data: Place | None) -> list[Checked]:
     """Check one result, or all below a folder, against the sets below ``data`` or in the home."""
     from fssbench.engine.check import check_result
     from fssbench.engine.load import results_below

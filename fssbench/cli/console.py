@@ -6,7 +6,6 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,12 +13,17 @@ import typer
 from fssbench.errors import UsageError
 
 if TYPE_CHECKING:
+    from fssbench.pipelines.places import Place
     from fssbench.results import FigureRecord
+else:
+    Place = str  # what typer is told, which takes no unions; `_place` makes more of it
 
 __all__ = [
+    "PLACE",
     "Bar",
     "DataOption",
     "JsonFlag",
+    "Place",
     "fail",
     "figure",
     "integers",
@@ -30,11 +34,25 @@ __all__ = [
     "warn",
 ]
 
+
+def _place(text: str) -> Place:
+    from fssbench.pipelines.places import find_place
+
+    return find_place(text)
+
+
+PLACE = {"parser": _place, "metavar": "PLACE"}
+"""How to declare an option or argument that takes a folder, an address, or ``pipe:COMMAND {}``."""
+
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 DataOption = Annotated[
-    Path | None,
+    Place | None,
     typer.Option(
-        "--data", "-d", help="Where episode sets lie: what prepare was given as --output. [default: the home]"
+        "--data",
+        "-d",
+        help="Where episode sets lie: what prepare was given as --output, or a copy at https://, s3:// or the like. "
+        "[default: the home]",
+        **PLACE,
     ),
 ]
 

@@ -186,7 +186,7 @@ def _episodes(episode_set: EpisodeSet, shot: int, seed: int, *, episodes: int | 
     there = episode_set.record(shot=shot, seed=seed).episodes
     if episodes is not None and episodes > there:
         raise UsageError(
-            f"{episode_set.path} has {there:,} {shot}-shot episodes of seed {seed}, asked for are {episodes:,}",
+            f"{episode_set.place} has {there:,} {shot}-shot episodes of seed {seed}, asked for are {episodes:,}",
             remedy=f"pass --episodes {there} or less, or prepare the set with --episodes {episodes} --overwrite",
         )
     wanted = min(episodes or there, limit or there)

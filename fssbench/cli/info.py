@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fssbench.cli import training_sets
-from fssbench.cli.console import JsonFlag, megabytes, percent, print_json, progress
+from fssbench.cli.console import PLACE, JsonFlag, Place, megabytes, percent, print_json, progress
 from fssbench.cli.sets import open_set
 from fssbench.cli.summary import print_summary
 
@@ -23,7 +23,8 @@ __all__ = ["info"]
 
 def info(
     path: Annotated[
-        Path | None, typer.Argument(help="A set's folder or a result file. [default: this machine]")
+        Place | None,
+        typer.Argument(help="A set's folder or address, or a result file. [default: this machine]", **PLACE),
     ] = None,
     brief: Annotated[
         bool, typer.Option("--brief", help="Of a set, only what its manifest says, without reading its shards.")
@@ -33,7 +34,7 @@ def info(
     """Describe an episode set, a training set, a result, or this installation."""
     if path is None:
         _show(_installation(), as_json)
-    elif path.suffix == ".json" and path.name not in ("manifest.json", "training.json"):
+    elif isinstance(path, Path) and path.suffix == ".json" and path.name not in ("manifest.json", "training.json"):
         from fssbench.results import read_result
 
         result = read_result(path)
@@ -44,11 +45,11 @@ def info(
         _describe_set(open_set(path), brief, as_json)
 
 
-def _training_set(path: Path) -> TrainingSet | None:
-    """The training set at ``path``, its folder or its manifest, if it is one."""
+def _training_set(place: Place) -> TrainingSet | None:
+    """The training set at ``place``, its folder or its manifest, if it is one."""
     from fssbench.pipelines.training.training_set import TRAINING, TrainingSet
 
-    folder = path.parent if path.name == TRAINING else path
+    folder = place.parent if isinstance(place, Path) and place.name == TRAINING else place
     return TrainingSet.open(folder) if (folder / TRAINING).is_file() else None
 
 

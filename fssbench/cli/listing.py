@@ -82,7 +82,7 @@ def _sets(root: Any) -> list[dict[str, Any]]:
     opened = [EpisodeSet.open(path) for path in find_sets(root)]
     return [
         {
-            "path": str(one.path),
+            "path": str(one.place),
             "tracks": ", ".join(f"{t.episodes:,}×{t.shot}-shot seed {t.seed}" for t in one.manifest.tracks),
             "official": "unofficial" if one.manifest.unofficial else "",
         }

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fssbench.cli.console import DataOption, JsonFlag, print_json, warn
+from fssbench.cli.console import JsonFlag, print_json, warn
 from fssbench.cli.side_by_side import costs_as_json, measured_as_json, show_costs, show_measured
 from fssbench.errors import UsageError
 
@@ -53,7 +53,9 @@ def reproduce(
     tables: Annotated[
         Path | None, typer.Option("--tables", help="A file with another paper's tables. [default: the three papers]")
     ] = None,
-    data: DataOption = None,
+    data: Annotated[
+        Path | None, typer.Option("--data", help="The folder of sets, which are built there. [default: in the home]")
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Where results lie. [default: results in the home]")
     ] = None,

@@ -98,7 +98,7 @@ def score(
         predictions = _foreign(path, episode_set, queries, name=name, episodes=asked)
     command = Request(
         asked=("fssbench", *sys.argv[1:]),
-        resolved={"predictions": str(path), "data": str(episode_set.path), "fold": asked.fold, "shot": asked.shot}
+        resolved={"predictions": str(path), "data": str(episode_set.place), "fold": asked.fold, "shot": asked.shot}
         | {"seed": asked.seed, "episodes": asked.n_episodes},
     )
     with progress("scoring", asked.n_episodes, unit="episodes") as advance:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fssbench.cli.console import PLACE, Place
 from fssbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -15,11 +16,13 @@ if TYPE_CHECKING:
 
 __all__ = ["SetArgument", "finder", "locate", "open_set"]
 
-SetArgument = Annotated[Path, typer.Argument(help="A set's folder, or a folder with one set below it.")]
+SetArgument = Annotated[
+    Place, typer.Argument(help="A set's folder or address, or a folder with one set below it.", **PLACE)
+]
 
 
-def open_set(path: Path) -> EpisodeSet:
-    """Open the set at ``path``: its folder, its manifest, or a folder that prepare wrote one set to.
+def open_set(place: Place) -> EpisodeSet:
+    """Open the set at ``place``: its folder, its manifest, or a folder that prepare wrote one set to.
 
     Raises:
         UsageError: there are several sets below the folder.
@@ -27,7 +30,7 @@ def open_set(path: Path) -> EpisodeSet:
     """
     from fssbench.pipelines.episode_set import MANIFEST, EpisodeSet, find_sets
 
-    folder = path.parent if path.name == MANIFEST else path
+    folder = place.parent if isinstance(place, Path) and place.name == MANIFEST else place
     found = find_sets(folder)
     if len(found) > 1:
         names = ", ".join(str(one) for one in found[:5]) + (", …" if len(found) > 5 else "")
@@ -35,7 +38,7 @@ def open_set(path: Path) -> EpisodeSet:
     return EpisodeSet.open(found[0] if found else folder)
 
 
-def locate(data: Path | None, benchmark: str | None, protocol: str | None, fold: int | None) -> EpisodeSet:
+def locate(data: Place | None, benchmark: str | None, protocol: str | None, fold: int | None) -> EpisodeSet:
     """The set asked for; if ``data`` is a set itself, what was not asked for is as it has it."""
     from fssbench.home import Home
     from fssbench.pipelines.episode_set import MANIFEST, EpisodeSet, benchmark_below, locate_set
@@ -49,6 +52,6 @@ def locate(data: Path | None, benchmark: str | None, protocol: str | None, fold:
     return locate_set(root, benchmark=found, protocol=protocol or "strict", fold=fold or 0)
 
 
-def finder(data: Path | None) -> FindSet:
+def finder(data: Place | None) -> FindSet:
     """Finds the set that a result is about, below ``data`` or in the home."""
     return lambda asked: locate(data, asked.benchmark, asked.protocol, asked.fold)

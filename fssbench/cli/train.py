@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fssbench.cli.console import Bar, DataOption, progress, warn
+from fssbench.cli.console import Bar, DataOption, Place, progress, warn
 from fssbench.cli.model_options import BackboneOption, BackboneWeightsOption, ModelOption, PairsOption, parse_pairs
 from fssbench.errors import UsageError
 
@@ -134,7 +134,7 @@ def _train(
     recipe: Recipe,
     benchmark: Benchmark,
     fold: int,
-    root: Path,
+    root: Place,
     folder: Path,
     image_list: Path | None,
     *,
@@ -230,11 +230,12 @@ def _fold(benchmark: Benchmark, fold: int | None) -> int:
     return fold or 0
 
 
-def _test_set(root: Path, benchmark: Benchmark, fold: int, protocol: str, *, exact: bool) -> EpisodeSet | None:
+def _test_set(root: Place, benchmark: Benchmark, fold: int, protocol: str, *, exact: bool) -> EpisodeSet | None:
     """The fold's own test set of the protocol, if there is one; or else of any, unless it must be ``exact``."""
     from fssbench.pipelines.episode_set import EpisodeSet, find_sets
 
-    sets = [EpisodeSet.open(path) for path in find_sets(root) if benchmark.name in path.parts or path == root]
+    own = [p for p in find_sets(root) if p == root or f"/{benchmark.name}/" in str(p)]
+    sets = [EpisodeSet.open(path) for path in own]
     found = [one for one in sets if (one.manifest.benchmark, one.manifest.fold) == (benchmark.name, fold)]
     if exact:
         found = [one for one in found if one.manifest.protocol.name == protocol]

@@ -11,6 +11,7 @@ from fssbench.cli.console import megabytes, print_json, progress, warn
 from fssbench.errors import UsageError
 
 if TYPE_CHECKING:
+    from fssbench.pipelines.places import Place
     from fssbench.pipelines.sources import Source
     from fssbench.pipelines.training.prepare import BuiltTraining
     from fssbench.pipelines.training.training_set import TrainingSet
@@ -103,7 +104,7 @@ def _folds(training_set: TrainingSet) -> list[str]:
     return lines
 
 
-def rows(root: Path) -> list[dict[str, Any]]:
+def rows(root: Place) -> list[dict[str, Any]]:
     """The training sets below ``root``, for ``fssbench list``."""
     from fssbench.pipelines.training.training_set import TrainingSet, find_training_sets
 

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fssbench.cli.console import JsonFlag, print_json, progress
+from fssbench.cli.console import PLACE, JsonFlag, Place, print_json, progress
+
+if TYPE_CHECKING:
+    from fssbench.pipelines.verify import Verdict
 
 __all__ = ["verify"]
 
 
 def verify(
-    folder: Annotated[Path, typer.Argument(help="A set, or a folder with sets below it; to train on too.")],
+    folder: Annotated[
+        Place,
+        typer.Argument(help="A set, or a folder with sets below it, here or at an address; to train on too.", **PLACE),
+    ],
     as_json: JsonFlag = False,
 ) -> None:
     """Check every hash, count and key of episode sets and training sets, and list all that is wrong."""
@@ -23,14 +30,13 @@ def verify(
     from fssbench.pipelines.training.verify import verify_training_set
     from fssbench.pipelines.verify import verify_set
 
-    found = [(path, verify_set) for path in find_sets(folder)]
+    found: list[tuple[Place, Callable[..., Verdict]]] = [(path, verify_set) for path in find_sets(folder)]
     found += [(path, verify_training_set) for path in find_training_sets(folder)]
     if not found:
         raise EpisodeSetError(f"there is no episode set in {folder}", remedy="build one with fssbench prepare")
     verdicts = []
     for path, check in found:
-        size = sum(file.stat().st_size for file in path.iterdir() if file.is_file())
-        with progress(f"verifying {path.name}", size, unit="bytes") as advance:
+        with progress(f"verifying {path.name}", _size(path), unit="bytes") as advance:
             verdicts.append(check(path, advance=advance))
     if as_json:
         print_json([{"path": str(v.path), "sound": not v.problems, "problems": v.problems} for v in verdicts])
@@ -47,3 +53,10 @@ def verify(
         raise EpisodeSetError(
             f"{damaged} of {len(verdicts)} sets are damaged", remedy="prepare them again with --overwrite"
         )
+
+
+def _size(place: Place) -> int | None:
+    """Bytes of the files of a set, if it is a folder of this machine."""
+    if not isinstance(place, Path):
+        return None
+    return sum(file.stat().st_size for file in place.iterdir() if file.is_file())

@@ -266,10 +266,10 @@ class _Check:
             asked = set_reasons(episode_set, stated)
             reasons = (*asked, *self.own_reasons())
         except FssbenchError as error:
-            self.wrong(f"{episode_set.path}: {error.problem}")
+            self.wrong(f"{episode_set.place}: {error.problem}")
             return
         for where, a, b in differences(stated.model_dump(mode="json"), here.model_dump(mode="json"), "episodes"):
-            self.wrong(f"{where}: the result says {a}, {episode_set.path} says {b}")
+            self.wrong(f"{where}: the result says {a}, {episode_set.place} says {b}")
         for reason in asked:  # `policies` has looked for the others
             if reason not in self.result.unofficial:
                 self.wrong(f"unofficial: the result does not say that {reason}")
@@ -282,7 +282,7 @@ class _Check:
         names = {pool.id: pool.name for pool in episode_set.manifest.classes}
         for one in self.result.policies[0].per_class:
             if (name := names.get(one.id)) != one.name:
-                self.wrong(f"class {one.id}: the result calls it '{one.name}', {episode_set.path} '{name}'")
+                self.wrong(f"class {one.id}: the result calls it '{one.name}', {episode_set.place} '{name}'")
         try:
             queries = episode_set.queries(table.track)
             for index, meta in queries.items():

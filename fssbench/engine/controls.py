@@ -22,7 +22,7 @@ import numpy as np
 from fssbench.episodes import Track
 from fssbench.errors import UsageError
 from fssbench.pipelines.episode_set import EpisodeSet
-from fssbench.pipelines.shards import read_images
+from fssbench.pipelines.shards import images_ahead
 from fssbench.pipelines.stream import Frame, decode_frame
 from fssbench.sampling import HashStream
 from fssbench.suggest import known_are
@@ -100,8 +100,8 @@ def _of_other_classes(episode_set: EpisodeSet, *, shot: int, seed: int, show: Ca
     wanted = {keys[episode.class_id, image_id] for episode in lent for image_id in episode.supports}
     encoded = {
         sample.key: sample
-        for shard in episode_set.shards("images")
-        for sample in read_images(episode_set.path, shard)
+        for samples in images_ahead(episode_set.place, episode_set.shards("images"))
+        for sample in samples
         if sample.key in wanted
     }
 

@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TypeVar
 
 from fssbench.episodes import Track
@@ -17,6 +18,8 @@ from fssbench.episodes import Track
 __all__ = ["Ranks", "joined"]
 
 T = TypeVar("T")
+
+PATIENCE = timedelta(days=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,8 @@ def joined() -> Iterator[Ranks]:
         return
     import torch.distributed as dist
 
-    dist.init_process_group("gloo")
+    # Whoever is done first waits for the slowest, however long that takes; if one dies, torchrun ends them all.
+    dist.init_process_group("gloo", timeout=PATIENCE)
     try:
         yield Ranks(dist.get_rank(), int(os.environ.get("LOCAL_RANK", "0")), world)
     finally:

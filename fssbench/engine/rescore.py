@@ -51,7 +51,7 @@ class Predictions:
         if here != asked:
             name = next(name for name in EpisodesRecord.model_fields if getattr(here, name) != getattr(asked, name))
             raise ResultError(
-                f"{path / INDEX} is about other episodes than {episode_set.path}: {name} is "
+                f"{path / INDEX} is about other episodes than {episode_set.place}: {name} is "
                 f"{getattr(asked, name)}, the set's is {getattr(here, name)}",
                 remedy="pass the set they were made on as --data",
             )

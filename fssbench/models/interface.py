@@ -85,7 +85,9 @@ def resize_mask(mask: Tensor, size: Size) -> Tensor:
         return mask
     lead = mask.shape[:-2]
     flat = mask.reshape(-1, 1, *mask.shape[-2:])
-    return F.interpolate(flat.float(), size, mode="nearest").to(mask.dtype).reshape(*lead, *size)
+    # Nearest picks values, so bool may travel as bytes: a quarter of float32.
+    numbers = flat.view(torch.uint8) if mask.dtype == torch.bool else flat.float()
+    return F.interpolate(numbers, size, mode="nearest").to(mask.dtype).reshape(*lead, *size)
 
 
 def vote(masks: Tensor) -> Tensor:

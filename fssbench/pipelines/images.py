@@ -96,6 +96,6 @@ def decode(jpeg: bytes, *, orientation: int = 1, where: str) -> npt.NDArray[np.u
         with Image.open(io.BytesIO(jpeg), formats=FORMATS) as image:
             image.info.pop("transparency", None)  # would make the conversion warn
             turned = image if orientation == 1 else ImageOps.exif_transpose(image)
-            return np.array(turned.convert("RGB"))
+            return np.array(turned if turned.mode == "RGB" else turned.convert("RGB"))
     except (OSError, SyntaxError, ValueError) as error:
         raise SourceError(f"{where} cannot be decoded: {error}", remedy="prepare the set again") from error

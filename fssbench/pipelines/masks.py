@@ -14,6 +14,10 @@ from fssbench.errors import SourceError
 __all__ = ["Rle", "area", "check", "decode", "difference", "draw", "encode", "intersection", "union"]
 
 
+MOST_GROUPS = 7
+"""Groups of five bits in a run length below 2³⁴, which no image has."""
+
+
 class Rle(TypedDict):
     """COCO's compressed run-length encoding: ``size`` is [height, width], ``counts`` is ASCII."""
 
@@ -27,10 +31,25 @@ def encode(mask: npt.NDArray[np.bool_]) -> Rle:
 
 
 def decode(rle: Rle) -> npt.NDArray[np.bool_]:
-    """An encoding → its mask (H, W) bool; `SourceError` if its runs do not fill its size."""
-    check(rle)
-    mask: npt.NDArray[np.uint8] = coco_mask.decode(rle)
-    return np.ascontiguousarray(mask, dtype=np.bool_)
+    """An encoding → its mask (H, W) bool; `SourceError` if its runs do not fill its size.
+
+    Runs go down the columns, rows are wanted: only the columns from the first of the mask to its last are turned.
+    """
+    runs = _quick_runs(rle["counts"])
+    if runs is None or len(rle["size"]) != 2 or runs.min() < 0 or runs.sum() != rle["size"][0] * rle["size"][1]:
+        check(rle)
+        return np.ascontiguousarray(coco_mask.decode(rle), dtype=np.bool_)
+    height, width = rle["size"]
+    mask = np.zeros((height, width), dtype=np.bool_)
+    inner = runs[: len(runs) // 2 * 2]  # without background at the end
+    if len(inner):
+        start, end = int(inner[0]) // height, -(-int(inner.sum()) // height)
+        inner[0] -= start * height
+        columns = np.zeros((end - start, height), dtype=np.bool_)
+        ones = np.repeat(np.arange(len(inner)) % 2 == 1, inner)
+        columns.reshape(-1)[: len(ones)] = ones
+        mask[:, start:end] = columns.T
+    return mask
 
 
 def draw(polygons: Sequence[Sequence[float]], height: int, width: int) -> Rle:
@@ -76,6 +95,24 @@ def _runs(counts: str) -> list[int]:
             value = shift = 0
     if shift:
         raise SourceError("a mask's run lengths end within a number")
+    return runs
+
+
+def _quick_runs(counts: str) -> npt.NDArray[np.int64] | None:
+    """What `_runs` says of well-formed text, some times faster; ``None`` of any that it may not be right about."""
+    groups = np.frombuffer(counts.encode(), dtype=np.uint8).astype(np.int64) - 48
+    if not len(groups) or groups.min() < 0 or groups.max() > 63 or groups[-1] & 0x20:
+        return None
+    ends = np.flatnonzero(groups < 0x20)
+    starts = np.concatenate(([0], ends[:-1] + 1))
+    lengths = ends - starts + 1
+    if lengths.max() > MOST_GROUPS:
+        return None
+    shifts = 5 * (np.arange(len(groups)) - np.repeat(starts, lengths))
+    runs: npt.NDArray[np.int64] = np.add.reduceat((groups & 0x1F) << shifts, starts)
+    runs[(groups[ends] & 0x10) != 0] -= 1 << 5 * lengths[(groups[ends] & 0x10) != 0]
+    runs[1::2] = runs[1::2].cumsum()
+    runs[2::2] = runs[2::2].cumsum()
     return runs
 
 

@@ -7,6 +7,7 @@ import io
 import tarfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Literal, TypeVar
 
@@ -15,9 +16,12 @@ from webdataset import TarWriter
 from webdataset.tariterators import group_by_keys, tar_file_expander
 
 from fssbench.errors import EpisodeSetError
-from fssbench.files import atomic_file, sha256_bytes, sha256_file
+from fssbench.files import atomic_file, sha256_file
 from fssbench.pipelines import images
 from fssbench.pipelines.manifest import FileRecord, ShardRecord
+from fssbench.pipelines.places import Place, Remote
+from fssbench.pipelines.places.ahead import read_ahead
+from fssbench.pipelines.places.remote import difference
 from fssbench.pipelines.samples import (
     EpisodeSample,
     ImageMeta,
@@ -31,7 +35,9 @@ from fssbench.records import first_error
 
 __all__ = [
     "episode_samples",
+    "episodes_ahead",
     "image_samples",
+    "images_ahead",
     "prediction_samples",
     "read_checked",
     "read_episodes",
@@ -133,8 +139,10 @@ def existing_file(path: Path) -> FileRecord | None:
     return FileRecord(name=path.name, sha256=sha256_file(path), bytes=path.stat().st_size)
 
 
-def read_checked(folder: Path, record: FileRecord) -> bytes:
+def read_checked(folder: Place, record: FileRecord) -> bytes:
     """A file's bytes, if they are those the manifest records; `EpisodeSetError` naming the file if not."""
+    if isinstance(folder, Remote):
+        return folder.read_checked(record)
     path = folder / record.name
     try:
         data = path.read_bytes()
@@ -142,13 +150,8 @@ def read_checked(folder: Path, record: FileRecord) -> bytes:
         raise EpisodeSetError(f"{path} is missing", remedy=REBUILD) from error
     except OSError as error:
         raise EpisodeSetError(f"{path} cannot be read: {error.strerror}", remedy=REBUILD) from error
-    if len(data) != record.bytes:
-        raise EpisodeSetError(f"{path} has {len(data):,} bytes, the manifest says {record.bytes:,}", remedy=REBUILD)
-    if (found := sha256_bytes(data)) != record.sha256:
-        raise EpisodeSetError(
-            f"{path} is damaged: its SHA-256 is {found[:16]}…, the manifest says {record.sha256[:16]}…",
-            remedy=REBUILD,
-        )
+    if wrong := difference(data, record):
+        raise EpisodeSetError(f"{path} {wrong}", remedy=REBUILD)
     return data
 
 
@@ -215,16 +218,26 @@ def _first(error: KeyError | ValidationError) -> str:
     return first_error(error)
 
 
-def read_images(folder: Path, record: ShardRecord) -> list[ImageSample]:
+def read_images(folder: Place, record: ShardRecord) -> list[ImageSample]:
     """All samples of an image shard, none before the whole shard has passed its checks."""
     where = str(folder / record.name)
     return _counted(list(image_samples(read_checked(folder, record), where=where)), record, where)
 
 
-def read_episodes(folder: Path, record: ShardRecord) -> list[EpisodeSample]:
+def read_episodes(folder: Place, record: ShardRecord) -> list[EpisodeSample]:
     """All samples of an episode shard, none before the whole shard has passed its checks."""
     where = str(folder / record.name)
     return _counted(list(episode_samples(read_checked(folder, record), where=where)), record, where)
+
+
+def images_ahead(folder: Place, records: Iterable[ShardRecord]) -> Iterator[list[ImageSample]]:
+    """The samples of some image shards, shard by shard; the next ones are read while one is used."""
+    return read_ahead(records, partial(read_images, folder))
+
+
+def episodes_ahead(folder: Place, records: Iterable[ShardRecord]) -> Iterator[list[EpisodeSample]]:
+    """The samples of some episode shards, likewise."""
+    return read_ahead(records, partial(read_episodes, folder))
 
 
 def _counted(samples: list[S], record: ShardRecord, where: str) -> list[S]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -17,14 +18,14 @@ from fssbench.pipelines.episode_set import EpisodeSet
 from fssbench.pipelines.lookahead import Lookahead
 from fssbench.pipelines.manifest import ShardRecord
 from fssbench.pipelines.samples import EpisodeSample, ImageMeta, ImageSample
-from fssbench.pipelines.shards import read_episodes, read_images
+from fssbench.pipelines.shards import episodes_ahead, images_ahead
 
 __all__ = ["Frame", "StreamedEpisode", "decode_frame", "stream", "truth_of"]
 
 T = TypeVar("T")
 
-RESIDENT_FRAMES = 256
-"""Decoded frames held at a time; what is dropped for want of room is decoded again."""
+RESIDENT_BYTES = 384 << 20
+"""Decoded frames held at a time, 300 of COCO's; what is dropped for want of room is decoded again."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,7 +73,8 @@ def stream(
     episodes: int | None = None,
     skip: Container[int] = frozenset(),
     workers: int = 4,
-    resident: int = RESIDENT_FRAMES,
+    resident: int = RESIDENT_BYTES,
+    arrange: Callable[[list[EpisodeSample]], list[EpisodeSample]] | None = None,
 ) -> Iterator[StreamedEpisode[T]]:
     """The episodes of a track in the order of the evaluation plan: class by class, then by index.
 
@@ -87,7 +89,8 @@ def stream(
         episodes: only those with an index below this; ``None`` for all.
         skip: indices to leave out, because they were asked before.
         workers: decoding threads, ≥ 1.
-        resident: frames held at a time.
+        resident: bytes of pixels and masks held at a time, what ``transform`` adds to them not counted.
+        arrange: puts the episodes of a class into another order.
 
     Raises:
         EpisodeSetError: a shard is missing or damaged, or shards and lock disagree.
@@ -100,19 +103,24 @@ def stream(
     found = sum(map(len, by_class.values()))
     if found != limit:
         raise EpisodeSetError(
-            f"{episode_set.path}: the shards of {track.name} hold {found} of its first {limit} episodes",
+            f"{episode_set.place}: the shards of {track.name} hold {found} of its first {limit} episodes",
             remedy="prepare the set again with --overwrite",
         )
-    wanted = {c: [s for s in samples if s.index not in skip] for c, samples in by_class.items()}
+    asked = {c: [s for s in samples if s.index not in skip] for c, samples in by_class.items()}
+    wanted = {c: arrange(samples) if arrange else samples for c, samples in asked.items() if samples}
     with ThreadPoolExecutor(workers) as executor:
-        for samples, frames in _classes(episode_set, {c: samples for c, samples in wanted.items() if samples}):
+        for samples, frames in _classes(episode_set, wanted):
 
             def make(key: str, frames: dict[str, ImageSample] = frames) -> T:
                 return transform(decode_frame(episode_set, frames[key]))
 
+            def size(key: str, frames: dict[str, ImageSample] = frames) -> int:
+                meta = frames[key].meta
+                return meta.height * meta.width * (4 if meta.ignore is None else 5)
+
             keys = [key for sample in samples for key in (sample.query, *sample.supports)]
             _require_frames(episode_set, keys, frames)
-            upcoming = Lookahead(keys, make, executor=executor, capacity=resident, ahead=4 * workers)
+            upcoming = Lookahead(keys, make, executor=executor, capacity=resident, ahead=4 * workers, size=size)
             for sample in samples:
                 episode = track.episodes[sample.index]
                 _require_agreement(episode_set, episode, sample, frames)
@@ -122,8 +130,8 @@ def stream(
 
 def _samples_by_class(episode_set: EpisodeSet, track: str, limit: int) -> dict[int, list[EpisodeSample]]:
     by_class: dict[int, list[EpisodeSample]] = {}
-    for shard in episode_set.shards("episodes", track=track):
-        for sample in read_episodes(episode_set.path, shard):
+    for read in episodes_ahead(episode_set.place, episode_set.shards("episodes", track=track)):
+        for sample in read:
             if sample.index < limit:
                 by_class.setdefault(sample.class_id, []).append(sample)
     return {c: sorted(by_class[c], key=lambda sample: sample.index) for c in sorted(by_class)}
@@ -134,27 +142,23 @@ def _classes(
 ) -> Iterator[tuple[list[EpisodeSample], dict[str, ImageSample]]]:
     """Each class's episodes with its images, still encoded; a shard two classes share is read once."""
     used = {key for samples in by_class.values() for s in samples for key in (s.query, *s.supports)}
-    shards = episode_set.shards("images")
-    read: set[str] = set()
+    first_for: dict[int, list[ShardRecord]] = {class_id: [] for class_id in by_class}
+    for shard in episode_set.shards("images"):
+        if (first := next((c for c in by_class if c in shard.classes), None)) is not None:
+            first_for[first].append(shard)
+    reading = images_ahead(episode_set.place, chain.from_iterable(first_for.values()))
     waiting: dict[int, dict[str, ImageSample]] = {class_id: {} for class_id in by_class}
-
-    def load(shard: ShardRecord) -> None:
-        read.add(shard.name)
-        for image in read_images(episode_set.path, shard):
+    for class_id, samples in by_class.items():
+        for image in chain.from_iterable(islice(reading, len(first_for[class_id]))):
             if image.key in used and image.meta.class_id in waiting:
                 waiting[image.meta.class_id][image.key] = image
-
-    for class_id, samples in by_class.items():
-        for shard in shards:
-            if class_id in shard.classes and shard.name not in read:
-                load(shard)
         yield samples, waiting.pop(class_id)
 
 
 def _require_frames(episode_set: EpisodeSet, keys: list[str], frames: dict[str, ImageSample]) -> None:
     if absent := [key for key in keys if key not in frames]:
         raise EpisodeSetError(
-            f"{episode_set.path}: no image shard has {absent[0]}, which an episode names",
+            f"{episode_set.place}: no image shard has {absent[0]}, which an episode names",
             remedy="prepare the set again with --overwrite",
         )
 
@@ -166,7 +170,7 @@ def _require_agreement(
     ids = tuple(frames[key].meta.image_id for key in (sample.query, *sample.supports))
     if (sample.class_id, *ids) != (episode.class_id, episode.query, *episode.supports):
         raise EpisodeSetError(
-            f"{episode_set.path}: episode {sample.index} is {ids} of class {sample.class_id} in the shards, "
+            f"{episode_set.place}: episode {sample.index} is {ids} of class {sample.class_id} in the shards, "
             f"the lock says {(episode.query, *episode.supports)} of class {episode.class_id}",
             remedy="prepare the set again with --overwrite",
         )
@@ -175,7 +179,7 @@ def _require_agreement(
 def decode_frame(episode_set: EpisodeSet, sample: ImageSample) -> Frame:
     """Decode an image of the set; `EpisodeSetError` or `SourceError` if it is not what its shard says."""
     meta = sample.meta
-    where = f"{episode_set.path}: image {sample.key} ({meta.image_id})"
+    where = f"{episode_set.place}: image {sample.key} ({meta.image_id})"
     image = images.decode(sample.jpeg, orientation=meta.orientation, where=where)
     if image.shape[:2] != (meta.height, meta.width):
         raise EpisodeSetError(

@@ -20,7 +20,7 @@ from fssbench.pipelines import masks
 from fssbench.pipelines.episode_set import EpisodeSet
 from fssbench.pipelines.manifest import ClassPool
 from fssbench.pipelines.samples import ImageMeta
-from fssbench.pipelines.shards import read_images
+from fssbench.pipelines.shards import images_ahead
 from fssbench.pipelines.sources.base import Advance, no_progress
 
 __all__ = ["ClassSummary", "ImageFacts", "SetSummary", "image_facts", "summarise", "summarise_set"]
@@ -123,8 +123,9 @@ def summarise_set(episode_set: EpisodeSet, *, advance: Advance = no_progress) ->
 def image_facts(episode_set: EpisodeSet, *, advance: Advance = no_progress) -> dict[ImageKey, ImageFacts]:
     """The facts of every image in a set's shards, which are checked as they are read."""
     facts: dict[ImageKey, ImageFacts] = {}
-    for shard in episode_set.shards("images"):
-        for sample in read_images(episode_set.path, shard):
+    shards = episode_set.shards("images")
+    for shard, samples in zip(shards, images_ahead(episode_set.place, shards), strict=True):
+        for sample in samples:
             facts[sample.meta.class_id, sample.meta.image_id] = ImageFacts.of(sample.meta)
         advance(shard.bytes)
     return facts

@@ -14,12 +14,13 @@ from fssbench.files import sha256_bytes
 from fssbench.pipelines import images, locks, masks
 from fssbench.pipelines.episode_set import MANIFEST, EpisodeSet
 from fssbench.pipelines.manifest import FileRecord, Manifest, ShardRecord, TrackRecord
+from fssbench.pipelines.places import Place, Remote
 from fssbench.pipelines.samples import EpisodeSample, ImageMeta, ImageSample
 from fssbench.pipelines.shards import episode_samples, image_samples
 from fssbench.pipelines.sources.base import Advance, no_progress
 from fssbench.protocols import EvaluationProtocol, find_protocol
 
-__all__ = ["Verdict", "verify_set"]
+__all__ = ["Verdict", "read_noted", "verify_set"]
 
 S = TypeVar("S", ImageSample, EpisodeSample)
 
@@ -29,7 +30,7 @@ class Verdict:
     """What `verify_set` found.
 
     Attributes:
-        path: the set's folder.
+        path: the set's folder, here or elsewhere.
         problems: one line each, in the order found; none if the set is sound.
         files: number of files checked.
         images: image samples read.
@@ -37,7 +38,7 @@ class Verdict:
         redrawn: tracks that were drawn again from the set's own images and came out the same.
     """
 
-    path: Path
+    path: Place
     problems: list[str] = field(default_factory=list)
     files: int = 0
     images: int = 0
@@ -45,14 +46,15 @@ class Verdict:
     redrawn: int = 0
 
 
-def verify_set(path: Path, *, advance: Advance = no_progress) -> Verdict:
+def verify_set(path: Place, *, advance: Advance = no_progress) -> Verdict:
     """Check hashes, counts, keys, masks, and the agreement of shards, lock and manifest of one set.
 
     Never stops at the first problem. ``advance`` is called with the bytes read.
     """
     verdict = Verdict(path)
     try:
-        episode_set = EpisodeSet.open(path)
+        # A set elsewhere is to be seen as it is there, not as it was when it was fetched.
+        episode_set = EpisodeSet.open(path if isinstance(path, Path) else path.uncached())
     except FssbenchError as error:
         verdict.problems.append(error.problem)
         return verdict
@@ -60,12 +62,34 @@ def verify_set(path: Path, *, advance: Advance = no_progress) -> Verdict:
     return verdict
 
 
+def read_noted(place: Place, record: FileRecord, wrong: Callable[[str], None]) -> bytes | None:
+    """The bytes of a file of a set, ``None`` if it cannot be read; ``wrong`` is told whatever differs from its record.
+
+    What lies elsewhere is what the manifest says, or it cannot be read.
+    """
+    try:
+        if isinstance(place, Remote):
+            return place.read_checked(record)
+        data = (place / record.name).read_bytes()
+    except FssbenchError as error:
+        wrong(f"{record.name}: {error.problem}")
+        return None
+    except OSError as error:
+        wrong(f"{record.name}: cannot be read ({error.strerror})")
+        return None
+    if len(data) != record.bytes:
+        wrong(f"{record.name}: has {len(data):,} bytes, the manifest says {record.bytes:,}")
+    if (found := sha256_bytes(data)) != record.sha256:
+        wrong(f"{record.name}: its SHA-256 is {found}, the manifest says {record.sha256}")
+    return data
+
+
 class _Check:
     """One pass over one set; each method checks one thing and adds to the verdict's problems."""
 
     def __init__(self, episode_set: EpisodeSet, verdict: Verdict, advance: Advance) -> None:
         self.episode_set = episode_set
-        self.path = episode_set.path
+        self.place = episode_set.place
         self.manifest: Manifest = episode_set.manifest
         self.verdict = verdict
         self.advance = advance
@@ -99,9 +123,10 @@ class _Check:
         for name, times in Counter(names).items():
             if times > 1:
                 self.wrong(f"{MANIFEST}: {name} is listed {times} times")
-        for file in sorted(self.path.iterdir()):
-            if file.name not in names:
-                self.wrong(f"{file.name}: not listed in {MANIFEST}")
+        if isinstance(self.place, Path):  # elsewhere, folders cannot be listed
+            for file in sorted(self.place.iterdir()):
+                if file.name not in names:
+                    self.wrong(f"{file.name}: not listed in {MANIFEST}")
 
     def header(self) -> None:
         """Benchmark, protocol and fold exist, and the classes are that fold's."""
@@ -117,16 +142,8 @@ class _Check:
     def read(self, record: FileRecord) -> bytes | None:
         """A file's bytes; whatever differs from its record is noted."""
         self.verdict.files += 1
-        try:
-            data = (self.path / record.name).read_bytes()
-        except OSError as error:
-            self.wrong(f"{record.name}: cannot be read ({error.strerror})")
-            return None
-        self.advance(len(data))
-        if len(data) != record.bytes:
-            self.wrong(f"{record.name}: has {len(data):,} bytes, the manifest says {record.bytes:,}")
-        if (found := sha256_bytes(data)) != record.sha256:
-            self.wrong(f"{record.name}: its SHA-256 is {found}, the manifest says {record.sha256}")
+        data = read_noted(self.place, record, self.wrong)
+        self.advance(len(data or b""))
         return data
 
     def lock(self) -> dict[str, Track]:

@@ -19,11 +19,12 @@ from fssbench.models import build_module
 from fssbench.models.feature_store import FeatureStore
 from fssbench.models.interface import FewShotSegmenter
 from fssbench.pipelines.episode_set import EpisodeSet
+from fssbench.pipelines.places import Remote
 from fssbench.pipelines.training.augment import Augmentation
 from fssbench.pipelines.training.batches import EpochPlan, batches, semantic_batches, validation_batches
 from fssbench.pipelines.training.leakage import Leakage, audit
 from fssbench.pipelines.training.lists import training_lists
-from fssbench.pipelines.training.sequential import streamed_batches, streamed_semantic_batches
+from fssbench.pipelines.training.sequential import BUFFER, streamed_batches, streamed_semantic_batches
 from fssbench.pipelines.training.training_set import TrainingSet
 from fssbench.sampling_training import TrainingLists, TrainingPolicy
 from fssbench.suggest import known_are
@@ -75,6 +76,15 @@ class TrainingJob:
             )
 
     @property
+    def buffer(self) -> int | None:
+        """Images to draw from where shards are read from end to end; ``None`` where any image is at hand.
+
+        The recipe's. Sets that lie elsewhere are always read so, since picking one image takes too long there.
+        """
+        elsewhere = isinstance(self.training_set.place, Remote)
+        return self.recipe.data.buffer or (BUFFER if elsewhere else None)
+
+    @property
     def policy(self) -> TrainingPolicy:
         """How images are chosen; base classes are held out only if weights are chosen by them."""
         data = self.recipe.data
@@ -120,9 +130,9 @@ class TrainingJob:
         """Everything that the weights depend on, as JSON: a run is only gone on with by one of the same identity."""
         flat = dict(_flat(self.recipe.model_dump(mode="json"), ""))
         del flat["run.max_steps"]  # where to stop changes nothing about how to get there
-        told = {"model": self.model, "benchmark": self.benchmark.name, "fold": self.fold}
+        told: dict[str, Any] = {"model": self.model, "benchmark": self.benchmark.name, "fold": self.fold}
         options = {f"options.{name}": str(value) for name, value in self.options.items()}
-        return json.dumps({**flat, **options, **told, "images": lists.digest}, sort_keys=True)
+        return json.dumps({**flat, **options, **told, "images": lists.digest, "buffer": self.buffer}, sort_keys=True)
 
 
 def _flat(tree: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
@@ -232,8 +242,8 @@ def _supply(job: TrainingJob, model: nn.Module, lists: TrainingLists, ranks: Ran
     """The batches: of episodes for a model that answers them, of labelled images for any other."""
     of_episodes = isinstance(model, FewShotSegmenter)
     make: Any = batches if of_episodes else semantic_batches
-    if (buffer := job.recipe.data.buffer) is not None:
-        make = partial(streamed_batches if of_episodes else streamed_semantic_batches, buffer=buffer)
+    if job.buffer is not None:
+        make = partial(streamed_batches if of_episodes else streamed_semantic_batches, buffer=job.buffer)
 
     def epoch(number: int, first: int) -> Iterator[Any]:
         found: Iterator[Any] = make(

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 from strategies import Mask, mask_groups, masks
 
 from fssbench.benchmarks import TOY_20I, TOY_CLASSES
@@ -25,6 +26,13 @@ def test_decoding_undoes_encoding(mask: Mask) -> None:
     assert (rle.decode(encoded) == mask).all()
     assert rle.area(encoded) == mask.sum()
     assert encoded["counts"].isascii()
+
+
+@given(st.text(st.characters(min_codepoint=45, max_codepoint=115), max_size=40))
+def test_runs_read_quickly_are_those_read_slowly(text: str) -> None:
+    """Of any text the quick way gives the same numbers, or leaves it to the slow one."""
+    quick = rle._quick_runs(text)
+    assert quick is None or quick.tolist() == rle._runs(text)
 
 
 @given(mask_groups(3))

@@ -17,6 +17,7 @@ from fssbench.errors import EpisodeSetError, UsageError
 from fssbench.pipelines import images, masks
 from fssbench.pipelines.episode_set import EpisodeSet
 from fssbench.pipelines.lookahead import Lookahead
+from fssbench.pipelines.samples import EpisodeSample
 from fssbench.pipelines.sources import open_source
 from fssbench.pipelines.stream import Frame, as_frame, stream
 
@@ -61,7 +62,7 @@ def test_episodes_share_the_frames_of_an_image(toy_set: EpisodeSet) -> None:
     assert uses == 120 > len(decoded)
 
 
-@pytest.mark.parametrize(("workers", "resident"), [(1, 512), (7, 512), (2, 1)])
+@pytest.mark.parametrize(("workers", "resident"), [(1, 1 << 30), (7, 1 << 30), (2, 1)])
 def test_neither_threads_nor_memory_change_what_is_streamed(toy_set: EpisodeSet, workers: int, resident: int) -> None:
     def what(workers: int, resident: int) -> list[tuple[int, bytes, tuple[bytes, ...]]]:
         return [
@@ -69,7 +70,7 @@ def test_neither_threads_nor_memory_change_what_is_streamed(toy_set: EpisodeSet,
             for s in stream(toy_set, shot=2, seed=0, transform=as_frame, workers=workers, resident=resident)
         ]
 
-    assert what(workers, resident) == what(4, 256)
+    assert what(workers, resident) == what(4, 1 << 20)
 
 
 def test_the_first_episodes_are_a_part_of_all(toy_set: EpisodeSet) -> None:
@@ -77,6 +78,19 @@ def test_the_first_episodes_are_a_part_of_all(toy_set: EpisodeSet) -> None:
     assert few == dict(enumerate(toy_set.tracks["1shot-seed0"].episodes[:7]))
     with pytest.raises(UsageError, match="41 episodes were asked of a track of 40"):
         list(stream(toy_set, shot=1, seed=0, transform=as_frame, episodes=41))
+
+
+def test_an_order_of_ones_own_changes_the_order_alone(toy_set: EpisodeSet) -> None:
+    """Within a class episodes come as they were put; classes stay in the order of the plan."""
+
+    def backwards(samples: list[EpisodeSample]) -> list[EpisodeSample]:
+        return samples[::-1]
+
+    plan = list(stream(toy_set, shot=1, seed=0, transform=as_frame))
+    turned = list(stream(toy_set, shot=1, seed=0, transform=as_frame, arrange=backwards))
+    assert [s.index for s in turned] == [s.index for s in sorted(plan, key=lambda s: (s.episode.class_id, -s.index))]
+    pixels = {s.index: s.query.image.tobytes() for s in plan}
+    assert all(s.query.image.tobytes() == pixels[s.index] for s in turned)
 
 
 def test_a_track_that_is_not_there_is_refused_with_those_that_are(toy_set: EpisodeSet) -> None:
@@ -124,14 +138,20 @@ def test_looking_ahead_gives_every_value_in_order_whatever_it_may_hold(
         assert all(times == 1 for times in made.values())
 
 
-@given(st.lists(st.integers(0, 6), min_size=1, max_size=40), st.integers(1, 5))
-def test_nothing_is_held_longer_or_more_of_it_than_allowed(keys: list[int], capacity: int) -> None:
+@given(st.lists(st.integers(0, 6), min_size=1, max_size=40), st.integers(1, 15), st.booleans())
+def test_nothing_is_held_longer_or_more_of_it_than_allowed(keys: list[int], capacity: int, sized: bool) -> None:
+    """What is held comes again, and its sizes fit, unless it is the one thing there is."""
+
+    def size(key: int) -> int:
+        return key + 1 if sized else 1
+
     with ThreadPoolExecutor(1) as executor:
-        upcoming = Lookahead(keys, str, executor=executor, capacity=capacity, ahead=2)
-        for place in range(len(keys)):
-            upcoming.take()
-            assert len(upcoming._held) <= max(capacity, 3)
-            assert set(upcoming._held) <= set(keys[place + 1 :])
+        upcoming = Lookahead(keys, str, executor=executor, capacity=capacity, ahead=2, size=size)
+        for place, key in enumerate(keys):
+            assert upcoming.take() == str(key)
+            held = list(upcoming._held)
+            assert sum(map(size, held)) <= capacity or len(held) == 1
+            assert set(held) <= set(keys[place + 1 :])
 
 
 def test_what_is_needed_furthest_in_the_future_is_dropped_first() -> None:

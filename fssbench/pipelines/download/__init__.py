@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from fssbench.pipelines.connection import Patience
 from fssbench.pipelines.download.catalogue import Catalogue, RemoteFile, read_catalogue
 from fssbench.pipelines.download.holdings import Holding, obtain, require_by_hand, require_space
-from fssbench.pipelines.download.transfer import Patience
 
 __all__ = [
     "Catalogue",

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from fssbench.errors import SourceError, StorageError
 from fssbench.files import PARTIAL, storage_errors
+from fssbench.pipelines.connection import Patience
 from fssbench.pipelines.download.catalogue import RemoteFile
-from fssbench.pipelines.download.transfer import PATIENCE, Patience, difference, fetch, partial_size
+from fssbench.pipelines.download.transfer import PATIENCE, difference, fetch, partial_size
 from fssbench.pipelines.download.unpack import unpack
 from fssbench.pipelines.sources.base import Advance, no_progress
 from fssbench.pipelines.staging import exclusive

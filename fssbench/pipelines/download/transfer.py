@@ -6,7 +6,6 @@ import hashlib
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -14,27 +13,12 @@ from pydantic import ValidationError
 
 from fssbench.errors import SourceError
 from fssbench.files import PARTIAL, storage_errors, write_atomic
+from fssbench.pipelines.connection import Answer, AttemptError, Patience, StaleError, ask
 from fssbench.pipelines.download.catalogue import RemoteFile
-from fssbench.pipelines.download.connection import Answer, AttemptError, StaleError, ask
 from fssbench.pipelines.sources.base import Advance, no_progress
 from fssbench.records import Record
 
-__all__ = ["PATIENCE", "Patience", "difference", "fetch", "partial_size"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Patience:
-    """How long to put up with a server.
-
-    Attributes:
-        silence: seconds without a byte until an attempt is given up.
-        attempts: how many in a row may bring nothing new.
-        pause: seconds until the second attempt; every further pause is twice as long.
-    """
-
-    silence: float = 30.0
-    attempts: int = 5
-    pause: float = 1.0
+__all__ = ["PATIENCE", "difference", "fetch", "partial_size"]
 
 
 PATIENCE = Patience()

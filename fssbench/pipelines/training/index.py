@@ -6,7 +6,6 @@ import io
 import tarfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -64,13 +63,12 @@ class Entry:
     ignored: int
 
 
-def index_shard(path: Path, number: int) -> list[Entry]:
-    """The entries of a finished shard, the ``number``-th of its set."""
-    data = path.read_bytes()
+def index_shard(data: bytes, number: int, *, where: str) -> list[Entry]:
+    """The entries of a finished shard's bytes, the ``number``-th of its set."""
     spans = _spans(data)
     return [
         describe(sample, data[start:end], shard=number, offset=start)
-        for sample, (start, end) in zip(training_samples(data, where=path.name), spans, strict=True)
+        for sample, (start, end) in zip(training_samples(data, where=where), spans, strict=True)
     ]
 
 

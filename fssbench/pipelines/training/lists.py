@@ -40,7 +40,7 @@ def training_lists(
     found = benchmark or training_set.benchmark
     if shared(found).name != training_set.manifest.benchmark:
         raise UsageError(
-            f"{training_set.path} is a training set of {training_set.manifest.benchmark}, which {found.title} is not",
+            f"{training_set.place} is a training set of {training_set.manifest.benchmark}, which {found.title} is not",
             remedy=f"build one with fssbench prepare {found.alias} --train",
         )
     areas = {image_id: entry.areas for image_id, entry in training_set.entries.items()}
@@ -72,7 +72,7 @@ def read_image_list(path: Path, training_set: TrainingSet) -> frozenset[str]:
     found = {line: name if name in there else name.rpartition("/")[2] for line, name in named.items()}
     if absent := [line for line, image_id in found.items() if image_id not in there]:
         raise SourceError(
-            f"{path} names {len(absent):,} of its {len(named):,} images that {training_set.path} does not have: "
+            f"{path} names {len(absent):,} of its {len(named):,} images that {training_set.place} does not have: "
             f"{files.shorten(absent)}",
             remedy="pass a list of this benchmark's training images",
         )

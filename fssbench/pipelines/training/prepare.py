@@ -214,7 +214,9 @@ def _write_shard(
         file = write_training(path, samples(advance))
     else:
         advance(len(images))
-    return TrainingShard(**file.model_dump(), samples=len(images)), index_shard(path, number)
+    return TrainingShard(**file.model_dump(), samples=len(images)), index_shard(
+        path.read_bytes(), number, where=path.name
+    )
 
 
 def _same(path: Path, samples: Iterator[TrainingSample]) -> bool:

@@ -16,6 +16,7 @@ from typing import TypeVar
 from fssbench.episodes import Episode
 from fssbench.errors import TrainingSetError, UsageError
 from fssbench.files import sha256_bytes
+from fssbench.pipelines.places import Remote
 from fssbench.pipelines.samples import TrainingSample
 from fssbench.pipelines.shards import training_samples
 from fssbench.pipelines.training.assemble import Drawn, Reading, episode_batches, image_batches
@@ -47,7 +48,7 @@ def read_shards(
 
     Raises `TrainingSetError` if a shard is not the one that the manifest pins.
     """
-    fetch = open_shard or partial(_read_local, training_set)
+    fetch = open_shard or partial(_read, training_set)
     shards = [training_set.manifest.shards[number] for number in order]
     executor = ThreadPoolExecutor(1)
     try:
@@ -61,7 +62,10 @@ def read_shards(
         executor.shutdown(cancel_futures=True)
 
 
-def _read_local(training_set: TrainingSet, shard: TrainingShard) -> bytes:
+def _read(training_set: TrainingSet, shard: TrainingShard) -> bytes:
+    if isinstance(training_set.place, Remote):
+        with damage():
+            return training_set.place.read_checked(shard)
     path = training_set.path / shard.name
     try:
         return path.read_bytes()
@@ -74,7 +78,7 @@ def _read_local(training_set: TrainingSet, shard: TrainingShard) -> bytes:
 def _checked(training_set: TrainingSet, shard: TrainingShard, data: bytes) -> Iterator[TrainingSample]:
     if sha256_bytes(data) != shard.sha256:
         raise TrainingSetError(
-            f"{shard.name} of {training_set.path} is damaged: its SHA-256 is not the manifest's",
+            f"{shard.name} of {training_set.place} is damaged: its SHA-256 is not the manifest's",
             remedy="prepare the set again with --train --overwrite, or fetch the file again",
         )
     with damage():
@@ -104,7 +108,8 @@ def streamed_batches(
     if lists.policy.queries != "image-uniform":
         raise UsageError(
             f"queries are to be {lists.policy.queries}, a stream gives images as they come",
-            remedy="choose image-uniform, or read shards on this machine's disk",
+            remedy="choose image-uniform (fssbench train --set data.queries=image-uniform), or copy the set to this "
+            "machine's disk",
         )
     key = ("fssbench streamed/1", lists.benchmark, lists.fold, plan.seed, epoch)
     drawn = _endless(training_set, lists, key, shot=plan.shot, buffer=buffer, open_shard=open_shard)

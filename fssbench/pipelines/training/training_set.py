@@ -1,4 +1,4 @@
-"""A training set on disk, opened for reading."""
+"""A training set, here or elsewhere, opened for reading."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from fssbench.benchmarks import BENCHMARKS, Benchmark
 from fssbench.errors import EpisodeSetError, TrainingSetError
 from fssbench.files import PARTIAL, sha256_bytes
 from fssbench.home import Home
+from fssbench.pipelines.places import Place, Remote
 from fssbench.pipelines.samples import TrainingSample
 from fssbench.pipelines.shards import read_checked, training_samples
 from fssbench.pipelines.training import index
@@ -40,25 +41,32 @@ def shared(benchmark: Benchmark) -> Benchmark:
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """The images of a benchmark to train on: their folder and their manifest."""
+    """The images of a benchmark to train on: the folder they lie in, here or elsewhere, and their manifest."""
 
-    path: Path
+    place: Place
     manifest: TrainingManifest
 
     @staticmethod
-    def open(path: Path) -> TrainingSet:
-        """Open the set in folder ``path``; `TrainingSetError` if there is none or its manifest is damaged."""
-        file = path / TRAINING
+    def open(place: Place) -> TrainingSet:
+        """Open the set in a folder; `TrainingSetError` if there is none or its manifest is damaged."""
+        file = place / TRAINING
         try:
-            return TrainingSet(path, TrainingManifest.model_validate_json(file.read_bytes()))
+            return TrainingSet(place, TrainingManifest.model_validate_json(file.read_bytes()))
         except (FileNotFoundError, NotADirectoryError) as error:
             raise TrainingSetError(
-                f"{path} is no training set: it has no {TRAINING}", remedy="build one with fssbench prepare … --train"
+                f"{place} is no training set: it has no {TRAINING}", remedy="build one with fssbench prepare … --train"
             ) from error
         except ValidationError as error:
             raise TrainingSetError(
                 f"{file} is damaged: {first_error(error)}", remedy="prepare the set again with --train --overwrite"
             ) from error
+
+    @property
+    def path(self) -> Path:
+        """The folder of a set on this machine; `TrainingSetError` if it lies elsewhere."""
+        if isinstance(self.place, Remote):
+            raise TrainingSetError(f"{self.place} is not on this machine", remedy="copy the set here")
+        return self.place
 
     @property
     def benchmark(self) -> Benchmark:
@@ -69,11 +77,11 @@ class TrainingSet:
     def entries(self) -> Mapping[str, Entry]:
         """What the index says of every image, by id, checked against the manifest's hash."""
         with damage():
-            data = read_checked(self.path, self.manifest.index)
-        entries = index.from_bytes(data, where=str(self.path / INDEX))
+            data = read_checked(self.place, self.manifest.index)
+        entries = index.from_bytes(data, where=str(self.place / INDEX))
         if len(entries) != self.manifest.images:
             raise TrainingSetError(
-                f"{self.path / INDEX} has {len(entries):,} images, the manifest says {self.manifest.images:,}",
+                f"{self.place / INDEX} has {len(entries):,} images, the manifest says {self.manifest.images:,}",
                 remedy="prepare the set again with --train --overwrite",
             )
         return entries
@@ -85,17 +93,15 @@ class TrainingSet:
         """
         entry = self.entries.get(image_id)
         if entry is None:
-            raise TrainingSetError(f"{self.path} has no image {image_id}", remedy="draw the lists from this very set")
-        file = self.path / self.manifest.shards[entry.shard].name
-        where = f"{file}: image {image_id}"
-        try:
-            with file.open("rb") as shard:
-                shard.seek(entry.offset)
-                data = shard.read(entry.bytes)
-        except OSError as error:
-            raise TrainingSetError(
-                f"{file} cannot be read: {error.strerror}", remedy="prepare the set again with --train --overwrite"
-            ) from error
+            raise TrainingSetError(f"{self.place} has no image {image_id}", remedy="draw the lists from this very set")
+        record = self.manifest.shards[entry.shard]
+        where = f"{self.place / record.name}: image {image_id}"
+        if isinstance(self.place, Remote):
+            # All of the shard: it comes from the cache if that has room. Whoever reads much reads in order.
+            with damage():
+                data = self.place.read_checked(record)[entry.offset : entry.offset + entry.bytes]
+        else:
+            data = _part(self.place / record.name, entry)
         if sha256_bytes(data) != entry.sha256:
             raise TrainingSetError(
                 f"{where} is damaged: its SHA-256 is not the index's",
@@ -104,6 +110,17 @@ class TrainingSet:
         with damage():
             (sample,) = training_samples(data, where=where)
         return sample
+
+
+def _part(file: Path, entry: Entry) -> bytes:
+    try:
+        with file.open("rb") as shard:
+            shard.seek(entry.offset)
+            return shard.read(entry.bytes)
+    except OSError as error:
+        raise TrainingSetError(
+            f"{file} cannot be read: {error.strerror}", remedy="prepare the set again with --train --overwrite"
+        ) from error
 
 
 @contextmanager
@@ -115,24 +132,27 @@ def damage() -> Iterator[None]:
         raise TrainingSetError(error.problem, remedy=error.remedy) from error
 
 
-def find_training_sets(root: Path) -> list[Path]:
+def find_training_sets(root: Place) -> list[Place]:
     """Folders below ``root`` (or ``root`` itself) that hold a finished training set, sorted."""
     if (root / TRAINING).is_file():
         return [root]
+    if isinstance(root, Remote):  # it cannot be listed: sets are asked for by the names that prepare gives them
+        names = dict.fromkeys(shared(benchmark).name for benchmark in BENCHMARKS) if root.transport.searchable else {}
+        return [place for name in names if ((place := root / name / FOLDER) / TRAINING).is_file()]
     found = (
         file.parent for pattern in (f"{FOLDER}/{TRAINING}", f"*/{FOLDER}/{TRAINING}") for file in root.glob(pattern)
     )
-    return sorted(path for path in found if not path.name.endswith(PARTIAL))
+    return [*sorted(path for path in found if not path.name.endswith(PARTIAL))]
 
 
-def find_training_set(root: Path, benchmark: Benchmark) -> TrainingSet:
+def find_training_set(root: Place, benchmark: Benchmark) -> TrainingSet:
     """Open the training set of a benchmark below ``root``, or ``root`` itself if it is that set.
 
     Raises:
         TrainingSetError: it is not there; the message says how to build it.
     """
     name = shared(benchmark).name
-    path = root if (root / TRAINING).is_file() else training_path(root, benchmark)
+    path = root if (root / TRAINING).is_file() else root / name / FOLDER
     if (path / TRAINING).is_file():
         training_set = TrainingSet.open(path)
         if training_set.manifest.benchmark == name:
@@ -141,6 +161,8 @@ def find_training_set(root: Path, benchmark: Benchmark) -> TrainingSet:
             f"{path} is a training set of {training_set.manifest.benchmark}, asked for was one of {name}",
             remedy="pass the folder that was given to prepare as --output",
         )
+    if isinstance(root, Remote):
+        return TrainingSet.open(path)  # which says why it cannot
     where = "" if root == Home.find().episodes else f" --output {root}"
     raise TrainingSetError(
         f"there is no training set {path}", remedy=f"build it with: fssbench prepare {benchmark.alias} --train{where}"

@@ -7,27 +7,27 @@ from pathlib import Path
 
 from fssbench.episodes import pool_digest
 from fssbench.errors import FssbenchError
-from fssbench.files import sha256_bytes
 from fssbench.pipelines import images, masks
 from fssbench.pipelines.manifest import FileRecord
+from fssbench.pipelines.places import Place
 from fssbench.pipelines.samples import TrainingSample
 from fssbench.pipelines.shards import training_samples
 from fssbench.pipelines.sources.base import Advance, no_progress
 from fssbench.pipelines.training.index import index_shard
 from fssbench.pipelines.training.training_set import INDEX, TRAINING, TrainingSet
-from fssbench.pipelines.verify import Verdict
+from fssbench.pipelines.verify import Verdict, read_noted
 
 __all__ = ["verify_training_set"]
 
 
-def verify_training_set(path: Path, *, advance: Advance = no_progress) -> Verdict:
+def verify_training_set(path: Place, *, advance: Advance = no_progress) -> Verdict:
     """Check hashes, counts, keys and masks, and the agreement of shards, index and manifest of one training set.
 
     Never stops at the first problem. ``advance`` is called with the bytes read.
     """
     verdict = Verdict(path)
     try:
-        training_set = TrainingSet.open(path)
+        training_set = TrainingSet.open(path if isinstance(path, Path) else path.uncached())
     except FssbenchError as error:
         verdict.problems.append(error.problem)
         return verdict
@@ -40,7 +40,7 @@ class _Check:
 
     def __init__(self, training_set: TrainingSet, verdict: Verdict, advance: Advance) -> None:
         self.training_set = training_set
-        self.path = training_set.path
+        self.place = training_set.place
         self.manifest = training_set.manifest
         self.verdict = verdict
         self.advance = advance
@@ -63,23 +63,16 @@ class _Check:
         for name, times in Counter(names).items():
             if times > 1:
                 self.wrong(f"{TRAINING}: {name} is listed {times} times")
-        for file in sorted(self.path.iterdir()):
-            if file.name not in names:
-                self.wrong(f"{file.name}: not listed in {TRAINING}")
+        if isinstance(self.place, Path):  # elsewhere, folders cannot be listed
+            for file in sorted(self.place.iterdir()):
+                if file.name not in names:
+                    self.wrong(f"{file.name}: not listed in {TRAINING}")
 
     def read(self, record: FileRecord) -> bytes | None:
         """A file's bytes; whatever differs from its record is noted."""
         self.verdict.files += 1
-        try:
-            data = (self.path / record.name).read_bytes()
-        except OSError as error:
-            self.wrong(f"{record.name}: cannot be read ({error.strerror})")
-            return None
-        self.advance(len(data))
-        if len(data) != record.bytes:
-            self.wrong(f"{record.name}: has {len(data):,} bytes, the manifest says {record.bytes:,}")
-        if (found := sha256_bytes(data)) != record.sha256:
-            self.wrong(f"{record.name}: its SHA-256 is {found}, the manifest says {record.sha256}")
+        data = read_noted(self.place, record, self.wrong)
+        self.advance(len(data or b""))
         return data
 
     def shard(self, number: int) -> None:
@@ -92,7 +85,7 @@ class _Check:
             for sample in training_samples(data, where=record.name):
                 samples += 1
                 self.sample(sample, f"{record.name}: image {sample.key} ({sample.meta.image_id})")
-            self.index(number)
+            self.index(number, data)
         except FssbenchError as error:
             self.wrong(error.problem)
         if samples != record.samples:
@@ -119,7 +112,7 @@ class _Check:
         for class_id in meta.masks:
             self.shown.setdefault(class_id, []).append(meta.image_id)
 
-    def index(self, number: int) -> None:
+    def index(self, number: int, data: bytes) -> None:
         """The index's entries of a shard are those that the shard gives."""
         try:
             entries = self.training_set.entries
@@ -128,7 +121,7 @@ class _Check:
                 self.wrong(error.problem)
             return
         name = self.manifest.shards[number].name
-        for entry in index_shard(self.path / name, number):
+        for entry in index_shard(data, number, where=name):
             if entries.get(entry.image_id) != entry:
                 self.wrong(f"{INDEX}: what it says of image {entry.image_id} is not what stands in {name}")
 

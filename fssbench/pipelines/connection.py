@@ -15,7 +15,7 @@ from urllib.error import HTTPError, URLError
 from fssbench import __version__
 from fssbench.errors import SourceError
 
-__all__ = ["Answer", "AttemptError", "StaleError", "ask"]
+__all__ = ["Answer", "AttemptError", "Patience", "StaleError", "StatusError", "ask"]
 
 CHUNK = 1 << 18
 PASSING = {408, 425, 429, 500, 502, 503, 504}
@@ -24,12 +24,44 @@ NO_SUCH_RANGE = 416
 RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Patience:
+    """How long to put up with a server.
+
+    Attributes:
+        silence: seconds without a byte until an attempt is given up.
+        attempts: how many in a row may bring nothing new.
+        pause: seconds until the second attempt; every further pause is twice as long.
+    """
+
+    silence: float = 30.0
+    attempts: int = 5
+    pause: float = 1.0
+
+
 class AttemptError(Exception):
     """What another attempt may mend."""
 
 
 class StaleError(AttemptError):
     """What was received so far is not the beginning of what the server has; an attempt from 0 may mend it."""
+
+
+class StatusError(SourceError):
+    """A status code that another attempt will not change.
+
+    Attributes:
+        status: the code.
+        answer: code and reason, such as ``404 Not Found``.
+    """
+
+    def __init__(self, url: str, *, status: int, answer: str) -> None:
+        self.status = status
+        self.answer = answer
+        super().__init__(
+            f"{url} answers {answer}",
+            remedy="the address may have changed: fetch the file by hand, or pass --catalogue with another address",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,10 +139,7 @@ def _refusal(url: str, error: HTTPError) -> Exception:
         return StaleError(f"the server answers {answer}")
     if error.code in PASSING:
         return AttemptError(f"the server answers {answer}")
-    return SourceError(
-        f"{url} answers {answer}",
-        remedy="the address may have changed: fetch the file by hand, or pass --catalogue with another address",
-    )
+    return StatusError(url, status=error.code, answer=answer)
 
 
 def _failure(url: str, error: OSError | HTTPException) -> Exception:
