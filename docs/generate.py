@@ -12,7 +12,9 @@ from fssbench.leaderboard.schema import Leaderboard
 from fssbench.leaderboard.submission import Submission
 from fssbench.models.cards import Card
 from fssbench.pipelines.manifest import Manifest
-from fssbench.pipelines.samples import EpisodeSample, ImageMeta, PredictionSample
+from fssbench.pipelines.samples import EpisodeSample, ImageMeta, PredictionSample, TrainingMeta
+from fssbench.pipelines.training.leakage import LeakageRecord
+from fssbench.pipelines.training.manifest import TrainingManifest
 from fssbench.results import Result
 
 FOLDER = Path(__file__).parent / "schemas"
@@ -26,6 +28,9 @@ SCHEMAS: dict[str, type[BaseModel]] = {
     "prediction-sample": PredictionSample,
     "leaderboard": Leaderboard,
     "submission": Submission,
+    "training-set": TrainingManifest,
+    "training-sample": TrainingMeta,
+    "leakage": LeakageRecord,
 }
 
 

@@ -72,6 +72,8 @@ class Benchmark:
         ignore_label: the mask value of pixels that are not scored, or ``None`` if there are none.
         published: whether papers report on it; results on anything else are never official.
         shares_data_of: the alias of the benchmark whose raw data it is made of, if that is another.
+        validation_classes: the ascending class indices that are neither tested nor trained on, but kept to choose
+            between models by; none where publications set none apart.
         trained_on: the alias of the benchmark whose fold of the same number its models are trained on, if
             that is another: a shift of domain.
     """
@@ -85,6 +87,7 @@ class Benchmark:
     ignore_label: int | None = None
     published: bool = True
     shares_data_of: str | None = None
+    validation_classes: tuple[int, ...] = ()
     trained_on: str | None = None
 
     @property
@@ -174,6 +177,7 @@ FSS_1000 = Benchmark(
     n_classes=1000,
     class_names=None,
     folds=(tuple(range(760, 1000)),),
+    validation_classes=tuple(range(520, 760)),
 )
 
 # COCO's structure with drawn shapes: what the demo and the tests run on. Never a benchmark of anything.

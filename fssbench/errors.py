@@ -5,6 +5,7 @@ FssbenchError
 ├── SourceError           raw data: missing, unreadable, or at odds with itself
 │   └── PoolError         classes with too few images for the protocol
 ├── EpisodeSetError       an episode set that is missing, damaged, or another one than asked for
+├── TrainingSetError      a training set that is missing, damaged, or shows what is tested
 ├── ModelError            a model, its weights or its inputs
 │   └── CheckpointError   a checkpoint that does not fit the model
 ├── MetricError           masks or counts that cannot be scored
@@ -15,6 +16,7 @@ FssbenchError
 │   ├── CountsError       counts that no masks can have
 │   ├── EpisodeIndexError an episode that is counted twice, or not at all
 │   └── UnknownClassError an episode of a class that is not scored
+├── TrainingError         a training run that cannot begin, go on or come to an end
 ├── ResultError           results that are missing, damaged, or contradict each other
 └── StorageError          the disk: full, read-only, or in use by another run
 
@@ -40,6 +42,8 @@ __all__ = [
     "ResultError",
     "SourceError",
     "StorageError",
+    "TrainingError",
+    "TrainingSetError",
     "UnknownClassError",
     "UsageError",
 ]
@@ -68,6 +72,10 @@ class PoolError(SourceError):
 
 class EpisodeSetError(FssbenchError):
     """An episode set that is missing, damaged, or another one than asked for."""
+
+
+class TrainingSetError(FssbenchError):
+    """A training set that is missing, damaged, or holds images or classes that are tested."""
 
 
 class ModelError(FssbenchError):
@@ -108,6 +116,10 @@ class EpisodeIndexError(MetricError):
 
 class UnknownClassError(MetricError):
     """An episode of a class that is not among those scored."""
+
+
+class TrainingError(FssbenchError):
+    """A training run that cannot begin, go on or come to an end."""
 
 
 class ResultError(FssbenchError):

@@ -31,6 +31,7 @@ __all__ = [
     "Request",
     "Result",
     "SplitResult",
+    "TrainingRecord",
     "parse_result",
     "read_result",
 ]
@@ -106,6 +107,28 @@ class PolicyResult(Record):
     splits: tuple[SplitResult, ...]
 
 
+class TrainingRecord(Record):
+    """How weights came to be, where fssbench trained them."""
+
+    benchmark: str
+    fold: int = Field(ge=0, description="whose base classes were learned from")
+    shot: int = Field(ge=1)
+    seed: int = Field(ge=0)
+    training_set: Sha256 = Field(description="digest of the training set")
+    classes: tuple[int, ...] = Field(description="learned from")
+    held_out: tuple[int, ...] = Field(description="base classes that were not learned from, to choose weights by")
+    select_on: Literal["last", "base-val", "test-fold"] = Field(
+        description="which weights were chosen: the last; the best on held-out base classes; the best on the test "
+        "fold, as is usual in publications, so that the score is no longer that of unseen classes alone"
+    )
+    steps: int = Field(ge=0, description="after which these weights were kept")
+    planned_steps: int = Field(ge=1, description="of the whole run")
+    recipe_sha256: Sha256 = Field(description="of the recipe as resolved, in TOML")
+    images_with_novel_classes: int | None = Field(
+        default=None, ge=0, description="learned from, where novel classes were background; null if not counted"
+    )
+
+
 class ModelRecord(Record):
     """The model: what it is, and the weights it ran with."""
 
@@ -123,6 +146,15 @@ class ModelRecord(Record):
     control: Literal["no-support", "wrong-class"] | None = Field(
         default=None, description="what was done to its supports to see whether it uses them; null if nothing"
     )
+    selection: str | None = Field(
+        default=None, description="the rule by which its weights were chosen, as their card says; null if unknown"
+    )
+    trained: TrainingRecord | None = Field(default=None, description="how, where fssbench trained it")
+
+    @property
+    def selected_on_test_fold(self) -> bool:
+        """Whether its weights are those that scored best on the very fold they are tested on."""
+        return self.trained is not None and self.trained.select_on == "test-fold"
 
 
 class EpisodesRecord(Record):

@@ -19,6 +19,8 @@ from fssbench.pipelines.plan import Request, plan_folds
 from fssbench.pipelines.prepare import build
 from fssbench.pipelines.sources import open_source
 from fssbench.pipelines.sources.toy import draw_toy
+from fssbench.pipelines.training.prepare import build_training, plan_training
+from fssbench.pipelines.training.training_set import TrainingSet
 from fssbench.protocols import STRICT
 
 # Timings here depend on whatever else the machine does; a slow example is no failure.
@@ -49,6 +51,15 @@ def toy_set(toy_raw: Path, tmp_path_factory: pytest.TempPathFactory) -> EpisodeS
     request = Request(benchmark=TOY_20I, protocol=STRICT, folds=(0,), shots=(1, 2), episodes=40)
     (plan,) = plan_folds(source, request, tmp_path_factory.mktemp("sets"))
     return EpisodeSet.open(build(plan, source, images_per_shard=30).path)
+
+
+@pytest.fixture(scope="session")
+def toy_training(tmp_path_factory: pytest.TempPathFactory) -> TrainingSet:
+    """The toy's images to train on, in several shards. Not to be changed."""
+    folder = tmp_path_factory.mktemp("training")
+    draw_toy(folder / "raw", part="training")
+    source = open_source(TOY_20I, folder / "raw", part="training")
+    return TrainingSet.open(build_training(plan_training(source, folder), source, images_per_shard=150).path)
 
 
 @pytest.fixture(scope="session")

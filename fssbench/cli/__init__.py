@@ -26,6 +26,7 @@ from fssbench.cli import (
     show,
     stability,
     submit,
+    train,
     verify,
 )
 from fssbench.cli.console import fail
@@ -51,6 +52,7 @@ app.command("doctor")(doctor.doctor)
 app.command("verify")(verify.verify)
 app.command("show")(show.show)
 app.command("info")(info.info)
+app.command("train")(train.train)
 app.command("eval")(evaluate.evaluate)
 app.command("score")(score.score)
 app.command("compare")(compare.compare)

@@ -63,7 +63,7 @@ def convert(
         raise UsageError(f"{source} has no card that says whose it is", remedy="pass --model")
     name = full_name(model or (card.model if card else ""))
     given = resolve_options(
-        model_spec(name), pairs=option, file=options_file, backbone=backbone, default_weights="none"
+        model_spec(name, parts=True), pairs=option, file=options_file, backbone=backbone, default_weights="none"
     )
     options = (card.options if card else {}) | given
     _require_fit(name, options, state, source)
@@ -93,9 +93,9 @@ def convert(
 def _require_fit(name: str, options: dict[str, Any], state: dict[str, Tensor], source: Path) -> None:
     """Load the state into the model it is said to be of; the error says what would fit."""
     from fssbench.engine.model import fill
-    from fssbench.models import build_model
+    from fssbench.models import build_module
 
-    fill(build_model(name, **options), state, name=name, options=options, where=str(source))
+    fill(build_module(name, **options), state, name=name, options=options, where=str(source))
 
 
 def _write_published(path: Path, state: dict[str, Tensor]) -> None:

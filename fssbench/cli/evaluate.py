@@ -172,6 +172,8 @@ def evaluate(
     if ranks.first:
         if as_json:
             print_json([_summary(one) for one in finished])
+        if any(one.result.model.selected_on_test_fold for one in finished):
+            warn("the weights are those that scored best on this very fold, as publications choose them")
         if reasons := dict.fromkeys(reason for one in finished for reason in one.result.unofficial):
             warn(f"not official: {'; '.join(reasons)}")
 

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fssbench.cli import training_sets
 from fssbench.cli.console import JsonFlag, megabytes, percent, print_json, progress
 from fssbench.cli.sets import open_set
 from fssbench.cli.summary import print_summary
 
 if TYPE_CHECKING:
     from fssbench.pipelines.episode_set import EpisodeSet
+    from fssbench.pipelines.training.training_set import TrainingSet
     from fssbench.results import Result
 
 __all__ = ["info"]
@@ -28,16 +30,26 @@ def info(
     ] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Describe an episode set, a result, or this installation."""
+    """Describe an episode set, a training set, a result, or this installation."""
     if path is None:
         _show(_installation(), as_json)
-    elif path.suffix == ".json" and path.name != "manifest.json":
+    elif path.suffix == ".json" and path.name not in ("manifest.json", "training.json"):
         from fssbench.results import read_result
 
         result = read_result(path)
         _show(result.model_dump(mode="json") if as_json else _result(result), as_json)
+    elif training := _training_set(path):
+        _show(training.manifest.model_dump(mode="json") if as_json else training_sets.describe(training), as_json)
     else:
         _describe_set(open_set(path), brief, as_json)
+
+
+def _training_set(path: Path) -> TrainingSet | None:
+    """The training set at ``path``, its folder or its manifest, if it is one."""
+    from fssbench.pipelines.training.training_set import TRAINING, TrainingSet
+
+    folder = path.parent if path.name == TRAINING else path
+    return TrainingSet.open(folder) if (folder / TRAINING).is_file() else None
 
 
 def _describe_set(episode_set: EpisodeSet, brief: bool, as_json: bool) -> None:

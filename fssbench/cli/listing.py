@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from fssbench.cli import training_sets
 from fssbench.cli.console import DataOption, JsonFlag, print_json
 
 __all__ = ["list_"]
@@ -29,11 +30,12 @@ def list_(
     """List benchmarks, protocols, models, and the episode sets that were prepared."""
     from fssbench.home import Home
 
+    root = data or Home.find().episodes
     rows: dict[str, list[dict[str, Any]]] = {
         "benchmarks": _benchmarks(),
         "protocols": _protocols(),
         "models": _models(),
-        "sets": _sets(data or Home.find().episodes),
+        "sets": [*_sets(root), *training_sets.rows(root)],
     }
     wanted = {name: found for name, found in rows.items() if kind is None or name == kind.value}
     if as_json:
@@ -68,8 +70,10 @@ def _protocols() -> list[dict[str, Any]]:
 
 def _models() -> list[dict[str, Any]]:
     from fssbench.models import model_names
+    from fssbench.models.registry import PARTS
 
-    return [{"name": name} for name in model_names()]
+    parts = [{"name": name, "note": "only trained, to become a part of another"} for name in PARTS]
+    return [*({"name": name} for name in model_names()), *parts]
 
 
 def _sets(root: Any) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from fssbench.benchmarks import BENCHMARKS, FSS_1000, TOY_20I, Benchmark
+from fssbench.cli import training_sets
 from fssbench.cli.console import JsonFlag, integers, megabytes, print_json, progress, warn
 from fssbench.cli.download import CatalogueFile, Download, DryRun, Training, Wish, fetch_missing
 from fssbench.errors import PoolError, UsageError
@@ -18,6 +19,7 @@ from fssbench.errors import PoolError, UsageError
 if TYPE_CHECKING:
     from fssbench.pipelines.prepare import Built
     from fssbench.pipelines.sources import Source
+    from fssbench.pipelines.sources.base import Part
     from fssbench.pipelines.sources.coco_masks import Crowds
     from fssbench.pipelines.sources.splits import HsnetSplits
     from fssbench.protocols import EvaluationProtocol
@@ -48,7 +50,7 @@ Splits = Annotated[
     str | None,
     typer.Option(
         "--splits",
-        help="Folder of split lists: HSNet's for the protocol hsnet, FSS-1000's test classes for any; or 'derive', to "
+        help="Folder of split lists: HSNet's for the protocol hsnet, FSS-1000's classes for any; or 'derive', to "
         "make the lists of a published protocol from the masks.",
     ),
 ]
@@ -81,6 +83,7 @@ Missing = Annotated[
     bool,
     typer.Option("--allow-missing-classes", help="Leave out classes with too few images; makes the set unofficial."),
 ]
+Train = Annotated[bool, typer.Option("--train", help="Build the set of images to train on, in place of episodes.")]
 
 
 def _command(benchmark: Benchmark | None) -> Callable[..., None]:
@@ -89,13 +92,16 @@ def _command(benchmark: Benchmark | None) -> Callable[..., None]:
     def run(
         source: Source_ = None,
         output: Output = None,
+        train: Train = False,
         protocol: Protocol = "strict",
         splits: Splits = None,
         crowds: Crowds_ = "exclude",
         masks: Masks = None,
         column: Columns = None,
         fold: Folds = None,
-        shots: Annotated[str, typer.Option("--shots", help="Numbers of supports, joined by commas.")] = "1",
+        shots: Annotated[
+            str | None, typer.Option("--shots", help="Numbers of supports, joined by commas. [default: 1]")
+        ] = None,
         seeds: Annotated[
             str | None, typer.Option("--seeds", help="Seeds, joined by commas. [default: the protocol's]")
         ] = None,
@@ -122,9 +128,26 @@ def _command(benchmark: Benchmark | None) -> Callable[..., None]:
         from fssbench.pipelines.prepare import build
 
         found, rules = benchmark or own_benchmark(source), resolve_protocol(protocol, loader_workers)
-        wish = Wish(download=download, dry_run=dry_run, training=training, catalogue=catalogue)
+        wish = Wish(download=download, dry_run=dry_run, training=training or (train and download), catalogue=catalogue)
+        if train:
+            training_sets.require_no_episodes(
+                fold=fold,
+                shots=shots,
+                seeds=seeds,
+                episodes=episodes,
+                min_pixels=min_pixels,
+                loader_workers=loader_workers,
+                allow_missing_classes=allow_missing_classes,
+                protocol=None if protocol == "strict" else protocol,
+            )
+            fetch_missing(found, rules, wish, source=source, splits=splits, as_json=as_json)
+            lists = Path(splits) if splits else None
+            raw = open_raw(found, source, lists, crowds=crowds, masks=masks, columns=column, part="training")
+            place = output or Home.find().episodes
+            training_sets.build(raw, place, workers=workers, overwrite=overwrite, as_json=as_json)
+            return
         folds = tuple(dict.fromkeys(fold if fold is not None else range(len(found.folds))))
-        n_shots = integers(shots, option="--shots", least=1)
+        n_shots = integers(shots or "1", option="--shots", least=1)
         chosen = None if seeds is None else integers(seeds, option="--seeds", least=0)
         for one in folds:
             found.novel_classes(one)  # refused before anything is fetched, not after
@@ -183,8 +206,9 @@ def open_raw(
     crowds: Crowds = "exclude",
     masks: Path | None = None,
     columns: Sequence[str] | None = None,
+    part: Part = "test",
 ) -> Source:
-    """Open raw data in ``source`` or in the home; the toy is drawn if it is not there."""
+    """Open a part of raw data in ``source`` or in the home; the toy is drawn if it is not there."""
     from fssbench.home import Home
     from fssbench.pipelines.sources import open_source
 
@@ -193,9 +217,9 @@ def open_raw(
         from fssbench.pipelines.sources.toy import IMAGES, draw_toy
 
         with progress("drawing the toy data", IMAGES, unit="images") as advance:
-            draw_toy(Path(place), advance=advance)
+            draw_toy(Path(place), part=part, advance=advance)
     return open_source(
-        benchmark, place, splits=splits, crowds=crowds, masks=masks, columns=named_columns(columns or [])
+        benchmark, place, splits=splits, crowds=crowds, masks=masks, columns=named_columns(columns or []), part=part
     )
 
 

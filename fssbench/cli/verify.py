@@ -13,22 +13,25 @@ __all__ = ["verify"]
 
 
 def verify(
-    folder: Annotated[Path, typer.Argument(help="A set, or a folder with sets below it.")],
+    folder: Annotated[Path, typer.Argument(help="A set, or a folder with sets below it; to train on too.")],
     as_json: JsonFlag = False,
 ) -> None:
-    """Check every hash, count and key of episode sets, and list all that is wrong."""
+    """Check every hash, count and key of episode sets and training sets, and list all that is wrong."""
     from fssbench.errors import EpisodeSetError
     from fssbench.pipelines.episode_set import find_sets
+    from fssbench.pipelines.training.training_set import find_training_sets
+    from fssbench.pipelines.training.verify import verify_training_set
     from fssbench.pipelines.verify import verify_set
 
-    paths = find_sets(folder)
-    if not paths:
+    found = [(path, verify_set) for path in find_sets(folder)]
+    found += [(path, verify_training_set) for path in find_training_sets(folder)]
+    if not found:
         raise EpisodeSetError(f"there is no episode set in {folder}", remedy="build one with fssbench prepare")
     verdicts = []
-    for path in paths:
+    for path, check in found:
         size = sum(file.stat().st_size for file in path.iterdir() if file.is_file())
         with progress(f"verifying {path.name}", size, unit="bytes") as advance:
-            verdicts.append(verify_set(path, advance=advance))
+            verdicts.append(check(path, advance=advance))
     if as_json:
         print_json([{"path": str(v.path), "sound": not v.problems, "problems": v.problems} for v in verdicts])
     else:
@@ -37,8 +40,9 @@ def verify(
                 print(f"DAMAGED {v.path}: {len(v.problems)} problems")
                 print("\n".join(f"  {problem}" for problem in v.problems))
             else:
+                episodes = f", {v.episodes:,} episodes" if v.episodes else ""
                 redrawn = f", tracks drawn again and equal: {v.redrawn}" if v.redrawn else ""
-                print(f"sound {v.path}: {v.files} files, {v.images:,} images, {v.episodes:,} episodes{redrawn}")
+                print(f"sound {v.path}: {v.files} files, {v.images:,} images{episodes}{redrawn}")
     if damaged := sum(bool(v.problems) for v in verdicts):
         raise EpisodeSetError(
             f"{damaged} of {len(verdicts)} sets are damaged", remedy="prepare them again with --overwrite"

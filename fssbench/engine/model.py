@@ -7,19 +7,29 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from torch import Tensor
+from torch import Tensor, nn
 
-from fssbench.benchmarks import Benchmark
+from fssbench.benchmarks import BENCHMARKS, Benchmark
 from fssbench.errors import CheckpointError, ModelError, UsageError
 from fssbench.files import sha256_bytes, sha256_file
 from fssbench.home import Home
 from fssbench.models import build_model, model_spec
+from fssbench.models.cards import Card, card_path, read_card
 from fssbench.models.checkpoints import load_checkpoint, read_state_dict
 from fssbench.models.guess import fitting_option
 from fssbench.models.interface import FewShotSegmenter
-from fssbench.results import ModelRecord
+from fssbench.results import ModelRecord, TrainingRecord
 
-__all__ = ["LoadedModel", "fill", "find_weights", "load_model", "results_folder"]
+__all__ = [
+    "LoadedModel",
+    "checkpoint_label",
+    "chosen_weights",
+    "fill",
+    "find_weights",
+    "load_model",
+    "require_unseen",
+    "results_folder",
+]
 
 
 def file_name(model: str) -> str:
@@ -30,7 +40,17 @@ def file_name(model: str) -> str:
 def results_folder(record: ModelRecord) -> str:
     """A folder name for a model's results: readable, and different for different weights or options."""
     parts = [file_name(record.name), *filter(None, [record.backbone])]
-    return "-".join([*parts, sha256_bytes(record.model_dump_json().encode())[:8]])
+    # What the weights' card says of them is as good as said by their hash.
+    told = record.model_dump_json(exclude={"selection", "trained"})
+    return "-".join([*parts, sha256_bytes(told.encode())[:8]])
+
+
+def checkpoint_label(name: str, *, backbone: str | None, shot: int = 1) -> str:
+    """What a model's checkpoints are called in the home: ``hsnet-resnet50``.
+
+    ``shot`` is that of a model which is built for a number of shots.
+    """
+    return "-".join([file_name(name), *filter(None, [backbone]), *([f"{shot}shot"] if shot > 1 else [])])
 
 
 @dataclass(frozen=True)
@@ -46,6 +66,7 @@ def find_weights(
     *,
     name: str,
     backbone: str | None,
+    shot: int = 1,
     benchmark: Benchmark,
     fold: int,
     n_folds: int,
@@ -54,7 +75,9 @@ def find_weights(
     """The checkpoint for a fold, or ``None`` to run without one.
 
     Args:
-        weights: ``none``, a path in which ``{fold}`` stands for the fold, or ``None`` to look in the home.
+        weights: ``none``, a path in which ``{fold}`` stands for the fold, or ``None`` to look in the home; of a
+            training run's folder, the weights that its rule chose.
+        shot: of a model that is built for a number of shots.
         n_folds: how many folds are evaluated in this call.
 
     Raises:
@@ -70,15 +93,25 @@ def find_weights(
                 "another's novel classes",
                 remedy="write {fold} where the path differs, or evaluate one --fold",
             )
-        return Path(weights.replace("{fold}", str(fold)))
-    label = "-".join(filter(None, [file_name(name), backbone]))
-    path = home.checkpoints / benchmark.name / f"{label}-fold{fold}.pt"
-    if not path.is_file():
-        raise ModelError(
-            f"{name} needs trained weights and {path} is not there",
-            remedy="pass --weights PATH, put a checkpoint there, or run untrained with --weights none",
-        )
-    return path
+        return chosen_weights(Path(weights.replace("{fold}", str(fold))))
+    label = f"{checkpoint_label(name, backbone=backbone, shot=shot)}-fold{fold}"
+    run = home.checkpoints / benchmark.name / label
+    files = [run.with_name(f"{label}.safetensors"), run.with_name(f"{label}.pt"), chosen_weights(run)]
+    for path in files:
+        if path.is_file():
+            return path
+    raise ModelError(
+        f"{name} needs trained weights and {files[1]} is not there",
+        remedy=f"pass --weights PATH, put a checkpoint there, train it with fssbench train -m {name} "
+        f"-b {benchmark.alias} -f {fold}, or run untrained with --weights none",
+    )
+
+
+def chosen_weights(path: Path) -> Path:
+    """The weights to evaluate in the folder of a training run; a path that is no folder is left as it is."""
+    if not path.is_dir():
+        return path
+    return next((path / name for name in ("best.safetensors", "last.safetensors") if (path / name).is_file()), path)
 
 
 def load_model(
@@ -96,17 +129,32 @@ def load_model(
 
     With a ``control`` the model is asked with other supports; see `fssbench.engine.controls`.
 
-    A checkpoint holds the backbone too, so with one the backbone's own weights are not fetched.
+    A checkpoint holds the backbone too, so with one the backbone's own weights are not fetched. Options that are not
+    given are those that the checkpoint's card names.
+
+    Raises:
+        CheckpointError: the checkpoint does not fit, or was trained on classes that the fold tests.
     """
     spec = model_spec(name)
 
     def find() -> Path | None:
-        backbone = options.get("backbone", spec.options.get("backbone"))
+        known = {**spec.options, **options}
         return find_weights(
-            weights, name=name, backbone=backbone, benchmark=benchmark, fold=fold, n_folds=n_folds, home=home
+            weights,
+            name=name,
+            backbone=known.get("backbone"),
+            shot=known.get("shot", 1),
+            benchmark=benchmark,
+            fold=fold,
+            n_folds=n_folds,
+            home=home,
         )
 
     checkpoint = find() if weights is not None or spec.needs_training else None
+    card = _card(checkpoint)
+    if card is not None:
+        require_unseen(card, checkpoint, name=name, benchmark=benchmark, fold=fold)
+        options = {**card.options, **options}
     if checkpoint is not None and spec.has_backbone:
         model = build_model(name, **{**options, "backbone_weights": "none"})
     else:
@@ -115,13 +163,11 @@ def load_model(
             checkpoint = find()  # only the model itself could tell, since a function built it
     if checkpoint is not None:
         fill(model, read_state_dict(checkpoint), name=name, options=options, where=str(checkpoint))
-    record = _record(name, options, model, checkpoint)
+    record = _record(name, options, model, checkpoint, card)
     return LoadedModel(model, record.model_copy(update={"control": control}))
 
 
-def fill(
-    model: FewShotSegmenter, state: Mapping[str, Tensor], *, name: str, options: Mapping[str, Any], where: str
-) -> None:
+def fill(model: nn.Module, state: Mapping[str, Tensor], *, name: str, options: Mapping[str, Any], where: str) -> None:
     """Fill a model with a checkpoint's tensors.
 
     Raises:
@@ -135,7 +181,38 @@ def fill(
         raise
 
 
-def _record(name: str, options: Mapping[str, Any], model: FewShotSegmenter, checkpoint: Path | None) -> ModelRecord:
+def _card(checkpoint: Path | None) -> Card | None:
+    if checkpoint is None or checkpoint.suffix != ".safetensors" or not card_path(checkpoint).is_file():
+        return None
+    return read_card(checkpoint)
+
+
+def require_unseen(card: Card, checkpoint: Path | None, *, name: str, benchmark: Benchmark, fold: int) -> None:
+    """Refuse weights of another model, and those that were trained on classes the fold tests."""
+    if file_name(card.model) != file_name(name):
+        raise CheckpointError(
+            f"{checkpoint} is a checkpoint of {card.model}, asked for is {name}", remedy=f"pass --model {card.model}"
+        )
+    trained = card.training
+    if trained is None or (trained.benchmark != benchmark.name and not _shares_classes(trained.benchmark, benchmark)):
+        return
+    if seen := sorted({*trained.classes, *trained.held_out} & set(benchmark.novel_classes(fold))):
+        names = benchmark.class_names
+        raise CheckpointError(
+            f"{checkpoint} was trained for fold {trained.fold} of {trained.benchmark}: on {len(seen)} of the classes "
+            f"that fold {fold} tests, such as {names[seen[0]] if names else seen[0]}",
+            remedy=f"train or pass weights of fold {fold}",
+        )
+
+
+def _shares_classes(trained_on: str, benchmark: Benchmark) -> bool:
+    """Whether a built-in benchmark's class ids mean the same as another's."""
+    return any(one.name == trained_on and one.raw == benchmark.raw for one in BENCHMARKS)
+
+
+def _record(
+    name: str, options: Mapping[str, Any], model: FewShotSegmenter, checkpoint: Path | None, card: Card | None
+) -> ModelRecord:
     backbone = model.backbone_info
     own = Path(name.rpartition(":")[0])
     return ModelRecord(
@@ -150,6 +227,10 @@ def _record(name: str, options: Mapping[str, Any], model: FewShotSegmenter, chec
         parameters=sum(p.numel() for p in model.parameters()),
         learnable_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
         input_size=model.preprocess.size,
+        selection=card.selection if card else None,
+        trained=TrainingRecord(**{f: getattr(card.training, f) for f in TrainingRecord.model_fields})
+        if card and card.training
+        else None,
     )
 
 

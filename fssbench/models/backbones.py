@@ -14,7 +14,7 @@ from fssbench.files import sha256_file
 from fssbench.models.checkpoints import read_state_dict
 from fssbench.suggest import known_are
 
-__all__ = ["BACKBONES", "BackboneInfo", "load_backbone"]
+__all__ = ["BACKBONES", "BackboneInfo", "imagenet_file", "load_backbone"]
 
 BACKBONES = ("resnet18", "resnet50", "resnet101", "vgg16")
 
@@ -53,7 +53,7 @@ def load_backbone(name: str, weights: str) -> tuple[nn.Module, BackboneInfo]:
     if weights == "none":
         info = BackboneInfo(name=name, weights="none", sha256=None)
     else:
-        path = _imagenet_file(name) if weights == "imagenet" else Path(weights)
+        path = imagenet_file(name) if weights == "imagenet" else Path(weights)
         _fill(network, path, name)
         origin = "imagenet" if weights == "imagenet" else "file"
         info = BackboneInfo(name=name, weights=origin, sha256=sha256_file(path))
@@ -68,8 +68,11 @@ def _random(name: str) -> nn.Module:
     return network
 
 
-def _imagenet_file(name: str) -> Path:
-    """The local file of torchvision's ImageNet weights, downloaded if it is not there yet."""
+def imagenet_file(name: str) -> Path:
+    """The local file of torchvision's ImageNet weights, downloaded if it is not there yet.
+
+    Raises `ModelError` if that cannot be done.
+    """
     url: str = get_model_weights(name)["IMAGENET1K_V1"].url
     path = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
     if not path.is_file():
@@ -96,7 +99,9 @@ def _fill(network: nn.Module, path: Path, name: str) -> None:
         for key, value in state.items()
         if key in wanted and not (key.startswith(head) and value.shape != wanted[key].shape)
     }
-    missing = [key for key in wanted if key not in kept and not key.startswith(head)]
+    # Old files do not count batches, and a frozen network does not use the count.
+    needless = ("num_batches_tracked",)
+    missing = [key for key in wanted if key not in kept and not key.startswith(head) and not key.endswith(needless)]
     wrong = [key for key, value in kept.items() if value.shape != wanted[key].shape]
     if missing or wrong:
         raise CheckpointError(

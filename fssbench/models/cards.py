@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 from pydantic import Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
@@ -12,11 +13,25 @@ from torch import Tensor
 
 from fssbench.errors import CheckpointError
 from fssbench.files import sha256_bytes, sha256_file, write_atomic
+from fssbench.pipelines.training.leakage import LeakageRecord
 from fssbench.records import Record, Sha256, first_error
+from fssbench.results import Environment, TrainingRecord
 
-__all__ = ["Card", "card_path", "read_card", "read_safetensors", "write_safetensors"]
+__all__ = ["SUFFIX", "Card", "TrainingCard", "card_path", "read_card", "read_safetensors", "write_safetensors"]
 
 SUFFIX = ".safetensors"
+
+
+class TrainingCard(TrainingRecord):
+    """How weights came to be, in full."""
+
+    recipe: dict[str, Any] = Field(description="as resolved")
+    precision: str
+    device: str
+    processes: int = Field(ge=1)
+    validated: tuple[tuple[int, float], ...] = Field(description="(steps, mIoU) of every validation so far")
+    leakage: LeakageRecord = Field(description="what training and test set share, as found before training")
+    environment: Environment
 
 
 class Card(Record):
@@ -27,11 +42,12 @@ class Card(Record):
     model: str
     options: dict[str, Any] = Field(description="the model is built with; what is not named has its default")
     weights_sha256: Sha256 = Field(description="of the safetensors file beside the card")
-    converted_from_sha256: Sha256 = Field(description="of the file it was made of")
+    converted_from_sha256: Sha256 | None = Field(description="of the file it was made of; null if it was trained here")
     backbone_sha256: Sha256 | None = Field(description="of the file the backbone's weights came from")
     training_set: str | None = Field(description="such as coco-20i fold 0 train")
     protocol: str | None = Field(description="by which it was validated")
     selection: str | None = Field(description="the rule by which this checkpoint was chosen among all epochs'")
+    training: TrainingCard | None = Field(default=None, description="how, where fssbench trained it")
 
 
 def card_path(weights: Path) -> Path:
@@ -69,7 +85,8 @@ def read_card(weights: Path) -> Card:
 
 def write_safetensors(path: Path, state: dict[str, Tensor], **facts: Any) -> Card:
     """Write the tensors, and last the card with ``facts``: a card always has its weights."""
-    data = save({name: tensor.contiguous() for name, tensor in state.items()})
+    # A tensor with two names, as published PSPNets have them, must be written twice.
+    data = save({name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in state.items()})
     card = Card(weights_sha256=sha256_bytes(data), **facts)
     card_path(path).unlink(missing_ok=True)
     write_atomic(path, data)

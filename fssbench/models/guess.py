@@ -10,13 +10,14 @@ import torch
 from torch import Tensor
 
 from fssbench.errors import FssbenchError
-from fssbench.models.registry import build_model, model_spec
+from fssbench.models.registry import build_module, model_spec
 
 __all__ = ["fitting_option"]
 
 # What options that change names or shapes may be: those of our models, by the option's name.
 VALUES: dict[str, tuple[Any, ...]] = {
     "backbone": ("resnet50", "resnet101", "vgg16"),
+    "benchmark": ("coco", "pascal"),
     "shot": (1, 5, 10),
     "kernel": ("center-pivot", "separable", "original"),
     "hypercorrelation": ("all", "deep"),
@@ -37,7 +38,7 @@ def fitting_option(name: str, options: Mapping[str, Any], state: Mapping[str, Te
             tried["backbone_weights"] = "none"
         try:
             with torch.device("meta"):
-                model = build_model(name, **tried)
+                model = build_module(name, **tried)
         except (FssbenchError, RuntimeError, NotImplementedError):
             continue  # values that do not go together, or a model that computes while it is built
         if {key: tensor.shape for key, tensor in model.state_dict().items()} == shapes:
@@ -47,7 +48,7 @@ def fitting_option(name: str, options: Mapping[str, Any], state: Mapping[str, Te
 
 def _changes(name: str, options: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Each option the model takes with each value that it has not got now."""
-    for option, default in model_spec(name).options.items():
+    for option, default in model_spec(name, parts=True).options.items():
         now = options.get(option, None if default is inspect.Parameter.empty else default)
         for value in VALUES.get(option, ()):
             if value != now:

@@ -9,6 +9,7 @@ code, so that published checkpoints load and give their published numbers.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import accumulate, islice
 from typing import ClassVar, Self
 
@@ -20,8 +21,11 @@ from torchvision.models.resnet import Bottleneck
 
 from fssbench.errors import UsageError
 from fssbench.models.backbones import load_backbone
-from fssbench.models.interface import FeatureSegmenter, Preprocess
+from fssbench.models.feature_store import FeatureStore
+from fssbench.models.interface import FeatureSegmenter, Preprocess, vote
 from fssbench.models.squeeze import KERNELS, MOST_LAYERS, HypercorrelationSqueeze
+from fssbench.models.trainable import Group, Step
+from fssbench.pipelines.training.batch import EpisodeBatch
 from fssbench.suggest import known_are
 
 __all__ = ["HSNet", "HypercorrelationSqueeze", "hypercorrelation", "mask_features"]
@@ -30,6 +34,8 @@ __all__ = ["HSNet", "HypercorrelationSqueeze", "hypercorrelation", "mask_feature
 VGG16_MODULES = (17, 19, 21, 24, 26, 28, 30)
 EPSILON = 1e-5
 HEADS = ("fc.", "classifier.")
+BACKBONE_RATE = 0.01
+"""Of the learning rate, where the backbone learns: 1e-5 (figure 10) where all else learns at 1e-3."""
 
 
 def resnet_maps(network: ResNet, images: Tensor) -> list[Tensor]:
@@ -133,6 +139,11 @@ class HSNet(FeatureSegmenter):
         freeze_backbone: if false, the backbone learns as well (figure 10), but for its batch norm's
             statistics.
 
+    Attributes:
+        frozen: whether it is.
+        features: where features are remembered while it is trained, if they are; only of a frozen backbone, and of
+            images that no augmentation changes.
+
     Raises:
         UsageError: an option has a value that is not among these.
     """
@@ -164,6 +175,8 @@ class HSNet(FeatureSegmenter):
         self.preprocess = Preprocess(size=size)
         self.masking = masking
         self.backbone, self.backbone_info = load_backbone(backbone, backbone_weights)
+        self.frozen = freeze_backbone
+        self.features: FeatureStore | None = None
         if not freeze_backbone:
             _let_learn(self.backbone)
         self._maps, counts = BACKBONES[backbone]
@@ -183,6 +196,45 @@ class HSNet(FeatureSegmenter):
         super().train(mode)
         self.backbone.eval()
         return self
+
+    def groups(self) -> list[Group]:
+        """What is learned: the squeezing network, and the backbone if it is not frozen."""
+        learning = tuple(p for p in self.backbone.parameters() if p.requires_grad)
+        squeezing = Group(name="squeeze", parameters=tuple(self.hpn_learner.parameters()))
+        return [squeezing, *([Group(name="backbone", parameters=learning, rate=BACKBONE_RATE)] if learning else [])]
+
+    def learn(self) -> None:
+        """Enter training mode, all but the backbone."""
+        self.train()
+
+    def step(self, batch: EpisodeBatch) -> Step:
+        """The mean cross-entropy over all pixels; what is ignored when scoring is background here, as published."""
+        b, k = batch.support.shape[:2]
+        images = self.preprocess.normalise(batch.support.flatten(0, 1))
+        shown = (batch.support_target.flatten(0, 1) == 1).float()
+        with torch.set_grad_enabled(not self.frozen):
+            asked = self._learned_from(batch.query, [e.query for e in batch.episodes])
+            supports = [image_id for e in batch.episodes for image_id in e.supports]
+            encoded = self._learned_from(batch.support.flatten(0, 1), supports)
+            conditioned = self.condition(encoded, images, shown)
+        logits = self.match(asked, [maps.view(b, k, *maps.shape[1:]) for maps in conditioned]).flatten(0, 1).float()
+        resized = F.interpolate(logits, batch.query.shape[-2:], mode="bilinear", align_corners=True)  # (B·K, 2, s, s)
+        target = (batch.query_target == 1).long().repeat_interleave(k, dim=0)
+        loss = F.cross_entropy(resized, target)
+        masks = resized.detach().argmax(dim=1).view(b, k, *target.shape[1:])
+        return Step(loss=loss, parts={}, predictions=masks[:, 0] if k == 1 else vote(masks))
+
+    def _learned_from(self, images: Tensor, image_ids: list[str]) -> list[Tensor]:
+        """Features of images (N, 3, H, W) uint8; remembered, if they are, by their ids."""
+        if self.features is None:
+            return self.encode(self.preprocess.normalise(images))
+
+        def encode(n: int) -> list[Tensor]:
+            return self.encode(self.preprocess.normalise(images[n : n + 1]))
+
+        # One at a time: what is remembered must not depend on what it was first met with.
+        held = [self.features.once(image_id, partial(encode, n)) for n, image_id in enumerate(image_ids)]
+        return [torch.cat(maps) for maps in zip(*held, strict=True)]
 
     def encode(self, images: Tensor) -> list[Tensor]:
         """Images (N, 3, H, W) → the backbone's intermediate maps, each (N, C, h, w), fine to coarse."""

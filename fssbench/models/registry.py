@@ -16,9 +16,20 @@ from fssbench.models.user_file import load_file
 from fssbench.suggest import did_you_mean, known_are
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from fssbench.models.interface import FewShotSegmenter
 
-__all__ = ["ModelSpec", "build_model", "full_name", "model_names", "model_spec", "register"]
+__all__ = [
+    "PARTS",
+    "ModelSpec",
+    "build_model",
+    "build_module",
+    "full_name",
+    "model_names",
+    "model_spec",
+    "register",
+]
 
 ENTRY_POINTS = "fssbench.models"
 
@@ -34,6 +45,11 @@ BUILTIN = {
     "hdmnet": "fssbench.models.hdmnet:HDMNet",
 }
 
+# Those that answer no episodes, but are trained to become a part of a model that does.
+PARTS = {
+    "pspnet": "fssbench.models.pspnet:PSPNet",
+}
+
 _registered: dict[str, Callable[..., FewShotSegmenter]] = {}
 
 
@@ -42,7 +58,7 @@ class ModelSpec:
     """A model that can be built: its name, its factory, and the options the factory takes with their defaults."""
 
     name: str
-    factory: Callable[..., FewShotSegmenter]
+    factory: Callable[..., nn.Module]
     options: dict[str, Any]
 
     @property
@@ -55,12 +71,18 @@ class ModelSpec:
         """Whether it means nothing before weights were loaded into it."""
         return bool(getattr(self.factory, "needs_training", False))
 
+    @property
+    def base_learner(self) -> str | None:
+        """The model whose trained weights it is built around, as its ``backbone_weights``; or ``None``."""
+        found: str | None = getattr(self.factory, "base_learner", None)
+        return found
+
 
 def register(name: str) -> Callable[[F], F]:
     """Register the decorated class or function as model ``name``; `UsageError` if the name is taken."""
 
     def remember(factory: F) -> F:
-        if name in BUILTIN or _registered.get(name, factory) is not factory:
+        if name in BUILTIN or name in PARTS or _registered.get(name, factory) is not factory:
             raise UsageError(f"a model called '{name}' is registered already", remedy="choose another name")
         _registered[name] = factory
         return factory
@@ -69,13 +91,26 @@ def register(name: str) -> Callable[[F], F]:
 
 
 def model_names() -> tuple[str, ...]:
-    """Names of all models that can be built here, ours first."""
+    """Names of all models that answer episodes here, ours first."""
     installed = sorted(point.name for point in entry_points(group=ENTRY_POINTS))
     return tuple(dict.fromkeys((*BUILTIN, *_registered, *installed)))
 
 
-def model_spec(name: str) -> ModelSpec:
-    """Find a model by name, or as ``path/to/file.py:Name``; `UsageError` if there is none."""
+def model_spec(name: str, *, parts: bool = False) -> ModelSpec:
+    """Find a model by name, or as ``path/to/file.py:Name``.
+
+    Args:
+        name: of the model.
+        parts: whether it may be one of `PARTS`.
+
+    Raises:
+        UsageError: there is none, or it answers no episodes.
+    """
+    if name in PARTS and not parts:
+        raise UsageError(
+            f"{name} is trained to become a part of another model, and answers no episodes",
+            remedy=f"train it with fssbench train --model {name}, and name the model it is for here",
+        )
     factory = _find(name)
     parameters = inspect.signature(factory).parameters.values()
     keyword = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
@@ -103,11 +138,11 @@ def full_name(name: str) -> str:
     return f"{name}:{found[0]}"
 
 
-def _find(name: str) -> Callable[..., FewShotSegmenter]:
+def _find(name: str) -> Callable[..., nn.Module]:
     if name in _registered:
         return _registered[name]
-    if name in BUILTIN:
-        module, _, attribute = BUILTIN[name].partition(":")
+    if ours := (BUILTIN | PARTS).get(name):
+        module, _, attribute = ours.partition(":")
         return _attribute(importlib.import_module(module), attribute, where=module)
     for point in entry_points(group=ENTRY_POINTS, name=name):
         try:
@@ -151,7 +186,22 @@ def build_model(name: str, **options: Any) -> FewShotSegmenter:
     """
     from fssbench.models.interface import FewShotSegmenter
 
-    spec = model_spec(name)
+    model = _build(model_spec(name), options)
+    if not isinstance(model, FewShotSegmenter):
+        raise ModelError(
+            f"'{name}' built a {type(model).__name__}, expected a fssbench.models.interface.FewShotSegmenter",
+            remedy="derive the class from it and implement predict",
+        )
+    return model.eval()
+
+
+def build_module(name: str, **options: Any) -> nn.Module:
+    """As `build_model`, but also one of `PARTS`, and in the mode it was built in."""
+    return _build(model_spec(name, parts=True), options)
+
+
+def _build(spec: ModelSpec, options: dict[str, Any]) -> nn.Module:
+    name = spec.name
     if unknown := sorted(set(options) - set(spec.options)):
         meant = did_you_mean(unknown[0], spec.options)
         taken = f"it takes {', '.join(spec.options) or 'no options'}"
@@ -162,13 +212,7 @@ def build_model(name: str, **options: Any) -> FewShotSegmenter:
     absent = [key for key, default in spec.options.items() if default is inspect.Parameter.empty and key not in options]
     if absent:
         raise UsageError(f"model '{name}' needs the option '{absent[0]}'", remedy=f"pass --option {absent[0]}=VALUE")
-    model = spec.factory(**options)
-    if not isinstance(model, FewShotSegmenter):
-        raise ModelError(
-            f"'{name}' built a {type(model).__name__}, expected a fssbench.models.interface.FewShotSegmenter",
-            remedy="derive the class from it and implement predict",
-        )
-    return model.eval()
+    return spec.factory(**options)
 
 
 def _check_kind(model: str, option: str, value: object, default: object) -> None:

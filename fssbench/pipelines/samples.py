@@ -10,7 +10,17 @@ from pydantic import Field
 from fssbench.pipelines.masks import Rle
 from fssbench.records import Record
 
-__all__ = ["EpisodeSample", "ImageMeta", "ImageSample", "MaskSize", "PredictionSample", "episode_key", "image_key"]
+__all__ = [
+    "EpisodeSample",
+    "ImageMeta",
+    "ImageSample",
+    "MaskSize",
+    "PredictionSample",
+    "TrainingMeta",
+    "TrainingSample",
+    "episode_key",
+    "image_key",
+]
 
 MaskSize = Literal["original", "model"]
 """At which size a mask is: the query image's own, or the side the model works at."""
@@ -50,6 +60,26 @@ class ImageSample:
     key: str
     jpeg: bytes
     meta: ImageMeta
+
+
+class TrainingMeta(Record):
+    """A training sample's JSON: the image's id, and where its classes are."""
+
+    image_id: str
+    height: int = Field(ge=1)
+    width: int = Field(ge=1)
+    orientation: int = Field(ge=1, le=8, description="EXIF orientation to apply when decoding")
+    masks: dict[int, Rle] = Field(min_length=1, description="of every class of the benchmark in the image, of any fold")
+    ignore: Rle | None = Field(description="pixels of which the truth is not known, unless a mask has them")
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSample:
+    """A training sample as it stands in a shard, the image still encoded."""
+
+    key: str
+    jpeg: bytes
+    meta: TrainingMeta
 
 
 class EpisodeSample(Record):

@@ -18,7 +18,15 @@ from fssbench.errors import EpisodeSetError
 from fssbench.files import atomic_file, sha256_bytes, sha256_file
 from fssbench.pipelines import images
 from fssbench.pipelines.manifest import FileRecord, ShardRecord
-from fssbench.pipelines.samples import EpisodeSample, ImageMeta, ImageSample, PredictionSample, episode_key
+from fssbench.pipelines.samples import (
+    EpisodeSample,
+    ImageMeta,
+    ImageSample,
+    PredictionSample,
+    TrainingMeta,
+    TrainingSample,
+    episode_key,
+)
 from fssbench.records import first_error
 
 __all__ = [
@@ -29,9 +37,11 @@ __all__ = [
     "read_episodes",
     "read_images",
     "record_shard",
+    "training_samples",
     "write_episodes",
     "write_images",
     "write_predictions",
+    "write_training",
 ]
 
 Sample = dict[str, bytes | str]
@@ -85,6 +95,14 @@ def write_predictions(path: Path, samples: Iterable[PredictionSample]) -> FileRe
     return _write(
         path,
         ({"__key__": episode_key(s.index), "json": s.model_dump_json().encode()} for s in samples),
+    )
+
+
+def write_training(path: Path, samples: Iterable[TrainingSample]) -> FileRecord:
+    """Write a shard of images to train on, each with the masks of all its classes."""
+    return _write(
+        path,
+        ({"__key__": s.key, images.suffix(s.jpeg): s.jpeg, "json": s.meta.model_dump_json().encode()} for s in samples),
     )
 
 
@@ -154,6 +172,17 @@ def image_samples(data: bytes, *, where: str) -> Iterator[ImageSample]:
         try:
             image = sample["png"] if "png" in sample else sample["jpg"]
             yield ImageSample(key, image, ImageMeta.model_validate_json(sample["json"]))
+        except (KeyError, ValidationError) as error:
+            raise EpisodeSetError(f"{where}: image {key} is malformed: {_first(error)}", remedy=REBUILD) from error
+
+
+def training_samples(data: bytes, *, where: str) -> Iterator[TrainingSample]:
+    """The samples of a training shard's bytes, or of a run of whole samples in it; see `image_samples`."""
+    for sample in _samples(data, where=where):
+        key = str(sample["__key__"])
+        try:
+            image = sample["png"] if "png" in sample else sample["jpg"]
+            yield TrainingSample(key, image, TrainingMeta.model_validate_json(sample["json"]))
         except (KeyError, ValidationError) as error:
             raise EpisodeSetError(f"{where}: image {key} is malformed: {_first(error)}", remedy=REBUILD) from error
 

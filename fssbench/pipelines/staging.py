@@ -119,8 +119,8 @@ def _merge(staging: Path, path: Path) -> None:
     shutil.rmtree(staging)
 
 
-def recover(path: Path) -> None:
-    """Put in order what a killed run left of the set at ``path``.
+def recover(path: Path, *, manifest: str = MANIFEST) -> None:
+    """Put in order what a killed run left of the set at ``path``, which is complete when it has its ``manifest``.
 
     What was complete gets its name, finished shards are kept for `staging_folder`, everything else goes.
     `StorageError` if the run is not dead but at work.
@@ -129,9 +129,9 @@ def recover(path: Path) -> None:
     if not any(left.exists() for left in (staging, replaced, _lock_file(path))):
         return
     with exclusive(path):
-        if (staging / MANIFEST).is_file() and _extends(staging) in (None, _there(path)):
+        if (staging / manifest).is_file() and _extends(staging) in (None, _there(path)):
             commit(path)
-        elif not any(staging.glob("*.tar")) or (staging / MANIFEST).is_file():
+        elif not any(staging.glob("*.tar")) or (staging / manifest).is_file():
             shutil.rmtree(staging, ignore_errors=True)
         if path.exists():
             shutil.rmtree(replaced, ignore_errors=True)

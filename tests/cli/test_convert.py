@@ -57,6 +57,7 @@ def test_there_and_back_changes_no_bit(
         "training_set": "coco-20i fold 0 train",
         "protocol": "hsnet",
         "selection": "best validation mIoU",
+        "training": None,
     }
     assert same(read_state_dict(ours), state)
     assert fssbench("convert", ours, back).code == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from fssbench.models.hdmnet.model import HDMNet, Outputs
+from fssbench.models.hdmnet.model import HDMNet
+from fssbench.models.hdmnet.outputs import Outputs
 
 __all__ = ["HDMNet", "Outputs"]

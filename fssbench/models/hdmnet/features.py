@@ -33,11 +33,12 @@ class BaseLearnerFeatures(FeatureSegmenter):
 
     Args:
         backbone: of `build_stages`.
-        base_classes: how many the PSPNet tells apart.
+        base_classes: how many the PSPNet tells apart, beside the background.
     """
 
     def __init__(self, backbone: str, base_classes: int) -> None:
         super().__init__()
+        self.base_classes = base_classes
         built = build_stages(backbone)
         self.layer0, self.layer1, self.layer2, self.layer3, self.layer4 = built.stages
         *fused, deepest = built.channels
@@ -64,7 +65,8 @@ class BaseLearnerFeatures(FeatureSegmenter):
         if weights == "imagenet":
             raise UsageError(
                 f"{type(self).__name__} has its backbone from a PSPNet trained on base classes, not from ImageNet",
-                remedy="pass --backbone-weights PATH of that PSPNet, or run untrained with --backbone-weights none",
+                remedy="pass --backbone-weights PATH of that PSPNet (fssbench train --model pspnet makes one), "
+                "or run untrained with --backbone-weights none",
             )
         frozen = BaseLearner({name: self.get_submodule(name) for name in FROZEN})
         load_checkpoint(frozen, weights, rename=published_name)

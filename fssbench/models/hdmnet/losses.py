@@ -9,10 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["DISTILLATIONS", "IGNORED", "Losses", "distillation_loss", "segmentation_loss"]
+from fssbench.pipelines.training.batch import IGNORED
+
+__all__ = ["DISTILLATIONS", "Losses", "distillation_loss", "segmentation_loss"]
 
 DISTILLATIONS = ("kl+kd", "ce+kd", "ce", "none")
-IGNORED = 255
 NEVER = -1e9  # as a logit
 
 
@@ -32,8 +33,9 @@ class Losses:
 
 
 def segmentation_loss(logits: Tensor, target: Tensor) -> Tensor:
-    """Mean cross-entropy of (B, classes, H, W) with the target (B, H, W) int64, pixels of 255 left out."""
-    return F.cross_entropy(logits, target, ignore_index=IGNORED)
+    """Mean cross-entropy of (B, classes, H, W) with the target (B, H, W) int64, pixels of 255 left out; 0 of none."""
+    total = F.cross_entropy(logits, target, ignore_index=IGNORED, reduction="sum")
+    return total / target.ne(IGNORED).sum().clamp(min=1)
 
 
 def distillation_loss(

@@ -1,4 +1,4 @@
-"""HDMNet: what queries and supports are encoded to, what is compared, and what is minimised.
+"""HDMNet: what queries and supports are encoded to, and what is compared.
 
 Equations, sections and tables are those of the paper; what it leaves open follows the published code, so
 that published checkpoints load and give their published numbers.
@@ -7,7 +7,6 @@ that published checkpoints load and give their published numbers.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -15,43 +14,26 @@ from torch import Tensor, nn
 
 from fssbench.errors import ModelError, UsageError
 from fssbench.models.hdmnet.backbone import BACKBONES
+from fssbench.models.hdmnet.base_learner import BASE_CLASSES
 from fssbench.models.hdmnet.ensemble import gram_matrix, merge, merging, scene_difference, shot_weights
-from fssbench.models.hdmnet.features import BaseLearnerFeatures
-from fssbench.models.hdmnet.losses import DISTILLATIONS, Losses, distillation_loss, segmentation_loss
+from fssbench.models.hdmnet.losses import DISTILLATIONS
 from fssbench.models.hdmnet.matching import MATCHINGS
+from fssbench.models.hdmnet.outputs import Outputs
 from fssbench.models.hdmnet.prior import prior_map, prototype
+from fssbench.models.hdmnet.training import LearnsFromEpisodes
 from fssbench.models.hdmnet.transformer import STAGES, Transformer
 from fssbench.models.interface import Preprocess, Size, check_inputs
 
-__all__ = ["HDMNet", "Outputs"]
+__all__ = ["HDMNet"]
 
 FUSED = 256
 MATCHED = 64
 PRIOR_WEIGHT = 10
 SMALLEST = 57  # of VGG-16 that leaves maps of 4×4, which the first stage reduces to one key
-# Base classes of a fold, and side of the input.
-BENCHMARKS = {"coco": (60, 633), "pascal": (15, 473)}
+USUAL_SIZE = {"coco": 633, "pascal": 473}
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Outputs:
-    """What HDMNet says of a batch, at the resolution of its features.
-
-    Attributes:
-        final: (B, 2, h, w), background and foreground; merged probabilities, which the losses and the mask
-            take as logits.
-        meta: logits (B, 2, h, w) of the transformer alone.
-        base: logits (B, 1 + base classes, h, w) of the base learner.
-        correlations: maps (B, h, w) of the stages, coarse to fine.
-    """
-
-    final: Tensor
-    meta: Tensor
-    base: Tensor
-    correlations: list[Tensor]
-
-
-class HDMNet(BaseLearnerFeatures):
+class HDMNet(LearnsFromEpisodes):
     """HDMNet for a fixed number of shots, whose features are matched together.
 
     Args:
@@ -74,6 +56,7 @@ class HDMNet(BaseLearnerFeatures):
     """
 
     needs_training = True
+    base_learner = "pspnet"
 
     def __init__(
         self,
@@ -91,7 +74,7 @@ class HDMNet(BaseLearnerFeatures):
         ensemble: bool = True,
     ) -> None:
         _check("backbone", backbone, BACKBONES)
-        _check("benchmark", benchmark, tuple(BENCHMARKS))
+        _check("benchmark", benchmark, tuple(USUAL_SIZE))
         _check("stages", stages, tuple(range(1, 1 + len(STAGES))))
         _check("matching", matching, MATCHINGS)
         _check("distillation", distillation, DISTILLATIONS)
@@ -99,23 +82,21 @@ class HDMNet(BaseLearnerFeatures):
             raise UsageError(f"HDMNet's shot must be a whole number from 1, got {shot}", remedy="pass the episodes'")
         if not temperature > 0:
             raise UsageError(f"HDMNet's temperature must be above 0, got {temperature}", remedy="the paper's is 1")
-        base_classes, usual = BENCHMARKS[benchmark]
-        side = usual if size is None else size
+        side = USUAL_SIZE[benchmark] if size is None else size
         if not isinstance(side, int) or side < SMALLEST or side % 8 != 1:
             raise UsageError(
                 f"HDMNet's input must be 8n + 1 pixels a side, at least {SMALLEST}, got {side}",
-                remedy=f"the benchmark's usual size is {usual}",
+                remedy=f"the benchmark's usual size is {USUAL_SIZE[benchmark]}",
             )
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(0)  # torch.manual_seed would seed the GPUs too
-            super().__init__(backbone, base_classes)
+            super().__init__(backbone, BASE_CLASSES[benchmark])
             self.down_query = _fusion(self.fused_channels)
             self.down_supp = _fusion(self.fused_channels)
             self.query_merge = _merge(2 * FUSED + 2)
             self.supp_merge = _merge(2 * FUSED)
             self.transformer = Transformer(stages=stages, matching=matching)
             self.gram_merge, self.cls_merge = merging(), merging()
-            # In no group of the published optimizer: it stays as it began.
             self.kshot_rw = shot_weights(shot) if shot > 1 else None
         self.backbone_info = self.load_base_learner(backbone, backbone_weights)
         self.preprocess = Preprocess(size=side, antialias=False)
@@ -202,36 +183,6 @@ class HDMNet(BaseLearnerFeatures):
 
     def _logits(self, query: Tensor, supports: Tensor, masks: Tensor) -> Tensor:
         return self._answer(query, supports, masks, None).final[:, None]
-
-    def losses(
-        self,
-        query: Tensor,
-        supports: Tensor,
-        masks: Tensor,
-        *,
-        target: Tensor,
-        base_target: Tensor,
-        leave_out: Tensor,
-    ) -> Losses:
-        """What is minimised in training.
-
-        Args:
-            query: (B, 3, H, W).
-            supports: (B, K, 3, H, W).
-            masks: (B, K, H, W) in {0, 1}.
-            target: (B, H, W) int64: 1 foreground, 0 background, 255 ignored.
-            base_target: (B, H, W) int64: 0 background, base class i as i + 1, 255 ignored.
-            leave_out: (B,) int64, the index of each episode's class among the base classes.
-        """
-        found = self.outputs(query, supports, masks, leave_out=leave_out)
-        return Losses(
-            final=segmentation_loss(found.final, target),
-            meta=segmentation_loss(found.meta, target),
-            distillation=distillation_loss(
-                found.correlations, target, method=self.distillation, temperature=self.temperature
-            ),
-            base=segmentation_loss(found.base, base_target),
-        )
 
 
 def _check(option: str, value: object, known: tuple[object, ...]) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from fssbench.benchmarks import Benchmark
 from fssbench.errors import UsageError
-from fssbench.pipelines.sources.base import RawSample, Source
+from fssbench.pipelines.sources.base import Part, RawSample, Source
 
 if TYPE_CHECKING:
     from fssbench.pipelines.sources.coco_masks import Crowds
@@ -24,14 +24,16 @@ def open_source(
     crowds: Crowds = "exclude",
     masks: Path | None = None,
     columns: Mapping[str, str] | None = None,
+    part: Part = "test",
 ) -> Source:
     """The reader of ``benchmark``'s raw data in the folder ``place``, or in ``hf:NAME``, a Hugging Face dataset.
 
     Args:
-        splits: split lists, where the benchmark's test images follow from them: FSS-1000's test classes.
+        splits: split lists, where the benchmark's images follow from them: FSS-1000's classes.
         crowds: what becomes of COCO's crowd regions; see `AnnotationMasks`.
         masks: a folder of ready-made masks to read instead of drawing COCO's annotations; see `ReadyMasks`.
         columns: the columns of a Hugging Face dataset; see `HuggingFaceSource`.
+        part: the images that are tested, or those to train on.
 
     Raises:
         SourceError: the data is not there, or not what it should be.
@@ -53,25 +55,25 @@ def open_source(
     if on_hub:
         from fssbench.pipelines.sources.huggingface import PREFIX, HuggingFaceSource
 
-        return HuggingFaceSource(str(place).removeprefix(PREFIX), benchmark=benchmark, columns=columns)
+        return HuggingFaceSource(str(place).removeprefix(PREFIX), benchmark=benchmark, columns=columns, part=part)
     folder = Path(place)
     match benchmark.raw:
         case "pascal":
             from fssbench.pipelines.sources.pascal import PascalSource
 
-            return PascalSource(folder, benchmark=benchmark)
+            return PascalSource(folder, benchmark=benchmark, part=part)
         case "fss":
             from fssbench.pipelines.sources.fss import FssSource
 
-            return FssSource(folder, splits=splits, benchmark=benchmark)
+            return FssSource(folder, splits=splits, benchmark=benchmark, part=part)
         case "coco" | "toy":
             from fssbench.pipelines.sources.coco import CocoSource
 
-            return CocoSource(folder, benchmark=benchmark, crowds=crowds, masks=masks)
+            return CocoSource(folder, benchmark=benchmark, crowds=crowds, masks=masks, part=part)
         case "folder":
             from fssbench.pipelines.sources.folder import FolderSource
 
-            return FolderSource(folder)
+            return FolderSource(folder, part=part)
     raise UsageError(
         f"{benchmark.title} has no reader of raw data", remedy="readable are pascal, coco, fss, folder, toy"
     )

@@ -10,7 +10,10 @@ from fssbench.benchmarks import Benchmark
 from fssbench.pipelines.manifest import MaskPolicy, SourceRecord
 from fssbench.pipelines.masks import Rle
 
-__all__ = ["Advance", "LabelledSource", "Picture", "RawSample", "Source", "no_progress"]
+__all__ = ["Advance", "LabelledSource", "Part", "Picture", "RawSample", "Source", "no_progress"]
+
+Part = Literal["test", "training"]
+"""Whether a source is read for the images that are tested, or for those that models learn from."""
 
 Advance = Callable[[int], None]
 """Called with the number of items just done, so that long work can show progress."""
@@ -58,7 +61,7 @@ class Picture:
     """
 
     image_id: str
-    part: Literal["test", "training"]
+    part: Part
     load: Callable[[], bytes]
     size: Callable[[], tuple[int, int] | None]
     formats: tuple[str, ...] = ("JPEG",)

@@ -14,26 +14,28 @@ from fssbench.files import sha256_file
 from fssbench.pipelines.manifest import FileRecord, MaskPolicy, SourceRecord
 from fssbench.pipelines.masks import Rle
 from fssbench.pipelines.sources import files
-from fssbench.pipelines.sources.base import Advance, Picture, RawSample, no_progress
+from fssbench.pipelines.sources.base import Advance, Part, Picture, RawSample, no_progress
 from fssbench.pipelines.sources.coco_annotations import Annotations, text_id
 from fssbench.pipelines.sources.coco_masks import AnnotationMasks, CocoMasks, Crowds
 from fssbench.pipelines.sources.ready_masks import ReadyMasks
 
 __all__ = ["CocoSource"]
 
-# COCO-20i tests on val2014. The 2017 layout's validation images are another, smaller set of images.
-SPLITS = ("val2014", "val2017")
-VAL2014_IMAGES = 40_504
+# COCO-20i tests on val2014 and trains on train2014. The 2017 layout's two parts are other images: most of val2014 is
+# in train2017.
+SPLITS: dict[Part, tuple[str, str]] = {"test": ("val2014", "val2017"), "training": ("train2014", "train2017")}
+IMAGES = {"val2014": 40_504, "train2014": 82_783}
 IMAGE_FOLDERS = ("val2014", "val2017", "train2017", "train2014", ".")
 IMAGE_NAME = re.compile(r"(?:COCO_(?:train|val)2014_)?(\d{12})\.jpe?g", re.IGNORECASE)
 
 
 class CocoSource:
-    """COCO's validation images and instance annotations below one folder.
+    """COCO's validation images, or its training images, and instance annotations below one folder.
 
     Looks for ``annotations/instances_val2014.json``, then ``…_val2017.json`` (also directly in the
-    folder), and for images in ``val2014``, ``val2017``, ``train2017`` and ``train2014`` (also below
-    ``images/``) and in the folder itself, named ``COCO_val2014_000000000042.jpg`` or ``000000000042.jpg``.
+    folder), or for those of ``train``; and for images in ``val2014``, ``val2017``, ``train2017`` and
+    ``train2014`` (also below ``images/``) and in the folder itself, named ``COCO_val2014_000000000042.jpg`` or
+    ``000000000042.jpg``.
 
     Masks are drawn from the annotations (`AnnotationMasks`), or read from the folder ``masks`` (`ReadyMasks`).
     """
@@ -45,14 +47,13 @@ class CocoSource:
         benchmark: Benchmark = COCO_20I,
         crowds: Crowds = "exclude",
         masks: Path | None = None,
+        part: Part = "test",
     ) -> None:
         self.benchmark = benchmark
         self.folder = folder
+        self.part: Part = part
         if not folder.is_dir():
-            raise SourceError(
-                f"there is no folder {folder}",
-                remedy="point --source at the folder that holds COCO's annotations/ and val2014/",
-            )
+            raise SourceError(f"there is no folder {folder}", remedy=self._remedy)
         self.annotation_file, self.split = self._find_annotations()
         self.annotations = Annotations(self.annotation_file, n_classes=benchmark.n_classes)
         self.masks: CocoMasks = (
@@ -71,15 +72,19 @@ class CocoSource:
         """See `Source.ignore_label`."""
         return self.masks.ignore_label
 
+    @property
+    def _remedy(self) -> str:
+        return f"point --source at the folder that holds COCO's annotations/ and {SPLITS[self.part][0]}/"
+
     def _find_annotations(self) -> tuple[Path, str]:
-        for split in SPLITS:
+        old, new = SPLITS[self.part]
+        for split in (old, new):
             for folder in (self.folder / "annotations", self.folder):
                 path = folder / f"instances_{split}.json"
                 if path.is_file():
                     return path, split
         raise SourceError(
-            f"{self.folder} holds neither annotations/instances_val2014.json nor …_val2017.json",
-            remedy="point --source at the folder that holds COCO's annotations/ and val2014/",
+            f"{self.folder} holds neither annotations/instances_{old}.json nor …_{new}.json", remedy=self._remedy
         )
 
     @cached_property
@@ -122,14 +127,14 @@ class CocoSource:
         return self.annotations.class_names
 
     def unofficial(self) -> tuple[str, ...]:
-        """COCO-20i is tested on all of val2014, masks drawn without crowds; anything else is said here."""
+        """COCO-20i is tested on all of val2014 and trained on train2014, without crowds; what differs is said here."""
         if not self.benchmark.published:
             return (f"{self.benchmark.title} is drawn, not a published benchmark", *self.masks.unofficial())
-        reasons = []
-        if self.split != "val2014":
-            reasons.append(f"images are those of {self.split}, the benchmark's are val2014")
-        elif (found := len(self.annotations.coco.imgs)) != VAL2014_IMAGES:
-            reasons.append(f"val2014 has {VAL2014_IMAGES:,} images, this annotation file {found:,}")
+        reasons, own = [], SPLITS[self.part][0]
+        if self.split != own:
+            reasons.append(f"images are those of {self.split}, the benchmark's are {own}")
+        elif (found := len(self.annotations.coco.imgs)) != IMAGES[own]:
+            reasons.append(f"{own} has {IMAGES[own]:,} images, this annotation file {found:,}")
         if self.class_names() != self.benchmark.class_names:
             reasons.append("category names are not COCO's")
         return (*reasons, *self.masks.unofficial())
@@ -153,7 +158,7 @@ class CocoSource:
         return [image_id for image_id in image_ids if image_id not in self._files]
 
     def pictures(self) -> list[Picture]:
-        """See `Source.pictures`; what the annotation file does not list counts as training images."""
+        """See `Source.pictures`; what the annotation file of the test images does not list is training images."""
         listed = {text_id(row["id"]): (row["height"], row["width"]) for row in self.annotations.data["images"]}
         return [
             Picture(

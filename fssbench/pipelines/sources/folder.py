@@ -13,7 +13,7 @@ from fssbench.errors import SourceError
 from fssbench.pipelines import images, masks
 from fssbench.pipelines.manifest import MaskPolicy, SourceRecord
 from fssbench.pipelines.sources import files
-from fssbench.pipelines.sources.base import Advance, Picture, RawSample, no_progress
+from fssbench.pipelines.sources.base import Advance, Part, Picture, RawSample, no_progress
 from fssbench.pipelines.sources.description import DESCRIPTION, read_description
 
 __all__ = ["FolderSource"]
@@ -25,11 +25,13 @@ class FolderSource:
     """``images/A.jpg`` with ``masks/A.png``, and so on at any depth; an image's id is its path without suffix.
 
     Images are JPEG or PNG. Masks are palette or grey PNGs; which value is which class, background or not
-    scored stands in ``benchmark.toml`` (see `Description`), and any other value is refused.
+    scored stands in ``benchmark.toml`` (see `Description`), and any other value is refused. Images to train on
+    are those of its list ``train``; without one, all with a mask that are not in its list ``test``.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, part: Part = "test") -> None:
         self.folder = folder
+        self.part: Part = part
         self.description = read_description(folder)
         self.benchmark = self.description.benchmark
         self.mask_policy = MaskPolicy()
@@ -38,7 +40,8 @@ class FolderSource:
         self.masks = _by_id(folder / self.description.masks, (".png",))
         self._lists = {name: folder / name for name in (self.description.test, self.description.train) if name}
         self.training = self._read_list(self.description.train)
-        self.image_ids = self._choose()
+        self.tested = self._choose()
+        self.image_ids = self.tested if part == "test" else self._choose_training()
         self._histograms: dict[str, npt.NDArray[np.int64]] = {}
 
     def _read_list(self, name: str | None) -> tuple[str, ...]:
@@ -65,12 +68,25 @@ class FolderSource:
             )
         return listed
 
+    def _choose_training(self) -> tuple[str, ...]:
+        """The images to train on, which must have a mask."""
+        if self.description.train is None:
+            apart = set(self.tested) if self.description.test else set()
+            return tuple(sorted(self.masks.keys() & self.images.keys() - apart))
+        if absent := [i for i in self.training if i not in self.masks]:
+            raise SourceError(
+                f"{len(absent):,} of the {len(self.training):,} images in {self.description.train} have no mask in "
+                f"{self.folder / self.description.masks}: {files.shorten(absent)}",
+                remedy="name a mask as its image, with .png",
+            )
+        return self.training
+
     def record(self) -> SourceRecord:
         """The description, the lists, and one `fingerprint` of the masks used."""
         return SourceRecord(
             kind=self.benchmark.alias,
             layout="images and masks",
-            split=self.description.test or "all images",
+            split=(self.description.test if self.part == "test" else self.description.train) or "all images",
             files=(
                 files.record_file(self.folder / DESCRIPTION),
                 files.fingerprint("masks", {i: self.masks[i] for i in self.image_ids}),
@@ -108,7 +124,7 @@ class FolderSource:
 
     def pictures(self) -> list[Picture]:
         """See `Source.pictures`; what episodes are not drawn from counts as training images."""
-        tested = set(self.image_ids)
+        tested = set(self.tested)
         return [
             Picture(
                 image_id=image_id,

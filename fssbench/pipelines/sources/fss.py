@@ -17,16 +17,22 @@ from fssbench.errors import SourceError
 from fssbench.pipelines import images, masks
 from fssbench.pipelines.manifest import MaskPolicy, SourceRecord
 from fssbench.pipelines.sources import files
-from fssbench.pipelines.sources.base import Advance, Picture, RawSample, no_progress
+from fssbench.pipelines.sources.base import Advance, Part, Picture, RawSample, no_progress
 
 __all__ = ["FssSource", "find_classes"]
 
 NUMBERS = range(1, 11)
 NUMBERED_FILE = re.compile(r"(?:[1-9]|10)\.(?:jpg|png)")
 CLASS_NAME = re.compile(r"[^./\\\t\n][^/\\\t\n]*")
-LIST_PLACES = (".", "fss/test.txt", "test.txt")
+LISTS: dict[Part, tuple[str, ...]] = {"test": ("test",), "training": ("trn", "val")}
+"""The lists of classes of a part, which take the class indices in this order."""
+
 TEST_DIGEST = "0efbe526c0dd445b580de07cae179df51fffc91255599e96b13d8b16e7e04c0c"
-"""`names_digest` of the test classes that FSS-1000's authors list."""
+TRAINING_DIGESTS = {
+    "trn": "4e236fa8eda2543a988f734f8ea728a6f321bb426ec79cc121c5f4f115f41f10",
+    "val": "bae6fbf5aa020ce4e589b76c51da21cc9b77970877579612e0a0d3c4b43688b0",
+}
+"""`names_digest` of the classes that FSS-1000's authors list."""
 
 ABSENT = "images that are not there"
 NO_MASK = "images without a mask, left out"
@@ -57,6 +63,7 @@ class FssSource:
     The folder holds the class folders, or one folder that does. Test classes are those that ``splits``
     lists: the file itself, or the folder of ``fss/test.txt`` or ``test.txt``. Sorted, they take the class
     indices from 760 on. Without a list the class folders found are taken, which is not the benchmark.
+    To train on, classes are those of ``trn.txt``, from index 0 on, and those of ``val.txt``, from 520 on.
 
     A mask is a PNG in one of two encodings, told apart by its brightest grey value (see `read_grey`; the
     alpha channel says nothing). Up to 1, values are 0 and 1 and foreground is 1; otherwise they run from
@@ -64,26 +71,57 @@ class FssSource:
     is left out and reported by `unofficial` and `notes`.
     """
 
-    def __init__(self, folder: Path, *, splits: Path | None = None, benchmark: Benchmark = FSS_1000) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        splits: Path | None = None,
+        benchmark: Benchmark = FSS_1000,
+        part: Part = "test",
+    ) -> None:
         self.benchmark = benchmark
+        self.part: Part = part
         self.mask_policy = MaskPolicy()
         self.ignore_label = benchmark.ignore_label
         self.folder = find_classes(folder)
-        self.list_file = None if splits is None else _find_list(splits)
+        self.list_files = self._find_lists(splits)
         self.classes = self._number_classes()
         self._reports: dict[int, ClassReport] = {}
 
+    def _find_lists(self, splits: Path | None) -> tuple[Path, ...]:
+        if splits is not None:
+            return tuple(_find_list(splits, name) for name in LISTS[self.part])
+        if self.part == "test":
+            return ()
+        raise SourceError(
+            "which classes of FSS-1000 are trained on is known only from its lists",
+            remedy="pass --splits with the folder of trn.txt and val.txt",
+        )
+
+    @property
+    def list_file(self) -> Path | None:
+        """The list of the classes that are tested, or else of those that are trained; ``None`` if there is none."""
+        return self.list_files[0] if self.list_files else None
+
     def _number_classes(self) -> dict[int, str]:
-        """The test classes' names by index."""
-        indices = self.benchmark.novel_classes(0)
-        names = _class_folders(self.folder) if self.list_file is None else files.read_names(self.list_file)
-        where = self.list_file or self.folder
+        """The part's classes by index."""
+        if self.part == "test":
+            return self._number(self.list_file, self.benchmark.novel_classes(0))
+        training, validation = self.list_files
+        validated = self.benchmark.validation_classes
+        return self._number(training, range(validated[0])) | self._number(validation, validated)
+
+    def _number(self, list_file: Path | None, indices: Sequence[int]) -> dict[int, str]:
+        """The names of a list, or of the folders found, by index."""
+        names = _class_folders(self.folder) if list_file is None else files.read_names(list_file)
+        where = list_file or self.folder
         if bad := [name for name in names if not CLASS_NAME.fullmatch(name)]:
             raise SourceError(f"{where} names '{bad[0]}', expected names of folders", remedy="check the list")
         if len(names) > len(indices):
+            does = "tests" if self.part == "test" else "has"
             raise SourceError(
-                f"{where} has {len(names):,} classes, the benchmark tests {len(indices)}",
-                remedy="pass --splits with the list of the test classes, one name a line",
+                f"{where} has {len(names):,} classes, the benchmark {does} {len(indices)}",
+                remedy="pass --splits with the lists of classes, one name a line",
             )
         return dict(zip(indices, sorted(names), strict=False))
 
@@ -96,26 +134,33 @@ class FssSource:
             for suffix in (".jpg", ".png")
             if (path := self._file(f"{name}/{number}", suffix)).is_file()
         }
-        records = [files.fingerprint("images and masks", used)]
-        if self.list_file:
-            records.append(files.record_file(self.list_file))
         return SourceRecord(
             kind=self.benchmark.alias,
             layout="fss-1000",
-            split="test" if self.list_file else "folders found",
-            files=tuple(records),
+            split="folders found" if not self.list_files else "test" if self.part == "test" else "training, validation",
+            files=(
+                files.fingerprint("images and masks", used),
+                *(files.record_file(path) for path in self.list_files),
+            ),
         )
 
     def record(self) -> SourceRecord:
-        """One `fingerprint` of the test classes' images and masks, since both decide the pools; the list."""
+        """One `fingerprint` of the classes' images and masks, since both decide the pools; the lists."""
         return self._record
 
     def class_names(self) -> tuple[str, ...]:
-        """The test classes' names at their indices, and ``class 12`` for an index without a name."""
+        """The part's classes' names at their indices, and ``class 12`` for an index without a name."""
         return tuple(self.classes.get(index, f"class {index}") for index in range(self.benchmark.n_classes))
 
     def unofficial(self) -> tuple[str, ...]:
-        """FSS-1000 is tested on ten images of each of the 240 classes its authors list."""
+        """FSS-1000 is tested on ten images of each of the 240 classes its authors list, and trained on others."""
+        if self.part == "training":
+            other = [
+                f"{path.name} lists other classes than the benchmark's"
+                for path, digest in zip(self.list_files, TRAINING_DIGESTS.values(), strict=True)
+                if files.names_digest(files.read_names(path)) != digest
+            ]
+            return (*other, *self._findings())
         expected = len(self.benchmark.novel_classes(0))
         reasons = []
         if self.list_file is None:
@@ -134,7 +179,7 @@ class FssSource:
     def _findings(self) -> list[str]:
         """What is missing or left out, one line a kind."""
         absent = [name for name in self.classes.values() if not (self.folder / name).is_dir()]
-        lines = _line("test classes without a folder", absent)
+        lines = _line(f"{'test classes' if self.part == 'test' else 'classes'} without a folder", absent)
         for fault in FAULTS:
             ids = [i for class_id in self.classes for i in self._report(class_id).faults.get(fault, ())]
             lines += _line(fault, ids)
@@ -143,7 +188,7 @@ class FssSource:
     def pools(
         self, classes: Sequence[int], *, min_pixels: int, advance: Advance = no_progress
     ) -> dict[int, tuple[str, ...]]:
-        """See `Source.pools`; a class that is no test class, or has no folder, has no images."""
+        """See `Source.pools`; a class that is not of the part, or has no folder, has no images."""
         pools = {}
         for class_id in classes:
             pixels = self._report(class_id).pixels if class_id in self.classes else {}
@@ -157,11 +202,12 @@ class FssSource:
 
     def pictures(self) -> list[Picture]:
         """See `Source.pictures`; other classes than the tested ones are training images."""
-        tested = set(self.classes.values())
+        own: set[str] = set(self.classes.values())
+        other: Part = "training" if self.part == "test" else "test"
         return [
             Picture(
                 image_id=(image_id := f"{name}/{number}"),
-                part="test" if name in tested else "training",
+                part=self.part if name in own else other,
                 load=partial(files.read_bytes, self._file(image_id, ".jpg")),
                 size=partial(self._size, image_id),
             )
@@ -269,11 +315,16 @@ def find_classes(folder: Path) -> Path:
     return found[0]
 
 
-def _find_list(splits: Path) -> Path:
-    for place in LIST_PLACES:
-        if (splits / place).is_file():
-            return splits / place
+def _find_list(splits: Path, name: str) -> Path:
+    """A list of classes: the file named, for the only list of a part, or in the folder named."""
+    if name == "test" and splits.is_file():
+        return splits
+    folder = splits.parent if splits.is_file() else splits
+    for place in (f"fss/{name}.txt", f"{name}.txt"):
+        if (folder / place).is_file():
+            return folder / place
+    what, itself = ("test classes", f"{splits}, ") if name == "test" else ("classes", "")
     raise SourceError(
-        f"there is no list of test classes {splits}, {splits}/fss/test.txt or {splits}/test.txt",
+        f"there is no list of {what} {itself}{folder}/fss/{name}.txt or {folder}/{name}.txt",
         remedy="pass --splits with that file or its folder",
     )

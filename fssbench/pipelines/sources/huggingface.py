@@ -18,7 +18,7 @@ from fssbench.pipelines import images, masks
 from fssbench.pipelines.manifest import FileRecord, MaskPolicy, SourceRecord
 from fssbench.pipelines.masks import Rle
 from fssbench.pipelines.sources import files
-from fssbench.pipelines.sources.base import Advance, Picture, RawSample, no_progress
+from fssbench.pipelines.sources.base import Advance, Part, Picture, RawSample, no_progress
 
 __all__ = ["COLUMNS", "PREFIX", "HuggingFaceSource"]
 
@@ -32,7 +32,7 @@ COLUMNS = {
 }
 """The columns needed, each with the names looked for, the first found is taken. Without ids rows are numbered."""
 
-SPLITS = ("validation", "val", "test")
+SPLITS: dict[Part, tuple[str, ...]] = {"test": ("validation", "val", "test"), "training": ("train", "training")}
 REMEDY = "name a dataset of the hub, a Parquet file or a folder of them, as in hf:org/name, hf:data/ or hf:data/:test"
 
 
@@ -40,7 +40,8 @@ class HuggingFaceSource:
     """A dataset with an image and a mask in every row, for the classes of a built-in benchmark.
 
     A mask is a PNG whose values are 0 for background, class index + 1, and 255 for what is not scored. Images
-    are JPEG or PNG. The split is the one named, the only one, or the first there is of validation, val, test.
+    are JPEG or PNG. The split is the one named, the only one, or the first there is of validation, val, test; to train
+    on, of train, training.
 
     Args:
         spec: ``NAME``, ``NAME:SPLIT`` or the same with a path on disk.
@@ -50,7 +51,9 @@ class HuggingFaceSource:
         SourceError: the dataset cannot be loaded, or lacks a column or the split.
     """
 
-    def __init__(self, spec: str, *, benchmark: Benchmark, columns: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, spec: str, *, benchmark: Benchmark, columns: Mapping[str, str] | None = None, part: Part = "test"
+    ) -> None:
         if benchmark.raw not in ("coco", "pascal", "toy"):
             raise UsageError(
                 f"masks of class indices cannot hold the classes of {benchmark.title}",
@@ -60,7 +63,7 @@ class HuggingFaceSource:
         self.mask_policy = MaskPolicy(origin="ready-made", instances="as drawn", polygons="as drawn", crowds="as drawn")
         self.ignore_label = files.IGNORED
         name, colon, split = spec.rpartition(":")
-        self.name, self.split, self._rows = _load(name if colon else spec, split if colon else None)
+        self.name, self.split, self._rows = _load(name if colon else spec, split if colon else None, part)
         self.columns = self._choose_columns(columns or {})
         self._cells = {role: self._rows.select_columns([column]) for role, column in self.columns.items()}
         self._histograms: dict[str, npt.NDArray[np.int64]] = {}
@@ -210,7 +213,7 @@ class HuggingFaceSource:
         return indices
 
 
-def _load(name: str, split: str | None) -> tuple[str, str, Any]:
+def _load(name: str, split: str | None, part: Part) -> tuple[str, str, Any]:
     """What a dataset is called in records, its split, and its rows with images as files.
 
     The same call reads the hub and the disk; a path on this machine goes into no record.
@@ -229,7 +232,7 @@ def _load(name: str, split: str | None) -> tuple[str, str, Any]:
         given = {"path": "parquet", "data_files": str(path.resolve())}
     try:
         there = datasets.get_dataset_split_names(**given)
-        chosen = split or next((s for s in (*SPLITS, *there[: len(there) == 1]) if s in there), None)
+        chosen = split or next((s for s in (*SPLITS[part], *there[: len(there) == 1]) if s in there), None)
         if chosen not in there:
             asked = "pass one as" if split is None else f"not '{split}'; pass one as"
             raise SourceError(f"{name} has the splits {', '.join(there)}, {asked} hf:{name}:{there[0]}")

@@ -16,7 +16,7 @@ from fssbench.pipelines import masks
 from fssbench.pipelines.manifest import MaskPolicy, SourceRecord
 from fssbench.pipelines.masks import Rle
 from fssbench.pipelines.sources import files, voc_masks
-from fssbench.pipelines.sources.base import Advance, Picture, RawSample, no_progress
+from fssbench.pipelines.sources.base import Advance, Part, Picture, RawSample, no_progress
 
 __all__ = ["PascalSource", "find_devkit"]
 
@@ -30,6 +30,10 @@ VAL_IMAGES = 1_449
 VAL_DIGEST = "cdc1326d12f69ce5153aa5da04a4d8783e146868d42d19f82f44e74b97ac907d"
 """`names_digest` of the validation list of VOC 2012's segmentation task."""
 
+TRAINING_IMAGES = 10_582
+TRAINING_DIGEST = "d1326bd532648d73bc4b1bd275434eba81930982dc7401a65a8cecb26c028e24"
+"""`names_digest` of ``train_aug``: all images with a mask of VOC or SBD that are not in the validation list."""
+
 
 class PascalSource:
     """VOC 2012's validation images and their masks of class indices.
@@ -40,17 +44,19 @@ class PascalSource:
     they have the border. Values, of a palette as stored, are 0 for background, 1 … 20 for class index + 1,
     and 255 for the border, which is kept as the region to ignore.
 
-    `masks`, `areas` and `read` know every image with a mask, listed or not.
+    Images to train on are all others that have a mask. `masks`, `areas` and `read` know every image with a mask,
+    of whichever part.
     """
 
-    def __init__(self, folder: Path, *, benchmark: Benchmark = PASCAL_5I) -> None:
+    def __init__(self, folder: Path, *, benchmark: Benchmark = PASCAL_5I, part: Part = "test") -> None:
         self.benchmark = benchmark
         self.mask_policy = MaskPolicy()
         self.ignore_label = benchmark.ignore_label
         self.source = folder
         self.folder = find_devkit(folder)
         self.list_file = self.folder / IMAGE_LIST
-        self.image_ids = _read_list(self.list_file)
+        self.part: Part = part
+        self.tested = _read_list(self.list_file)
         self._histograms: dict[str, npt.NDArray[np.int64]] = {}
 
     @cached_property
@@ -68,8 +74,20 @@ class PascalSource:
         return found
 
     @cached_property
+    def image_ids(self) -> tuple[str, ...]:
+        """The images of the part that is read."""
+        if self.part == "test":
+            return self.tested
+        if not (others := self.masks.keys() - set(self.tested)):
+            raise SourceError(
+                f"{self.folder} has no mask of an image that {self.list_file.name} does not list",
+                remedy="unpack SBD beside JPEGImages, or the folder SegmentationClassAug of its masks and VOC's",
+            )
+        return tuple(sorted(others))
+
+    @cached_property
     def _listed(self) -> dict[str, Path]:
-        """The mask file of every listed image."""
+        """The mask file of every image of the part."""
         if absent := [image_id for image_id in self.image_ids if image_id not in self.masks]:
             raise SourceError(
                 f"{len(absent):,} of the {len(self.image_ids):,} images in {self.list_file} have no mask in "
@@ -87,7 +105,7 @@ class PascalSource:
         return SourceRecord(
             kind=self.benchmark.alias,
             layout="voc-2012",
-            split="val",
+            split="val" if self.part == "test" else "all but val",
             files=(
                 *(files.fingerprint(name, masks) for name, masks in sorted(by_folder.items())),
                 files.record_file(self.list_file),
@@ -105,8 +123,13 @@ class PascalSource:
         return names
 
     def unofficial(self) -> tuple[str, ...]:
-        """PASCAL-5i is tested on all of VOC 2012's validation images with VOC's own masks."""
+        """PASCAL-5i is tested on all of VOC 2012's validation images with VOC's own masks, trained on all others."""
         reasons = []
+        if self.part == "training":
+            if files.names_digest(self.image_ids) != TRAINING_DIGEST:
+                found = len(self.image_ids)
+                reasons.append(f"masks are of {found:,} images to train on, VOC and SBD have {TRAINING_IMAGES:,}")
+            return tuple(reasons)
         if len(self.image_ids) != VAL_IMAGES:
             reasons.append(f"val.txt lists {len(self.image_ids):,} images, VOC 2012's has {VAL_IMAGES:,}")
         elif files.names_digest(self.image_ids) != VAL_DIGEST:
@@ -137,7 +160,7 @@ class PascalSource:
 
     def pictures(self) -> list[Picture]:
         """See `Source.pictures`; listed images are tested, others with a mask are training images."""
-        listed = set(self.image_ids)
+        listed = set(self.tested)
         return [
             Picture(
                 image_id=image_id,
@@ -156,7 +179,7 @@ class PascalSource:
         return height, width
 
     def shown(self) -> Mapping[str, Sequence[int]]:
-        """See `LabelledSource.shown`; of the listed images."""
+        """See `LabelledSource.shown`; of the images of the part."""
         return {image_id: tuple(self.areas(image_id)) for image_id in self._listed}
 
     def mask(self, class_id: int, image_id: str) -> tuple[Rle, Rle | None]:

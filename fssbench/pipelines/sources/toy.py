@@ -21,8 +21,9 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFilter
 
 from fssbench.benchmarks import COCO_CLASSES, TOY_CLASSES, TOY_SHAPES
+from fssbench.errors import StorageError
 from fssbench.files import PARTIAL, storage_errors, write_atomic
-from fssbench.pipelines.sources.base import Advance, no_progress
+from fssbench.pipelines.sources.base import Advance, Part, no_progress
 from fssbench.sampling import HashStream
 
 __all__ = ["IMAGES", "draw_example", "draw_toy"]
@@ -30,31 +31,38 @@ __all__ = ["IMAGES", "draw_example", "draw_toy"]
 SIDE = 128
 IMAGES_PER_CLASS = 8
 IMAGES = len(TOY_CLASSES) * IMAGES_PER_CLASS
-SPLIT = "val2014"
+SPLITS: dict[Part, str] = {"test": "val2014", "training": "train2014"}
 Polygon = list[tuple[float, float]]
 
 # Hue and saturation of each colour, in the order of the benchmark's class names.
 HUES = ((0.0, 0.9), (0.1, 0.95), (0.33, 0.8), (0.49, 0.8), (0.61, 0.85), (0.76, 0.7), (0.92, 0.5), (0.0, 0.0))
 
 
-def draw_toy(folder: Path, *, advance: Advance = no_progress) -> bool:
-    """Draw the toy data set into ``folder`` unless it is there; returns whether it was drawn.
+def draw_toy(folder: Path, *, part: Part = "test", advance: Advance = no_progress) -> bool:
+    """Draw a part of the toy data set into ``folder`` unless it is there; returns whether it was drawn.
 
-    Geometry, and with it every episode digest, is the same on every machine.
+    Geometry, and with it every episode digest, is the same on every machine. The images to train on are as many as
+    those that are tested, and others.
     """
-    if (folder / "annotations" / f"instances_{SPLIT}.json").is_file():
+    split = SPLITS[part]
+    annotations = folder / "annotations" / f"instances_{split}.json"
+    if annotations.is_file():
         return False
-    partial = folder.with_name(folder.name + PARTIAL)
+    images = folder / split
+    partial = images.with_name(split + PARTIAL)
+    if images.exists():
+        raise StorageError(
+            f"{images} is in the way: it has no annotations beside it", remedy="move it away, or name another folder"
+        )
     with storage_errors(folder):
         shutil.rmtree(partial, ignore_errors=True)
-        (partial / SPLIT).mkdir(parents=True)
-        scenes = [_scene(number, advance) for number in range(IMAGES)]
+        partial.mkdir(parents=True)
+        first = 0 if part == "test" else IMAGES
+        scenes = [_scene(number, advance) for number in range(first, first + IMAGES)]
         for scene in scenes:
-            scene.picture.save(partial / SPLIT / scene.file_name, quality=90)
-        write_atomic(partial / "annotations" / f"instances_{SPLIT}.json", json.dumps(_annotations(scenes)))
-        if folder.is_dir() and not any(folder.iterdir()):
-            folder.rmdir()
-        partial.rename(folder)
+            scene.picture.save(partial / scene.file_name(split), quality=90)
+        partial.rename(images)
+        write_atomic(annotations, json.dumps(_annotations(scenes, split)))
     return True
 
 
@@ -85,9 +93,8 @@ class Scene:
     def image_id(self) -> int:
         return self.number + 1
 
-    @property
-    def file_name(self) -> str:
-        return f"COCO_{SPLIT}_{self.image_id:012d}.jpg"
+    def file_name(self, split: str) -> str:
+        return f"COCO_{split}_{self.image_id:012d}.jpg"
 
 
 def _scene(number: int, advance: Advance) -> Scene:
@@ -228,7 +235,7 @@ def _paint(picture: Image.Image, instance: Instance, pixels: np.random.Generator
     picture.paste(Image.fromarray(np.clip(painted, 0, 255).astype(np.uint8)))
 
 
-def _annotations(scenes: Sequence[Scene]) -> dict[str, Any]:
+def _annotations(scenes: Sequence[Scene], split: str) -> dict[str, Any]:
     """The scenes as COCO's instance annotations, with COCO's own category ids and their gaps."""
     gaps = {12, 26, 29, 30, 45, 66, 68, 69, 71, 83}
     ids = [i for i in range(1, 91) if i not in gaps]
@@ -248,7 +255,7 @@ def _annotations(scenes: Sequence[Scene]) -> dict[str, Any]:
         "images": [
             {
                 "id": scene.image_id,
-                "file_name": scene.file_name,
+                "file_name": scene.file_name(split),
                 "width": scene.picture.width,
                 "height": scene.picture.height,
             }

@@ -1,0 +1,269 @@
+"""``fssbench train``: teach a model a fold's base classes, by a recipe."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fssbench.cli.console import Bar, DataOption, progress, warn
+from fssbench.cli.model_options import BackboneOption, BackboneWeightsOption, ModelOption, PairsOption, parse_pairs
+from fssbench.errors import EpisodeSetError, UsageError
+
+if TYPE_CHECKING:
+    from fssbench.benchmarks import Benchmark
+    from fssbench.pipelines.episode_set import EpisodeSet
+    from fssbench.pipelines.training.leakage import Leakage
+    from fssbench.training.folder import Validated
+    from fssbench.training.job import TrainingJob
+    from fssbench.training.log import Log
+    from fssbench.training.loop import Seen
+    from fssbench.training.recipe import Recipe
+
+__all__ = ["Told", "train"]
+
+SIGNALLED = 128
+"""Added to a signal's number, as shells have it, it is the exit code of a run that was told to stop."""
+
+
+def train(
+    model: ModelOption,
+    benchmark: Annotated[str, typer.Option("--benchmark", "-b", help="What to learn from.")] = "coco",
+    fold: Annotated[
+        int | None, typer.Option("--fold", "-f", min=0, help="Whose base classes are learned.  [needed]")
+    ] = None,
+    shot: Annotated[int | None, typer.Option("--shot", "-k", min=1, help="Supports of an episode.")] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", help="A recipe of your own. [default: the paper's]")
+    ] = None,
+    data: DataOption = None,
+    image_list: Annotated[
+        Path | None, typer.Option("--list", help="A file that names the images to learn from. [default: all]")
+    ] = None,
+    backbone: BackboneOption = None,
+    backbone_weights: BackboneWeightsOption = None,
+    option: PairsOption = None,
+    batch: Annotated[int | None, typer.Option("--batch", min=1, help="Episodes a step, over all processes.")] = None,
+    epochs: Annotated[int | None, typer.Option("--epochs", min=1, help="How often to go through the data.")] = None,
+    max_steps: Annotated[int | None, typer.Option("--max-steps", min=1, help="Stop after so many steps.")] = None,
+    rate: Annotated[float | None, typer.Option("--rate", help="Learning rate.")] = None,
+    precision: Annotated[str | None, typer.Option("--precision", help="fp32, bf16 or fp16.")] = None,
+    select_on: Annotated[
+        str | None,
+        typer.Option(
+            "--select-on",
+            help="Which weights to keep: last; base-val, the best on held-out base classes; or test-fold, the best on "
+            "the fold that is tested, as publications do and every result then says.",
+        ),
+    ] = None,
+    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Of all that is random.")] = None,
+    change: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Any setting of the recipe, as schedule.name=poly; repeatable."),
+    ] = None,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, …")] = "auto",
+    workers: Annotated[int, typer.Option("--workers", "-w", min=1, help="Decoding threads.")] = 4,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="The run's folder. [default: in the home, where eval looks]"),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Forget the run in the folder.")] = False,
+    print_config: Annotated[
+        bool, typer.Option("--print-config", help="Print the recipe as resolved, and train nothing.")
+    ] = False,
+) -> None:
+    """Train a model on a fold's base classes, as its recipe says; what is given here wins over the recipe.
+
+    Ctrl-C and SIGTERM end the step under way and save; --resume goes on to the same weights. Under torchrun the
+    processes share every batch.
+    """
+    from fssbench.engine.model import checkpoint_label
+    from fssbench.home import Home
+    from fssbench.models import full_name, model_spec
+    from fssbench.pipelines.episode_set import benchmark_below
+    from fssbench.training.recipe import overridden, to_toml
+
+    home, model = Home.find(), full_name(model)
+    root = data or home.episodes
+    found = benchmark_below(root, benchmark)
+    spec = model_spec(model, parts=True)
+    flags = {
+        "run.shot": shot,
+        "run.batch": batch,
+        "run.epochs": epochs,
+        "run.max_steps": max_steps,
+        "run.precision": precision,
+        "run.select_on": select_on,
+        "run.seed": seed,
+        "optimizer.rate": rate,
+        "options.backbone": backbone,
+        "options.backbone_weights": backbone_weights,
+    }
+    changes = {name: value for name, value in flags.items() if value is not None}
+    changes |= {f"options.{name}": value for name, value in parse_pairs(option or []).items()}
+    recipe = overridden(_recipe(model, found, config), _settings(change or []) | changes)
+    defaults: dict[str, Any] = {"backbone_weights": "imagenet"} if spec.has_backbone else {}
+    if "shot" in spec.options:
+        defaults["shot"] = recipe.run.shot
+    recipe = recipe.model_copy(update={"options": defaults | recipe.options})
+    if print_config:
+        print(to_toml(recipe), end="")
+        return
+    if resume and overwrite:
+        raise UsageError("--resume and --overwrite contradict each other", remedy="pass one of them")
+    known = {**spec.options, **recipe.options}
+    label = checkpoint_label(model, backbone=known.get("backbone"), shot=known.get("shot", 1))
+    number = _fold(found, fold)
+    folder = output or home.checkpoints / found.name / f"{label}-fold{number}"
+    settings: dict[str, Any] = {"workers": workers, "resume": resume, "overwrite": overwrite}
+    _train(model, recipe, found, number, root, folder, image_list, device=device, **settings)
+
+
+def _train(
+    model: str,
+    recipe: Recipe,
+    benchmark: Benchmark,
+    fold: int,
+    root: Path,
+    folder: Path,
+    image_list: Path | None,
+    *,
+    device: str,
+    **settings: Any,
+) -> None:
+    from fssbench.engine.environment import pick_device
+    from fssbench.engine.ranks import joined
+    from fssbench.models import build_module
+    from fssbench.pipelines.training.training_set import find_training_set
+    from fssbench.training.folder import RunFolder
+    from fssbench.training.job import TrainingJob, train_model
+    from fssbench.training.log import Log
+
+    training_set = find_training_set(root, benchmark)
+    test_set = _test_set(root, benchmark, fold)
+    with joined() as ranks:
+        job = TrainingJob(
+            recipe=recipe,
+            model=model,
+            options=recipe.options,
+            benchmark=benchmark,
+            fold=fold,
+            training_set=training_set,
+            test_set=test_set,
+            folder=RunFolder(folder),
+            image_list=image_list,
+            device=pick_device(device, local=ranks.local),
+            **settings,
+        )
+        lists = job.lists()
+        leakage = job.audit(lists)
+        if ranks.first:
+            _say_audit(job, leakage)
+        leakage.require_none()
+        built = build_module(model, **recipe.options)
+        steps = recipe.run.max_steps or recipe.run.epochs * job.plan.n_batches(lists)
+        with progress(f"{model} fold {fold}", steps, unit="steps", shown=ranks.first) as bar:
+            told = Told(bar, job, Log(job.folder) if ranks.first else None)
+            trained = train_model(job, built, lists, leakage, ranks=ranks, watch=told)
+            told.close()
+    if ranks.first:
+        done = trained.progress.step
+        if trained.signal:
+            warn(f"stopped after {done:,} of {trained.planned:,} steps and saved; go on with --resume")
+        print(f"{done:,} steps; to evaluate: {trained.weights}")
+        print(f"learning curve: {job.folder.curve}")
+    if trained.signal:
+        raise typer.Exit(SIGNALLED + trained.signal)
+
+
+def _recipe(model: str, benchmark: Benchmark, config: Path | None) -> Recipe:
+    """The recipe of one's own, or the package's; `UsageError` if it is another model's."""
+    from fssbench.training.recipe import find_recipe, read_recipe
+
+    if config is None:
+        return find_recipe(model, benchmark)
+    recipe = read_recipe(config)
+    if recipe.model != model.rpartition("/")[2]:
+        raise UsageError(f"{config} is a recipe for {recipe.model}, asked for is {model}", remedy="pass its --model")
+    return recipe.model_copy(update={"benchmark": benchmark.alias})
+
+
+def _settings(pairs: list[str]) -> dict[str, Any]:
+    """``schedule.name=poly`` and the like; `UsageError` if one is not of that form."""
+    for pair in pairs:
+        name, separator, _ = pair.partition("=")
+        if not separator or "." not in name:
+            raise UsageError(f"--set must be heading.name=value, got '{pair}'", remedy="as in --set schedule.name=poly")
+    return {pair.partition("=")[0]: next(iter(parse_pairs([f"x={pair.partition('=')[2]}"]).values())) for pair in pairs}
+
+
+def _fold(benchmark: Benchmark, fold: int | None) -> int:
+    if fold is None and len(benchmark.folds) > 1:
+        raise UsageError(
+            f"{benchmark.title} has {len(benchmark.folds)} folds, and each has weights of its own",
+            remedy=f"pass --fold 0 to {len(benchmark.folds) - 1}",
+        )
+    benchmark.novel_classes(fold or 0)  # refuses a fold that does not exist
+    return fold or 0
+
+
+def _test_set(root: Path, benchmark: Benchmark, fold: int) -> EpisodeSet | None:
+    """The fold's own test set, if there is one, to see what training shares with it."""
+    from fssbench.pipelines.episode_set import find_sets, locate_set
+
+    try:
+        return locate_set(root, benchmark=benchmark, protocol="strict", fold=fold)
+    except EpisodeSetError:
+        if any(path.name == f"fold{fold}" and path.parent.parent.name == benchmark.name for path in find_sets(root)):
+            raise
+        return None
+
+
+def _say_audit(job: TrainingJob, leakage: Leakage) -> None:
+    for line in leakage.lines():
+        print(line)
+    if job.test_set is None:
+        warn(f"there is no episode set of fold {job.fold} to compare the images with")
+
+
+class Told:
+    """Shows how training goes: behind the bar, a line for each validation, and in the log."""
+
+    def __init__(
+        self, bar: Bar, job: TrainingJob, log: Log | None, *, say: Callable[[str], None] | None = None
+    ) -> None:
+        self.bar, self.log, self.say = bar, log, say or partial(print, flush=True)
+        self.batch, self.select_on = job.recipe.run.batch, job.recipe.run.select_on
+        self.start, self.first, self.last = time.perf_counter(), 0, 0
+        self.latest = ""
+
+    def seen(self, seen: Seen) -> None:
+        """Move the bar on."""
+        if self.log is not None:
+            self.log.seen(seen)
+        if not self.last:  # of a run that is gone on with, the steps done before count for the bar, not for the speed
+            self.first = seen.step
+            self.start = time.perf_counter()
+        self.bar(seen.step - self.last)
+        self.last = seen.step
+        speed = self.batch * (seen.step - self.first) / max(1e-9, time.perf_counter() - self.start)
+        miou = "" if seen.miou is None else f", mIoU {100 * seen.miou:.1f}"
+        self.latest = f"loss {seen.loss:.3f}{miou}"
+        self.bar.say(f"{self.latest}, {speed:.1f} episodes/s")
+
+    def validated(self, found: Validated, best: bool) -> None:
+        """Say what the weights scored."""
+        if self.log is not None:
+            self.log.validated(found, best)
+        mark = ", the best so far" if best else ""
+        self.say(f"step {found.step:,}: {self.latest}; {self.select_on} mIoU {100 * found.miou:.2f}{mark}")
+
+    def close(self) -> None:
+        """Let the log reach the disk."""
+        if self.log is not None:
+            self.log.close()

@@ -1,0 +1,73 @@
+"""The images of a fold to learn from: a training set under a policy."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from fssbench.benchmarks import Benchmark
+from fssbench.errors import SourceError, UsageError
+from fssbench.pipelines.sources import files
+from fssbench.pipelines.training.training_set import TrainingSet, shared
+from fssbench.sampling_training import TrainingLists, TrainingPolicy, derive_training
+
+__all__ = ["read_image_list", "training_lists"]
+
+SUFFIXES = ("jpg", "jpeg", "png")
+PREFIX = re.compile(r"(?:^|(?<=/))COCO_(?:train|val)2014_")
+
+
+def training_lists(
+    training_set: TrainingSet,
+    fold: int,
+    policy: TrainingPolicy,
+    *,
+    benchmark: Benchmark | None = None,
+    image_list: Path | None = None,
+) -> TrainingLists:
+    """What the epochs of a fold are drawn from; reads the index alone.
+
+    Args:
+        benchmark: whose fold it is, where it shares the set's data; the set's own if left out.
+        image_list: file of the images to use, one a line; all if left out. See `read_image_list`.
+
+    Raises:
+        UsageError: there is no such fold, or the benchmark is of other data.
+        SourceError: the list names images that the set does not have.
+    """
+    found = benchmark or training_set.benchmark
+    if shared(found).name != training_set.manifest.benchmark:
+        raise UsageError(
+            f"{training_set.path} is a training set of {training_set.manifest.benchmark}, which {found.title} is not",
+            remedy=f"build one with fssbench prepare {found.alias} --train",
+        )
+    areas = {image_id: entry.areas for image_id, entry in training_set.entries.items()}
+    images = None if image_list is None else read_image_list(image_list, training_set)
+    return derive_training(areas, benchmark=found, fold=fold, policy=policy, images=images)
+
+
+def read_image_list(path: Path, training_set: TrainingSet) -> frozenset[str]:
+    """The images of a training set that a text file names, one a line, by id or by file.
+
+    ``2007_000032``, ``2007_000032.jpg`` and ``JPEGImages/2007_000032.jpg SegmentationClassAug/2007_000032.png`` are
+    one image, and so are COCO's ``train2014/COCO_train2014_000000000009.jpg`` and ``000000000009``.
+
+    Raises `SourceError` if it names images that the set does not have.
+    """
+    there = training_set.entries.keys()
+    named = {line: _image_id(line) for line in files.read_names(path)}
+    found = {line: name if name in there else name.rpartition("/")[2] for line, name in named.items()}
+    if absent := [line for line, image_id in found.items() if image_id not in there]:
+        raise SourceError(
+            f"{path} names {len(absent):,} of its {len(named):,} images that {training_set.path} does not have: "
+            f"{files.shorten(absent)}",
+            remedy="pass a list of this benchmark's training images",
+        )
+    return frozenset(found.values())
+
+
+def _image_id(line: str) -> str:
+    """What a line begins with, without what makes it a file's name."""
+    name, _, suffix = line.split()[0].rpartition(".")
+    name = name if suffix.lower() in SUFFIXES else line.split()[0]
+    return PREFIX.sub("", name)

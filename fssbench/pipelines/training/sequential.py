@@ -1,0 +1,198 @@
+"""A training set read from end to end, shard by shard: for shards that lie where random access is slow.
+
+Nothing but the order of reading differs from `batches`: queries are drawn from a buffer of images, and so are their
+supports. An epoch is a pure function of seed, epoch and the buffer's size, the same with any number of threads and
+ranks; every rank reads all of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import count, islice
+from typing import TypeVar
+
+from fssbench.episodes import Episode
+from fssbench.errors import TrainingSetError, UsageError
+from fssbench.files import sha256_bytes
+from fssbench.models.interface import Preprocess
+from fssbench.pipelines.samples import TrainingSample
+from fssbench.pipelines.shards import training_samples
+from fssbench.pipelines.training.assemble import Drawn, Reading, episode_batches, image_batches
+from fssbench.pipelines.training.augment import Augmentation
+from fssbench.pipelines.training.batch import EpisodeBatch, SemanticBatch
+from fssbench.pipelines.training.batches import EpochPlan, shares
+from fssbench.pipelines.training.manifest import TrainingShard
+from fssbench.pipelines.training.training_set import TrainingSet, damage
+from fssbench.sampling import HashStream, draw_distinct
+from fssbench.sampling_streamed import StreamDraw, draw_episodes, shuffle
+from fssbench.sampling_training import TrainingLists
+
+__all__ = ["BUFFER", "OpenShard", "read_shards", "streamed_batches", "streamed_semantic_batches"]
+
+BUFFER = 1_000
+"""Images held at a time: about 160 MB of COCO's."""
+
+OpenShard = Callable[[TrainingShard], bytes]
+"""Gives a shard's bytes, from wherever it lies. They are checked by whoever asked for them."""
+
+T = TypeVar("T")
+
+
+def read_shards(
+    training_set: TrainingSet, order: Iterable[int], *, open_shard: OpenShard | None = None
+) -> Iterator[TrainingSample]:
+    """The samples of the shards with these numbers; the next shard is fetched while one is read.
+
+    Raises `TrainingSetError` if a shard is not the one that the manifest pins.
+    """
+    fetch = open_shard or partial(_read_local, training_set)
+    shards = [training_set.manifest.shards[number] for number in order]
+    executor = ThreadPoolExecutor(1)
+    try:
+        coming = executor.submit(fetch, shards[0]) if shards else None
+        for shard, following in zip(shards, [*shards[1:], None], strict=True):
+            assert coming is not None
+            data = coming.result()
+            coming = None if following is None else executor.submit(fetch, following)
+            yield from _checked(training_set, shard, data)
+    finally:
+        executor.shutdown(cancel_futures=True)
+
+
+def _read_local(training_set: TrainingSet, shard: TrainingShard) -> bytes:
+    path = training_set.path / shard.name
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise TrainingSetError(
+            f"{path} cannot be read: {error.strerror}", remedy="prepare the set again with --train --overwrite"
+        ) from error
+
+
+def _checked(training_set: TrainingSet, shard: TrainingShard, data: bytes) -> Iterator[TrainingSample]:
+    if sha256_bytes(data) != shard.sha256:
+        raise TrainingSetError(
+            f"{shard.name} of {training_set.path} is damaged: its SHA-256 is not the manifest's",
+            remedy="prepare the set again with --train --overwrite, or fetch the file again",
+        )
+    with damage():
+        yield from training_samples(data, where=shard.name)
+
+
+def streamed_batches(
+    training_set: TrainingSet,
+    lists: TrainingLists,
+    *,
+    plan: EpochPlan,
+    epoch: int,
+    start: int = 0,
+    rank: int = 0,
+    world: int = 1,
+    preprocess: Preprocess,
+    augmentation: Augmentation | None = None,
+    workers: int = 2,
+    buffer: int = BUFFER,
+    open_shard: OpenShard | None = None,
+) -> Iterator[EpisodeBatch]:
+    """`batches` from a stream. Queries are as likely as their images; the shards are read again as often as needed.
+
+    Raises, beside what `batches` does, `UsageError` if the policy draws classes first, or if the buffer
+    is too small to hold supports of any query.
+    """
+    if lists.policy.queries != "image-uniform":
+        raise UsageError(
+            f"queries are to be {lists.policy.queries}, a stream gives images as they come",
+            remedy="choose image-uniform, or read shards on this machine's disk",
+        )
+    key = ("fssbench streamed/1", lists.benchmark, lists.fold, plan.seed, epoch)
+    drawn = _endless(training_set, lists, key, shot=plan.shot, buffer=buffer, open_shard=open_shard)
+    numbered = (_as_drawn(index, one) for index, one in enumerate(drawn))
+    parts = _parts(numbered, shares(plan, lists, start=start, rank=rank, world=world))
+    reading = Reading(preprocess=preprocess, augmentation=augmentation, workers=workers)
+    yield from episode_batches(parts, lists, reading, seed=plan.seed, epoch=epoch)
+
+
+def streamed_semantic_batches(
+    training_set: TrainingSet,
+    lists: TrainingLists,
+    *,
+    plan: EpochPlan,
+    epoch: int,
+    start: int = 0,
+    rank: int = 0,
+    world: int = 1,
+    preprocess: Preprocess,
+    augmentation: Augmentation | None = None,
+    workers: int = 2,
+    buffer: int = BUFFER,
+    open_shard: OpenShard | None = None,
+) -> Iterator[SemanticBatch]:
+    """`semantic_batches` from a stream: one pass over the shards, through a shuffle buffer."""
+    key = ("fssbench streamed/1", lists.benchmark, lists.fold, plan.seed, epoch)
+    samples = shuffle(
+        _one_pass(training_set, lists, (*key, "shards", 0), open_shard),
+        buffer=buffer,
+        stream=HashStream(*key, "images"),
+    )
+    numbered = ((index, partial(_itself, sample)) for index, sample in enumerate(samples))
+    parts = _parts(numbered, shares(plan, lists, start=start, rank=rank, world=world))
+    reading = Reading(preprocess=preprocess, augmentation=augmentation, workers=workers)
+    yield from image_batches(parts, lists, reading, seed=plan.seed, epoch=epoch)
+
+
+def _one_pass(
+    training_set: TrainingSet, lists: TrainingLists, key: tuple[str | int, ...], open_shard: OpenShard | None
+) -> Iterator[TrainingSample]:
+    """The samples of the lists' images, the shards in an order drawn by ``key``."""
+    order = draw_distinct(HashStream(*key), len(training_set.manifest.shards))
+    for sample in read_shards(training_set, order, open_shard=open_shard):
+        if sample.meta.image_id in lists.shown:
+            yield sample
+
+
+def _endless(
+    training_set: TrainingSet,
+    lists: TrainingLists,
+    key: tuple[str | int, ...],
+    *,
+    shot: int,
+    buffer: int,
+    open_shard: OpenShard | None,
+) -> Iterator[StreamDraw[TrainingSample]]:
+    """The episodes of pass after pass, each with the shards in an order of its own."""
+    for turn in count():
+        drawn = 0
+        for one in draw_episodes(
+            _one_pass(training_set, lists, (*key, "shards", turn), open_shard),
+            classes=lambda sample: lists.shown[sample.meta.image_id],
+            shot=shot,
+            buffer=buffer,
+            stream=HashStream(*key, "episodes", turn),
+        ):
+            drawn += 1
+            yield one
+        if not drawn:
+            raise UsageError(
+                f"no image had {shot} supports among the {buffer:,} read before it",
+                remedy="hold more images in the buffer, or train with fewer supports",
+            )
+
+
+def _as_drawn(index: int, one: StreamDraw[TrainingSample]) -> Drawn:
+    episode = Episode(one.class_id, one.query.meta.image_id, tuple(support.meta.image_id for support in one.supports))
+    return Drawn(index, episode, tuple(partial(_itself, sample) for sample in (one.query, *one.supports)))
+
+
+def _itself(sample: TrainingSample) -> TrainingSample:
+    return sample
+
+
+def _parts(items: Iterator[T], indices: Sequence[tuple[int, ...]]) -> Iterator[list[T]]:
+    """The items at the places of each run of ``indices``; the runs ascend and do not overlap."""
+    place = 0
+    for run in indices:
+        passed = run[0] - place
+        yield list(islice(items, passed, passed + len(run)))
+        place = run[-1] + 1

@@ -1,0 +1,49 @@
+"""The running mIoU of training: integers summed by class, over steps and processes, exact."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from fssbench.engine.ranks import Ranks
+from fssbench.pipelines.training.batch import IGNORED, EpisodeBatch, SemanticBatch
+
+__all__ = ["Meter"]
+
+
+class Meter:
+    """Intersections and unions by class since it was last cleared; class ids, or labels, are below ``n_classes``."""
+
+    def __init__(self, n_classes: int, *, device: str) -> None:
+        self.sums = torch.zeros(n_classes, 2, dtype=torch.int64, device=device)
+
+    def add(self, batch: object, predictions: Tensor) -> None:
+        """Count predictions (B, s, s); batches of kinds that are not known are not counted."""
+        if isinstance(batch, EpisodeBatch):
+            self._add_episodes(batch, predictions)
+        elif isinstance(batch, SemanticBatch):
+            self._add_labels(batch.labels, predictions)
+
+    def _add_episodes(self, batch: EpisodeBatch, predictions: Tensor) -> None:
+        scored, truth = batch.query_target != IGNORED, batch.query_target == 1
+        found = (predictions == 1) & scored
+        sums = torch.stack([(found & truth).sum(dim=(1, 2)), (found | truth).sum(dim=(1, 2))], dim=1)  # (B, 2)
+        self.sums.index_add_(0, batch.class_ids, sums)
+
+    def _add_labels(self, labels: Tensor, predictions: Tensor) -> None:
+        scored = labels != IGNORED
+        true, found = labels[scored].long(), predictions[scored].long()
+        n = len(self.sums)
+        both, each = true[true == found].bincount(minlength=n), true.bincount(minlength=n) + found.bincount(minlength=n)
+        self.sums += torch.stack([both, each - both], dim=1)
+
+    def clear(self) -> None:
+        """Begin anew."""
+        self.sums.zero_()
+
+    def miou(self, ranks: Ranks) -> float | None:
+        """The mIoU over the classes that were met by any process; ``None`` if none were."""
+        parts = ranks.gather({c: s for c, s in enumerate(self.sums.tolist()) if s[1]})
+        classes = sorted({c for part in parts for c in part})
+        totals = [[sum(part.get(c, (0, 0))[i] for part in parts) for i in (0, 1)] for c in classes]
+        return sum(inter / union for inter, union in totals) / len(totals) if totals else None

@@ -1,0 +1,74 @@
+"""How weights follow gradients: the recipe's optimizer and schedule, and gradients shared by processes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from fssbench.engine.ranks import Ranks
+from fssbench.errors import UsageError
+from fssbench.models.trainable import Group
+from fssbench.suggest import known_are
+from fssbench.training.recipe import Optimizer, Schedule
+
+__all__ = ["build_optimizer", "rate_factor", "set_rates", "share_gradients"]
+
+
+def build_optimizer(groups: Sequence[Group], settings: Optimizer) -> torch.optim.Optimizer:
+    """The recipe's optimizer over a model's groups; `UsageError` if the recipe names a group it has not."""
+    names = [group.name for group in groups]
+    if strange := sorted(set(settings.groups) - set(names)):
+        raise UsageError(f"the model has no parameter group '{strange[0]}'", remedy=known_are(strange[0], names))
+    parameters = [
+        {"params": list(group.parameters), "lr": rate, "full_rate": rate, "name": group.name}
+        for group in groups
+        for rate in [settings.rate * settings.groups.get(group.name, group.rate)]
+    ]
+    if settings.name == "sgd":
+        return torch.optim.SGD(
+            parameters, lr=settings.rate, momentum=settings.momentum, weight_decay=settings.weight_decay
+        )
+    kind = torch.optim.Adam if settings.name == "adam" else torch.optim.AdamW
+    return kind(parameters, lr=settings.rate, betas=settings.betas, weight_decay=settings.weight_decay)
+
+
+def rate_factor(schedule: Schedule, *, step: int, total: int, per_epoch: int) -> float:
+    """What learning rates are multiplied with in a step, counted from 0, of ``total``: in [0, 1]."""
+    done = step if schedule.per == "step" else step // per_epoch * per_epoch
+    left = 1 - done / total
+    factor = 1.0
+    if schedule.name == "poly":
+        factor = math.pow(left, schedule.power)
+    elif schedule.name == "cosine":
+        factor = (1 - math.cos(math.pi * left)) / 2
+    return factor * min(1.0, (step + 1) / (schedule.warmup + 1))
+
+
+def set_rates(optimizer: torch.optim.Optimizer, factor: float) -> None:
+    """Give every group its full rate times ``factor``."""
+    for group in optimizer.param_groups:
+        group["lr"] = group["full_rate"] * factor
+
+
+def share_gradients(parameters: Sequence[nn.Parameter], said: Tensor, ranks: Ranks) -> Tensor:
+    """Sum gradients over all processes in place; returns the sum of what each of them ``said``, (n,) float32.
+
+    A parameter that has a gradient in any process has the sum in all of them. One message, so that processes
+    cannot disagree on what belongs to a step.
+    """
+    if ranks.world == 1:
+        return said
+    import torch.distributed as dist
+
+    there = said.new_tensor([float(p.grad is not None) for p in parameters])
+    gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
+    message = torch.cat([said, there, *(g.detach().flatten().float() for g in gradients)])
+    dist.all_reduce(message)
+    sizes = [said.numel(), len(parameters), *(g.numel() for g in gradients)]
+    heard, there, *shared = torch.split(message, sizes)
+    for parameter, gradient, anywhere in zip(parameters, shared, there.tolist(), strict=True):
+        parameter.grad = gradient.view_as(parameter).to(parameter.dtype) if anywhere else None
+    return heard

@@ -1,0 +1,87 @@
+"""What weights score while they are trained: fixed episodes, integer counts, the benchmark's own mIoU."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+
+import numpy as np
+import torch
+from torch import nn
+
+from fssbench.engine.counting import tally_on_device
+from fssbench.engine.evaluate import answers, policies_for
+from fssbench.engine.ranks import Ranks
+from fssbench.errors import TrainingError
+from fssbench.metrics import counts_of, score
+from fssbench.models.interface import FewShotSegmenter
+from fssbench.pipelines.episode_set import EpisodeSet
+from fssbench.pipelines.training.batch import IGNORED, EpisodeBatch
+from fssbench.protocols import find_protocol
+
+__all__ = ["validate_on_batches", "validate_on_set"]
+
+Row = tuple[int, list[int]]
+
+
+def validate_on_batches(
+    model: nn.Module, batches: Callable[[], Iterable[EpisodeBatch]], *, device: str, ranks: Ranks
+) -> float:
+    """The mIoU over the classes of fixed episodes, this process's share of them, at the model's size.
+
+    The same in every process: counts are integers, and those of all processes are scored.
+    """
+    segmenter = _segmenter(model)
+    rows: list[Row] = []
+    for batch in batches():
+        normalise = segmenter.preprocess.normalise
+        shown = (batch.support_target == 1).float()
+        with torch.inference_mode():
+            query, supports = normalise(batch.query.to(device)), normalise(batch.support.to(device))
+            found = segmenter.predict(query, supports, shown.to(device))
+        truth = batch.query_target.to(device)
+        for class_id, mask, target in zip(batch.class_ids.tolist(), found, truth, strict=True):
+            tallied = tally_on_device(mask, target == 1, target == IGNORED).cpu().numpy()
+            rows.append((class_id, counts_of(tallied).tolist()))
+    return _miou(rows, ranks)
+
+
+def validate_on_set(
+    model: nn.Module, episode_set: EpisodeSet, *, shot: int, episodes: int, device: str, ranks: Ranks, workers: int
+) -> float:
+    """The mIoU on the first episodes of a fold's own test set, by its protocol's headline policy."""
+    protocol = find_protocol(episode_set.manifest.protocol.name)
+    headline, seed = policies_for(episode_set).index(protocol.headline), protocol.seeds[0]
+    record = episode_set.record(shot=shot, seed=seed)
+    track = episode_set.tracks[record.label].first(min(episodes, record.episodes))
+    others = frozenset(range(len(track.episodes))) - ranks.share(track)
+    asked = answers(
+        _segmenter(model),
+        episode_set,
+        shot=shot,
+        seed=seed,
+        episodes=len(track.episodes),
+        skip=others,
+        device=device,
+        workers=workers,
+    )
+    return _miou([(answer.episode.class_id, answer.counts[headline].tolist()) for answer in asked], ranks)
+
+
+def _segmenter(model: nn.Module) -> FewShotSegmenter:
+    if not isinstance(model, FewShotSegmenter):
+        raise TrainingError(
+            f"{type(model).__name__} answers no episodes, so it cannot be validated on any",
+            remedy="pass --select-on last",
+        )
+    return model.eval()
+
+
+def _miou(own: list[Row], ranks: Ranks) -> float:
+    rows = [row for part in ranks.gather(own) for row in part]
+    ids = np.array([class_id for class_id, _ in rows], dtype=np.int64)
+    counts = np.array([counts for _, counts in rows], dtype=np.int64)
+    scores = score(ids, counts, classes={int(c): str(c) for c in np.unique(ids)})
+    # A class whose objects are all lost at the model's size, and not found either, says nothing.
+    ious = [figure.value for figure in scores.per_class.values() if figure.value is not None]
+    return math.fsum(ious) / len(ious) if ious else 0.0

@@ -1,0 +1,216 @@
+"""The training loop, on a model and episodes small enough to train in a test."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from small import Small, episode_batch, recipe, supply
+from torch import Tensor, nn
+
+from fssbench.engine.ranks import Ranks, joined
+from fssbench.errors import TrainingError, UsageError
+from fssbench.models.trainable import Trainable
+from fssbench.pipelines.training.batch import EpisodeBatch
+from fssbench.training.folder import Progress, RunFolder, Validated
+from fssbench.training.loop import Learner, Seen, Supply, train
+from fssbench.training.recipe import Recipe
+from fssbench.training.stopping import StopRequest, stop_requests
+from fssbench.training.validation import validate_on_batches
+
+LAST_STEP = 12  # three epochs of four steps
+Weights = dict[str, Tensor]
+
+
+class Told:
+    """Remembers what it is told, and does something at it."""
+
+    def __init__(self, at: Callable[[Seen], None] = lambda seen: None) -> None:
+        self.at = at
+        self.course: list[Seen] = []
+        self.found: list[tuple[Validated, bool]] = []
+
+    def seen(self, seen: Seen) -> None:
+        self.course.append(seen)
+        self.at(seen)
+
+    def validated(self, found: Validated, best: bool) -> None:
+        self.found.append((found, best))
+
+
+def run(
+    settings: Recipe,
+    *,
+    data: Supply[EpisodeBatch] | None = None,
+    ranks: Ranks = Ranks(),  # noqa: B008
+    folder: RunFolder | None = None,
+    stop: StopRequest | None = None,
+    told: Told | None = None,
+    model: nn.Module | None = None,
+) -> tuple[Weights, Told]:
+    """Train the small model, from where the folder stands if it has a run; returns its weights and what was told."""
+    learner = Learner(model or Small(), settings, device="cpu", ranks=ranks)
+    progress, told = Progress(), told or Told()
+    if folder is not None and folder.begun:
+        progress, state = folder.load(identity="{}")
+        learner.restore(state)
+
+    def keep(best: bool) -> None:
+        if folder is not None:
+            folder.save(progress, identity="{}", parts=learner.state())
+
+    def validate(model: nn.Module) -> float:
+        return validate_on_batches(model, lambda: [episode_batch(99, (0, 1, 2, 3))], device="cpu", ranks=ranks)
+
+    train(
+        learner,
+        data or supply(rank=ranks.rank, world=ranks.world),
+        progress,
+        validate=validate if settings.run.select_on != "last" else None,
+        keep=keep,
+        watch=told,
+        stop=stop or StopRequest(),
+    )
+    return {name: tensor.clone() for name, tensor in learner.model.state_dict().items()}, told
+
+
+def same(one: Weights, other: Weights) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_it_learns_what_it_may_and_leaves_the_rest_alone() -> None:
+    before, (after, told) = Small().state_dict(), run(recipe(run__epochs=30))
+    assert told.course[-1].loss < 0.4 * told.course[0].loss
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {"compare.weight", "compare.bias", "decide.weight", "decide.bias"}
+    assert max(found.miou for found, _ in told.found) > 0.6
+    assert told.found[-1][0].miou > told.found[0][0].miou
+
+
+@pytest.mark.parametrize("at", [1, 4, 5, 7])
+def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(tmp_path: Path, at: int) -> None:
+    """Wherever a run is stopped, going on gives the same weights bit for bit."""
+    whole, _ = run(recipe())
+    folder, stop = RunFolder(tmp_path / "run"), StopRequest()
+
+    def halt(batch: EpisodeBatch) -> EpisodeBatch:
+        stop.signal = signal.SIGTERM if batch.indices[0] == (at - 1) % 4 * 4 and batch.epoch == (at - 1) // 4 else 0
+        return batch
+
+    cut, _ = run(recipe(), data=supply(spoil=halt), folder=folder, stop=stop)
+    assert folder.load(identity="{}")[0].step == at
+    assert not same(cut, whole)
+    resumed, _ = run(recipe(), folder=folder)
+    assert same(resumed, whole)
+
+
+def test_validations_survive_an_interruption(tmp_path: Path) -> None:
+    _, told = run(recipe())
+    folder = RunFolder(tmp_path)
+    run(recipe(run__max_steps=7), folder=folder)
+    assert [one.step for one in folder.load(identity="{}")[0].validated] == [5, 7]
+    assert [found.step for found, _ in told.found] == [5, 10, LAST_STEP]
+
+
+def test_sigterm_ends_the_step_and_saves(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+
+    def kill(seen: Seen) -> None:
+        if seen.step == 5:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    with stop_requests() as stop:
+        run(recipe(), folder=folder, stop=stop, told=Told(at=kill))
+    assert stop.signal == signal.SIGTERM
+    assert signal.getsignal(signal.SIGTERM) == before
+    assert folder.load(identity="{}")[0].step == 6  # the first line of the log is step 5's
+
+
+def test_a_loss_that_is_no_number_names_its_episodes_and_keeps_nothing_of_it(tmp_path: Path) -> None:
+    class Overflows(Small):
+        def step(self, batch: EpisodeBatch):  # type: ignore[no-untyped-def]
+            step = super().step(batch)
+            return replace(step, loss=step.loss * float("nan")) if batch.epoch == 1 else step
+
+    folder = RunFolder(tmp_path)
+    with pytest.raises(TrainingError, match="no finite number on 0 e1q0 e1s0; 1 e1q1 e1s1; 2 e1q2 e1s2; 0 e1q3 e1s3"):
+        run(recipe(run__validate_every=2), folder=folder, model=Overflows())
+    assert folder.load(identity="{}")[0].step == 4
+
+
+def test_another_run_is_not_gone_on_with(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.save(Progress(), identity='{"seed": 1}', parts={})
+    with pytest.raises(TrainingError, match="its seed is 1, asked for is 2"):
+        folder.load(identity='{"seed": 2}')
+    folder.state.write_bytes(folder.state.read_bytes()[:-30])
+    with pytest.raises(TrainingError, match="cannot be read"):
+        folder.load(identity='{"seed": 1}')
+
+
+def test_gradients_are_clipped_and_rates_follow_groups() -> None:
+    with pytest.raises(UsageError, match="no parameter group 'decode'; did you mean 'decide'"):
+        run(recipe(optimizer__groups={"decode": 0.5}))
+    settings = recipe(optimizer__groups={"decide": 0.0}, optimizer__name="sgd", optimizer__clip=1e-3)
+    after, _ = run(settings)
+    before = Small().state_dict()
+    assert torch.equal(after["decide.weight"], before["decide.weight"])
+    moved = (after["compare.weight"] - before["compare.weight"]).norm()
+    assert 0 < moved <= LAST_STEP * 0.05 * (1e-3 + 0.01 * before["compare.weight"].norm())
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_half_precision_learns_too(precision: str) -> None:
+    weights, told = run(recipe(run__epochs=30, run__precision=precision))
+    assert told.course[-1].loss < 0.5 * told.course[0].loss
+    assert weights["compare.weight"].dtype == torch.float32
+
+
+def test_a_model_that_cannot_be_trained_is_refused() -> None:
+    assert isinstance(Small(), Trainable)
+    with pytest.raises(TrainingError, match="Linear cannot be trained"):
+        Learner(nn.Linear(2, 2), recipe(), device="cpu", ranks=Ranks())
+
+
+TOLERANCE = 1e-5
+"""Between one process and two: sums of gradients are taken in another order, and Adam divides by their size."""
+
+
+def test_two_processes_learn_what_one_learns(tmp_path: Path) -> None:
+    """At the same global batch; of an epoch's last one, a single episode, the first process has nothing."""
+    alone, told = run(recipe(), model=Small(dropout=0))
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", __file__, tmp_path]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parent)}
+    ran = subprocess.run([sys.executable, *map(str, launch)], capture_output=True, text=True, env=environment)
+    assert ran.returncode == 0, ran.stderr
+    left = torch.load(tmp_path / "rank0.pt", weights_only=True)
+    assert same(left["weights"], torch.load(tmp_path / "rank1.pt", weights_only=True)["weights"])
+    for name, tensor in alone.items():
+        assert (left["weights"][name] - tensor).abs().max() <= TOLERANCE, name
+    # Counts are integers: while masks agree, so does every digit of the mIoU.
+    assert left["miou"] == [seen.miou for seen in told.course]
+    assert left["validated"] == [found.miou for found, _ in told.found]
+
+
+def _one_of_several(output: Path) -> None:
+    torch.set_num_threads(1)
+    with joined() as ranks:
+        weights, told = run(recipe(), ranks=ranks, model=Small(dropout=0))
+    left = {
+        "weights": weights,
+        "miou": [seen.miou for seen in told.course],
+        "validated": [found.miou for found, _ in told.found],
+    }
+    torch.save(left, output / f"rank{ranks.rank}.pt")
+
+
+if __name__ == "__main__":
+    _one_of_several(Path(sys.argv[1]))
