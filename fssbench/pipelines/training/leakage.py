@@ -135,7 +135,7 @@ def _tested_images(
     for one in test_sets:
         same = _same_ids(one.manifest.source, training_set.manifest.source)
         for shard in one.shards("images"):
-            for sample in read_images(one.path, shard):
+            for sample in read_images(one.place, shard):
                 hashes.add(sha256_bytes(sample.jpeg))
                 if same:
                     ids.add(sample.meta.image_id)
