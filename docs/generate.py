@@ -7,8 +7,10 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from fssbench.engine.examples import Examples
 from fssbench.engine.predictions import PredictionsManifest
 from fssbench.leaderboard.schema import Leaderboard
+from fssbench.leaderboard.submission import Submission
 from fssbench.models.cards import Card
 from fssbench.pipelines.manifest import Manifest
 from fssbench.pipelines.samples import EpisodeSample, ImageMeta, PredictionSample, TrainingMeta
@@ -25,10 +27,12 @@ SCHEMAS: dict[str, type[BaseModel]] = {
     "result": Result,
     "predictions": PredictionsManifest,
     "prediction-sample": PredictionSample,
+    "examples": Examples,
     "leaderboard": Leaderboard,
     "training-set": TrainingManifest,
     "training-sample": TrainingMeta,
     "leakage": LeakageRecord,
+    "submission": Submission,
 }
 
 

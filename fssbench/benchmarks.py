@@ -6,6 +6,7 @@ tested and never trained on. Everything else is a *base* class of that fold.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from fssbench.errors import UsageError
@@ -99,6 +100,20 @@ class Benchmark:
     def training(self) -> Benchmark:
         """The benchmark whose folds its models are trained on: itself, unless the domain shifts."""
         return self if self.trained_on is None else find_benchmark(self.trained_on)
+
+    def tested_among(self, fold: int, classes: Collection[int], *, of: str) -> tuple[int, ...]:
+        """Which of a fold's novel classes are among ``classes`` of the benchmark called ``of``.
+
+        Class ids are compared on one benchmark, and the names that COCO gives classes between built-in ones.
+        """
+        novel = self.novel_classes(fold)
+        if of == self.name:
+            return tuple(c for c in novel if c in classes)
+        other = next((one for one in BENCHMARKS if one.name == of), None)
+        if other is None or other.class_names is None or self.class_names is None:
+            return ()
+        known = {VOC_IN_COCO.get(other.class_names[c], other.class_names[c]) for c in classes}
+        return tuple(c for c in novel if VOC_IN_COCO.get(self.class_names[c], self.class_names[c]) in known)
 
     def novel_classes(self, fold: int) -> tuple[int, ...]:
         """The ascending class indices tested in ``fold`` (0-based); `UsageError` if there is no such fold."""

@@ -16,7 +16,9 @@ from fssbench.errors import ResultError
 from fssbench.estimates import FIGURES, Sample
 from fssbench.statistics import Difference, Evidence, holm
 
-__all__ = ["ClassDifference", "Comparison", "Pair", "compare"]
+__all__ = ["ClassDifference", "Comparison", "Pair", "compare", "p_of", "p_text", "say"]
+
+CERTAIN = 0.05
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -98,6 +100,36 @@ def compare(pairs: Sequence[Pair], *, policy: str) -> Comparison:
 def p_of(difference: Difference) -> float | None:
     """The p-value of the harder question that can be answered: other images, else other episodes."""
     return difference.p_episodes if difference.p_images is None else difference.p_images
+
+
+def say(comparison: Comparison, first: str, second: str) -> str:
+    """The outcome in one plain sentence."""
+    found = comparison.miou
+    if found is None:
+        return f"{first} and {second} cannot be compared: mIoU is undefined for {', '.join(comparison.undefined)}."
+    if found.value == 0:
+        return f"{first} and {second} have the same mIoU."
+    better, worse = (first, second) if found.value > 0 else (second, first)
+    head = f"{better} is {100 * abs(found.value):.2f} points of mIoU better than {worse}"
+    question = "images" if found.between.images else "episodes"
+    p = found.p_images if found.between.images else found.p_episodes
+    if p is None:
+        return f"{head}, but there are too few episodes to say how sure that is."
+    sure = f"p {_p(p)} over other {question}"
+    if p >= CERTAIN:
+        return f"{head}, but with other {question} it could well be the other way round ({sure})."
+    if question == "episodes":
+        return f"{head}, and with other episodes of these images it would be too ({sure}); other images may differ."
+    return f"{head}, and with other images it would very likely be too ({sure})."
+
+
+def p_text(p: float) -> str:
+    """A p-value for people."""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def _p(p: float) -> str:
+    return p_text(p) if p < 0.001 else f"= {p_text(p)}"
 
 
 def _evidence(pair: Pair, policy: str) -> Evidence:

@@ -29,14 +29,14 @@ SEEDS_BELOW = 1 << 32
 def derive_hsnet(pools: Pools, *, present: Pools, benchmark: str) -> FoldLists:
     """Lists in the published code's form, in sorted order: what can be said without its split files.
 
-    PASCAL-5i is asked by (image, class) pairs, FSS-1000 by class and path, where ``10`` stands before ``2``,
+    PASCAL is asked by (image, class) pairs, FSS-1000 by class and path, where ``10`` stands before ``2``,
     with supports drawn from the numbers 1 to 10; on all else query and supports are drawn alike. ``present``
     means nothing here.
     """
     ordered = {c: tuple(sorted(pools[c])) for c in sorted(pools)}
     by_class = [(image, (c,)) for c, ids in ordered.items() for image in ids]
     match benchmark:
-        case "pascal-5i":
+        case "pascal-5i" | "coco-20i-to-pascal":
             return FoldLists(pools=ordered, queries=tuple(sorted(by_class)))
         case "fss-1000":
             numbered = {c: tuple(sorted(ids, key=_number)) for c, ids in ordered.items()}

@@ -162,6 +162,7 @@ def derive_training(
     fold: int,
     policy: TrainingPolicy,
     images: Collection[str] | None = None,
+    pairs: Collection[tuple[str, int]] | None = None,
 ) -> TrainingLists:
     """The lists of a fold from what every image shows.
 
@@ -171,6 +172,7 @@ def derive_training(
     Args:
         areas: mask pixels by class, by image id.
         images: only these ids; ``None`` for all.
+        pairs: only these images for these classes; ``None`` for all. What an image shows beside counts as before.
     """
     novel = benchmark.novel_classes(fold)
     held_out = held_out_classes(benchmark, fold, policy.held_out)
@@ -178,7 +180,7 @@ def derive_training(
     listed = {i: shown for i, shown in areas.items() if images is None or i in images}
     kept = {i: shown for i, shown in listed.items() if not (policy.drop_novel and shown.keys() & set(novel))}
     key = (f"fssbench {TRAINING_LABEL}", benchmark.name, fold, "validation images")
-    pools = _pools(kept, [*trained, *held_out], policy.min_pixels)
+    pools = _pools(kept, [*trained, *held_out], policy.min_pixels, pairs)
     validation = {c: _some(pools[c], HashStream(*key, c)) for c in held_out}
     apart = {image_id for ids in validation.values() for image_id in ids}
     return TrainingLists(
@@ -194,12 +196,16 @@ def derive_training(
 
 
 def _pools(
-    areas: Mapping[str, Mapping[int, int]], classes: Iterable[int], min_pixels: int
+    areas: Mapping[str, Mapping[int, int]],
+    classes: Iterable[int],
+    min_pixels: int,
+    pairs: Collection[tuple[str, int]] | None,
 ) -> dict[int, tuple[str, ...]]:
     found: dict[int, list[str]] = {class_id: [] for class_id in classes}
     for image_id in sorted(areas):
         for class_id, pixels in areas[image_id].items():
-            if class_id in found and pixels >= min_pixels:
+            listed = pairs is None or (image_id, class_id) in pairs
+            if listed and class_id in found and pixels >= min_pixels:
                 found[class_id].append(image_id)
     return {class_id: tuple(ids) for class_id, ids in found.items()}
 

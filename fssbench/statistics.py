@@ -58,6 +58,10 @@ class Uncertainty:
     images: Interval | None
 
 
+def _reversed(interval: Interval | None) -> Interval | None:
+    return None if interval is None else Interval(-interval.high, -interval.low)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
     """One model's figure less another's, on the same episodes.
@@ -73,6 +77,11 @@ class Difference:
     between: Uncertainty
     p_episodes: float | None
     p_images: float | None
+
+    def reversed(self) -> Difference:
+        """The other model's figure less the one's."""
+        between = Uncertainty(_reversed(self.between.episodes), _reversed(self.between.images))
+        return replace(self, value=-self.value, between=between)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

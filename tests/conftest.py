@@ -12,8 +12,11 @@ from command import Command
 from downloads import BODY
 from file_server import FileServer, file_server
 from hypothesis import settings
+from sites import hostile_source, make_results
 
 from fssbench.benchmarks import TOY_20I
+from fssbench.leaderboard.pages.site import write_site
+from fssbench.leaderboard.pages.sources import Source
 from fssbench.pipelines.episode_set import EpisodeSet
 from fssbench.pipelines.plan import Request, plan_folds
 from fssbench.pipelines.prepare import build
@@ -60,6 +63,26 @@ def toy_training(tmp_path_factory: pytest.TempPathFactory) -> TrainingSet:
     draw_toy(folder / "raw", part="training")
     source = open_source(TOY_20I, folder / "raw", part="training")
     return TrainingSet.open(build_training(plan_training(source, folder), source, images_per_shard=150).path)
+
+
+@pytest.fixture(scope="session")
+def shown_results(toy_raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Results of three models on all folds of the toy, with examples. Not to be changed."""
+    return make_results(toy_raw, tmp_path_factory.mktemp("shown"))
+
+
+@pytest.fixture(scope="session")
+def shown_source(shown_results: Path) -> Source:
+    """Their leaderboard, in which one has a hostile name."""
+    return hostile_source(shown_results)
+
+
+@pytest.fixture(scope="session")
+def site(shown_source: Source, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site of that leaderboard. Not to be changed."""
+    folder = tmp_path_factory.mktemp("page") / "site"
+    write_site(folder, *shown_source)
+    return folder
 
 
 @pytest.fixture(scope="session")

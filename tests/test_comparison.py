@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from drawn import Population, names
 
-from fssbench.cli.compare import say
-from fssbench.comparison import Comparison, Pair, compare
+from fssbench.comparison import Comparison, Pair, compare, say
 from fssbench.counts import CountsTable
 from fssbench.errors import ResultError
 from fssbench.stability import stability

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command import Command
+from PIL import Image
 
 from fssbench.engine.table import from_bytes, to_bytes
 from fssbench.files import sha256_bytes
@@ -92,7 +93,17 @@ def test_baselines_over_four_folds_make_a_complete_leaderboard(
     for model, options in BASELINES.items():
         ran = fssbench("eval", "-m", model, "-d", tmp_path / "sets", "-o", tmp_path / "results", *options)
         assert ran.code == 0, ran.err
+    drawn = fssbench(
+        "eval", "-m", "copy-support", "-d", tmp_path / "sets", "-o", tmp_path / "results", "-f", 2, "--visualize", 3
+    )
+    assert "note: 3 episodes are drawn in" in drawn.err
     assert fssbench("leaderboard", "build", tmp_path / "results", "-o", tmp_path / "board.json").code == 0
+    paged = fssbench(
+        "leaderboard", "page", tmp_path / "board.json", "-o", tmp_path / "site", "-r", tmp_path / "results"
+    )
+    assert paged.code == 0, paged.err
+    (page,) = (tmp_path / "site" / "models").glob("*copy-support*")
+    assert page.read_text().count("<img ") == 3 * 4
     board = json.loads((tmp_path / "board.json").read_text())
     assert {entry["model"]["name"] for entry in board["entries"]} == set(BASELINES)
     for entry in board["entries"]:
@@ -200,6 +211,11 @@ def test_pascal_keeps_its_ignore_border_and_scores_with_and_without_it(
     assert "the headline is original/no-ignore, which is not the protocol's" in other["unofficial"]
     # Predicting everything, the border only adds false foreground.
     assert by_policy["original/ignore"] > by_policy["original/no-ignore"]
+    assert fssbench(*arguments[:-1], "-o", tmp_path / "r", "--visualize", 3).code == 0
+    for picture in (tmp_path / "r").rglob("*-errors.jpg"):
+        with Image.open(picture) as image:
+            # The image is grey and no more than mid-bright there: white are only the stripes over the border.
+            assert (np.asarray(image).min(axis=2) > 200).mean() > 0.001
 
 
 def test_fss_reads_both_mask_encodings_in_circulation(fssbench: Command, real_data: Path, tmp_path: Path) -> None:

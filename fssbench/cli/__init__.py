@@ -22,6 +22,8 @@ from fssbench.cli import (
     listing,
     prepare,
     profile,
+    report,
+    reproduce,
     score,
     show,
     stability,
@@ -56,11 +58,13 @@ app.command("train")(train.train)
 app.command("eval")(evaluate.evaluate)
 app.command("score")(score.score)
 app.command("compare")(compare.compare)
+app.command("report")(report.report)
 app.command("stability")(stability.stability)
 app.add_typer(leaderboard.app, name="leaderboard")
 app.command("submit")(submit.submit)
 app.command("check-model")(check_model.check_model)
 app.command("profile")(profile.profile)
+app.command("reproduce")(reproduce.reproduce)
 app.command("convert")(convert.convert)
 app.command("conformance")(conformance.conformance)
 app.command("list")(listing.list_)

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 __all__ = ["PolicyOption", "compare"]
 
-CERTAIN = 0.05
-
 PolicyOption = Annotated[
     str | None, typer.Option("--policy", help="The scoring policy to look at. [default: the results' headline]")
 ]
@@ -31,7 +29,7 @@ def compare(
     as_json: JsonFlag = False,
 ) -> None:
     """Compare two models episode by episode: difference, interval and p-value, overall and by class."""
-    from fssbench.comparison import Pair
+    from fssbench.comparison import Pair, say
     from fssbench.comparison import compare as compare_pairs
     from fssbench.engine.load import load_run
 
@@ -87,31 +85,6 @@ def _names(ours: Loaded, theirs: Loaded) -> tuple[str, str]:
     return (f"{a} (1)", f"{b} (2)") if a == b else (a, b)
 
 
-def say(comparison: Comparison, first: str, second: str) -> str:
-    """The outcome in one plain sentence."""
-    found = comparison.miou
-    if found is None:
-        return f"{first} and {second} cannot be compared: mIoU is undefined for {', '.join(comparison.undefined)}."
-    if found.value == 0:
-        return f"{first} and {second} have the same mIoU."
-    better, worse = (first, second) if found.value > 0 else (second, first)
-    head = f"{better} is {100 * abs(found.value):.2f} points of mIoU better than {worse}"
-    question = "images" if found.between.images else "episodes"
-    p = found.p_images if found.between.images else found.p_episodes
-    if p is None:
-        return f"{head}, but there are too few episodes to say how sure that is."
-    sure = f"p {_p(p)} over other {question}"
-    if p >= CERTAIN:
-        return f"{head}, but with other {question} it could well be the other way round ({sure})."
-    if question == "episodes":
-        return f"{head}, and with other episodes of these images it would be too ({sure}); other images may differ."
-    return f"{head}, and with other images it would very likely be too ({sure})."
-
-
-def _p(p: float) -> str:
-    return "< 0.001" if p < 0.001 else f"= {p:.3f}"
-
-
 def _show(comparison: Comparison, runs: list[tuple[int, int, int]], names: tuple[str, str], policy: str) -> None:
     from rich import box
     from rich.console import Console
@@ -140,6 +113,8 @@ def _show(comparison: Comparison, runs: list[tuple[int, int, int]], names: tuple
 
 
 def _cells(difference: Difference | None, *, corrected: ClassDifference | None = None) -> list[str]:
+    from fssbench.comparison import p_text
+
     if difference is None:
         return ["undefined", "", "", ""]
     p = corrected.p_corrected if corrected else difference.p_images
@@ -149,7 +124,7 @@ def _cells(difference: Difference | None, *, corrected: ClassDifference | None =
         f"{100 * difference.value:+.2f}",
         _between(difference.between.images),
         _between(difference.between.episodes),
-        "—" if p is None else _p(p).removeprefix("= "),
+        "—" if p is None else p_text(p),
     ]
 
 

@@ -157,7 +157,6 @@ def _train(folder: Path, episode_set: EpisodeSet, training_set: TrainingSet) -> 
     """Train by the toy's recipe, or go on where an earlier demo stopped; returns the weights that it chose."""
     from fssbench.benchmarks import TOY_20I
     from fssbench.engine.ranks import Ranks
-    from fssbench.models import build_module
     from fssbench.training.folder import RunFolder
     from fssbench.training.job import TrainingJob, train_model
     from fssbench.training.log import Log
@@ -181,8 +180,7 @@ def _train(folder: Path, episode_set: EpisodeSet, training_set: TrainingSet) -> 
     steps = recipe.run.epochs * job.plan.n_batches(lists)
     with progress(f"training {LEARNER}", steps, unit="steps") as bar:
         told = Told(bar, job, Log(run), say=lambda line: print(f"         {line}", flush=True))
-        model = build_module(LEARNER, **recipe.options)
-        trained = train_model(job, model, lists, leakage, ranks=Ranks(), watch=told)
+        trained = train_model(job, job.build(), lists, leakage, ranks=Ranks(), watch=told)
         told.close()
     if trained.signal:
         raise KeyboardInterrupt

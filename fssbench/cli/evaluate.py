@@ -71,7 +71,10 @@ def evaluate(
         ),
     ] = True,
     visualize: Annotated[
-        int, typer.Option("--visualize", min=0, help="Draw the first N episodes of each track beside the result.")
+        int,
+        typer.Option(
+            "--visualize", min=0, help="Draw N episodes of each track beside the result: the worst, median and best."
+        ),
     ] = 0,
     save_predictions: Annotated[
         bool, typer.Option("--save-predictions", help="Keep every mask beside the result, for fssbench score.")
@@ -191,10 +194,9 @@ def _episodes(episode_set: EpisodeSet, shot: int, seed: int, *, episodes: int | 
 
 
 def _run(loaded: LoadedModel, job: Job, ranks: Ranks, *, visualize: int) -> Finished:
-    """Evaluate one track under a progress bar, and draw its first episodes if asked."""
+    """Evaluate one track under a progress bar, and draw some of its episodes if asked."""
     from fssbench.engine.run import run
 
-    drawn: list[Answer] = []
     n = len(ranks.share(job.track))
     title = f"{loaded.record.name} fold {job.episode_set.manifest.fold} {job.shot}-shot"
     with progress(title, n, unit="episodes", shown=ranks.first) as bar:
@@ -203,27 +205,19 @@ def _run(loaded: LoadedModel, job: Job, ranks: Ranks, *, visualize: int) -> Fini
         def look(answer: Answer) -> None:
             bar(1)
             bar.say(running.add(answer))
-            if answer.index < visualize:
-                drawn.append(answer)
 
         finished = run(loaded, job, look=look, ranks=ranks)
-    drawn = [answer for part in ranks.gather(drawn) for answer in part]
     if ranks.first and visualize:
-        _draw(drawn, finished, loaded, job)
+        _draw(loaded, job, finished, visualize)
     return finished
 
 
-def _draw(drawn: list[Answer], finished: Finished, loaded: LoadedModel, job: Job) -> None:
-    from fssbench.engine.pictures import draw_answers
+def _draw(loaded: LoadedModel, job: Job, finished: Finished, n: int) -> None:
+    from fssbench.engine.examples import examples_folder, keep_examples
 
-    if not drawn:
-        warn("nothing was drawn, since these episodes were asked before; pass --overwrite to ask them again")
-        return
-    picture = finished.path.with_suffix(".png")
-    names = {pool.id: pool.name for pool in job.episode_set.manifest.classes}
-    drawn.sort(key=lambda answer: answer.index)
-    draw_answers(picture, {loaded.record.name: drawn}, class_names=names)
-    warn(f"the first {len(drawn)} episodes are drawn in {picture}")
+    with progress("drawing", min(n, job.n_episodes), unit="episodes") as bar:
+        kept = keep_examples(loaded, job, finished, n=n, advance=bar)
+    warn(f"{len(kept.examples)} episodes are drawn in {examples_folder(finished.path)}")
 
 
 class RunningScore:

@@ -197,3 +197,32 @@ def add(
         )
     if not as_json:
         print(f"{len(added.new)} results added to {folder} → {output}")
+
+
+@app.command("page")
+def page(
+    source: Annotated[
+        Path,
+        typer.Argument(help="Results: what eval was given as --output; or a leaderboard file, as build writes it."),
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The folder to write.")] = Path("site"),
+    results: Annotated[
+        Path | None,
+        typer.Option("--results", "-r", help="Of a file, the folder it was built from. [default: results beside it]"),
+    ] = None,
+    reported: ReportedFlag = True,
+) -> None:
+    """Write a static site: rankings to sort and filter, a page for every model, and two of them side by side."""
+    from fssbench.leaderboard.pages.site import write_site
+    from fssbench.leaderboard.pages.sources import from_file, from_folder
+
+    with progress("computing every figure again", None, unit="results") as advance:
+        if source.is_dir():
+            board, views = from_folder(source, reported=reported, advance=advance)
+        else:
+            board, views = from_file(source, results, reported=reported, advance=advance)
+    with progress("comparing", None, unit="pairs") as advance:
+        write_site(output, board, views, advance=advance)
+    if without := len(board.entries) - len(views):
+        warn(f"the results of {without} entries were not found, so they are not compared; pass --results")
+    print(f"{len(board.entries)} entries, {len(board.reported)} reported → {output / 'index.html'}")

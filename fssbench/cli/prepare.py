@@ -139,10 +139,11 @@ def _command(benchmark: Benchmark | None) -> Callable[..., None]:
                 loader_workers=loader_workers,
                 allow_missing_classes=allow_missing_classes,
                 protocol=None if protocol == "strict" else protocol,
+                splits=None if found is FSS_1000 else splits,
             )
-            fetch_missing(found, rules, wish, source=source, splits=splits, as_json=as_json)
-            lists = Path(splits) if splits else None
-            raw = open_raw(found, source, lists, crowds=crowds, masks=masks, columns=column, part="training")
+            fetch_missing(found.training, rules, wish, source=source, splits=splits, as_json=as_json)
+            lists = training_sets.class_lists(found.training, splits)
+            raw = open_raw(found.training, source, lists, crowds=crowds, masks=masks, columns=column, part="training")
             place = output or Home.find().episodes
             training_sets.build(raw, place, workers=workers, overwrite=overwrite, as_json=as_json)
             return

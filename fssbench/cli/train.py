@@ -12,10 +12,11 @@ import typer
 
 from fssbench.cli.console import Bar, DataOption, Place, progress, warn
 from fssbench.cli.model_options import BackboneOption, BackboneWeightsOption, ModelOption, PairsOption, parse_pairs
-from fssbench.errors import EpisodeSetError, UsageError
+from fssbench.errors import UsageError
 
 if TYPE_CHECKING:
     from fssbench.benchmarks import Benchmark
+    from fssbench.models import ModelSpec
     from fssbench.pipelines.episode_set import EpisodeSet
     from fssbench.pipelines.training.leakage import Leakage
     from fssbench.training.folder import Validated
@@ -34,7 +35,7 @@ def train(
     model: ModelOption,
     benchmark: Annotated[str, typer.Option("--benchmark", "-b", help="What to learn from.")] = "coco",
     fold: Annotated[
-        int | None, typer.Option("--fold", "-f", min=0, help="Whose base classes are learned.  [needed]")
+        int | None, typer.Option("--fold", "-f", min=0, help="Whose base classes are learned. [default: the only one]")
     ] = None,
     shot: Annotated[int | None, typer.Option("--shot", "-k", min=1, help="Supports of an episode.")] = None,
     config: Annotated[
@@ -42,7 +43,8 @@ def train(
     ] = None,
     data: DataOption = None,
     image_list: Annotated[
-        Path | None, typer.Option("--list", help="A file that names the images to learn from. [default: all]")
+        Path | None,
+        typer.Option("--list", help="A file of the images to learn from, or HSNet's folder of lists. [default: all]"),
     ] = None,
     backbone: BackboneOption = None,
     backbone_weights: BackboneWeightsOption = None,
@@ -60,6 +62,9 @@ def train(
             "the fold that is tested, as publications do and every result then says.",
         ),
     ] = None,
+    protocol: Annotated[
+        str, typer.Option("--protocol", "-p", help="Whose episodes of the test fold are looked at, if any are.")
+    ] = "strict",
     seed: Annotated[int | None, typer.Option("--seed", min=0, help="Of all that is random.")] = None,
     change: Annotated[
         list[str] | None,
@@ -91,7 +96,7 @@ def train(
 
     home, model = Home.find(), full_name(model)
     root = data or home.episodes
-    found = benchmark_below(root, benchmark)
+    found = benchmark_below(root, benchmark).training
     spec = model_spec(model, parts=True)
     flags = {
         "run.shot": shot,
@@ -107,13 +112,7 @@ def train(
     }
     changes = {name: value for name, value in flags.items() if value is not None}
     changes |= {f"options.{name}": value for name, value in parse_pairs(option or []).items()}
-    recipe = overridden(_recipe(model, found, config), _settings(change or []) | changes)
-    defaults: dict[str, Any] = {}
-    if spec.has_backbone and spec.base_learner is None:
-        defaults["backbone_weights"] = "imagenet"
-    if "shot" in spec.options:
-        defaults["shot"] = recipe.run.shot
-    recipe = recipe.model_copy(update={"options": defaults | recipe.options})
+    recipe = _with_defaults(spec, overridden(_recipe(model, found, config), _settings(change or []) | changes))
     if print_config:
         print(to_toml(recipe), end="")
         return
@@ -127,7 +126,7 @@ def train(
         recipe = recipe.model_copy(update={"options": recipe.options | {"backbone_weights": weights}})
     folder = output or home.checkpoints / found.name / f"{label}-fold{number}"
     settings: dict[str, Any] = {"workers": workers, "resume": resume, "overwrite": overwrite}
-    _train(model, recipe, found, number, root, folder, image_list, device=device, **settings)
+    _train(model, recipe, found, number, root, folder, image_list, protocol=protocol, device=device, **settings)
 
 
 def _train(
@@ -139,19 +138,22 @@ def _train(
     folder: Path,
     image_list: Path | None,
     *,
+    protocol: str,
     device: str,
     **settings: Any,
 ) -> None:
     from fssbench.engine.environment import pick_device
     from fssbench.engine.ranks import joined
-    from fssbench.models import build_module
+    from fssbench.models.registry import PARTS
     from fssbench.pipelines.training.training_set import find_training_set
     from fssbench.training.folder import RunFolder
     from fssbench.training.job import TrainingJob, train_model
     from fssbench.training.log import Log
 
     training_set = find_training_set(root, benchmark)
-    test_set = _test_set(root, benchmark, fold)
+    # weights are only chosen by the very episodes asked for, but images are compared with whatever is there
+    exact = recipe.run.select_on == "test-fold"
+    test_set = _test_set(root, benchmark, fold, protocol, exact=exact)
     with joined() as ranks:
         job = TrainingJob(
             recipe=recipe,
@@ -171,20 +173,29 @@ def _train(
         if ranks.first:
             _say_audit(job, leakage)
         leakage.require_none()
-        built = build_module(model, **recipe.options)
         steps = recipe.run.max_steps or recipe.run.epochs * job.plan.n_batches(lists)
         with progress(f"{model} fold {fold}", steps, unit="steps", shown=ranks.first) as bar:
             told = Told(bar, job, Log(job.folder) if ranks.first else None)
-            trained = train_model(job, built, lists, leakage, ranks=ranks, watch=told)
+            trained = train_model(job, job.build(), lists, leakage, ranks=ranks, watch=told)
             told.close()
     if ranks.first:
         done = trained.progress.step
         if trained.signal:
             warn(f"stopped after {done:,} of {trained.planned:,} steps and saved; go on with --resume")
-        print(f"{done:,} steps; to evaluate: {trained.weights}")
+        print(f"{done:,} steps; {'to build on' if model in PARTS else 'to evaluate'}: {trained.weights}")
         print(f"learning curve: {job.folder.curve}")
     if trained.signal:
         raise typer.Exit(SIGNALLED + trained.signal)
+
+
+def _with_defaults(spec: ModelSpec, recipe: Recipe) -> Recipe:
+    """The recipe with the model's options that follow from elsewhere, unless it has them."""
+    defaults: dict[str, Any] = {}
+    if spec.has_backbone and spec.base_learner is None:
+        defaults["backbone_weights"] = "imagenet"
+    if "shot" in spec.options:
+        defaults["shot"] = recipe.run.shot
+    return recipe.model_copy(update={"options": defaults | recipe.options})
 
 
 def _recipe(model: str, benchmark: Benchmark, config: Path | None) -> Recipe:
@@ -205,7 +216,8 @@ def _settings(pairs: list[str]) -> dict[str, Any]:
         name, separator, _ = pair.partition("=")
         if not separator or "." not in name:
             raise UsageError(f"--set must be heading.name=value, got '{pair}'", remedy="as in --set schedule.name=poly")
-    return {pair.partition("=")[0]: next(iter(parse_pairs([f"x={pair.partition('=')[2]}"]).values())) for pair in pairs}
+    parted = [pair.partition("=") for pair in pairs]
+    return {name: parse_pairs([f"value={value}"])["value"] for name, _, value in parted}
 
 
 def _fold(benchmark: Benchmark, fold: int | None) -> int:
@@ -218,16 +230,16 @@ def _fold(benchmark: Benchmark, fold: int | None) -> int:
     return fold or 0
 
 
-def _test_set(root: Place, benchmark: Benchmark, fold: int) -> EpisodeSet | None:
-    """The fold's own test set, if there is one, to see what training shares with it."""
-    from fssbench.pipelines.episode_set import find_sets, locate_set
+def _test_set(root: Place, benchmark: Benchmark, fold: int, protocol: str, *, exact: bool) -> EpisodeSet | None:
+    """The fold's own test set of the protocol, if there is one; or else of any, unless it must be ``exact``."""
+    from fssbench.pipelines.episode_set import EpisodeSet, find_sets
 
-    try:
-        return locate_set(root, benchmark=benchmark, protocol="strict", fold=fold)
-    except EpisodeSetError:
-        if any(str(place).endswith(f"/{benchmark.name}/strict/fold{fold}") for place in find_sets(root)):
-            raise
-        return None
+    own = [p for p in find_sets(root) if p == root or f"/{benchmark.name}/" in str(p)]
+    sets = [EpisodeSet.open(path) for path in own]
+    found = [one for one in sets if (one.manifest.benchmark, one.manifest.fold) == (benchmark.name, fold)]
+    if exact:
+        found = [one for one in found if one.manifest.protocol.name == protocol]
+    return min(found, key=lambda one: one.manifest.protocol.name != protocol, default=None)
 
 
 def _say_audit(job: TrainingJob, leakage: Leakage) -> None:

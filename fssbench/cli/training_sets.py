@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fssbench.benchmarks import FSS_1000, Benchmark
 from fssbench.cli.console import megabytes, print_json, progress, warn
 from fssbench.errors import UsageError
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from fssbench.pipelines.training.prepare import BuiltTraining
     from fssbench.pipelines.training.training_set import TrainingSet
 
-__all__ = ["build", "describe", "require_no_episodes", "rows"]
+__all__ = ["build", "class_lists", "describe", "require_no_episodes", "rows"]
 
 
 def require_no_episodes(**given: object) -> None:
@@ -25,6 +26,16 @@ def require_no_episodes(**given: object) -> None:
             f"a training set has no episodes and serves all folds, so there is no meaning to {' and '.join(meant)}",
             remedy="leave that out; how episodes are drawn is said when a model is trained",
         )
+
+
+def class_lists(benchmark: Benchmark, splits: str | None) -> Path | None:
+    """The folder that lists FSS-1000's classes: the one named, or HSNet's in the home if that is there."""
+    from fssbench.home import Home
+
+    if splits is not None:
+        return Path(splits)
+    folder = Home.find().splits("hsnet")
+    return folder if benchmark is FSS_1000 and folder.is_dir() else None
 
 
 def build(source: Source, output: Path, *, workers: int | None, overwrite: bool, as_json: bool) -> None:

@@ -12,7 +12,7 @@ from fssbench.errors import ResultError
 from fssbench.files import PARTIAL, is_file_name, sha256_bytes
 from fssbench.results import Result, read_result
 
-__all__ = ["Loaded", "find_results", "load_run", "results_below"]
+__all__ = ["Loaded", "find_results", "load_result", "load_run", "results_below"]
 
 KIND = b'"fssbench-result"'
 HEAD = 4096
@@ -72,7 +72,7 @@ def load_run(path: Path) -> dict[tuple[int, int, int], Loaded]:
     files = [path] if path.is_file() else results_below(path)
     loaded: dict[tuple[int, int, int], Loaded] = {}
     for file in files:
-        one = _load(file)
+        one = load_result(file)
         if one.key in loaded:
             fold, shot, seed = one.key
             raise ResultError(
@@ -83,7 +83,8 @@ def load_run(path: Path) -> dict[tuple[int, int, int], Loaded]:
     return loaded
 
 
-def _load(path: Path) -> Loaded:
+def load_result(path: Path) -> Loaded:
+    """A result with its counts; `ResultError` if either is damaged, or the counts are not those it names."""
     result = read_result(path)
     if not is_file_name(result.counts.file):
         raise ResultError(f"{path}: counts.file '{result.counts.file}' does not lie beside it", remedy="evaluate again")

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from fssbench.benchmarks import BENCHMARKS, Benchmark
+from fssbench.benchmarks import Benchmark
 from fssbench.errors import CheckpointError, ModelError, UsageError
 from fssbench.files import sha256_bytes, sha256_file
 from fssbench.home import Home
@@ -78,6 +78,7 @@ def find_weights(
         weights: ``none``, a path in which ``{fold}`` stands for the fold, or ``None`` to look in the home; of a
             training run's folder, the weights that its rule chose.
         shot: of a model that is built for a number of shots.
+        benchmark: what is evaluated; the home is searched for what it is trained on.
         n_folds: how many folds are evaluated in this call.
 
     Raises:
@@ -95,7 +96,7 @@ def find_weights(
             )
         return chosen_weights(Path(weights.replace("{fold}", str(fold))))
     label = f"{checkpoint_label(name, backbone=backbone, shot=shot)}-fold{fold}"
-    run = home.checkpoints / benchmark.name / label
+    run = home.checkpoints / benchmark.training.name / label
     files = [run.with_name(f"{label}.safetensors"), run.with_name(f"{label}.pt"), chosen_weights(run)]
     for path in files:
         if path.is_file():
@@ -103,7 +104,7 @@ def find_weights(
     raise ModelError(
         f"{name} needs trained weights and {files[1]} is not there",
         remedy=f"pass --weights PATH, put a checkpoint there, train it with fssbench train -m {name} "
-        f"-b {benchmark.alias} -f {fold}, or run untrained with --weights none",
+        f"-b {benchmark.training.alias} -f {fold}, or run untrained with --weights none",
     )
 
 
@@ -194,20 +195,15 @@ def require_unseen(card: Card, checkpoint: Path | None, *, name: str, benchmark:
             f"{checkpoint} is a checkpoint of {card.model}, asked for is {name}", remedy=f"pass --model {card.model}"
         )
     trained = card.training
-    if trained is None or (trained.benchmark != benchmark.name and not _shares_classes(trained.benchmark, benchmark)):
+    if trained is None:
         return
-    if seen := sorted({*trained.classes, *trained.held_out} & set(benchmark.novel_classes(fold))):
+    if seen := benchmark.tested_among(fold, {*trained.classes, *trained.held_out}, of=trained.benchmark):
         names = benchmark.class_names
         raise CheckpointError(
             f"{checkpoint} was trained for fold {trained.fold} of {trained.benchmark}: on {len(seen)} of the classes "
             f"that fold {fold} tests, such as {names[seen[0]] if names else seen[0]}",
             remedy=f"train or pass weights of fold {fold}",
         )
-
-
-def _shares_classes(trained_on: str, benchmark: Benchmark) -> bool:
-    """Whether a built-in benchmark's class ids mean the same as another's."""
-    return any(one.name == trained_on and one.raw == benchmark.raw for one in BENCHMARKS)
 
 
 def _record(

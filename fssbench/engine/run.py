@@ -28,7 +28,7 @@ from fssbench.pipelines.samples import MaskSize
 from fssbench.protocols import ScoringPolicy, find_protocol
 from fssbench.results import Environment, Execution, Request, Result, read_result
 
-__all__ = ["Finished", "Job", "run"]
+__all__ = ["Finished", "Job", "ask", "run"]
 
 ALONE = Ranks()
 
@@ -179,16 +179,9 @@ def _so_far(path: Path, identity: str, job: Job, ranks: Ranks) -> Iterator[tuple
         yield so_far, known
 
 
-def _ask(
-    loaded: LoadedModel,
-    job: Job,
-    so_far: Unfinished,
-    look: Callable[[Answer], None] | None,
-    *,
-    skip: frozenset[int],
-) -> None:
-    """Ask the episodes that are not to be skipped, keeping every answer as it comes."""
-    for answer in answers(
+def ask(loaded: LoadedModel, job: Job, *, skip: frozenset[int]) -> Iterator[Answer]:
+    """Ask the episodes of a job that are not to be skipped; nothing is written."""
+    return answers(
         loaded.model,
         job.episode_set,
         shot=job.shot,
@@ -198,7 +191,19 @@ def _ask(
         workers=job.workers,
         skip=skip,
         control=loaded.record.control,
-    ):
+    )
+
+
+def _ask(
+    loaded: LoadedModel,
+    job: Job,
+    so_far: Unfinished,
+    look: Callable[[Answer], None] | None,
+    *,
+    skip: frozenset[int],
+) -> None:
+    """Ask the episodes that are not to be skipped, keeping every answer as it comes."""
+    for answer in ask(loaded, job, skip=skip):
         so_far.add(Kept(answer.scored, _encoded(answer) if job.save_predictions else {}))
         if look is not None:
             look(answer)

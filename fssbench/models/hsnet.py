@@ -76,6 +76,8 @@ BACKBONES: dict[str, tuple[Callable[[nn.Module, Tensor], list[Tensor]], tuple[in
 
 
 HYPERCORRELATIONS = ("all", "shallow", "deep")
+COARSEST = 3
+"""The pyramid's last level; 1 is the finest."""
 
 
 def _kept_maps(counts: Sequence[int], hypercorrelation: str, finest_level: int) -> tuple[tuple[int, ...], ...]:
@@ -169,7 +171,7 @@ class HSNet(FeatureSegmenter):
         self._require("masking", masking, self.maskings)
         self._require("kernel", kernel, tuple(KERNELS))
         self._require("hypercorrelation", hypercorrelation, HYPERCORRELATIONS)
-        self._require("finest_level", finest_level, (1, 2, 3))
+        self._require("finest_level", finest_level, tuple(range(1, 1 + COARSEST)))
         self._require("block_layers", block_layers, tuple(range(1, MOST_LAYERS + 1)))
         self._require("freeze_backbone", freeze_backbone, (True, False))
         self.preprocess = Preprocess(size=size)
@@ -257,6 +259,16 @@ class HSNet(FeatureSegmenter):
         shown = self.pyramid(support)
         logits: Tensor = self.hpn_learner([hypercorrelation(*level) for level in zip(asked, shown, strict=True)])
         return logits
+
+    def correlation_maps(self, query: Tensor, supports: Tensor, masks: Tensor) -> dict[str, Tensor]:
+        """By level, coarse to fine, the mean hypercorrelation (B, h, w) over layers, support positions and shots."""
+        asked = self.pyramid(self.encode(query))
+        means = [torch.zeros_like(level[:, 0, 0]) for level in asked]
+        for k in range(supports.shape[1]):
+            shown = self.condition(self.encode(supports[:, k]), supports[:, k], masks[:, k])
+            for n, level in enumerate(zip(asked, self.pyramid(shown), strict=True)):
+                means[n] += hypercorrelation(*level).mean(dim=(1, 4, 5)) / supports.shape[1]
+        return {f"level {COARSEST - n}": mean for n, mean in enumerate(reversed(means))}
 
     def pyramid(self, maps: Sequence[Tensor]) -> list[Tensor]:
         """Maps (B, C, h, w), fine to coarse → by resolution (B, L, C, h, w), of unit length over C."""

@@ -160,6 +160,13 @@ class FewShotSegmenter(nn.Module, ABC):
         check_answer(self, mask, (query.shape[0], *query.shape[-2:]))
         return [resize_mask(mask, size) for size in sizes]
 
+    def correlation_maps(self, query: Tensor, supports: Tensor, masks: Tensor) -> dict[str, Tensor]:
+        """How much each position of the query is like the supports' objects, for people to look at.
+
+        Arguments as in `predict`. Maps (B, h, w) of any size and range by their name, coarse to fine; none here.
+        """
+        return {}
+
     def forward(self, query: Tensor, supports: Tensor, masks: Tensor) -> Tensor:
         """Logits (B, 2, H, W), where a model has them."""
         raise ModelError(f"{type(self).__name__} gives masks, not logits", remedy="call predict instead")

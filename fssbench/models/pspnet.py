@@ -54,7 +54,7 @@ class PSPNet(nn.Module):
         for option, value, known in (("backbone", backbone, BACKBONES), ("benchmark", benchmark, BASE_CLASSES)):
             if value not in known:
                 raise UsageError(f"PSPNet has no {option} '{value}'", remedy=known_are(value, tuple(known)))
-        if size < 9 or size % 8 != 1:
+        if not isinstance(size, int) or size < 9 or size % 8 != 1:
             raise UsageError(
                 f"PSPNet's input must be 8n + 1 pixels a side, at least 9, got {size}",
                 remedy=f"the usual size is {USUAL_SIZE}",

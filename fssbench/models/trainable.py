@@ -8,7 +8,7 @@ from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 from torch import Tensor, nn
 
-__all__ = ["Group", "Step", "Trainable"]
+__all__ = ["Group", "KnowsBaseClasses", "Step", "Trainable"]
 
 B = TypeVar("B", contravariant=True)
 
@@ -56,4 +56,13 @@ class Trainable(Protocol, Generic[B]):
 
     def step(self, batch: B) -> Step:
         """The loss of a batch whose tensors are on the model's device; normalises the images itself."""
+        ...
+
+
+@runtime_checkable
+class KnowsBaseClasses(Protocol):
+    """A model that takes base classes for what is not asked for, and must be told when one is."""
+
+    def predict_base(self, query: Tensor, supports: Tensor, masks: Tensor, positions: Tensor) -> Tensor:
+        """As `FewShotSegmenter.predict`, of episodes of base classes; see `EpisodeBatch.class_positions`."""
         ...

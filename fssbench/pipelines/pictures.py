@@ -19,10 +19,17 @@ __all__ = [
     "GREEN",
     "RED",
     "Cell",
+    "Colour",
+    "Mask",
     "Sheet",
     "draw_sheet",
     "query_cell",
+    "resized_mask",
+    "resized_pixels",
+    "size_within",
+    "stripes",
     "support_cell",
+    "tile",
     "tile_size",
 ]
 
@@ -87,8 +94,8 @@ class Sheet:
         self, x: int, y: int, cell: Cell, *, side: int = CELL, height: int = CELL, colour: Colour | str = "black"
     ) -> None:
         """A cell in the middle of a box of ``side`` × ``height`` pixels, its caption below."""
-        tile = _tile(cell, side)
-        self.image.paste(tile, (x + (side - tile.width) // 2, y + (height - tile.height) // 2))
+        drawn = tile(cell, side)
+        self.image.paste(drawn, (x + (side - drawn.width) // 2, y + (height - drawn.height) // 2))
         self.write(x, y + height + 1, cell.caption, side, colour)
 
     def save(self, path: Path, *, made_with: str = "", description: str = "") -> None:
@@ -117,28 +124,43 @@ def draw_sheet(path: Path, *, columns: Sequence[str], rows: Sequence[Sequence[Ce
 
 def tile_size(cell: Cell, side: int) -> tuple[int, int]:
     """Width and height of a cell whose longer side has ``side`` pixels."""
-    height, width = cell.mask.shape
+    return size_within(cell.mask.shape, side)
+
+
+def size_within(shape: tuple[int, ...], side: int) -> tuple[int, int]:
+    """Width and height of what has ``shape`` (H, W), made so large that its longer side has ``side`` pixels."""
+    height, width = shape
     scale = side / max(height, width)
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
-def _tile(cell: Cell, side: int) -> Image.Image:
+def tile(cell: Cell, side: int) -> Image.Image:
     """One cell, its longer side ``side`` pixels; masks are enlarged with their image, so they stay aligned."""
     size = tile_size(cell, side)
-    pixels = np.asarray(Image.fromarray(cell.image).resize(size, Image.Resampling.BILINEAR), dtype=np.float64)
-    mask = _resized(cell.mask, size)
+    pixels, mask = resized_pixels(cell.image, size), resized_mask(cell.mask, size)
     # The object keeps its colours; what is not in the mask steps back.
     painted = np.where(mask[..., None], pixels, 0.45 * pixels)
     painted[_outline(mask, max(1, side // 100))] = cell.colour
     if cell.ignore is not None:
-        y, x = np.indices(mask.shape)
-        stripes = _resized(cell.ignore, size) & ((x + y) % 4 < 2)
-        painted[stripes] = 255
+        painted[stripes(resized_mask(cell.ignore, size))] = 255
     return Image.fromarray(painted.astype(np.uint8))
 
 
-def _resized(mask: Mask, size: tuple[int, int]) -> Mask:
+def resized_pixels(image: npt.NDArray[np.uint8], size: tuple[int, int]) -> npt.NDArray[np.float64]:
+    """RGB pixels (H, W, 3) at another width and height, between 0 and 255."""
+    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR), dtype=np.float64)
+
+
+def resized_mask(mask: Mask, size: tuple[int, int]) -> Mask:
+    """A mask (H, W) at another width and height, nearest."""
     return np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.NEAREST))
+
+
+def stripes(mask: Mask) -> Mask:
+    """Every other diagonal of a mask (H, W): how pixels that are not scored are marked."""
+    y, x = np.indices(mask.shape)
+    striped: Mask = mask & ((x + y) % 4 < 2)
+    return striped
 
 
 def _outline(mask: Mask, thickness: int) -> Mask:

@@ -15,12 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from fssbench.errors import TrainingError
 from fssbench.files import write_atomic
 
-__all__ = ["BEST", "LAST", "TENSORBOARD", "Progress", "RunFolder", "Validated", "to_cpu"]
+__all__ = ["BEST", "LAST", "TENSORBOARD", "Progress", "RunFolder", "Validated"]
 
 LAST, BEST = "last.safetensors", "best.safetensors"
 TENSORBOARD = "tensorboard"
@@ -147,8 +146,3 @@ def _difference(found: str, wanted: str) -> str:
         if one.get(name) != other.get(name):
             return f"its {name} is {one.get(name)!r}, asked for is {other.get(name)!r}"
     return "its settings differ"
-
-
-def to_cpu(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors by name, detached and on the CPU."""
-    return {name: tensor.detach().cpu() for name, tensor in state.items()}

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from fssbench.benchmarks import Benchmark
-from fssbench.engine.environment import describe_environment, device_name
 from fssbench.engine.ranks import Ranks
 from fssbench.errors import TrainingError, UsageError
-from fssbench.files import sha256_bytes
-from fssbench.models.cards import TrainingCard, write_safetensors
+from fssbench.models import build_module
 from fssbench.models.feature_store import FeatureStore
 from fssbench.models.interface import FewShotSegmenter
 from fssbench.pipelines.episode_set import EpisodeSet
@@ -25,25 +24,19 @@ from fssbench.pipelines.training.augment import Augmentation
 from fssbench.pipelines.training.batches import EpochPlan, batches, semantic_batches, validation_batches
 from fssbench.pipelines.training.leakage import Leakage, audit
 from fssbench.pipelines.training.lists import training_lists
-from fssbench.pipelines.training.sequential import streamed_batches, streamed_semantic_batches
+from fssbench.pipelines.training.sequential import BUFFER, streamed_batches, streamed_semantic_batches
 from fssbench.pipelines.training.training_set import TrainingSet
 from fssbench.sampling_training import TrainingLists, TrainingPolicy
 from fssbench.suggest import known_are
 from fssbench.training.curve import draw_curve
-from fssbench.training.folder import BEST, LAST, Progress, RunFolder, to_cpu
+from fssbench.training.folder import BEST, LAST, Progress, RunFolder
 from fssbench.training.loop import Learner, Supply, Watcher, train
-from fssbench.training.recipe import Recipe, to_toml
+from fssbench.training.recipe import Recipe
 from fssbench.training.stopping import stop_requests
 from fssbench.training.validation import validate_on_batches, validate_on_set
+from fssbench.training.weights import Facts, write_weights
 
-__all__ = ["SELECTIONS", "Trained", "TrainingJob", "train_model"]
-
-SELECTIONS = {
-    "last": "the last step",
-    "base-val": "best mIoU on held-out base classes",
-    "test-fold": "best mIoU on the test fold itself, as is usual in publications",
-}
-"""How the recipe's rules are told."""
+__all__ = ["Trained", "TrainingJob", "train_model"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -55,7 +48,7 @@ class TrainingJob:
         options: it is built with.
         test_set: of the fold; for the audit, and to choose weights by if the recipe says so. ``None`` if there is
             none.
-        image_list: a file that names the images to learn from; ``None`` for all.
+        image_list: a file that names the images to learn from, or HSNet's folder of lists; ``None`` for all.
         resume: go on with the run in the folder.
         overwrite: forget the run in the folder.
     """
@@ -83,9 +76,13 @@ class TrainingJob:
             )
 
     @property
-    def streamed(self) -> bool:
-        """Whether images are read in the order of their shards, since picking one takes too long where they lie."""
-        return isinstance(self.training_set.place, Remote)
+    def buffer(self) -> int | None:
+        """Images to draw from where shards are read from end to end; ``None`` where any image is at hand.
+
+        The recipe's. Sets that lie elsewhere are always read so, since picking one image takes too long there.
+        """
+        elsewhere = isinstance(self.training_set.place, Remote)
+        return self.recipe.data.buffer or (BUFFER if elsewhere else None)
 
     @property
     def policy(self) -> TrainingPolicy:
@@ -114,6 +111,11 @@ class TrainingJob:
         run = self.recipe.run
         return EpochPlan(seed=run.seed, shot=run.shot, episodes=run.episodes, batch=run.batch)
 
+    def build(self) -> nn.Module:
+        """The model as it begins, the same in every process."""
+        torch.manual_seed(self.recipe.run.seed)
+        return build_module(self.model, **self.options)
+
     def lists(self) -> TrainingLists:
         """The images to learn from."""
         return training_lists(
@@ -128,11 +130,9 @@ class TrainingJob:
         """Everything that the weights depend on, as JSON: a run is only gone on with by one of the same identity."""
         flat = dict(_flat(self.recipe.model_dump(mode="json"), ""))
         del flat["run.max_steps"]  # where to stop changes nothing about how to get there
-        told = {"model": self.model, "benchmark": self.benchmark.name, "fold": self.fold}
+        told: dict[str, Any] = {"model": self.model, "benchmark": self.benchmark.name, "fold": self.fold}
         options = {f"options.{name}": str(value) for name, value in self.options.items()}
-        if self.streamed:
-            told["read"] = "streamed"  # in another order
-        return json.dumps({**flat, **options, **told, "images": lists.digest}, sort_keys=True)
+        return json.dumps({**flat, **options, **told, "images": lists.digest, "buffer": self.buffer}, sort_keys=True)
 
 
 def _flat(tree: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
@@ -168,7 +168,7 @@ def train_model(
             number.
         TrainingSetError: data are missing or damaged.
     """
-    _require_classes(job, model, lists)
+    _require_fit(job, model, lists)
     _open(job, ranks)
     learner = Learner(model, job.recipe, device=job.device, ranks=ranks)
     _remember_features(job, model)
@@ -180,12 +180,13 @@ def train_model(
         if ranks.first:
             job.folder.cut_log(progress.step)
     planned = job.recipe.run.epochs * supply.steps
+    facts = Facts(job=job, lists=lists, leakage=leakage, planned=planned, processes=ranks.world)
 
     def keep(best: bool) -> None:
         if ranks.first:
             job.folder.save(progress, identity=identity, parts=learner.state())
             for name in (LAST, BEST) if best else (LAST,):
-                _write_weights(job, model, lists, leakage, progress, name=name, planned=planned, world=ranks.world)
+                write_weights(name, model, progress, facts)
             title = f"{job.model} on {job.benchmark.name} fold {job.fold}"
             draw_curve(job.folder.curve, job.folder.lines(), title=title)
         ranks.gather(None)  # nobody goes on before it is written
@@ -197,8 +198,10 @@ def train_model(
     return Trained(progress=progress, planned=planned, weights=weights, signal=stop.signal)
 
 
-def _require_classes(job: TrainingJob, model: nn.Module, lists: TrainingLists) -> None:
-    """Refuse a model that tells another number of base classes apart than the fold has."""
+def _require_fit(job: TrainingJob, model: nn.Module, lists: TrainingLists) -> None:
+    """Refuse a model that cannot be validated as the recipe says, or was built for other base classes."""
+    if job.recipe.run.select_on != "last" and not isinstance(model, FewShotSegmenter):
+        raise TrainingError(f"{job.model} answers no episodes to choose weights by", remedy="pass --select-on last")
     told = getattr(model, "base_classes", None)
     if told is not None and told != len(lists.base):
         raise UsageError(
@@ -237,11 +240,10 @@ def _remember_features(job: TrainingJob, model: nn.Module) -> None:
 
 def _supply(job: TrainingJob, model: nn.Module, lists: TrainingLists, ranks: Ranks) -> Supply[Any]:
     """The batches: of episodes for a model that answers them, of labelled images for any other."""
-    answers = isinstance(model, FewShotSegmenter)
-    if job.streamed:
-        make: Any = streamed_batches if answers else streamed_semantic_batches
-    else:
-        make = batches if answers else semantic_batches
+    of_episodes = isinstance(model, FewShotSegmenter)
+    make: Any = batches if of_episodes else semantic_batches
+    if job.buffer is not None:
+        make = partial(streamed_batches if of_episodes else streamed_semantic_batches, buffer=job.buffer)
 
     def epoch(number: int, first: int) -> Iterator[Any]:
         found: Iterator[Any] = make(
@@ -262,7 +264,7 @@ def _supply(job: TrainingJob, model: nn.Module, lists: TrainingLists, ranks: Ran
     return Supply(batches=epoch, episodes=plan.length(lists), batch=plan.batch, n_classes=1 + job.benchmark.n_classes)
 
 
-def _validation(job: TrainingJob, lists: TrainingLists, ranks: Ranks) -> Any:
+def _validation(job: TrainingJob, lists: TrainingLists, ranks: Ranks) -> Callable[[nn.Module], float] | None:
     """The recipe's way to compare weights, or ``None`` where the last ones are kept."""
     run, test_set = job.recipe.run, job.test_set
     if run.select_on == "last":
@@ -278,69 +280,15 @@ def _validation(job: TrainingJob, lists: TrainingLists, ranks: Ranks) -> Any:
             workers=job.workers,
         )
 
-    def validate(model: nn.Module) -> float:
-        if not isinstance(model, FewShotSegmenter):
-            raise TrainingError(f"{job.model} answers no episodes to choose weights by", remedy="pass --select-on last")
-        fixed = partial(
-            validation_batches,
-            job.training_set,
-            lists,
-            shot=run.shot,
-            episodes=run.validation_episodes,
-            batch=run.batch,
-            rank=ranks.rank,
-            world=ranks.world,
-            preprocess=model.preprocess,
-            workers=job.workers,
-        )
-        return validate_on_batches(model, fixed, device=job.device, ranks=ranks)
-
-    return validate
-
-
-def _write_weights(
-    job: TrainingJob,
-    model: nn.Module,
-    lists: TrainingLists,
-    leakage: Leakage,
-    progress: Progress,
-    *,
-    name: str,
-    planned: int,
-    world: int,
-) -> None:
-    """Write a checkpoint with its card."""
-    run, info = job.recipe.run, getattr(model, "backbone_info", None)
-    training = TrainingCard(
-        benchmark=job.benchmark.name,
-        fold=job.fold,
+    fixed = partial(
+        validation_batches,
+        job.training_set,
+        lists,
         shot=run.shot,
-        seed=run.seed,
-        training_set=sha256_bytes(job.training_set.manifest.to_json().encode()),
-        classes=lists.classes,
-        held_out=lists.held_out,
-        select_on=run.select_on if name == BEST else "last",
-        steps=progress.step,
-        planned_steps=planned,
-        recipe_sha256=sha256_bytes(to_toml(job.recipe).encode()),
-        images_with_novel_classes=leakage.record.novel_images,
-        recipe=job.recipe.model_dump(mode="json"),
-        precision=run.precision,
-        device=device_name(job.device),
-        processes=world,
-        validated=tuple((one.step, one.miou) for one in progress.validated),
-        leakage=leakage.record,
-        environment=describe_environment(),
+        episodes=run.validation_episodes,
+        batch=run.batch,
+        rank=ranks.rank,
+        world=ranks.world,
+        workers=job.workers,
     )
-    write_safetensors(
-        job.folder.path / name,
-        to_cpu(model.state_dict()),
-        model=job.model,
-        options={key: value for key, value in job.options.items() if key != "backbone_weights"},
-        converted_from_sha256=None,
-        backbone_sha256=info.sha256 if info else None,
-        training_set=f"{job.benchmark.name} fold {job.fold} train",
-        protocol=job.test_set.manifest.protocol.name if training.select_on == "test-fold" and job.test_set else None,
-        selection=SELECTIONS[training.select_on],
-        training=training,
-    )
+    return partial(validate_on_batches, batches=fixed, device=job.device, ranks=ranks)

@@ -52,6 +52,11 @@ class Data(Record):
     held_out: float = Field(
         default=0.2, gt=0, lt=1, description="share of the base classes that base-val chooses the weights by"
     )
+    buffer: int | None = Field(
+        default=None,
+        ge=1,
+        description="images to draw from at a time, read from end to end; null to read any image at any time",
+    )
     augmentation: dict[str, Any] = Field(
         default_factory=dict, description="fields of fssbench.pipelines.training.augment.Augmentation; empty for none"
     )

@@ -15,6 +15,7 @@ from fssbench.engine.ranks import Ranks
 from fssbench.errors import TrainingError
 from fssbench.metrics import counts_of, score
 from fssbench.models.interface import FewShotSegmenter
+from fssbench.models.trainable import KnowsBaseClasses
 from fssbench.pipelines.episode_set import EpisodeSet
 from fssbench.pipelines.training.batch import IGNORED, EpisodeBatch
 from fssbench.protocols import find_protocol
@@ -25,20 +26,25 @@ Row = tuple[int, list[int]]
 
 
 def validate_on_batches(
-    model: nn.Module, batches: Callable[[], Iterable[EpisodeBatch]], *, device: str, ranks: Ranks
+    model: nn.Module, batches: Callable[..., Iterable[EpisodeBatch]], *, device: str, ranks: Ranks
 ) -> float:
     """The mIoU over the classes of fixed episodes, this process's share of them, at the model's size.
 
-    The same in every process: counts are integers, and those of all processes are scored.
+    ``batches`` is given the model's ``preprocess``. The figure is the same in every process: counts are integers, and
+    those of all processes are scored.
     """
     segmenter = _segmenter(model)
     rows: list[Row] = []
-    for batch in batches():
+    for batch in batches(preprocess=segmenter.preprocess):
         normalise = segmenter.preprocess.normalise
         shown = (batch.support_target == 1).float()
         with torch.inference_mode():
             query, supports = normalise(batch.query.to(device)), normalise(batch.support.to(device))
-            found = segmenter.predict(query, supports, shown.to(device))
+            asked = (query, supports, shown.to(device))
+            if isinstance(segmenter, KnowsBaseClasses):
+                found = segmenter.predict_base(*asked, batch.class_positions.to(device))
+            else:
+                found = segmenter.predict(*asked)
         truth = batch.query_target.to(device)
         for class_id, mask, target in zip(batch.class_ids.tolist(), found, truth, strict=True):
             tallied = tally_on_device(mask, target == 1, target == IGNORED).cpu().numpy()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from hashlib import sha256
@@ -15,7 +16,7 @@ from fssbench.errors import UsageError
 from fssbench.pipelines.episode_set import EpisodeSet
 
 COMMANDS = [
-    "demo", "prepare", "doctor", "episodes", "verify", "show", "info", "eval", "score", "compare", "stability",
+    "demo", "prepare", "doctor", "episodes", "verify", "show", "info", "train", "eval", "score", "compare", "stability",
     "leaderboard", "submit", "check-model", "profile", "convert", "conformance", "list",
 ]  # fmt: skip
 
@@ -94,7 +95,7 @@ def test_the_folders_at_the_top_are_links_and_no_packages_of_their_own() -> None
         ),
         (
             ["eval", "-m", "copy-support", "-b", "ade"],
-            "there is no benchmark 'ade'; known are pascal, coco, coco-panet, fss, toy",
+            "there is no benchmark 'ade'; known are pascal, coco, coco-panet, coco-to-pascal, fss, toy",
         ),
         (["eval", "-m", "copy-support", "--protocol", "x"], "there is no protocol 'x'; known are strict"),
         (
@@ -220,11 +221,13 @@ def test_a_limit_asks_for_no_more_than_there_are(fssbench: Command, sets: Path, 
 
 
 def test_episodes_are_drawn_beside_the_result(fssbench: Command, sets: Path, tmp_path: Path) -> None:
-    arguments = ("eval", "-m", "copy-support", "-b", "toy", "-d", sets, "-f", 0, "-o", tmp_path, "--visualize", 3)
-    assert "the first 3 episodes are drawn in" in fssbench(*arguments).err
-    (picture,) = tmp_path.rglob("fold0-1shot-seed0.png")
+    """Also of a result that is there already."""
+    arguments = ("eval", "-m", "copy-support", "-b", "toy", "-d", sets, "-f", 0, "-o", tmp_path)
+    assert fssbench(*arguments).code == 0
+    assert not list(tmp_path.rglob("*.png"))
+    assert "note: 3 episodes are drawn in" in fssbench(*arguments, "--visualize", 3).err
+    (picture,) = tmp_path.rglob("fold0-1shot-seed0.examples/sheet.png")
     assert picture.read_bytes().startswith(b"\x89PNG")
-    assert "nothing was drawn" in fssbench(*arguments).err
 
 
 def test_a_backbone_means_nothing_to_a_model_without_one(fssbench: Command, sets: Path, tmp_path: Path) -> None:
@@ -324,6 +327,7 @@ def test_info_and_list_are_worth_reading(fssbench: Command, sets: Path) -> None:
     listed = fssbench("list", "--data", sets).out
     assert "COCO-20i" in listed
     assert "20×1-shot seed 0" in listed
+    assert re.search(r"pspnet +only trained, to become a part of another", listed)
 
 
 def test_an_option_may_come_from_the_environment(

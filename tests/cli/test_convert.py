@@ -14,6 +14,7 @@ from torch import Tensor
 
 from fssbench.models.checkpoints import read_state_dict
 from fssbench.models.hsnet import HSNet
+from fssbench.models.pspnet import PSPNet
 from fssbench.pipelines.episode_set import EpisodeSet
 
 CARD = ("--training-set", "coco-20i fold 0 train", "--protocol", "hsnet", "--selection", "best validation mIoU")
@@ -148,3 +149,16 @@ def test_what_cannot_be_converted_is_refused(
     ran = fssbench("convert", *arguments)
     assert ran.code == 2
     assert re.search(message, ran.error), ran.error
+
+
+def test_a_base_learner_is_converted_too(fssbench: Command, tmp_path: Path) -> None:
+    """It answers no episodes, and its published file has the backbone under two names."""
+    state = PSPNet(backbone="vgg16", benchmark="pascal").state_dict()
+    torch.save({"state_dict": {f"module.{name}": tensor for name, tensor in state.items()}}, tmp_path / "best.pth")
+    asked = ("convert", tmp_path / "best.pth", tmp_path / "pspnet.safetensors", "-m", "pspnet", "--backbone", "vgg16")
+    refused = fssbench(*asked)
+    assert refused.code == 2
+    assert "it fits with --option benchmark=pascal" in refused.error
+    ran = fssbench(*asked, "--option", "benchmark=pascal")
+    assert ran.code == 0, ran.err
+    assert same(read_state_dict(tmp_path / "pspnet.safetensors"), dict(state))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -155,24 +156,46 @@ def test_without_the_ensemble_one_map_is_not_counted_twice() -> None:
     assert not any(name.startswith(("gram_merge", "cls_merge")) for group in learned(model).values() for name in group)
 
 
-def test_the_episodes_own_class_is_no_distractor() -> None:
-    """Of what the base learner is sure to see, only classes that are not asked for count as background."""
-    model = make()
-    model.eval()
-    with torch.no_grad():
-        model.cls_merge.weight[:, 1] = 1.0
-    final = {}
-    for name, sure in (("own", OWN), ("other", OTHER)):
+@pytest.fixture(scope="module")
+def sure() -> Callable[[int], HDMNet]:
+    """A model that finds everywhere what it is asked for, but for where its base learner is sure of another class.
+
+    That sees one base class everywhere.
+    """
+    model = make().eval()
+    bias, answer = model.base_learnear[2].bias, model.transformer.mix_transformer.cls[-1].bias
+    assert isinstance(bias, Tensor)
+    assert isinstance(answer, Tensor)
+
+    def of(position: int) -> HDMNet:
         with torch.no_grad():
-            bias = model.base_learnear[2].bias
-            assert isinstance(bias, Tensor)
+            answer[1] = 9.0
+            model.cls_merge.weight[:, 1] = 1.0
             bias.zero_()
-            bias[1 + sure] = 50.0
-        final[name] = float(model.step(episode_batch()).parts["final"])
-    batch = episode_batch()
-    swapped = replace(batch, class_positions=torch.full_like(batch.class_positions, OTHER))
-    assert final["other"] != pytest.approx(final["own"])
-    assert float(model.step(swapped).parts["final"]) == pytest.approx(final["own"])
+            bias[1 + position] = 50.0
+        return model
+
+    return of
+
+
+def test_the_class_that_is_asked_for_is_no_distractor(sure: Callable[[int], HDMNet]) -> None:
+    """But every other one is, and the same one in an episode of another."""
+    batch = episode_batch(1)
+    own, other = (sure(position).step(batch) for position in (OWN, OTHER))
+    of_other = replace(batch, class_positions=torch.tensor([OTHER]))
+    assert not other.predictions.any()
+    assert own.predictions.all()
+    assert sure(OTHER).step(of_other).predictions.equal(own.predictions)
+
+
+def test_a_held_out_base_class_is_none_either_when_weights_are_validated(sure: Callable[[int], HDMNet]) -> None:
+    model, batch = sure(OWN), episode_batch(1)
+    query, supports = model.preprocess.normalise(batch.query), model.preprocess.normalise(batch.support)
+    asked = (query, supports, (batch.support_target == 1).float())
+    found = model.predict_base(*asked, batch.class_positions)
+    assert found.dtype == torch.uint8
+    assert found.equal(model.step(batch).predictions)
+    assert not model.predict(*asked).any()
 
 
 def test_ignored_support_pixels_are_not_shown(model: HDMNet) -> None:

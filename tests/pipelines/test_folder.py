@@ -294,10 +294,10 @@ def test_a_benchmark_that_no_set_defines_is_refused_with_those_there_are(
     ran = fssbench("eval", "-m", "all-foreground", "-b", "plant", "-d", tmp_path)
     assert ran.code == 2
     assert (
-        f"there is no benchmark 'plant'; known are pascal, coco, coco-panet, fss, toy, and plants in {tmp_path}"
-        in ran.error
+        "there is no benchmark 'plant'; known are pascal, coco, coco-panet, coco-to-pascal, fss, toy, "
+        f"and plants in {tmp_path}" in ran.error
     )
-    with pytest.raises(UsageError, match=r"known are pascal, coco, coco-panet, fss, toy$"):
+    with pytest.raises(UsageError, match=r"known are pascal, coco, coco-panet, coco-to-pascal, fss, toy$"):
         benchmark_below(tmp_path / "nowhere", "plants")
     assert benchmark_below(tmp_path, "coco") is COCO_20I
 

@@ -14,7 +14,7 @@ from PIL import Image
 from raw_voc_fss import Array, indices, jpeg, png, sbd, voc
 from scipy.io import savemat
 
-from fssbench.benchmarks import PASCAL_5I
+from fssbench.benchmarks import COCO_20I_TO_PASCAL, PASCAL_5I
 from fssbench.errors import SourceError
 from fssbench.pipelines import masks
 from fssbench.pipelines.episode_set import EpisodeSet
@@ -335,3 +335,5 @@ def test_the_real_validation_masks_give_the_published_numbers_of_images(real_dat
     for least, expected in ((1, [440, 514, 804, 390]), (2_048, [365, 467, 734, 357])):
         pools = source.pools(range(20), min_pixels=least)
         assert [sum(len(pools[c]) for c in fold) for fold in PASCAL_5I.folds] == expected
+    # The last pools also serve the shift from COCO, whose folds deal the same classes otherwise.
+    assert [sum(len(pools[c]) for c in fold) for fold in COCO_20I_TO_PASCAL.folds] == [836, 299, 456, 332]

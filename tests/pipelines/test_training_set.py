@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import shutil
 from pathlib import Path
 
@@ -12,18 +13,19 @@ from command import Command
 from raw_coco import content, file_name, polygon, write_coco
 from raw_voc_fss import blob, fss, indices, voc
 
-from fssbench.benchmarks import COCO_20I, COCO_20I_CONTIGUOUS, FSS_1000, PASCAL_5I, TOY_20I
+from fssbench.benchmarks import COCO_20I, COCO_20I_CONTIGUOUS, FSS_1000, PASCAL_5I, TOY_20I, Benchmark
 from fssbench.errors import SourceError, TrainingSetError, UsageError
 from fssbench.pipelines import masks
 from fssbench.pipelines.sources import open_source
 from fssbench.pipelines.sources.coco import CocoSource
 from fssbench.pipelines.sources.pascal import PascalSource
 from fssbench.pipelines.training.decode import decode_sample
+from fssbench.pipelines.training.hsnet_lists import read_hsnet_lists
 from fssbench.pipelines.training.lists import training_lists
 from fssbench.pipelines.training.prepare import BuiltTraining, build_training, plan_training
 from fssbench.pipelines.training.training_set import TrainingSet, find_training_set, find_training_sets
 from fssbench.pipelines.training.verify import verify_training_set
-from fssbench.sampling_training import TrainingPolicy
+from fssbench.sampling_training import TrainingLists, TrainingPolicy, base_classes
 
 
 def train_coco(folder: Path) -> Path:
@@ -243,6 +245,40 @@ def test_an_image_list_may_name_files_as_lists_of_other_code_do(toy_training: Tr
         training_lists(toy_training, 0, TrainingPolicy(), image_list=file)
 
 
+def test_hsnets_own_lists_say_which_image_serves_which_class(raw: Path, tmp_path: Path) -> None:
+    training_set = TrainingSet.open(prepare(raw, tmp_path / "sets").path)
+    ids = CocoSource(raw, part="training").pools([4, 8], min_pixels=1)
+    lists = tmp_path / "splits/coco/trn"
+    lists.mkdir(parents=True)
+
+    def write(listed: dict[int, list[str]]) -> None:
+        paths = {c: [f"train2014/COCO_train2014_{i}.jpg" for i in found] for c, found in listed.items()}
+        (lists / "fold1.pkl").write_bytes(pickle.dumps(paths))
+
+    def read() -> TrainingLists:
+        return training_lists(training_set, 1, TrainingPolicy(), image_list=tmp_path / "splits")
+
+    write({4: list(ids[4][:2]), 8: list(ids[8])})
+    assert {c: found for c, found in read().pools.items() if found} == {4: ids[4][:2], 8: ids[8]}
+    write({4: [ids[8][0]]})
+    with pytest.raises(SourceError, match=rf"for a class that .* does not show in them: {ids[8][0]} \(class 4\)"):
+        read()
+    write({1: ["000000000001"]})
+    with pytest.raises(SourceError, match="train class 1, which fold 1 tests"):
+        read()
+    (lists / "fold1.pkl").unlink()
+    with pytest.raises(SourceError, match=r"there is no list .*coco/trn/fold1\.pkl"):
+        read()
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(("benchmark", "pairs"), [(PASCAL_5I, 11_394), (COCO_20I, 95_476)], ids=["pascal", "coco"])
+def test_the_published_lists_are_read(real_splits: Path, benchmark: Benchmark, pairs: int) -> None:
+    found = read_hsnet_lists(real_splits, benchmark, 0)
+    assert len(found) == pairs
+    assert {class_id for _, class_id in found} == set(base_classes(benchmark, 0))
+
+
 def test_pascal_trains_on_all_that_is_not_validated(tmp_path: Path) -> None:
     ids = [f"2007_00000{n}" for n in range(4)]
     folder = voc(tmp_path, {i: indices({n + 1: 30, 255: 9}) for n, i in enumerate(ids)}, listed=ids[:1])
@@ -285,6 +321,17 @@ def test_the_command_builds_what_others_then_list_describe_and_verify(fssbench: 
     described = fssbench("info", sets / "coco-20i" / "train").out
     assert "0: 1 images show a base class, 1 of them a novel one too" in described
     assert json.loads(fssbench("info", sets / "coco-20i/train/training.json", "--json").out)["images"] == 12
+
+
+def test_fss_finds_its_lists_in_the_home(fssbench: Command, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    fss(home / "raw" / "fss", ["ant", "cat"])
+    (home / "splits/hsnet/fss").mkdir(parents=True)
+    for name, listed in (("trn", "ant"), ("val", "cat")):
+        (home / f"splits/hsnet/fss/{name}.txt").write_text(listed)
+    ran = fssbench("prepare", "fss", "--train", "--json")
+    assert json.loads(ran.out)["images"] == 20
+    assert "trn.txt lists other classes than the benchmark's" in ran.err
 
 
 def test_options_of_episodes_mean_nothing_to_a_training_set(fssbench: Command) -> None:

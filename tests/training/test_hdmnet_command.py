@@ -93,11 +93,20 @@ def test_what_cannot_be_trained_is_refused_before_anything_is_left(
     assert not home().exists()
 
 
+def test_a_base_learner_cannot_be_chosen_by_episodes(fssbench: Command, data: Path) -> None:
+    ran = fssbench("train", "-m", "pspnet", "-b", "toy", "-f", 0, "-d", data, *SMALL, "--select-on", "base-val")
+    assert ran.code == 2
+    assert "pspnet answers no episodes to choose weights by; pass --select-on last" in ran.error
+    assert not home().exists()
+
+
 def test_a_trial_needs_no_base_learner_and_says_so(fssbench: Command, data: Path, tmp_path: Path) -> None:
     flags = ("--backbone-weights", "none", "--shot", 2, "-o", tmp_path / "run")
-    assert fssbench("train", "-m", "hdmnet", "-b", "toy", "-f", 0, "-d", data, *SMALL, *flags).code == 0
-    card = read_card(tmp_path / "run" / "last.safetensors")
+    validated = ("--select-on", "base-val", "--set", "run.validation_episodes=4")
+    assert fssbench("train", "-m", "hdmnet", "-b", "toy", "-f", 0, "-d", data, *SMALL, *flags, *validated).code == 0
+    card = read_card(tmp_path / "run" / "best.safetensors")
     assert card.backbone_sha256 is None
     assert card.training is not None
     assert card.training.recipe["options"]["backbone_weights"] == "none"
     assert (card.training.shot, card.options["shot"]) == (2, 2)
+    assert [step for step, _ in card.training.validated] == [1]

@@ -67,7 +67,9 @@ def run(
             folder.save(progress, identity="{}", parts=learner.state())
 
     def validate(model: nn.Module) -> float:
-        return validate_on_batches(model, lambda: [episode_batch(99, (0, 1, 2, 3))], device="cpu", ranks=ranks)
+        return validate_on_batches(
+            model, lambda preprocess: [episode_batch(99, (0, 1, 2, 3))], device="cpu", ranks=ranks
+        )
 
     train(
         learner,

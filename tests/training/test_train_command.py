@@ -157,3 +157,16 @@ def test_what_cannot_be_trained_is_refused_in_one_line(fssbench: Command, more: 
     ran = fssbench("train", "-m", "hsnet", *more)
     assert ran.code == 2
     assert re.search(said, ran.error), ran.error
+
+
+def test_images_may_be_read_from_end_to_end(fssbench: Command, data: Path, config: Path, tmp_path: Path) -> None:
+    """The weights are those of other episodes than read at random, and the same for any number of threads."""
+    few = ("--max-steps", 3, "--select-on", "last", "--set", "data.queries=image-uniform")
+    streamed = (*few, "--set", "data.buffer=60")
+    for name, more in (("random", few), ("one", (*streamed, "-w", 1)), ("many", (*streamed, "-w", 5))):
+        ran = fssbench(*arguments(data, config, *more, "-o", tmp_path / name))
+        assert ran.code == 0, ran.err
+    weights = {path.parent.name: path.read_bytes() for path in tmp_path.glob("*/last.safetensors")}
+    assert weights["one"] == weights["many"] != weights["random"]
+    ran = fssbench(*arguments(data, config, "--max-steps", 1, "--set", "data.buffer=60"))
+    assert "a stream gives images as they come" in ran.error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files as package_files
 from pathlib import Path
@@ -90,7 +90,7 @@ class Row(Record):
     @property
     def scored(self) -> bool:
         """Whether it says how good the method is, not only what it costs."""
-        return self.mean is not None or self.fb_iou is not None
+        return bool(self.folds) or self.mean is not None or self.fb_iou is not None
 
     @property
     def obstacle(self) -> str | None:
@@ -148,9 +148,13 @@ def tables() -> tuple[Table, ...]:
     return tuple(table for paper in papers() for table in paper.tables)
 
 
-def find_table(name: str) -> Table:
-    """The table called ``name``, such as ``hsnet-table1``; `UsageError` if there is none."""
-    found = {table.name: table for table in tables()}
+def find_table(name: str, *, among: Sequence[Paper] | None = None) -> Table:
+    """The table called ``name``, such as ``hsnet-table1``; `UsageError` if there is none.
+
+    Args:
+        among: the papers whose tables are searched, ours if none are given.
+    """
+    found = {table.name: table for paper in (papers() if among is None else among) for table in paper.tables}
     try:
         return found[name.lower()]
     except KeyError:

@@ -184,6 +184,11 @@ class HDMNet(LearnsFromEpisodes):
     def _logits(self, query: Tensor, supports: Tensor, masks: Tensor) -> Tensor:
         return self._answer(query, supports, masks, None).final[:, None]
 
+    def correlation_maps(self, query: Tensor, supports: Tensor, masks: Tensor) -> dict[str, Tensor]:
+        """The correlation maps (B, h, w) of the stages (equation 7, figure 7), coarse to fine."""
+        found = self._answer(query, supports, masks, None).correlations
+        return {f"stage {len(found) - n}": one for n, one in enumerate(found)}
+
 
 def _check(option: str, value: object, known: tuple[object, ...]) -> None:
     if value not in known or type(value) is not type(known[0]):  # 2.0 is in (1, 2)

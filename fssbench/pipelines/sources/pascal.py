@@ -103,7 +103,7 @@ class PascalSource:
             folder = voc_masks.SBD if mask.suffix == ".mat" else mask.parent.name
             by_folder.setdefault(folder, {})[image_id] = mask
         return SourceRecord(
-            kind=self.benchmark.alias,
+            kind=self.benchmark.raw,
             layout="voc-2012",
             split="val" if self.part == "test" else "all but val",
             files=(

@@ -15,12 +15,12 @@ from torch import Tensor
 
 from fssbench.episodes import Episode
 from fssbench.errors import UsageError
-from fssbench.models.interface import Preprocess
 from fssbench.pipelines.samples import TrainingSample
 from fssbench.pipelines.training.augment import Augmentation, fit
 from fssbench.pipelines.training.batch import IGNORED, EpisodeBatch, SemanticBatch
 from fssbench.pipelines.training.decode import LabelledImage, Labels, decode_sample
 from fssbench.pipelines.training.draws import Draws
+from fssbench.pipelines.training.preprocessing import Preprocessing
 from fssbench.pipelines.training.training_set import TrainingSet
 from fssbench.sampling_training import TrainingLists
 
@@ -46,7 +46,7 @@ class Reading:
         workers: threads that read and decode.
     """
 
-    preprocess: Preprocess
+    preprocess: Preprocessing
     augmentation: Augmentation | None = None
     workers: int = 2
 

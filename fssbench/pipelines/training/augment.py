@@ -19,11 +19,11 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as v2
 
 from fssbench.errors import UsageError
-from fssbench.models.interface import Preprocess, resize_mask
 from fssbench.pipelines.training.batch import IGNORED
 from fssbench.pipelines.training.colours import recolour
 from fssbench.pipelines.training.decode import Labels
 from fssbench.pipelines.training.draws import Draws
+from fssbench.pipelines.training.preprocessing import Preprocessing
 
 __all__ = ["Augmentation", "fit"]
 
@@ -70,7 +70,7 @@ class Augmentation:
                 raise UsageError(f"{name} must be a share in [0, 1], got {getattr(self, name)}")
 
     def __call__(
-        self, pixels: npt.NDArray[np.uint8], labels: Sequence[Labels], *, preprocess: Preprocess, draws: Draws
+        self, pixels: npt.NDArray[np.uint8], labels: Sequence[Labels], *, preprocess: Preprocessing, draws: Draws
     ) -> tuple[Tensor, Tensor]:
         """An image (H, W, 3) uint8 and N maps of labels (H, W) uint8, changed alike and brought to side s.
 
@@ -96,7 +96,7 @@ class Augmentation:
             image = recolour(image, chance=self.colour, draws=draws)
         return image.as_subclass(Tensor), maps.as_subclass(Tensor)
 
-    def _scaled(self, image: Tensor, maps: Tensor, preprocess: Preprocess, draws: Draws) -> tuple[Tensor, Tensor]:
+    def _scaled(self, image: Tensor, maps: Tensor, preprocess: Preprocessing, draws: Draws) -> tuple[Tensor, Tensor]:
         low, high = self.scale
         if low == high == 1:
             return image, maps
@@ -118,16 +118,20 @@ def _cropped(image: Tensor, maps: Tensor, size: int, mean: list[int], draws: Dra
     return v2.crop(image, *window), v2.crop(maps, *window)
 
 
-def _squashed(image: Tensor, maps: Tensor, preprocess: Preprocess) -> tuple[Tensor, Tensor]:
-    """As the model's own preprocessing does."""
+def _squashed(image: Tensor, maps: Tensor, preprocess: Preprocessing) -> tuple[Tensor, Tensor]:
     pixels = image.as_subclass(Tensor).permute(1, 2, 0).contiguous().numpy()
-    return _rounded(preprocess.image(pixels)), resize_mask(maps.as_subclass(Tensor), (preprocess.size, preprocess.size))
+    return _rounded(preprocess.image(pixels)), _nearest(maps, preprocess.size)
 
 
-def fit(pixels: npt.NDArray[np.uint8], labels: Sequence[Labels], *, preprocess: Preprocess) -> tuple[Tensor, Tensor]:
+def fit(pixels: npt.NDArray[np.uint8], labels: Sequence[Labels], *, preprocess: Preprocessing) -> tuple[Tensor, Tensor]:
     """Without any augmentation: squashed as the model's preprocessing does. Shapes as in `Augmentation`."""
-    maps = torch.from_numpy(np.stack(labels))
-    return _rounded(preprocess.image(pixels)), resize_mask(maps, (preprocess.size, preprocess.size))
+    return _rounded(preprocess.image(pixels)), _nearest(torch.from_numpy(np.stack(labels)), preprocess.size)
+
+
+def _nearest(maps: Tensor, size: int) -> Tensor:
+    """Maps of labels (N, H, W) → (N, size, size), by torch's nearest rule, as masks are resized for a test."""
+    resized: Tensor = v2.resize(maps, [size, size], interpolation=InterpolationMode.NEAREST)
+    return resized
 
 
 def _rounded(image: Tensor) -> Tensor:

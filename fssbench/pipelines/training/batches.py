@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from functools import partial
 
 from fssbench.errors import UsageError
-from fssbench.models.interface import Preprocess
 from fssbench.pipelines.training.assemble import Reading, draw, episode_batches, image_batches
 from fssbench.pipelines.training.augment import Augmentation
 from fssbench.pipelines.training.batch import EpisodeBatch, SemanticBatch
+from fssbench.pipelines.training.preprocessing import Preprocessing
 from fssbench.pipelines.training.training_set import TrainingSet
 from fssbench.sampling_training import TrainingLists, epoch_episodes, epoch_images, validation_track
 
@@ -60,7 +60,7 @@ def batches(
     start: int = 0,
     rank: int = 0,
     world: int = 1,
-    preprocess: Preprocess,
+    preprocess: Preprocessing,
     augmentation: Augmentation | None = None,
     workers: int = 2,
 ) -> Iterator[EpisodeBatch]:
@@ -89,7 +89,7 @@ def validation_batches(
     batch: int,
     rank: int = 0,
     world: int = 1,
-    preprocess: Preprocess,
+    preprocess: Preprocessing,
     workers: int = 2,
 ) -> Iterator[EpisodeBatch]:
     """The episodes of the held-out classes, always the same ones, as batches of epoch −1; the last may be smaller.
@@ -112,7 +112,7 @@ def semantic_batches(
     start: int = 0,
     rank: int = 0,
     world: int = 1,
-    preprocess: Preprocess,
+    preprocess: Preprocessing,
     augmentation: Augmentation | None = None,
     workers: int = 2,
 ) -> Iterator[SemanticBatch]:

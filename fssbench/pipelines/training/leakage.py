@@ -28,7 +28,9 @@ __all__ = ["Leakage", "LeakageRecord", "audit"]
 class LeakageRecord(Record):
     """What a model's training had in common with its test, for whoever is given the model."""
 
-    tested: tuple[str, ...] = Field(description="sets that were looked into, such as coco-20i strict fold 0")
+    tested: tuple[str, ...] = Field(
+        description="the sets whose classes and images were looked for, such as coco-20i strict fold 0"
+    )
     shared_classes: tuple[str, ...] = Field(description="names of classes that are both trained and tested")
     shared_images: int = Field(ge=0, description="images both trained and tested: by SHA-256 of the file, or by id")
     images: int = Field(ge=0, description="that were trained on")

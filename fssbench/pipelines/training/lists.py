@@ -8,6 +8,7 @@ from pathlib import Path
 from fssbench.benchmarks import Benchmark
 from fssbench.errors import SourceError, UsageError
 from fssbench.pipelines.sources import files
+from fssbench.pipelines.training.hsnet_lists import read_hsnet_lists
 from fssbench.pipelines.training.training_set import TrainingSet, shared
 from fssbench.sampling_training import TrainingLists, TrainingPolicy, derive_training
 
@@ -29,11 +30,12 @@ def training_lists(
 
     Args:
         benchmark: whose fold it is, where it shares the set's data; the set's own if left out.
-        image_list: file of the images to use, one a line; all if left out. See `read_image_list`.
+        image_list: file of the images to use, one a line; or HSNet's folder of split files, which also say which
+            class an image may serve; all if left out. See `read_image_list` and `read_hsnet_lists`.
 
     Raises:
         UsageError: there is no such fold, or the benchmark is of other data.
-        SourceError: the list names images that the set does not have.
+        SourceError: a list is missing or malformed, or names images or classes that the set does not have.
     """
     found = benchmark or training_set.benchmark
     if shared(found).name != training_set.manifest.benchmark:
@@ -42,8 +44,19 @@ def training_lists(
             remedy=f"build one with fssbench prepare {found.alias} --train",
         )
     areas = {image_id: entry.areas for image_id, entry in training_set.entries.items()}
-    images = None if image_list is None else read_image_list(image_list, training_set)
-    return derive_training(areas, benchmark=found, fold=fold, policy=policy, images=images)
+    if image_list is None:
+        return derive_training(areas, benchmark=found, fold=fold, policy=policy)
+    if not image_list.is_dir():
+        images = read_image_list(image_list, training_set)
+        return derive_training(areas, benchmark=found, fold=fold, policy=policy, images=images)
+    pairs = read_hsnet_lists(image_list, found, fold)
+    if absent := sorted((i, c) for i, c in pairs if c not in areas.get(i, {})):
+        raise SourceError(
+            f"HSNet's lists name {len(absent):,} of {len(pairs):,} images for a class that {training_set.path} does "
+            f"not show in them: {files.shorten([f'{image_id} (class {class_id})' for image_id, class_id in absent])}",
+            remedy="build the training set of the data as published, whole",
+        )
+    return derive_training(areas, benchmark=found, fold=fold, policy=policy, pairs=pairs)
 
 
 def read_image_list(path: Path, training_set: TrainingSet) -> frozenset[str]:

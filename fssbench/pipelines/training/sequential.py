@@ -16,7 +16,6 @@ from typing import TypeVar
 from fssbench.episodes import Episode
 from fssbench.errors import TrainingSetError, UsageError
 from fssbench.files import sha256_bytes
-from fssbench.models.interface import Preprocess
 from fssbench.pipelines.places import Remote
 from fssbench.pipelines.samples import TrainingSample
 from fssbench.pipelines.shards import training_samples
@@ -25,6 +24,7 @@ from fssbench.pipelines.training.augment import Augmentation
 from fssbench.pipelines.training.batch import EpisodeBatch, SemanticBatch
 from fssbench.pipelines.training.batches import EpochPlan, shares
 from fssbench.pipelines.training.manifest import TrainingShard
+from fssbench.pipelines.training.preprocessing import Preprocessing
 from fssbench.pipelines.training.training_set import TrainingSet, damage
 from fssbench.sampling import HashStream, draw_distinct
 from fssbench.sampling_streamed import StreamDraw, draw_episodes, shuffle
@@ -94,7 +94,7 @@ def streamed_batches(
     start: int = 0,
     rank: int = 0,
     world: int = 1,
-    preprocess: Preprocess,
+    preprocess: Preprocessing,
     augmentation: Augmentation | None = None,
     workers: int = 2,
     buffer: int = BUFFER,
@@ -128,7 +128,7 @@ def streamed_semantic_batches(
     start: int = 0,
     rank: int = 0,
     world: int = 1,
-    preprocess: Preprocess,
+    preprocess: Preprocessing,
     augmentation: Augmentation | None = None,
     workers: int = 2,
     buffer: int = BUFFER,
