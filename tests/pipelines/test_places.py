@@ -220,11 +220,8 @@ def test_a_shard_that_fails_in_the_middle_stops_the_run_with_its_name(hosted: Fi
         list(running)
 
 
-def test_verify_lists_what_is_wrong_elsewhere(
-    hosted: FileServer, toy_set: EpisodeSet, fssbench: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_verify_lists_what_is_wrong_elsewhere(hosted: FileServer, toy_set: EpisodeSet, fssbench: Command) -> None:
     """What was fetched while it was right does not hide what is wrong now."""
-    monkeypatch.setattr("fssbench.pipelines.places.remote.PATIENCE", HURRY)
     assert fssbench("info", f"{hosted.address}/{SET}").code == 0  # fills the cache
     shards = toy_set.manifest.shards
     hosted.files[f"{SET}/{shards[0].name}"] = b"x" * shards[0].bytes
@@ -431,6 +428,7 @@ def test_a_command_that_fails_is_quoted(tmp_path: Path) -> None:
         EpisodeSet.open(place)
     with pytest.raises(EpisodeSetError, match=r"code 127 \(.*caat.*not found\); check the address"):
         EpisodeSet.open(find_place("pipe:caat {}"))
+    assert str(find_place("pipe:caat {}")) == "pipe:caat {}"
     failing = Remote(find_place("pipe:echo gone >&2; exit 3; {}").transport, patience=HURRY)  # type: ignore[union-attr]
     with pytest.raises(EpisodeSetError, match=r"failed with code 3 \(gone\) \(3 attempts\)"):
         failing.read_checked(FileRecord(name="x.tar", sha256="0" * 64, bytes=1))

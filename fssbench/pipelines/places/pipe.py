@@ -38,11 +38,11 @@ class Pipe:
         self.command = command
 
     def address(self, name: str) -> str:
-        """The command that prints the file."""
-        return f"pipe:{self._of(name)}"
+        """The command that prints the file; as it was given where no file is named."""
+        return f"pipe:{self._of(name) if name else self.command}"
 
     def _of(self, name: str) -> str:
-        return self.command.replace(NAME, shlex.quote(name) if name else "")
+        return self.command.replace(NAME, shlex.quote(name))
 
     def attempts(self, name: str, *, silence: float) -> Callable[[], bytes]:
         """Runs of the command; how long to wait for one is its own to say."""

@@ -60,7 +60,7 @@ class Remote:
         parts: names below what the transport calls its root.
         patience: how many attempts, and how long to wait for each.
         cache: shards fetched before, or ``None`` to fetch always.
-        read: what `read_bytes` found, by name, so that it is asked for once; ``None`` if it is not there.
+        read: what `read_bytes` found, by name, so that it is asked for once; the error if it is not there.
     """
 
     transport: Transport
@@ -74,7 +74,7 @@ class Remote:
         parts = name.split("/")
         if unsafe := [part for part in parts if not SAFE.fullmatch(part)]:
             raise EpisodeSetError(
-                f"{self} cannot be asked for '{unsafe[0]}': the name is neither letters nor digits nor one of . _ -",
+                f"{self} cannot be asked for '{unsafe[0]}': a name must be of letters, digits, and . _ -",
                 remedy="rename it where the set was made",
             )
         return self._at((*self.parts, *parts))
