@@ -29,10 +29,10 @@ SCHEMAS: dict[str, type[BaseModel]] = {
     "prediction-sample": PredictionSample,
     "examples": Examples,
     "leaderboard": Leaderboard,
+    "submission": Submission,
     "training-set": TrainingManifest,
     "training-sample": TrainingMeta,
     "leakage": LeakageRecord,
-    "submission": Submission,
 }
 
 

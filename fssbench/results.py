@@ -27,6 +27,7 @@ __all__ = [
     "IntervalRecord",
     "ModelRecord",
     "PolicyResult",
+    "PrecisionCheck",
     "PredictionsFolder",
     "Request",
     "Result",
@@ -209,6 +210,16 @@ class PredictionsFolder(Record):
     sha256: Sha256 = Field(description="of its predictions.json, which has those of its shards")
 
 
+class PrecisionCheck(Record):
+    """What a lower precision changed in the first episodes, which were asked in float32 as well, one at a time."""
+
+    episodes: int = Field(ge=1)
+    pixels: int = Field(ge=0, description="of their masks, at the queries' own sizes")
+    differing_pixels: int = Field(ge=0)
+    miou: float | None = Field(description="of these episodes under the headline policy; null if undefined")
+    miou_float32: float | None = Field(description="likewise, in float32")
+
+
 class Execution(Record):
     """How it was run, and how fast."""
 
@@ -219,6 +230,15 @@ class Execution(Record):
     seconds: float = Field(ge=0, description="from the first shard read to the last mask scored")
     episodes_per_second: float = Field(ge=0, description="of those asked in this run")
     resumed_episodes: int = Field(ge=0, description="asked by an earlier run that was interrupted")
+    path: Literal["plain", "fast"] = Field(
+        default="plain", description="every episode whole and alone, or features shared and the model accelerated"
+    )
+    batch: int = Field(default=1, ge=1, description="images encoded and episodes matched at a time, at the end")
+    shortages: int = Field(default=0, ge=0, description="how often memory ran out and less was tried at a time")
+    feature_cache: int | None = Field(default=None, ge=0, description="bytes for features; null if none are kept")
+    encoded_images: int | None = Field(default=None, ge=0, description="in this run; null if nobody counted")
+    compiled: bool = False
+    precision_check: PrecisionCheck | None = Field(default=None, description="null if it was float32 itself")
 
 
 class Environment(Record):

@@ -25,8 +25,8 @@ FOLD = 0
 EPISODES = 200
 PICTURED = 6
 LEARNER = "hsnet"
-TRAINED = f"{LEARNER}, trained"
-UNTRAINED: dict[str, dict[str, Any]] = {
+TRAINED, UNTRAINED = f"{LEARNER}, trained", f"{LEARNER}, untrained"
+MODELS: dict[str, dict[str, Any]] = {
     "all-foreground": {},
     "copy-support": {},
     "prototype": {"backbone": "resnet18", "backbone_weights": "none", "size": 192},
@@ -56,20 +56,21 @@ def demo(
     with _step("verify every hash, count and key"):
         _verify(episode_set)
     asked: dict[str, Asked] = {}
-    for name, options in UNTRAINED.items():
+    for name, options in MODELS.items():
         with _step(f"evaluate {name}{' (random weights, untrained)' if options else ''}"):
-            asked[name] = _ask(name, options, "none", episode_set, output)
+            told = f"{name}, untrained" if options else name
+            asked[told] = _ask(name, options, "none", episode_set, output)
     with _step(f"train {LEARNER} on the {len(_base_classes())} base classes"):
         weights = _train(output / "training", episode_set, training_set)
     with _step(f"evaluate {TRAINED}"):
-        asked[TRAINED] = _ask(LEARNER, UNTRAINED[LEARNER], str(weights), episode_set, output)
+        asked[TRAINED] = _ask(LEARNER, MODELS[LEARNER], str(weights), episode_set, output)
     board = build_leaderboard(output / "results")
     write_atomic(output / "leaderboard.json", board.to_json())
     _draw(output, asked, episode_set)
 
     print()
     _print_scores(asked)
-    print(f"\n{_gain(asked[TRAINED].path, asked[LEARNER].path)}")
+    print(f"\n{_gain(asked[TRAINED].path, asked[UNTRAINED].path)}")
     print(f"\nscores  {output / 'leaderboard.json'}\npicture {output / 'episodes.png'}")
     print(f"{time.perf_counter() - start:.0f} s. The data is drawn, so these scores say nothing about real images.")
 

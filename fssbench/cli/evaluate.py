@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fssbench.cli.console import DataOption, JsonFlag, figure, print_json, progress, warn
+from fssbench.cli.console import DataOption, JsonFlag, figure, megabytes, print_json, progress, warn
 from fssbench.cli.model_options import (
     BackboneOption,
     BackboneWeightsOption,
@@ -22,6 +22,9 @@ from fssbench.cli.model_options import (
 from fssbench.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fssbench.engine.estimate import Estimate
     from fssbench.engine.evaluate import Answer
     from fssbench.engine.model import LoadedModel
     from fssbench.engine.ranks import Ranks
@@ -62,6 +65,29 @@ def evaluate(
     options_file: OptionsFileOption = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, …")] = "auto",
     workers: Annotated[int, typer.Option("--workers", "-w", min=1, help="Decoding threads.")] = 4,
+    feature_cache: Annotated[
+        str, typer.Option("--feature-cache", help="Memory on the device for features of images, such as 8GiB.")
+    ] = "2GiB",
+    batch: Annotated[
+        int | None,
+        typer.Option("--batch", min=1, help="Images encoded and episodes matched at a time. [default: CPU 1, GPU 8]"),
+    ] = None,
+    precision: Annotated[
+        str,
+        typer.Option(
+            "--precision", help="float32, tf32, bf16 or fp16; what a lower one changes is measured and recorded."
+        ),
+    ] = "float32",
+    compile_model: Annotated[
+        bool, typer.Option("--compile/--no-compile", help="Encode images by torch.compile's code; it takes a minute.")
+    ] = False,
+    plain: Annotated[
+        bool,
+        typer.Option("--plain", help="One episode at a time by the model as it is, nothing shared: the reference."),
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what it would take, in memory and time, and evaluate nothing.")
+    ] = False,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="At most so many episodes a track.")] = None,
     ignore_label: Annotated[
         bool,
@@ -99,7 +125,9 @@ def evaluate(
     """
     from fssbench.engine.controls import require_control
     from fssbench.engine.environment import pick_device
+    from fssbench.engine.estimate import estimate
     from fssbench.engine.model import load_model
+    from fssbench.engine.pace import Pace, parse_bytes, parse_precision
     from fssbench.engine.ranks import joined
     from fssbench.engine.run import Job
     from fssbench.home import Home
@@ -109,7 +137,14 @@ def evaluate(
 
     home, model = Home.find(), full_name(model)
     root, target = data or home.episodes, output or home.results
-    pick_device(device)  # refuses what torch cannot use before any set is opened
+    # What torch cannot use is refused before any set is opened.
+    pace = Pace(
+        fast=not plain,
+        batch=batch,
+        feature_cache=parse_bytes(feature_cache),
+        precision=parse_precision(precision, pick_device(device)),
+        compiled=compile_model,
+    )
     found = benchmark_below(root, benchmark)
     rules = find_protocol(protocol)
     rules.require(found)
@@ -138,8 +173,14 @@ def evaluate(
             "control": control,
             "device": where,
             "output": str(target),
+            "path": "plain" if plain else "fast",
+            "batch": pace.batch_on(where),
+            "feature_cache": pace.feature_cache,
+            "precision": pace.precision,
+            "compile": compile_model,
         }
         finished: list[Finished] = []
+        estimates: list[Estimate] = []
         loaded: dict[int, LoadedModel] = {}
         for f, k, s in tracks:
             if f not in loaded:  # one at a time: checkpoints differ by fold
@@ -163,22 +204,53 @@ def evaluate(
                 output=target,
                 device=where,
                 workers=workers,
+                pace=pace,
                 exclude_ignored=ignore_label,
                 save_predictions=save_predictions,
                 overwrite=overwrite,
                 asked=("fssbench", *sys.argv[1:]),
                 resolved={**resolved, "fold": f, "shot": k, "seed": s, "episodes": asked[f, k, s]},
             )
+            if dry_run:
+                estimates.append(estimate(loaded[f], job, processes=ranks.world))
+                continue
             finished.append(_run(loaded[f], job, ranks, visualize=visualize))
             if ranks.first and not as_json:
                 _report(finished[-1])
-    if ranks.first:
+    if ranks.first and dry_run:
+        _say(estimates, as_json=as_json)
+    elif ranks.first:
         if as_json:
             print_json([_summary(one) for one in finished])
         if any(one.result.model.selected_on_test_fold for one in finished):
             warn("the weights are those that scored best on this very fold, as publications choose them")
         if reasons := dict.fromkeys(reason for one in finished for reason in one.result.unofficial):
             warn(f"not official: {'; '.join(reasons)}")
+
+
+def _say(estimates: Sequence[Estimate], *, as_json: bool) -> None:
+    """What each track would take."""
+    from dataclasses import asdict
+
+    if as_json:
+        print_json([asdict(one) for one in estimates])
+        return
+    for one in estimates:
+        print(f"{one.track}: {one.episodes:,} episodes, {one.images:,} images encoded {one.encoded:,} times")
+        print(
+            f"  about {_duration(one.seconds)}: {1000 * one.seconds_per_image:,.0f} ms an image, "
+            f"{1000 * one.seconds_per_episode:,.0f} ms an episode"
+        )
+        print(
+            f"  memory: {megabytes(one.memory)}, of which weights {megabytes(one.weights)}, features "
+            f"{megabytes(one.features)} ({megabytes(one.feature_bytes)} an image), at work {megabytes(one.working)}"
+        )
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def _episodes(episode_set: EpisodeSet, shot: int, seed: int, *, episodes: int | None, limit: int | None) -> int | None:

@@ -54,6 +54,7 @@ def submit(
 
 def _cards(folder: Path | None, results: list[Result]) -> list[Path]:
     """Files that may be cards: below the folder named, or in the home and wherever the weights lay."""
+    from fssbench.engine.model import chosen_weights
     from fssbench.home import Home
     from fssbench.models.cards import card_path
 
@@ -62,5 +63,5 @@ def _cards(folder: Path | None, results: list[Result]) -> list[Path]:
     weights = {
         str(one.command.resolved.get("weights") or "none").replace("{fold}", str(one.episodes.fold)) for one in results
     }
-    beside = [card_path(Path(one)) for one in sorted(weights - {"none"})]
+    beside = [card_path(chosen_weights(Path(one))) for one in sorted(weights - {"none"})]
     return [*sorted(Home.find().checkpoints.rglob("*.json")), *beside]

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Container, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby, islice
 
 import numpy as np
 import numpy.typing as npt
@@ -13,34 +12,18 @@ import torch
 from torch import Tensor
 
 from fssbench.counts import CountsTable, EpisodeCounts, QueryFacts
+from fssbench.engine.askers import Asked, FeatureAsker, PlainAsker, Shown
 from fssbench.engine.controls import controlled
 from fssbench.engine.counting import policy_counts
+from fssbench.engine.pace import USUAL, Effort, Pace
 from fssbench.episodes import Episode
-from fssbench.models.interface import FeatureSegmenter, FewShotSegmenter, Preprocess, check_answer
+from fssbench.models.interface import FeatureSegmenter, FewShotSegmenter, Preprocess, Size
 from fssbench.pipelines.episode_set import EpisodeSet
 from fssbench.pipelines.samples import MaskSize
-from fssbench.pipelines.stream import Frame, stream
+from fssbench.pipelines.stream import Frame, StreamedEpisode, stream
 from fssbench.protocols import ScoringPolicy
 
 __all__ = ["Answer", "answers", "evaluate", "policies_for", "query_facts"]
-
-FEATURE_BYTES = 2 << 30
-"""Features held on the device; what is dropped for want of room is computed again."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Shown:
-    """A frame as the model sees it, and as it is scored.
-
-    Attributes:
-        frame: the decoded image at its original size.
-        pixels: (3, s, s) uint8, squashed to the model's input size.
-        mask: (s, s) bool, likewise.
-    """
-
-    frame: Frame
-    pixels: Tensor
-    mask: Tensor
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,9 +73,12 @@ def evaluate(
     episodes: int | None = None,
     device: str = "cpu",
     workers: int = 4,
+    pace: Pace = USUAL,
 ) -> CountsTable:
     """Ask ``model`` the episodes of a track and count its masks; arguments and errors as in `answers`."""
-    asked = answers(model, episode_set, shot=shot, seed=seed, episodes=episodes, device=device, workers=workers)
+    asked = answers(
+        model, episode_set, shot=shot, seed=seed, episodes=episodes, device=device, workers=workers, pace=pace
+    )
     track = episode_set.tracks[episode_set.record(shot=shot, seed=seed).label]
     names = tuple(policy.name for policy in policies_for(episode_set))
     return CountsTable.of(track if episodes is None else track.first(episodes), names, (a.scored for a in asked))
@@ -109,11 +95,13 @@ def answers(
     control: str | None = None,
     device: str = "cpu",
     workers: int = 4,
+    pace: Pace = USUAL,
+    effort: Effort | None = None,
 ) -> Iterator[Answer]:
-    """Ask ``model`` the episodes of a track, in the order of the evaluation plan, and score each.
+    """Ask ``model`` the episodes of a track, class by class, and score each.
 
-    Images are encoded and episodes matched one at a time, as the evaluation plan says, so that the masks
-    do not depend on how many episodes are asked, nor on what was in the cache.
+    A mask depends neither on the order of the episodes in their class, nor on how many are asked, nor on what
+    was held of others: see `FeatureAsker`.
 
     Args:
         shot: of the track.
@@ -123,14 +111,20 @@ def answers(
         control: show other supports than the episode's own; see `fssbench.engine.controls`.
         device: a torch device.
         workers: decoding threads.
+        pace: how the model is asked.
+        effort: counts what that took.
 
     Raises:
         EpisodeSetError: the set is damaged.
-        ModelError: the model's masks are not what they must be.
+        ModelError: the model's masks are not what they must be, or memory does not suffice.
     """
+    effort = Effort() if effort is None else effort
     policies = policies_for(episode_set)
-    model = model.to(device).eval()
-    ask = FeatureAsker(model, device) if isinstance(model, FeatureSegmenter) else PlainAsker(model, device)
+    ask: FeatureAsker | PlainAsker
+    if pace.fast and isinstance(model, FeatureSegmenter):
+        ask = FeatureAsker(model, device, pace, effort)
+    else:
+        ask = PlainAsker(model, device, pace, effort)
     show = _show(model.preprocess)
     swap = controlled(control, episode_set, shot=shot, seed=seed, show=show) if control else None
     streamed = stream(
@@ -141,28 +135,43 @@ def answers(
         skip=skip,
         transform=show,
         workers=workers,
+        # What a control shows instead is not known in advance.
+        arrange=ask.arrange if isinstance(ask, FeatureAsker) and swap is None else None,
     )
-    for item in streamed:
-        query = item.query.frame
-        supports = swap(item.index, [one.frame for one in item.supports]) if swap else item.supports
-        sizes: dict[MaskSize, tuple[int, int]] = {
-            "original": (query.mask.shape[0], query.mask.shape[1]),
-            "model": (item.query.mask.shape[0], item.query.mask.shape[1]),
-        }
-        with torch.inference_mode(), _exact_float32():
-            masks = dict(zip(sizes, ask(item.query, supports, list(sizes.values())), strict=True))
-            truth = torch.from_numpy(query.mask).to(device)
-            ignore = None if query.ignore is None else torch.from_numpy(query.ignore).to(device)
-            counts = policy_counts(masks, truth, ignore, policies)
-        shown = tuple(support.frame for support in supports)
-        yield Answer(item.index, item.episode, query, shown, masks, counts)
+    for part in _in_parts(streamed, ask.batch):
+        supports = [swap(p.index, [one.frame for one in p.supports]) if swap else p.supports for p in part]
+        asked = [
+            Asked(item.query, shown, list(_sizes(item.query).values()))
+            for item, shown in zip(part, supports, strict=True)
+        ]
+        with pace.arithmetic():
+            found = ask(asked)
+        for item, one, masks in zip(part, asked, found, strict=True):
+            yield _answer(item, one, dict(zip(_sizes(item.query), masks, strict=True)), policies)
 
 
-@contextmanager
-def _exact_float32() -> Iterator[None]:
-    """Full float32 in convolutions, and the same algorithm every time, also on a GPU."""
-    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
-        yield
+def _answer(
+    item: StreamedEpisode[Shown], asked: Asked, masks: dict[MaskSize, Tensor], policies: Sequence[ScoringPolicy]
+) -> Answer:
+    """Score the masks of an episode where they are."""
+    query, device = asked.query.frame, masks["original"].device
+    truth = torch.from_numpy(query.mask).to(device)
+    ignore = None if query.ignore is None else torch.from_numpy(query.ignore).to(device)
+    counts = policy_counts(masks, truth, ignore, policies)
+    return Answer(item.index, item.episode, query, tuple(one.frame for one in asked.supports), masks, counts)
+
+
+def _in_parts(streamed: Iterator[StreamedEpisode[Shown]], size: int) -> Iterator[list[StreamedEpisode[Shown]]]:
+    """Neighbours of one class, so many at a time."""
+    for _, of_class in groupby(streamed, key=lambda item: item.episode.class_id):
+        while part := list(islice(of_class, size)):
+            yield part
+
+
+def _sizes(query: Shown) -> dict[MaskSize, Size]:
+    """At which sizes a query is scored."""
+    height, width = query.frame.mask.shape
+    return {"original": (height, width), "model": (query.mask.shape[0], query.mask.shape[1])}
 
 
 def _show(preprocess: Preprocess) -> Callable[[Frame], Shown]:
@@ -170,77 +179,3 @@ def _show(preprocess: Preprocess) -> Callable[[Frame], Shown]:
         return Shown(frame, preprocess.image(frame.image), preprocess.mask(frame.mask))
 
     return show
-
-
-class PlainAsker:
-    """Asks a model that answers whole episodes."""
-
-    def __init__(self, model: FewShotSegmenter, device: str) -> None:
-        self.model = model
-        self.device = device
-
-    def __call__(self, query: Shown, supports: tuple[Shown, ...], sizes: list[tuple[int, int]]) -> list[Tensor]:
-        """The masks (h, w) uint8 of one episode, one for each size."""
-        normalise = self.model.preprocess.normalise
-        images = normalise(torch.stack([query.pixels, *(s.pixels for s in supports)]).to(self.device))
-        shown = torch.stack([s.mask for s in supports]).to(self.device).float()
-        masks = self.model.predict_sizes(images[:1], images[None, 1:], shown[None], sizes)
-        return _only(self.model, masks, sizes)
-
-
-class FeatureAsker:
-    """Asks a model that compares features; those of an image are computed once while they are held."""
-
-    def __init__(self, model: FeatureSegmenter, device: str, *, budget: int = FEATURE_BYTES) -> None:
-        self.model = model
-        self.device = device
-        self.budget = budget
-        self.held: OrderedDict[tuple[str, str], list[Tensor]] = OrderedDict()
-        self.bytes = 0
-
-    def __call__(self, query: Shown, supports: tuple[Shown, ...], sizes: list[tuple[int, int]]) -> list[Tensor]:
-        """The masks (h, w) uint8 of one episode, one for each size."""
-        asked = self._features(query)
-        conditioned = [self._conditioned(support) for support in supports]
-        # (K maps of (1, …)) for each layer → one (1, K, …)
-        shown = [torch.stack(layer, dim=1) for layer in zip(*conditioned, strict=True)]
-        logits = self.model.match(asked, shown)
-        masks = [self.model.decide(logits, size) for size in sizes]
-        return _only(self.model, masks, sizes)
-
-    def _features(self, shown: Shown) -> list[Tensor]:
-        return self._once(("image", shown.frame.key), lambda: self.model.encode(self._input(shown)))
-
-    def _conditioned(self, shown: Shown) -> list[Tensor]:
-        def condition() -> list[Tensor]:
-            mask = shown.mask[None].to(self.device).float()
-            return self.model.condition(self._features(shown), self._input(shown), mask)
-
-        return self._once(("support", shown.frame.key), condition)
-
-    def _input(self, shown: Shown) -> Tensor:
-        return self.model.preprocess.normalise(shown.pixels[None].to(self.device))
-
-    def _once(self, key: tuple[str, str], compute: Callable[[], list[Tensor]]) -> list[Tensor]:
-        """What was computed for ``key``, the least recently used given up when the budget is spent."""
-        if key in self.held:
-            self.held.move_to_end(key)
-            return self.held[key]
-        features = compute()
-        self.held[key] = features
-        self.bytes += _size(features)
-        while self.bytes > self.budget and len(self.held) > 1:
-            _, dropped = self.held.popitem(last=False)
-            self.bytes -= _size(dropped)
-        return features
-
-
-def _only(model: FewShotSegmenter, masks: list[Tensor], sizes: list[tuple[int, int]]) -> list[Tensor]:
-    """The masks (h, w) of the one episode asked, out of (1, h, w); `ModelError` if one has not the size asked for."""
-    for mask, size in zip(masks, sizes, strict=True):
-        check_answer(model, mask, (1, *size))
-    return [mask[0] for mask in masks]
-
-
-def _size(features: list[Tensor]) -> int:
-    return sum(tensor.nbytes for tensor in features)

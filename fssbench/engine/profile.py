@@ -18,7 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from fssbench.engine.drawn import Asked, drawn
 from fssbench.models.interface import FewShotSegmenter
 
-__all__ = ["Profile", "profile"]
+__all__ = ["Profile", "peak_bytes", "profile"]
 
 CLASS = 0
 """The toy class of the episode; no cost depends on what an image shows."""
@@ -66,7 +66,7 @@ def profile(model: FewShotSegmenter, *, shot: int = 1, device: str = "cpu", repe
 
     with FlopCounterMode(display=False) as counter:
         _Asked(model)(asked)
-    peak = _peak_bytes(ask, model, device)
+    peak = peak_bytes(ask, model, device)
     return Profile(
         device=device,
         shot=shot,
@@ -113,7 +113,8 @@ def _outermost(names: list[str]) -> list[str]:
     return [name for name in names if not any(name.startswith(f"{other}.") for other in names)]
 
 
-def _peak_bytes(ask: Callable[[], Tensor], model: nn.Module, device: str) -> int:
+def peak_bytes(ask: Callable[[], object], model: nn.Module, device: str) -> int:
+    """The most memory that ``ask`` takes, with the weights; see `Profile.peak_bytes`."""
     if device.startswith("cuda"):
         torch.cuda.synchronize(device)
         torch.cuda.reset_peak_memory_stats(device)

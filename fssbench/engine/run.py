@@ -9,18 +9,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from fssbench.counts import CountsTable
 from fssbench.engine.environment import describe_environment, device_name
 from fssbench.engine.evaluate import Answer, answers, policies_for
 from fssbench.engine.model import LoadedModel
 from fssbench.engine.outcome import Outcome, result_path
+from fssbench.engine.pace import USUAL, Effort, Pace
 from fssbench.engine.partial import Kept, Unfinished, unfinished
+from fssbench.engine.precision import check_precision
 from fssbench.engine.ranks import Ranks
 from fssbench.episodes import Track
 from fssbench.errors import ResultError, UsageError
 from fssbench.files import PARTIAL, sha256_bytes
+from fssbench.models.interface import FeatureSegmenter
 from fssbench.pipelines import masks
 from fssbench.pipelines.episode_set import EpisodeSet
 from fssbench.pipelines.masks import Rle
@@ -40,6 +41,7 @@ class Job:
     Attributes:
         episodes: the first so many of the track, or ``None`` for all.
         output: results are written below it.
+        pace: how the model is asked.
         exclude_ignored: which of the two ways to treat ignored pixels is the headline; both are scored.
         save_predictions: keep the masks beside the result.
         asked: the command line, for the record.
@@ -53,6 +55,7 @@ class Job:
     output: Path
     device: str = "cpu"
     workers: int = 4
+    pace: Pace = USUAL
     exclude_ignored: bool = True
     save_predictions: bool = False
     overwrite: bool = False
@@ -124,10 +127,11 @@ def run(
         return Finished(result=_same_result(path, loaded, job), path=path, skipped=True)
     environment = describe_environment()
     with _so_far(path, _identity(loaded, job, environment), job, ranks) as (so_far, known):
-        start = time.perf_counter()
-        _ask(loaded, job, so_far, look, skip=known | (frozenset(range(job.n_episodes)) - ranks.share(job.track)))
+        start, effort = time.perf_counter(), Effort()
+        others = frozenset(range(job.n_episodes)) - ranks.share(job.track)
+        _ask(loaded, job, so_far, look, effort, skip=known | others)
         seconds = time.perf_counter() - start
-        parts, times = ranks.gather(list(so_far.kept.values())), ranks.gather(seconds)
+        parts, times, efforts = ranks.gather(list(so_far.kept.values())), ranks.gather(seconds), ranks.gather(effort)
         result = None
         if ranks.first:
             kept = sorted((one for part in parts for one in part), key=lambda one: one.scored.index)
@@ -138,7 +142,7 @@ def run(
                 table=_table(job, kept),
                 headline=job.headline,
                 source="measured",
-                execution=_execution(job, ranks, max(times), len(known)),
+                execution=_execution(loaded, job, efforts, max(times), len(known)),
                 environment=environment,
                 command=Request(asked=tuple(job.asked), resolved=dict(job.resolved or {})),
                 masks=[one.prediction for one in kept] if job.save_predictions else None,
@@ -156,7 +160,8 @@ def _identity(loaded: LoadedModel, job: Job, environment: Environment) -> str:
     software = environment.model_dump_json()
     keeps = "masks and counts" if job.save_predictions else "counts"
     device = f"{job.device.partition(':')[0]} {device_name(job.device)}"  # which of several alike does not matter
-    return " ".join([loaded.record.model_dump_json(), device, software, manifest, record.label, keeps])
+    pace = repr(replace(job.pace, feature_cache=0))  # how much is held changes no mask
+    return " ".join([loaded.record.model_dump_json(), device, software, manifest, record.label, keeps, pace])
 
 
 @contextmanager
@@ -179,7 +184,7 @@ def _so_far(path: Path, identity: str, job: Job, ranks: Ranks) -> Iterator[tuple
         yield so_far, known
 
 
-def ask(loaded: LoadedModel, job: Job, *, skip: frozenset[int]) -> Iterator[Answer]:
+def ask(loaded: LoadedModel, job: Job, *, skip: frozenset[int], effort: Effort | None = None) -> Iterator[Answer]:
     """Ask the episodes of a job that are not to be skipped; nothing is written."""
     return answers(
         loaded.model,
@@ -191,6 +196,8 @@ def ask(loaded: LoadedModel, job: Job, *, skip: frozenset[int]) -> Iterator[Answ
         workers=job.workers,
         skip=skip,
         control=loaded.record.control,
+        pace=job.pace,
+        effort=effort,
     )
 
 
@@ -199,25 +206,34 @@ def _ask(
     job: Job,
     so_far: Unfinished,
     look: Callable[[Answer], None] | None,
+    effort: Effort,
     *,
     skip: frozenset[int],
 ) -> None:
     """Ask the episodes that are not to be skipped, keeping every answer as it comes."""
-    for answer in ask(loaded, job, skip=skip):
+    for answer in ask(loaded, job, skip=skip, effort=effort):
         so_far.add(Kept(answer.scored, _encoded(answer) if job.save_predictions else {}))
         if look is not None:
             look(answer)
 
 
-def _execution(job: Job, ranks: Ranks, seconds: float, resumed: int) -> Execution:
+def _execution(loaded: LoadedModel, job: Job, efforts: Sequence[Effort], seconds: float, resumed: int) -> Execution:
+    fast = job.pace.fast and isinstance(loaded.model, FeatureSegmenter)
     return Execution(
         device=job.device,
         device_name=device_name(job.device),
-        processes=ranks.world,
-        precision=str(torch.float32).removeprefix("torch."),
+        processes=len(efforts),
+        precision=job.pace.precision,
         seconds=round(seconds, 3),
         episodes_per_second=round((job.n_episodes - resumed) / seconds, 3),
         resumed_episodes=resumed,
+        path="fast" if fast else "plain",
+        batch=min(effort.batch for effort in efforts),
+        shortages=sum(effort.shortages for effort in efforts),
+        feature_cache=job.pace.feature_cache if fast else None,
+        encoded_images=sum(effort.encoded for effort in efforts),
+        compiled=fast and job.pace.compiled,
+        precision_check=None if job.pace.precision == "float32" else check_precision(loaded, job),
     )
 
 
@@ -241,6 +257,11 @@ def _same_result(path: Path, loaded: LoadedModel, job: Job) -> Result:
     if there.headline != job.headline.name:
         raise ResultError(
             f"{path} has {there.headline} as its headline, asked for is {job.headline.name}",
+            remedy="pass --overwrite to replace it, or another --output",
+        )
+    if there.execution is not None and there.execution.precision != job.pace.precision:
+        raise ResultError(
+            f"{path} was computed in {there.execution.precision}, asked for is {job.pace.precision}",
             remedy="pass --overwrite to replace it, or another --output",
         )
     if job.save_predictions and there.predictions is None:

@@ -108,7 +108,7 @@ def _entry(candidate: Candidate, figures: Figures) -> Entry:
         runs=tuple(map(_run, items)),
         checkpoints={item.fold: item.result.model.checkpoint_sha256 for item in items},
         backbones={item.fold: item.result.model.backbone_sha256 for item in items},
-        selection=None,
+        selection=_joined(item.result.model.selection for item in items),
         commands=tuple(dict.fromkeys(shlex.join(item.result.command.asked) for item in items)),
         episodes_per_second=round(asked / seconds, 3) if seconds else None,
         device_name=_joined(one.device_name for one in ran),
@@ -119,9 +119,9 @@ def _entry(candidate: Candidate, figures: Figures) -> Entry:
     )
 
 
-def _joined(names: Iterable[str]) -> str | None:
+def _joined(names: Iterable[str | None]) -> str | None:
     """Different names in words; ``None`` if there are none."""
-    return ", ".join(dict.fromkeys(names)) or None
+    return ", ".join(dict.fromkeys(filter(None, names))) or None
 
 
 def _run(item: Gathered) -> RunSummary:

@@ -20,6 +20,10 @@ from fssbench.results import Result
 __all__ = ["Candidate", "Gathered", "candidates", "gather", "slug"]
 
 
+RULES = {"benchmark", "shot", "seed", "select_on", "recipe_sha256"}
+"""Of how a model was trained, what is the same for all folds."""
+
+
 @dataclass(frozen=True, eq=False)
 class Gathered:
     """A result that was found sound, its counts, and the file it came from.
@@ -82,6 +86,8 @@ class Candidate:
             marks.append("untrained")
         elif model.backbone_weights == "file":
             marks.append("own backbone weights")
+        if model.selected_on_test_fold:
+            marks.append("chosen on the test fold")
         if model.control is not None:
             marks.append(f"control {model.control}")
         named = " ".join(filter(None, [Path(model.name).name, model.backbone]))
@@ -149,9 +155,10 @@ def candidates(items: Iterable[Gathered]) -> list[Candidate]:
 
 
 def _key(result: Result) -> str:
-    """What makes results runs of one entry: everything but fold, seed and the fold's checkpoint."""
-    episodes = result.episodes
-    model = result.model.model_dump(mode="json", exclude={"checkpoint_sha256"})
+    """What makes results runs of one entry: everything but fold, seed, and what training for a fold makes another."""
+    episodes, trained = result.episodes, result.model.trained
+    model = result.model.model_dump(mode="json", exclude={"checkpoint_sha256", "trained"})
+    training = trained.model_dump(mode="json", include=RULES) if trained else None
     return json.dumps(
         [
             episodes.benchmark,
@@ -162,6 +169,7 @@ def _key(result: Result) -> str:
             result.headline,
             result.source,
             model,
+            training,
         ]
     )
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import accumulate, islice
+from itertools import accumulate, chain, islice
 from typing import ClassVar, Self
 
 import torch
@@ -86,6 +86,14 @@ def _kept_maps(counts: Sequence[int], hypercorrelation: str, finest_level: int) 
     levels = [tuple(range(start, start + count)) for start, count in zip(starts, counts, strict=False)]
     part = {"all": slice(None), "shallow": slice(1), "deep": slice(-1, None)}[hypercorrelation]
     return tuple(level[part] for level in levels[finest_level - 1 :])
+
+
+def _chosen(
+    maps: Callable[[nn.Module, Tensor], list[Tensor]], indices: Sequence[int], network: nn.Module, images: Tensor
+) -> list[Tensor]:
+    """Of a backbone's maps (N, C, h, w) those that are correlated."""
+    found = maps(network, images)
+    return [found[index] for index in indices]
 
 
 def _let_learn(network: nn.Module) -> None:
@@ -181,9 +189,11 @@ class HSNet(FeatureSegmenter):
         self.features: FeatureStore | None = None
         if not freeze_backbone:
             _let_learn(self.backbone)
-        self._maps, counts = BACKBONES[backbone]
-        self._kept = _kept_maps(counts, hypercorrelation, finest_level)
-        self.levels = tuple(len(level) for level in self._kept)
+        maps, counts = BACKBONES[backbone]
+        kept = _kept_maps(counts, hypercorrelation, finest_level)
+        self.take_maps = partial(_chosen, maps, list(chain(*kept)))
+        self.levels = tuple(len(level) for level in kept)
+        self.has_published_blocks = kernel == "center-pivot" and block_layers == MOST_LAYERS
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(0)  # torch.manual_seed would seed the GPUs too
             self.hpn_learner = HypercorrelationSqueeze(self.levels, kernel=kernel, block_layers=block_layers)
@@ -240,8 +250,7 @@ class HSNet(FeatureSegmenter):
 
     def encode(self, images: Tensor) -> list[Tensor]:
         """Images (N, 3, H, W) → the backbone's intermediate maps, each (N, C, h, w), fine to coarse."""
-        maps = self._maps(self.backbone, images)
-        return [maps[index] for level in self._kept for index in level]
+        return self.take_maps(self.backbone, images)
 
     def condition(self, features: list[Tensor], images: Tensor, masks: Tensor) -> list[Tensor]:
         """The maps (N, C, h, w) of the supports, masked or, with ``masking="none"``, as they are."""
@@ -253,6 +262,12 @@ class HSNet(FeatureSegmenter):
         # One by one: the correlations of a shot fill 110 MB an episode, and are gone before the next one's.
         votes = [self._match_one(asked, [maps[:, k] for maps in supports]) for k in range(shots)]
         return torch.stack(votes, dim=1)
+
+    def accelerated(self) -> FeatureSegmenter:
+        """For the published encoder's blocks; other kernels and depths are there to be compared, as they are."""
+        from fssbench.models.fast.hsnet import FastHSNet
+
+        return FastHSNet(self) if self.has_published_blocks else self
 
     def _match_one(self, asked: list[Tensor], support: list[Tensor]) -> Tensor:
         """The query's pyramid and one support's maps → logits (B, 2, h, w)."""

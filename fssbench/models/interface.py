@@ -23,7 +23,16 @@ from torch import Tensor, nn
 from fssbench.errors import ModelError
 from fssbench.models.backbones import BackboneInfo
 
-__all__ = ["FeatureSegmenter", "FewShotSegmenter", "Preprocess", "check_answer", "check_inputs", "resize_mask", "vote"]
+__all__ = [
+    "FeatureSegmenter",
+    "FewShotSegmenter",
+    "Preprocess",
+    "Size",
+    "check_answer",
+    "check_inputs",
+    "resize_mask",
+    "vote",
+]
 
 Size = tuple[int, int]
 
@@ -177,7 +186,16 @@ class FeatureSegmenter(FewShotSegmenter):
 
     Encoding an image and conditioning a support depend on that image alone, so both are computed once
     and kept; `match` is what remains for each episode.
+
+    Attributes:
+        reads_features: whether `condition` uses the features of the whole image; if not, they are not computed for it.
+        keeps_supports: whether what `condition` gives is worth its memory; if not, it is computed for each episode.
+        casts_whole: whether it can be cast to 16 bits as a whole; if not, torch casts its operations one by one.
     """
+
+    reads_features: bool = True
+    keeps_supports: bool = True
+    casts_whole: bool = False
 
     @abstractmethod
     def encode(self, images: Tensor) -> list[Tensor]:
@@ -196,6 +214,27 @@ class FeatureSegmenter(FewShotSegmenter):
 
         Returns logits (B, V, 2, h, w): V = 1 where the shots are merged, V = K where each shot votes.
         """
+
+    def match_episodes(self, queries: Sequence[list[Tensor]], supports: Sequence[Sequence[list[Tensor]]]) -> Tensor:
+        """`match` of features that are not side by side in memory yet.
+
+        Args:
+            queries: of each episode what `encode` gave, (1, …).
+            supports: of each episode, for each of its shots, what `condition` gave, (1, …).
+        """
+        if len(queries) == len(supports[0]) == 1:  # nothing to be put side by side
+            return self.match(queries[0], [part[:, None] for part in supports[0][0]])
+        asked = [torch.cat(layer) for layer in zip(*queries, strict=True)]
+        by_episode = [[torch.stack(layer, dim=1) for layer in zip(*shots, strict=True)] for shots in supports]
+        return self.match(asked, [torch.cat(layer) for layer in zip(*by_episode, strict=True)])
+
+    def accelerated(self) -> FeatureSegmenter:
+        """A model for inference alone that gives the same answers in less time; here the model itself.
+
+        It has these weights, not those that are loaded or learned afterwards, and is on the same device. Its logits
+        differ by no more than the rounding of float32, but its features may be of another form.
+        """
+        return self
 
     def decide(self, logits: Tensor, size: Size) -> Tensor:
         """Logits (B, V, 2, h, w) → the mask (B, H, W) uint8 at ``size``; several voters by `vote`."""

@@ -15,7 +15,7 @@ from fssbench.errors import ModelError
 from fssbench.models.center_pivot import CenterPivotConv4d
 from fssbench.models.kernels import OriginalConv4d, SeparableConv4d
 
-__all__ = ["KERNELS", "MOST_LAYERS", "HypercorrelationSqueeze", "squeeze_block"]
+__all__ = ["KERNELS", "MOST_LAYERS", "HypercorrelationSqueeze", "require_one_grid", "squeeze_block"]
 
 KERNELS = {"center-pivot": CenterPivotConv4d, "separable": SeparableConv4d, "original": OriginalConv4d}
 """The 4D convolutions of Table 4."""
@@ -123,13 +123,17 @@ def _two_convolutions(c_in: int, c_mid: int, c_out: int, *last: nn.Module) -> nn
 
 def _merge(coarse: Tensor, fine: Tensor) -> Tensor:
     """The sum of two (B, C, Hq, Wq, Hs, Ws), the query side of the coarse one resized to the fine one's."""
-    if coarse.shape[4:] != fine.shape[4:]:
-        raise ModelError(
-            "the levels of the pyramid must squeeze the support to one size, got "
-            f"{tuple(coarse.shape[4:])} and {tuple(fine.shape[4:])}",
-            remedy="choose another input size, such as 400",
-        )
+    require_one_grid(coarse.shape[4:], fine.shape[4:])
     b, c, hq, wq, hs, ws = coarse.shape
     x = coarse.permute(0, 4, 5, 1, 2, 3).reshape(b * hs * ws, c, hq, wq)
     x = F.interpolate(x, fine.shape[2:4], mode="bilinear", align_corners=True)  # (B·Hs·Ws, C, Hq', Wq')
     return fine + x.view(b, hs, ws, *x.shape[1:]).permute(0, 3, 4, 5, 1, 2)
+
+
+def require_one_grid(coarse: Sequence[int], fine: Sequence[int]) -> None:
+    """Raise `ModelError` unless two levels have squeezed the support to one size."""
+    if tuple(coarse) != tuple(fine):
+        raise ModelError(
+            f"the levels of the pyramid must squeeze the support to one size, got {tuple(coarse)} and {tuple(fine)}",
+            remedy="choose another input size, such as 400",
+        )

@@ -188,18 +188,13 @@ def train(
     meter, recent = Meter(supply.n_classes, device=learner.device), _Recent()
     learner.model.learn()
     while progress.step < end:
-        epoch, first = divmod(progress.step, supply.steps)
+        begun = progress.step
+        epoch, first = divmod(begun, supply.steps)
         for batch in supply.batches(epoch, first):
-            step = progress.step
-            set_rates(
-                learner.optimizer, rate_factor(learner.recipe.schedule, step=step, total=total, per_epoch=supply.steps)
-            )
-            torch.manual_seed(_seed(run.seed, step, learner.ranks.rank))
-            here = _on(batch, learner.device)
-            loss, stopping, parts, predictions = learner.take(
-                here, share=_length(batch) / supply.size(step), stop=bool(stop.signal)
-            )
-            progress.step = step = step + 1
+            _prepare(learner, progress.step, total=total, per_epoch=supply.steps)
+            here, share = _on(batch, learner.device), _length(batch) / supply.size(progress.step)
+            loss, stopping, parts, predictions = learner.take(here, share=share, stop=bool(stop.signal))
+            progress.step = step = progress.step + 1
             if predictions is not None:
                 meter.add(here, predictions)
             recent.add(loss, parts)
@@ -216,6 +211,15 @@ def train(
                 keep(False)
             if stopping or step == end:
                 return
+        if progress.step == begun:
+            raise TrainingError(f"epoch {epoch} has no batches from number {first} on", remedy="check the training set")
+
+
+def _prepare(learner: Learner, step: int, *, total: int, per_epoch: int) -> None:
+    """Make everything that a step depends on, but for weights and data, follow from its number."""
+    factor = rate_factor(learner.recipe.schedule, step=step, total=total, per_epoch=per_epoch)
+    set_rates(learner.optimizer, factor)
+    torch.manual_seed(_seed(learner.recipe.run.seed, step, learner.ranks.rank))
 
 
 def _validate(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import astuple, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,9 @@ from toys import Mask, Redder, Voters, nearest
 
 from fssbench.counts import CountsTable, EpisodeCounts, QueryFacts
 from fssbench.engine import evaluate as module
-from fssbench.engine.evaluate import FeatureAsker, answers, evaluate, policies_for
+from fssbench.engine.askers import Asked, FeatureAsker
+from fssbench.engine.evaluate import answers, evaluate, policies_for
+from fssbench.engine.pace import PLAIN, Effort, Pace
 from fssbench.engine.table import to_bytes
 from fssbench.errors import EpisodeIndexError, EpisodeSetError, MetricError, ModelError, UsageError
 from fssbench.metrics import count
@@ -184,11 +185,18 @@ def test_fewer_episodes_have_the_counts_they_have_among_all(
     assert (part.counts == whole.counts[:n]).all()
 
 
+@pytest.mark.parametrize("feature_cache", [1, 50_000])
 def test_counts_do_not_depend_on_what_features_are_held(
-    toy_set: EpisodeSet, network: Prototype, whole: CountsTable, monkeypatch: pytest.MonkeyPatch
+    toy_set: EpisodeSet, network: Prototype, whole: CountsTable, feature_cache: int
 ) -> None:
-    monkeypatch.setattr(module, "FeatureAsker", partial(FeatureAsker, budget=1))
-    assert same(evaluate(network, toy_set, shot=2, seed=0), whole)
+    """Nor on the order in which a class's episodes are asked, which follows from it."""
+    pace = Pace(feature_cache=feature_cache)
+    assert same(evaluate(network, toy_set, shot=2, seed=0, pace=pace), whole)
+
+
+def test_counts_are_those_of_whole_episodes_asked_alone(toy_set: EpisodeSet) -> None:
+    model = Voters(size=SIDE)
+    assert same(evaluate(model, toy_set, shot=2, seed=0, pace=PLAIN), evaluate(model, toy_set, shot=2, seed=0))
 
 
 def test_counts_that_are_known_are_taken_over_and_not_asked_again(
@@ -250,34 +258,27 @@ def test_no_gradients_are_kept(toy_set: EpisodeSet) -> None:
 
 def test_an_image_is_encoded_and_conditioned_once(toy_set: EpisodeSet) -> None:
     """Once for all episodes that use it, as query or as support of its class."""
-    model = Voters(size=SIDE)
-    evaluate(model, toy_set, shot=2, seed=0)
+    model, effort = Voters(size=SIDE), Effort()
+    assert len(list(answers(model, toy_set, shot=2, seed=0, effort=effort))) == 40
     episodes = toy_set.tracks["2shot-seed0"].episodes
     supports = {(e.class_id, image) for e in episodes for image in e.supports}
-    assert model.encoded == len({(e.class_id, e.query) for e in episodes} | supports)
-    assert model.conditioned == len(supports) < 2 * len(episodes)
+    assert effort.encoded == len({(e.class_id, e.query) for e in episodes} | supports)
+    assert model.conditioned == effort.conditioned == len(supports) < 2 * len(episodes)
 
 
 @pytest.mark.parametrize("budget", [1, 4_000, 1 << 30])
 def test_features_held_stay_within_the_budget(toy_set: EpisodeSet, budget: int) -> None:
-    """All but the last used, which is needed whatever its size; what is dropped is computed again."""
+    """But for those of the episode that is asked"""
     model = Voters(size=SIDE)
-    ask = FeatureAsker(model, "cpu", budget=budget)
+    ask = FeatureAsker(model, "cpu", Pace(feature_cache=budget), Effort())
     sizes = [(SIDE, SIDE)]
-    for episode in stream(toy_set, shot=2, seed=0, transform=module._show(model.preprocess)):
-        ask(episode.query, episode.supports, sizes)
-        held = [sum(tensor.nbytes for tensor in features) for features in ask.held.values()]
-        assert ask.bytes == sum(held)
-        assert ask.bytes <= max(budget, held[-1])
-    distinct = {(e.class_id, i) for e in toy_set.tracks["2shot-seed0"].episodes for i in (e.query, *e.supports)}
-    assert (model.encoded > len(distinct)) == (budget < 1 << 30)
-
-
-def test_the_features_used_longest_ago_are_given_up_first() -> None:
-    ask = FeatureAsker(Voters(size=SIDE), "cpu", budget=100)
-    for name in ("a", "b", "a", "c"):
-        ask._once(("image", name), lambda: [torch.zeros(10)])  # 40 bytes
-    assert [name for _, name in ask.held] == ["a", "c"]
+    show = module._show(model.preprocess)
+    for episode in stream(toy_set, shot=2, seed=0, transform=show, arrange=ask.arrange):
+        ask([Asked(episode.query, episode.supports, sizes)])
+        held = dict(ask.cache.sizes())
+        assert ask.cache.held == sum(held.values())
+        used = {kind + one.frame.key for kind in ("image", "support") for one in (episode.query, *episode.supports)}
+        assert ask.cache.held <= budget or {kind + key for kind, key in held} <= used
 
 
 # --- looking on -----------------------------------------------------------------------------------------

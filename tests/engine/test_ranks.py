@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -35,9 +36,14 @@ def test_alone_a_process_gathers_what_it_has() -> None:
     assert Ranks().gather("mine") == ["mine"]
 
 
-def evaluate(episode_set: EpisodeSet, output: Path, *, processes: int) -> dict[str, bytes]:
+COPIES = ("-m", "copy-support")
+NETWORK = ("-m", "prototype", "--backbone", "resnet18", "--backbone-weights", "none", "--option", "size=48")
+BATCHES = (*NETWORK, "--batch", 3)
+
+
+def evaluate(episode_set: EpisodeSet, output: Path, model: Sequence[object], *, processes: int) -> dict[str, bytes]:
     """Run the command in so many processes; returns every file but the result, which knows how it was made."""
-    command = ["eval", "-m", "copy-support", "-b", "toy", "-f", 0, "-k", 2, "-d", episode_set.path, "-o", output]
+    command = ["eval", *model, "-b", "toy", "-f", 0, "-k", 2, "-d", episode_set.path, "-o", output]
     launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", processes]
     ran = subprocess.run(
         [sys.executable, *map(str, launch), "-m", "fssbench", *map(str, command), "--save-predictions"],
@@ -53,8 +59,12 @@ def evaluate(episode_set: EpisodeSet, output: Path, *, processes: int) -> dict[s
     return files
 
 
-def test_two_gloo_processes_leave_the_same_bytes_as_one(toy_set: EpisodeSet, tmp_path: Path) -> None:
-    one, two = (evaluate(toy_set, tmp_path / str(n), processes=n) for n in (1, 2))
+@pytest.mark.parametrize("model", [COPIES, BATCHES], ids=["alone", "in batches"])
+def test_two_gloo_processes_leave_the_same_bytes_as_one(
+    toy_set: EpisodeSet, tmp_path: Path, model: Sequence[object]
+) -> None:
+    """Also where episodes are asked several at a time, and others share their batch."""
+    one, two = (evaluate(toy_set, tmp_path / str(n), model, processes=n) for n in (1, 2))
     assert one == two
     assert set(one) == {"fold0-2shot-seed0.counts.parquet", "predictions.json", "predictions-000000.tar"}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import fsum
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from boards import EPISODES, FOLDS, NAMES, answers, model, write_model, write_result
@@ -15,7 +16,7 @@ from fssbench.leaderboard.build import build_leaderboard
 from fssbench.leaderboard.ranking import ranked
 from fssbench.leaderboard.schema import Entry, Leaderboard, Score
 from fssbench.leaderboard.scores import Figures
-from fssbench.results import read_result
+from fssbench.results import TrainingRecord, read_result
 from fssbench.statistics import METHODS
 
 
@@ -153,6 +154,38 @@ def test_an_entry_says_how_and_with_what_it_ran(tmp_path: Path) -> None:
     assert found.commands == ("fssbench eval -m good",)
     assert [run.checkpoint_sha256 for run in found.runs] == ["0" * 64, "1" * 64]
     assert found.episodes_per_second == 30
+
+
+def trained(fold: int, *, select_on: Literal["last", "test-fold"], seed: int = 0) -> TrainingRecord:
+    """As a run on a fold says it: half of it is another on another fold."""
+    return TrainingRecord(
+        benchmark="drawn",
+        fold=fold,
+        shot=1,
+        seed=seed,
+        training_set=f"{fold}" * 64,
+        classes=FOLDS[1 - fold],
+        held_out=(),
+        select_on=select_on,
+        steps=100 + fold,
+        planned_steps=200 + fold,
+        recipe_sha256="e" * 64,
+    )
+
+
+def test_folds_trained_in_one_way_are_one_entry_and_in_two_ways_two(tmp_path: Path) -> None:
+    """What differs by fold does not part them; a rule that looked at the test fold is another model."""
+    for fold in (0, 1):
+        rules: dict[Literal["last", "test-fold"], str] = {"last": "the last", "test-fold": "the best on the test fold"}
+        for rule, chosen in rules.items():
+            how = trained(fold, select_on=rule)
+            changes = {"training": "trained", "checkpoint_sha256": f"{fold}" * 64, "selection": chosen, "trained": how}
+            write_result(tmp_path / rule, answers(fold=fold), model("good", **changes))
+    found = build_leaderboard(tmp_path).entries
+    assert {entry.selection for entry in found} == {"the last", "the best on the test fold"}
+    assert {entry.label for entry in found} == {"good", "good (chosen on the test fold)"}
+    assert len({entry.id for entry in found}) == 2
+    assert all(len(entry.runs) == 2 and entry.miou.value is not None for entry in found)
 
 
 def test_ids_do_not_depend_on_what_else_there_is(board: Leaderboard, tmp_path: Path) -> None:

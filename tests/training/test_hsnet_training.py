@@ -80,7 +80,7 @@ def test_a_step_reaches_the_squeezing_network_and_nothing_else(model: HSNet) -> 
 
 
 def test_a_backbone_that_is_not_frozen_learns_too() -> None:
-    model = HSNet(backbone="vgg16", size=SIDE, freeze_backbone=False)
+    model = HSNet(size=SIDE, freeze_backbone=False)
     model.learn()
     torch.autograd.backward(model.step(enlarged((0,))).loss)
     first = next(model.backbone.parameters())

@@ -170,3 +170,16 @@ def test_images_may_be_read_from_end_to_end(fssbench: Command, data: Path, confi
     assert weights["one"] == weights["many"] != weights["random"]
     ran = fssbench(*arguments(data, config, "--max-steps", 1, "--set", "data.buffer=60"))
     assert "a stream gives images as they come" in ran.error
+
+
+def test_images_that_are_tested_are_not_trained_on(
+    fssbench: Command, data: Path, config: Path, toy_raw: Path, tmp_path: Path
+) -> None:
+    """Refused before anything is learned: the images to train on are those of the test."""
+    source = open_source(TOY_20I, toy_raw)
+    build_training(plan_training(source, tmp_path / "sets"), source)
+    (tmp_path / "sets/toy-20i/strict").symlink_to(data / "toy-20i/strict")
+    ran = fssbench(*arguments(tmp_path / "sets", config, "-o", tmp_path / "run"))
+    assert ran.code == 2
+    assert re.search(r"\d+ of \d+ images to train on are tested", ran.error)
+    assert not (tmp_path / "run").exists()

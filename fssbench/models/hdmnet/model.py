@@ -22,7 +22,7 @@ from fssbench.models.hdmnet.outputs import Outputs
 from fssbench.models.hdmnet.prior import prior_map, prototype
 from fssbench.models.hdmnet.training import LearnsFromEpisodes
 from fssbench.models.hdmnet.transformer import STAGES, Transformer
-from fssbench.models.interface import Preprocess, Size, check_inputs
+from fssbench.models.interface import FeatureSegmenter, Preprocess, Size, check_inputs
 
 __all__ = ["HDMNet"]
 
@@ -56,6 +56,7 @@ class HDMNet(LearnsFromEpisodes):
     """
 
     needs_training = True
+    reads_features = False
     base_learner = "pspnet"
 
     def __init__(
@@ -103,6 +104,7 @@ class HDMNet(LearnsFromEpisodes):
         self.shot = shot
         self.distillation, self.temperature = distillation, temperature
         self.support_mask, self.ensemble = support_mask, ensemble
+        self.prior_map = prior_map
         self.train()  # not what is frozen
 
     def encode(self, images: Tensor) -> list[Tensor]:
@@ -127,6 +129,12 @@ class HDMNet(LearnsFromEpisodes):
         merged = self.supp_merge(torch.cat([x, mean.expand_as(x)], dim=1))  # (N, 64, h, w)
         return [gram_matrix(middle), mean, deep, semantic, masks, *self.transformer.mix_transformer.pyramid(merged)]
 
+    def accelerated(self) -> FeatureSegmenter:
+        """See `FeatureSegmenter.accelerated`."""
+        from fssbench.models.fast.hdmnet import fast_hdmnet
+
+        return fast_hdmnet(self)
+
     def answer(self, query: list[Tensor], supports: list[Tensor], *, leave_out: Tensor | None = None) -> Outputs:
         """Compare what `encode` and `condition` gave, each (B, …) and (B, K, …).
 
@@ -147,7 +155,7 @@ class HDMNet(LearnsFromEpisodes):
                 "and load a checkpoint of as many",
             )
         pairs = ((semantic, semantic_shown), (deep, deep_shown))
-        prior = torch.cat([prior_map(asked, shown, masks) for asked, shown in pairs], dim=1)  # (B, 2, h, w)
+        prior = torch.cat([self.prior_map(asked, shown, masks) for asked, shown in pairs], dim=1)  # (B, 2, h, w)
         mean = means.mean(dim=1).expand_as(mapped)
         merged = self.query_merge(torch.cat([mapped, mean, PRIOR_WEIGHT * prior], dim=1))  # (B, 64, h, w)
         mixer = self.transformer.mix_transformer

@@ -1,0 +1,280 @@
+"""Asking a model: whole episodes one at a time, or features that are computed once and matched."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from fssbench.engine.cache import Cache
+from fssbench.engine.order import order_for_reuse
+from fssbench.engine.pace import Effort, Pace
+from fssbench.errors import ModelError
+from fssbench.models.interface import FeatureSegmenter, FewShotSegmenter, Size, check_answer
+from fssbench.pipelines.samples import EpisodeSample
+from fssbench.pipelines.stream import Frame
+
+__all__ = ["Asked", "FeatureAsker", "Key", "PlainAsker", "Shown", "feature_bytes", "short_of_memory"]
+
+T = TypeVar("T")
+Key = tuple[str, str]
+NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "bad allocation")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shown:
+    """A frame as the model sees it, and as it is scored.
+
+    Attributes:
+        frame: the decoded image at its original size.
+        pixels: (3, s, s) uint8, squashed to the model's input size.
+        mask: (s, s) bool, likewise.
+    """
+
+    frame: Frame
+    pixels: Tensor
+    mask: Tensor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Asked:
+    """An episode as the model is shown it.
+
+    Attributes:
+        sizes: at which its mask is wanted.
+    """
+
+    query: Shown
+    supports: Sequence[Shown]
+    sizes: Sequence[Size]
+
+
+class PlainAsker:
+    """Asks whole episodes, one at a time."""
+
+    batch = 1
+
+    def __init__(self, model: FewShotSegmenter, device: str, pace: Pace, effort: Effort) -> None:
+        self.model = model.to(device).eval()
+        self.device, self.pace, self.effort = device, pace, effort
+
+    def __call__(self, episodes: Sequence[Asked]) -> list[list[Tensor]]:
+        """For each episode its masks (h, w) uint8, one for each size."""
+        return [self._ask(episode) for episode in episodes]
+
+    def _ask(self, episode: Asked) -> list[Tensor]:
+        normalise = self.model.preprocess.normalise
+        images = normalise(torch.stack([one.pixels for one in (episode.query, *episode.supports)]).to(self.device))
+        shown = torch.stack([one.mask for one in episode.supports]).to(self.device).float()
+        self.effort.encoded += len(images)
+        with _cast(self.device, self.pace.dtype):
+            masks = self.model.predict_sizes(images[:1], images[None, 1:], shown[None], list(episode.sizes))
+        return _only(self.model, masks, episode.sizes)
+
+
+class FeatureAsker:
+    """Asks a model that compares features; those of an image are computed once while they are held.
+
+    Where several are computed at a time, there are always as many: the last ones are repeated to fill the batch.
+    So what comes out for one does not depend on which others there are, nor on what was held.
+
+    Attributes:
+        batch: how many at a time; halved when memory runs out.
+    """
+
+    def __init__(self, model: FeatureSegmenter, device: str, pace: Pace, effort: Effort) -> None:
+        self.device, self.effort = device, effort
+        self.model = _prepared(model.to(device).eval(), device, pace)
+        self.cast = torch.float32 if self.model.casts_whole else pace.dtype
+        self.encode = torch.compile(self.model.encode) if pace.compiled else self.model.encode
+        self.batch = effort.batch = pace.batch_on(device)
+        self.cache: Cache[Key, list[Tensor]] = Cache(pace.feature_cache)
+        self.size = feature_bytes(self.model, device)
+        self.upcoming: dict[int, list[EpisodeSample]] = {}
+        self.class_id = -1
+        self.done = 0
+
+    def arrange(self, samples: list[EpisodeSample]) -> list[EpisodeSample]:
+        """A class's episodes in the order in which they will be asked."""
+        if self.size:
+            needs = [(sample.query, *sample.supports) for sample in samples]
+            each = self.size * (2 if self.model.keeps_supports else 1)
+            samples = [samples[i] for i in order_for_reuse(needs, int(self.cache.budget // each))]
+        if samples:
+            self.upcoming[samples[0].class_id] = samples
+        return samples
+
+    def __call__(self, episodes: Sequence[Asked]) -> list[list[Tensor]]:
+        """For each episode, all of one class, its masks (h, w) uint8, one for each size.
+
+        Raises:
+            ModelError: memory does not suffice for one episode at a time.
+        """
+        self._expect(episodes[0].query.frame.class_id)
+        answered: list[list[Tensor]] = []
+        while len(answered) < len(episodes):
+            part = episodes[len(answered) : len(answered) + self.batch]
+            found = self._try(part)
+            if found is None:
+                self._lessen()
+            else:
+                answered += found
+                self.done += len(part)
+        return answered
+
+    def _expect(self, class_id: int) -> None:
+        if class_id == self.class_id:
+            return
+        self.class_id, self.done = class_id, 0
+        if samples := self.upcoming.pop(class_id, None):
+            self.cache.expect(list(self.needs(samples)))
+
+    def needs(self, samples: Sequence[EpisodeSample]) -> Iterator[list[Key]]:
+        """For each episode the features that it takes."""
+        shown: set[str] = set()
+        for sample in samples:
+            images = [sample.query]
+            if not self.model.keeps_supports:
+                images += sample.supports
+            elif self.model.reads_features:
+                images += [key for key in sample.supports if key not in shown]
+            shown.update(sample.supports)
+            kept = sample.supports if self.model.keeps_supports else ()
+            yield [*(("image", key) for key in images), *(("support", key) for key in kept)]
+
+    def _try(self, part: Sequence[Asked]) -> list[list[Tensor]] | None:
+        """The masks, or ``None`` if memory ran out."""
+        try:
+            with _cast(self.device, self.cast):
+                return self._ask(part)
+        except RuntimeError as error:
+            if not short_of_memory(error):
+                raise
+        return None
+
+    def _lessen(self) -> None:
+        """Try less at a time, or with less kept."""
+        self.effort.shortages += 1
+        nothing_held = len(self.cache) == 0
+        self.cache.clear()
+        if self.batch > 1:
+            self.batch = self.effort.batch = self.batch // 2
+        elif nothing_held:
+            raise ModelError(
+                f"{self.device} has not the memory for one episode at a time",
+                remedy="choose a smaller backbone or --option size=…, --precision bf16, or another --device",
+            )
+        self.cache.budget //= 2
+        if self.device.startswith("cuda"):
+            torch.cuda.empty_cache()
+
+    def _ask(self, part: Sequence[Asked]) -> list[list[Tensor]]:
+        queries = {one.query.frame.key: one.query for one in part}
+        supports = {support.frame.key: support for one in part for support in one.supports}
+        self.cache.begin(
+            [("image", key) for key in queries | supports] + [("support", key) for key in supports], done=self.done
+        )
+        images = dict(queries)
+        if self.model.reads_features:
+            images |= {key: one for key, one in supports.items() if ("support", key) not in self.cache}
+        asked = self._features(images)
+        shown = self._supports(supports, asked)
+        filled = [*part, *[part[-1]] * (self.batch - len(part))]
+        logits = self.model.match_episodes(
+            [asked[one.query.frame.key] for one in filled],
+            [[shown[support.frame.key] for support in one.supports] for one in filled],
+        )
+        return [
+            _only(self.model, [self.model.decide(logits[i : i + 1], size) for size in one.sizes], one.sizes)
+            for i, one in enumerate(part)
+        ]
+
+    def _features(self, images: dict[str, Shown]) -> dict[str, list[Tensor]]:
+        """The features of images by key."""
+        found = {key: self.cache.get(("image", key)) for key in images}
+        lacking = [key for key, features in found.items() if features is None]
+        for keys in _parts(lacking, self.batch):
+            features = self.encode(self._input([images[key] for key in _filled(keys, self.batch)]))
+            self.effort.encoded += len(keys)
+            for number, key in enumerate(keys):
+                found[key] = self._keep(("image", key), features, number)
+        return {key: features for key, features in found.items() if features is not None}
+
+    def _supports(self, supports: dict[str, Shown], features: dict[str, list[Tensor]]) -> dict[str, list[Tensor]]:
+        """What supports show, by key, some of it from the features of their images."""
+        if not self.model.keeps_supports:
+            return {key: self._conditioned([one], [features[key]]) for key, one in supports.items()}
+        found = {key: self.cache.get(("support", key)) for key in supports}
+        lacking = [key for key, shown in found.items() if shown is None]
+        for keys in _parts(lacking, self.batch):
+            filled = _filled(keys, self.batch)
+            own = [features[key] for key in filled] if self.model.reads_features else []
+            shown = self._conditioned([supports[key] for key in filled], own)
+            self.effort.conditioned += len(keys)
+            for number, key in enumerate(keys):
+                found[key] = self._keep(("support", key), shown, number)
+        return {key: shown for key, shown in found.items() if shown is not None}
+
+    def _conditioned(self, shown: Sequence[Shown], features: Sequence[list[Tensor]]) -> list[Tensor]:
+        masks = torch.stack([one.mask for one in shown]).to(self.device).float()
+        together = features[0] if len(features) == 1 else [torch.cat(maps) for maps in zip(*features, strict=True)]
+        return self.model.condition(together, self._input(shown), masks)
+
+    def _keep(self, key: Key, computed: list[Tensor], number: int) -> list[Tensor]:
+        """Of what was computed at a time the one with a number, in memory of its own."""
+        own = [one[number : number + 1] for one in computed]
+        if self.batch > 1:
+            own = [one.clone() for one in own]
+        self.cache.put(key, own, sum(one.nbytes for one in own))
+        return own
+
+    def _input(self, shown: Sequence[Shown]) -> Tensor:
+        return self.model.preprocess.normalise(torch.stack([one.pixels for one in shown]).to(self.device))
+
+
+def _prepared(model: FeatureSegmenter, device: str, pace: Pace) -> FeatureSegmenter:
+    twin = model.accelerated().to(device).eval()
+    if twin.casts_whole and pace.dtype != torch.float32:
+        twin = (copy.deepcopy(twin) if twin is model else twin).to(pace.dtype)
+    return twin
+
+
+def feature_bytes(model: FeatureSegmenter, device: str) -> int | None:
+    """Memory that the features of one image take, without computing them; ``None`` if that does not work."""
+    side = model.preprocess.size
+    try:
+        with FakeTensorMode(allow_non_fake_inputs=True), torch.inference_mode():
+            return sum(one.nbytes for one in model.encode(torch.zeros(1, 3, side, side, device=device)))
+    except Exception:  # whatever a user's own model does that torch cannot do without numbers
+        return None
+
+
+def short_of_memory(error: RuntimeError) -> bool:
+    """Whether an error says that memory ran out, on whatever device."""
+    return isinstance(error, torch.OutOfMemoryError) or any(sign in str(error).lower() for sign in NO_MEMORY)
+
+
+def _cast(device: str, dtype: torch.dtype) -> torch.autocast:
+    return torch.autocast(device.partition(":")[0], dtype=dtype, enabled=dtype != torch.float32)
+
+
+def _parts(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+def _filled(items: Sequence[T], size: int) -> list[T]:
+    """As many as ``size``, the last one repeated."""
+    return [*items, *[items[-1]] * (size - len(items))]
+
+
+def _only(model: FewShotSegmenter, masks: Sequence[Tensor], sizes: Sequence[Size]) -> list[Tensor]:
+    """The masks (h, w) of the one episode asked, out of (1, h, w); `ModelError` if one has not the size asked for."""
+    for mask, size in zip(masks, sizes, strict=True):
+        check_answer(model, mask, (1, *size))
+    return [mask[0] for mask in masks]

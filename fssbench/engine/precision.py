@@ -1,0 +1,57 @@
+"""What a lower precision changes: the first episodes asked again in float32, one at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from fssbench.counts import CountsTable
+from fssbench.engine.evaluate import Answer, answers, policies_for
+from fssbench.engine.model import LoadedModel
+from fssbench.engine.pace import PLAIN, Pace
+from fssbench.figures import policy_results
+from fssbench.results import PrecisionCheck
+
+if TYPE_CHECKING:
+    from fssbench.engine.run import Job
+
+__all__ = ["check_precision"]
+
+EPISODES = 16
+
+
+def check_precision(loaded: LoadedModel, job: Job) -> PrecisionCheck:
+    """Compare the masks and the score of a job's first episodes with those in float32."""
+    lower, full = (_answers(loaded, job, pace) for pace in (job.pace, PLAIN))
+    return PrecisionCheck(
+        episodes=len(full),
+        pixels=sum(answer.masks["original"].numel() for answer in full),
+        differing_pixels=sum(
+            int((a.masks["original"] != b.masks["original"]).sum()) for a, b in zip(lower, full, strict=True)
+        ),
+        miou=_miou(job, lower),
+        miou_float32=_miou(job, full),
+    )
+
+
+def _answers(loaded: LoadedModel, job: Job, pace: Pace) -> list[Answer]:
+    given = answers(
+        loaded.model,
+        job.episode_set,
+        shot=job.shot,
+        seed=job.seed,
+        episodes=min(EPISODES, job.n_episodes),
+        device=job.device,
+        workers=job.workers,
+        control=loaded.record.control,
+        pace=pace,
+    )
+    return sorted(given, key=lambda answer: answer.index)
+
+
+def _miou(job: Job, given: Sequence[Answer]) -> float | None:
+    names = tuple(policy.name for policy in policies_for(job.episode_set))
+    table = CountsTable.of(job.track.first(len(given)), names, (answer.scored for answer in given))
+    classes = {pool.id: pool.name for pool in job.episode_set.manifest.classes}
+    results = {one.policy: one for one in policy_results(table, classes=classes)}
+    return results[job.headline.name].miou.value

@@ -1,0 +1,208 @@
+"""Center-pivot convolutions of correlations, for inference, and what stands between them.
+
+What makes it fast, none of it an approximation:
+
+- A 4D tensor lies in memory as (query position, support position, channel). So seen, it is a channels-last map
+  over the support for every position of the query, and a channels-last map over the query whose channels are
+  support positions and channels: both convolutions of the center-pivot kernel read it where it lies.
+- Support positions outside of the mask correlate with nothing. The first convolution makes one and the same
+  vector of them, the *background*, which is written down once; the second one, being linear, is applied to what
+  differs from it.
+- On a grid of 2×2, a 3×3 convolution is one matrix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fssbench.models.center_pivot import CenterPivotConv4d
+from fssbench.models.fast.windows import Span, Window
+
+__all__ = [
+    "Correlated",
+    "Shown",
+    "Size",
+    "as_images",
+    "convolved",
+    "correlated",
+    "grouped",
+    "normalised",
+    "normalised_rest",
+]
+
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shown:
+    """One level of one support.
+
+    Attributes:
+        rows: L maps (h·w, C), of unit length over C.
+        scales: (L, h·w), what each position is multiplied with; 0 outside of ``window``; or ``None`` for 1.
+        grid: h and w.
+        window: where the support shows anything.
+    """
+
+    rows: Sequence[Tensor]
+    scales: Tensor | None
+    grid: Size
+    window: Window
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Correlated:
+    """A 4D map that is constant outside of a window of the support.
+
+    Attributes:
+        rest: (Hq·Wq, rows, columns, C), what differs from the background in the window.
+        background: (C,).
+    """
+
+    rest: Tensor
+    background: Tensor
+    grid: Size
+    window: Window
+
+
+def correlated(query: Sequence[Tensor], support: Shown, layer: CenterPivotConv4d, size: Size) -> Correlated:
+    """Correlate, and apply the first convolution to what is not zero.
+
+    Args:
+        query: L maps (Hq·Wq, C).
+        size: Hq and Wq.
+    """
+    convolution, stride = layer.conv2, layer.support_stride
+    kernel = convolution.kernel_size[0]
+    window = support.window
+    if window.reached(kernel=kernel, stride=stride, size=support.grid).area == 0:
+        window = Window(Span(0, 1), Span(0, 1))  # no output sees the support, nor is anything but 0 here
+    reached = window.reached(kernel=kernel, stride=stride, size=support.grid)
+    seen = reached.seen(kernel=kernel, stride=stride)
+    window = window.within(seen)  # the stride may pass over the last positions
+    maps = [_cropped(support, number, window) for number in range(len(support.rows))]  # L (rows, columns, C)
+    at_query = query[0].new_zeros(query[0].shape[0], len(maps), *seen.shape)  # (Hq·Wq, L, rows, columns)
+    there = window.inside(seen)
+    inner = at_query[:, :, there.rows.slice, there.columns.slice]
+    products(query, [one.flatten(0, 1) for one in maps], inner)
+    y = F.conv2d(at_query, convolution.weight, convolution.bias, stride=stride).permute(0, 2, 3, 1).contiguous()
+    assert layer.conv1.bias is not None
+    assert convolution.bias is not None
+    y += layer.conv1.bias
+
+    kept = window.kept(stride)
+    if kept.area:
+        r = kept.rows.start * stride - window.rows.start
+        c = kept.columns.start * stride - window.columns.start
+        chosen = [one[r::stride, c::stride].reshape(-1, one.shape[-1]) for one in maps]
+        at_support = query[0].new_empty(kept.area, len(maps), *size)  # (kept, L, Hq, Wq)
+        products(chosen, query, at_support)
+        over_query = F.conv2d(at_support, layer.conv1.weight, padding=layer.conv1.padding)
+        there = kept.inside(reached)
+        over_query = over_query.flatten(2).view(*kept.shape, -1, y.shape[0]).permute(3, 0, 1, 2)
+        y[:, there.rows.slice, there.columns.slice] += over_query
+    grid = (-(-support.grid[0] // stride), -(-support.grid[1] // stride))
+    return Correlated(y, layer.conv1.bias + convolution.bias, grid, reached)
+
+
+def _cropped(support: Shown, number: int, window: Window) -> Tensor:
+    """One map in a window (rows, columns, C), scaled."""
+    rows, columns = window.rows.slice, window.columns.slice
+    crop = support.rows[number].view(*support.grid, -1)[rows, columns]
+    if support.scales is None:
+        return crop
+    scale: Tensor = support.scales[number].view(support.grid)[rows, columns, None]
+    scaled: Tensor = crop * scale.to(crop.dtype)
+    return scaled
+
+
+def products(left: Sequence[Tensor], right: Sequence[Tensor], into: Tensor) -> None:
+    """Of L pairs (M, C) and (N, C) the positive part of all products of rows, into (M, L, ·, ·), N in all."""
+    for number, (a, b) in enumerate(zip(left, right, strict=True)):
+        into[:, number].copy_((a @ b.t()).view(into[:, number].shape)).relu_()
+
+
+def convolved(x: Correlated, layer: CenterPivotConv4d, size: Size) -> Tensor:
+    """A center-pivot convolution of a map with a background → (Hq·Wq, hs', ws', C').
+
+    Being linear, it is that of the background plus that of the rest.
+    """
+    stride, convolution = layer.support_stride, layer.conv2
+    kernel = convolution.kernel_size[0]
+    everywhere = x.background.view(1, -1, 1, 1)
+    # Where the query ends, and where the support ends, the background ends too.
+    in_support = convolution(everywhere.expand(-1, -1, *x.grid)).permute(0, 2, 3, 1)  # (1, hs', ws', C')
+    in_query = layer.conv1(everywhere.expand(-1, -1, *size)).flatten(2)[0].t()  # (Hq·Wq, C')
+    y: Tensor = in_support + in_query[:, None, None]
+
+    reached = x.window.reached(kernel=kernel, stride=stride, size=x.grid)
+    if reached.area:
+        padded = F.pad(x.rest, (0, 0, *x.window.padding_to(reached.seen(kernel=kernel, stride=stride))))
+        over_support = F.conv2d(padded.permute(0, 3, 1, 2), convolution.weight, stride=stride)
+        y[:, reached.rows.slice, reached.columns.slice] += over_support.permute(0, 2, 3, 1)
+
+    kept = x.window.kept(stride)
+    if kept.area:
+        r = kept.rows.start * stride - x.window.rows.start
+        c = kept.columns.start * stride - x.window.columns.start
+        chosen = x.rest[None, :, r::stride, c::stride]  # (1, Hq·Wq, rows, columns, C)
+        y[:, kept.rows.slice, kept.columns.slice] += grouped(chosen, layer.conv1, size, bias=False)[0]
+    return y
+
+
+def grouped(x: Tensor, convolution: nn.Conv2d, size: Size, *, bias: bool = True) -> Tensor:
+    """A convolution over the query, of every support position: (P, Hq·Wq, hs, ws, C) → (P, Hq·Wq, hs, ws, C')."""
+    p, n, hs, ws = x.shape[:4]
+    weight = convolution.weight.repeat(hs * ws, 1, 1, 1)
+    shift = convolution.bias.repeat(hs * ws) if bias and convolution.bias is not None else None
+    y = F.conv2d(as_images(x, size), weight, shift, padding=convolution.padding, groups=hs * ws)
+    return y.permute(0, 2, 3, 1).reshape(p, n, hs, ws, -1)
+
+
+def as_images(x: Tensor, size: Size) -> Tensor:
+    """(P, Hq·Wq, …, C) as maps over the query (P, hs·ws·C, Hq, Wq), channels last."""
+    return x.reshape(x.shape[0], *size, -1).permute(0, 3, 1, 2)
+
+
+def normalised(y: Tensor, norm: nn.Module) -> Tensor:
+    """Group normalisation and ReLU of (P, Hq·Wq, hs, ws, C)."""
+    assert isinstance(norm, nn.GroupNorm)
+    flat = y.flatten(1, 3)  # (P, N, C)
+    scale, shift = _affine(*_moments(flat), norm)
+    return torch.addcmul(shift[:, None], flat, scale[:, None]).relu_().view(y.shape)
+
+
+def normalised_rest(x: Correlated, norm: nn.GroupNorm) -> Correlated:
+    """Group normalisation and ReLU of a map with a background."""
+    inside = x.window.area / (x.grid[0] * x.grid[1])
+    flat = x.rest.flatten(0, 2)
+    mean, variance = _moments(flat)
+    # The background has no variance of its own.
+    both = inside * mean + (1 - inside) * x.background
+    spread = inside * (variance + (mean - both) ** 2) + (1 - inside) * (x.background - both) ** 2
+    scale, shift = _affine(both, spread, norm)
+    background = torch.addcmul(shift, x.background, scale).relu_()
+    rest = torch.addcmul(shift, flat, scale).relu_().sub_(background)
+    return Correlated(rest.view(x.rest.shape), background, x.grid, x.window)
+
+
+def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and variance of the channels of (…, N, C), (…, C) float32 each."""
+    mean = x.mean(dim=-2, keepdim=True, dtype=torch.float32)
+    return mean.squeeze(-2), (x - mean).square_().mean(dim=-2)  # torch.var_mean takes ten times as long
+
+
+def _affine(mean: Tensor, variance: Tensor, norm: nn.GroupNorm) -> tuple[Tensor, Tensor]:
+    """From mean and variance of channels (…, C) what a group norm multiplies with and adds, (…, C) each."""
+    grouped_by = (*mean.shape[:-1], norm.num_groups, -1)
+    means = mean.view(grouped_by)
+    centre = means.mean(dim=-1, keepdim=True)
+    spread = (variance.view(grouped_by) + (means - centre) ** 2).mean(dim=-1, keepdim=True)  # (…, groups, 1)
+    scale = norm.weight * (spread + norm.eps).rsqrt().expand_as(means).flatten(-2)
+    shift = norm.bias - scale * centre.expand_as(means).flatten(-2)
+    return scale.to(norm.weight.dtype), shift.to(norm.weight.dtype)

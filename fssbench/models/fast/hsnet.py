@@ -1,0 +1,147 @@
+"""HSNet and HMFS for inference: see `fssbench.models.fast.center_pivot` for what makes the matching fast."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from fssbench.models.fast.center_pivot import Shown
+from fssbench.models.fast.folding import folded
+from fssbench.models.fast.squeeze import FastSqueeze
+from fssbench.models.fast.windows import Span, Window, bounding_box
+from fssbench.models.hmfs import HMFS, hybrid
+from fssbench.models.hsnet import EPSILON, HSNet
+from fssbench.models.interface import FeatureSegmenter, Size, vote
+
+__all__ = ["FastHMFS", "FastHSNet"]
+
+
+class FastHSNet(FeatureSegmenter):
+    """HSNet whose features are kept as they are compared: unit vectors, a row for each position.
+
+    A support under feature masking is its image's features again, each position with a weight that follows from
+    the mask: so it costs no memory of its own.
+
+    Args:
+        original: whose kernel is center-pivot; it is not changed.
+    """
+
+    keeps_supports = False
+    casts_whole = True
+
+    def __init__(self, original: HSNet) -> None:
+        super().__init__()
+        self.preprocess, self.backbone_info = original.preprocess, original.backbone_info
+        self.masking, self.levels = original.masking, original.levels
+        self.backbone = folded(original.backbone)
+        self.take_maps = original.take_maps
+        self.hpn_learner = FastSqueeze(folded(original.hpn_learner))
+
+    def encode(self, images: Tensor) -> list[Tensor]:
+        """Images (N, 3, H, W) → of each map the unit rows (N, h·w, C), then of each level the lengths (N, L, h, w)."""
+        return self._unit(self._maps(images))
+
+    def condition(self, features: list[Tensor], images: Tensor, masks: Tensor) -> list[Tensor]:
+        """The rows as they are; for each level the weights (N, L, h·w), and the window (N, 4) that holds them."""
+        rows, lengths = features[: sum(self.levels)], features[sum(self.levels) :]
+        if self.masking == "none":
+            return rows
+        weights, windows = [], []
+        for length in lengths:
+            share = self._share(masks, (length.shape[-2], length.shape[-1]))
+            # (m·f) / (|m·f| + ε), from f / (|f| + ε)
+            weights.append((share * (length + EPSILON) / (share * length + EPSILON)).flatten(2))
+            windows.append(torch.stack(bounding_box(share[:, 0] > 0), dim=1).cpu())
+        return [*rows, *weights, *windows]
+
+    def match(self, query: list[Tensor], supports: list[Tensor]) -> Tensor:
+        """Logits (B, K, 2, h, w), at a quarter of the input's size, of each support alone."""
+        b, k = supports[0].shape[:2]
+        shown = [[[part[i, j : j + 1] for part in supports] for j in range(k)] for i in range(b)]
+        return self.match_episodes([[part[i : i + 1] for part in query] for i in range(b)], shown)
+
+    def match_episodes(self, queries: Sequence[list[Tensor]], supports: Sequence[Sequence[list[Tensor]]]) -> Tensor:
+        """`match`, of features that lie where they are; see `FeatureSegmenter.match_episodes`."""
+        n = sum(self.levels)
+        sizes = [(length.shape[-2], length.shape[-1]) for length in queries[0][n:]]
+        asked, shown = [], []
+        for query, shots in zip(queries, supports, strict=True):
+            for support in shots:
+                asked.append([rows[0] for rows in query[:n]])
+                shown.append(self._shown([part[0] for part in support], sizes))
+        logits: Tensor = self.hpn_learner(asked, shown, sizes)
+        return logits.view(len(queries), -1, *logits.shape[1:]).float()
+
+    def decide(self, logits: Tensor, size: Size) -> Tensor:
+        """The mask (B, H, W) uint8: foreground where its logit, interpolated, is the greater one; see `vote`."""
+        over = logits[:, :, 1] - logits[:, :, 0]  # (B, V, h, w)
+        masks = (F.interpolate(over, size, mode="bilinear", align_corners=True) > 0).to(torch.uint8)
+        return masks[:, 0] if masks.shape[1] == 1 else vote(masks)
+
+    def _maps(self, images: Tensor) -> list[Tensor]:
+        """The backbone's maps (N, h, w, C), channels last in memory."""
+        images = images.to(self._dtype).contiguous(memory_format=torch.channels_last)
+        return [one.permute(0, 2, 3, 1).contiguous() for one in self.take_maps(self.backbone, images)]
+
+    def _unit(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        """Maps (N, h, w, C), which are overwritten → what `encode` gives."""
+        lengths = [torch.linalg.vector_norm(one, dim=-1, dtype=torch.float32) for one in maps]  # (N, h, w)
+        rows = [
+            one.mul_((1 / (length + EPSILON)).to(one.dtype)[..., None]).flatten(1, 2)
+            for one, length in zip(maps, lengths, strict=True)
+        ]
+        remaining = iter(lengths)
+        return [*rows, *(torch.stack(list(islice(remaining, count)), dim=1) for count in self.levels)]
+
+    def _share(self, masks: Tensor, size: Size) -> Tensor:
+        """How much of each position is in the mask: (N, 1, h, w)."""
+        return F.interpolate(masks[:, None].float(), size, mode="bilinear", align_corners=True)
+
+    def _shown(self, parts: Sequence[Tensor], sizes: Sequence[Size]) -> list[Shown]:
+        """One support's levels."""
+        remaining, n = iter(parts), len(self.levels)
+        rows = [list(islice(remaining, count)) for count in self.levels]
+        weights, windows = list(islice(remaining, n)), list(islice(remaining, n))
+        if not weights:
+            whole = [Window(Span(0, h), Span(0, w)) for h, w in sizes]
+            return [Shown(*level) for level in zip(rows, [None] * n, sizes, whole, strict=True)]
+        boxes = [Window(Span(r, end), Span(c, stop)) for r, end, c, stop in (one.tolist() for one in windows)]
+        return [Shown(*level) for level in zip(rows, weights, sizes, boxes, strict=True)]
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        return self.hpn_learner.decoder1[0].weight.dtype  # type: ignore[return-value]
+
+
+class FastHMFS(FastHSNet):
+    """HMFS whose supports pass the backbone a second time, under their masks: ``hm`` and ``im``."""
+
+    keeps_supports = True
+
+    def __init__(self, original: HMFS) -> None:
+        super().__init__(original)
+        self.replaced = original.replaced
+        self.reads_features = self.masking == "hm"
+
+    def condition(self, features: list[Tensor], images: Tensor, masks: Tensor) -> list[Tensor]:
+        """The unit rows (N, h·w, C) of the masked image's maps or, with ``hm``, of both kinds of map together."""
+        inner = self._maps(images * masks[:, None])
+        if self.masking == "hm":
+            inner = [
+                hybrid([own], [other], replaced=self.replaced)[0]
+                for own, other in zip(self._masked(features, masks), inner, strict=True)
+            ]
+        return self._unit(inner)[: len(inner)]
+
+    def _masked(self, features: list[Tensor], masks: Tensor) -> Iterator[Tensor]:
+        """The feature-masked maps (N, h, w, C), from what `encode` gave, one after the other."""
+        rows = iter(features[: sum(self.levels)])
+        for lengths in features[sum(self.levels) :]:
+            share = self._share(masks, (lengths.shape[-2], lengths.shape[-1]))
+            for length in (share * (lengths + EPSILON)).unbind(dim=1):  # (N, h, w)
+                weight = length[..., None]
+                yield next(rows).view(*length.shape, -1) * weight.to(features[0].dtype)

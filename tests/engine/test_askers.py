@@ -1,0 +1,121 @@
+"""Asking: an answer depends on its episode alone, whatever is held, batched, or tried again."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+
+import pytest
+import torch
+from torch import Tensor
+
+from fssbench.engine.askers import Asked, FeatureAsker, PlainAsker, Shown
+from fssbench.engine.pace import PLAIN, Effort, Pace
+from fssbench.errors import ModelError
+from fssbench.models.hmfs import HMFS
+from fssbench.models.hsnet import HSNet
+from fssbench.models.interface import FeatureSegmenter
+from fssbench.models.prototype import Prototype
+from fssbench.pipelines.samples import EpisodeSample
+from fssbench.pipelines.sources.toy import draw_example
+from fssbench.pipelines.stream import Frame
+
+IMAGES, EPISODES, SHOT = 9, 14, 2
+SIZES = [(64, 64), (48, 60)]
+MODELS: dict[str, Callable[[], FeatureSegmenter]] = {
+    "prototype": lambda: Prototype(backbone="resnet18", size=64),
+    "hsnet": lambda: HSNet(size=64),
+    "hmfs": lambda: HMFS(size=64),
+}
+
+
+def samples() -> list[EpisodeSample]:
+    """A class's episodes of few images, so that every image is used often."""
+    chance = random.Random(0)
+    drawn = [chance.sample(range(IMAGES), 1 + SHOT) for _ in range(EPISODES)]
+    keys = [[f"i{n:07d}" for n in one] for one in drawn]
+    return [EpisodeSample(index=i, class_id=0, query=q, supports=tuple(s)) for i, (q, *s) in enumerate(keys)]
+
+
+def shown(model: FeatureSegmenter, key: str) -> Shown:
+    image, mask = draw_example(20 * int(key[1:]))
+    frame = Frame(key, key, 0, image, mask, None, None)
+    return Shown(frame, model.preprocess.image(image), model.preprocess.mask(mask))
+
+
+def ask(model: FeatureSegmenter, pace: Pace, effort: Effort | None = None) -> list[list[Tensor]]:
+    """The masks of all episodes by index."""
+    asker = (FeatureAsker if pace.fast else PlainAsker)(model, "cpu", pace, effort or Effort())
+    ordered = asker.arrange(samples()) if isinstance(asker, FeatureAsker) else samples()
+    found: dict[int, list[Tensor]] = {}
+    at_a_time = asker.batch
+    for start in range(0, len(ordered), at_a_time):
+        part = ordered[start : start + at_a_time]
+        asked = [Asked(shown(model, s.query), [shown(model, key) for key in s.supports], SIZES) for s in part]
+        with pace.arithmetic():
+            found |= zip((s.index for s in part), asker(asked), strict=True)
+    return [found[index] for index in sorted(found)]
+
+
+def differing(first: Sequence[Sequence[Tensor]], second: Sequence[Sequence[Tensor]]) -> int:
+    pairs = [(a, b) for one, other in zip(first, second, strict=True) for a, b in zip(one, other, strict=True)]
+    return sum(int((a != b).sum()) for a, b in pairs)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_no_answer_depends_on_what_is_held_or_on_which_episodes_share_a_batch(name: str) -> None:
+    """Not one pixel: neither the order, nor the cache, nor the neighbours in a batch of a given size matter."""
+    model = MODELS[name]()
+    much, little = Effort(), Effort()
+    whole = ask(model, Pace(), much)
+    assert any(mask.any() for one in whole for mask in one)
+    assert differing(ask(model, Pace(feature_cache=1), little), whole) == 0
+    assert much.encoded == IMAGES < little.encoded
+    size = ask(model, Pace(batch=4))
+    assert differing(ask(model, Pace(batch=4, feature_cache=1)), size) == 0
+    # What is whole for one batch size is nearly so for another, as it is for the model asked episode by episode.
+    for other in (size, ask(model, PLAIN)):
+        assert differing(other, whole) <= 2
+
+
+class Greedy(Prototype):
+    """A model that has not the memory for more than so many images or episodes at a time."""
+
+    def __init__(self, most: int, message: str) -> None:
+        super().__init__(backbone="resnet18", size=64)
+        self.most, self.message = most, message
+
+    def encode(self, images: Tensor) -> list[Tensor]:
+        if len(images) > self.most:
+            raise RuntimeError(self.message)
+        return super().encode(images)
+
+
+@pytest.mark.parametrize(
+    "message", ["CUDA out of memory. Tried to allocate 2 GiB", "DefaultCPUAllocator: can't allocate memory: you tried"]
+)
+def test_when_memory_runs_out_the_batch_is_halved_and_nothing_is_lost(message: str) -> None:
+    effort = Effort()
+    model = Greedy(2, message)
+    assert differing(ask(model, Pace(batch=8), effort), ask(model, Pace(batch=2))) == 0
+    assert (effort.batch, effort.shortages) == (2, 2)
+
+
+def test_a_model_too_large_for_one_episode_is_refused() -> None:
+    with pytest.raises(ModelError, match="cpu has not the memory for one episode at a time; choose a smaller"):
+        ask(Greedy(0, "out of memory"), Pace(batch=2))
+
+
+def test_other_errors_of_a_model_are_its_own() -> None:
+    with pytest.raises(RuntimeError, match="something else"):
+        ask(Greedy(0, "something else"), Pace(batch=2))
+
+
+@pytest.mark.parametrize("name", ["prototype", "hsnet"])
+def test_sixteen_bits_give_nearly_the_same_masks(name: str) -> None:
+    """And leave the model that was given in 32."""
+    model = MODELS[name]()
+    whole, reduced = ask(model, Pace()), ask(model, Pace(precision="bf16"))
+    pixels = sum(mask.numel() for one in whole for mask in one)
+    assert 0 < differing(whole, reduced) < 0.1 * pixels
+    assert {p.dtype for p in model.parameters()} == {torch.float32}

@@ -1,0 +1,172 @@
+"""Accelerated twins give what the models give, but for the rounding of float32."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from filling import episode, fill, image, mask
+from golden import Golden, difference, read
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from torchvision.models import resnet50
+
+from fssbench.models.center_pivot import CenterPivotConv4d
+from fssbench.models.fast.center_pivot import Correlated, convolved
+from fssbench.models.fast.folding import folded
+from fssbench.models.fast.hdmnet import prior_of_inside
+from fssbench.models.fast.hsnet import FastHMFS, FastHSNet
+from fssbench.models.fast.squeeze import DenseLayer, Grid2Layer
+from fssbench.models.fast.windows import Span, Window, bounding_box
+from fssbench.models.hdmnet import HDMNet
+from fssbench.models.hdmnet.prior import prior_map
+from fssbench.models.hmfs import HMFS
+from fssbench.models.hsnet import HSNet
+from fssbench.models.interface import FeatureSegmenter
+from fssbench.models.prototype import Prototype
+
+pytestmark = pytest.mark.usefixtures("no_gradients")
+
+TOLERANCE = 1e-4
+"""Of the logits' standard deviation."""
+
+MODELS: dict[str, Callable[[], FeatureSegmenter]] = {
+    "hsnet": lambda: HSNet(size=97),
+    "hsnet resnet101": lambda: HSNet(backbone="resnet101", size=97),
+    "hsnet vgg16": lambda: HSNet(backbone="vgg16", size=97),
+    "hsnet whole supports": lambda: HSNet(masking="none", size=97),
+    "hsnet two levels": lambda: HSNet(finest_level=2, size=97),
+    "hsnet last maps": lambda: HSNet(hypercorrelation="deep", size=97),
+    "hmfs": lambda: HMFS(size=97),
+    "hmfs zero": lambda: HMFS(size=97, replaced="zero"),
+    "hmfs input masking": lambda: HMFS(size=97, masking="im"),
+    "hdmnet": lambda: HDMNet(size=97, shot=2),
+    "hdmnet vgg16": lambda: HDMNet(backbone="vgg16", size=97, shot=2),
+}
+
+
+def asked(side: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Two episodes of two shots whose masks are an object, a corner, nothing, and everything."""
+    query = torch.cat([image(seed, side) for seed in (1, 2)])
+    supports = torch.stack([torch.cat([image(seed, side) for seed in (3, 4)]) for _ in range(2)])
+    masks = torch.zeros(2, 2, side, side)
+    masks[0, 0] = mask(5, side)
+    masks[0, 1, -7:, -9:] = 1
+    masks[1, 1] = 1
+    return query, supports, masks
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_logits_are_the_models_own(name: str) -> None:
+    model = MODELS[name]().eval()
+    if name in ("hsnet", "hmfs", "hdmnet"):
+        fill(model, skip="backbone.fc")
+    before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
+    twin = model.accelerated()
+    assert twin is not model
+    episodes = asked(97)
+    expected, found = model._logits(*episodes), twin._logits(*episodes)
+    assert found.shape == expected.shape
+    assert difference(found, expected.numpy()) <= TOLERANCE
+    masks, others = (one.predict_sizes(*episodes, [(97, 97), (50, 80)]) for one in (model, twin))
+    assert sum(int((a != b).sum()) for a, b in zip(masks, others, strict=True)) <= 1
+    assert all((tensor == before[key]).all() for key, tensor in model.state_dict().items()), "the model is as it was"
+
+
+def test_models_without_a_twin_are_their_own() -> None:
+    for model in (Prototype(backbone="resnet18"), HSNet(kernel="separable"), HSNet(block_layers=2)):
+        assert model.accelerated() is model
+    assert isinstance(HSNet().accelerated(), FastHSNet)
+    assert isinstance(HMFS().accelerated(), FastHMFS)
+    assert not isinstance(HMFS(masking="fm").accelerated(), FastHMFS)
+
+
+@pytest.mark.parametrize("name", ["hsnet", "hmfs"])
+def test_logits_are_the_published_ones(name: str) -> None:
+    """Of the twin, at full size, within the same tolerance."""
+    golden: Golden = read(name)
+    model = fill({"hsnet": HSNet, "hmfs": HMFS}[name]())
+    logits = model.accelerated()(*episode(1, [2], [3], 400))
+    key = f"{name}.resnet50.logits_s4"
+    assert difference(logits[..., ::4, ::4], golden[key]) <= TOLERANCE
+
+
+# --- parts ----------------------------------------------------------------------------------------------
+
+
+def test_folding_leaves_no_batch_norm_and_the_same_function() -> None:
+    network = resnet50(weights=None).eval()
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean = 0.1 * torch.randn(module.num_features)
+            module.running_var = 1 + 0.1 * torch.rand(module.num_features)
+    twin = folded(network)
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in twin.modules())
+    x = torch.randn(2, 3, 64, 64)
+    assert difference(twin(x), network(x).numpy()) <= TOLERANCE
+
+
+@given(data=st.data(), size=st.integers(1, 30), shape=st.sampled_from([(5, 4), (5, 2), (3, 2), (3, 1)]))
+def test_a_window_knows_what_a_convolution_makes_of_it(data: Any, size: int, shape: tuple[int, int]) -> None:
+    """Outputs are reached exactly if the convolution of ones within the span is not zero there."""
+    kernel, stride = shape
+    start = data.draw(st.integers(0, size - 1))
+    span = Span(start, data.draw(st.integers(start + 1, size)))
+    ones = torch.zeros(1, 1, size)
+    ones[..., span.slice] = 1
+    out = nn.functional.conv1d(ones, torch.ones(1, 1, kernel), stride=stride, padding=kernel // 2)[0, 0]
+    there = out.nonzero().flatten().tolist()
+    reached = span.reached(kernel=kernel, stride=stride, size=size)
+    assert list(range(len(out)))[reached.slice] == there
+    if not there:
+        return
+    seen = reached.seen(kernel=kernel, stride=stride)
+    assert (seen.start, len(seen)) == (there[0] * stride - kernel // 2, (len(there) - 1) * stride + kernel)
+    kept = [i for i in range(-(-size // stride)) if i * stride in range(span.start, span.stop)]
+    assert list(range(len(out)))[span.kept(stride).slice] == kept
+
+
+def test_bounding_boxes_hold_all_that_is_inside_and_no_more() -> None:
+    inside = torch.zeros(3, 5, 7, dtype=torch.bool)
+    inside[0, 1:3, 2:6] = True
+    inside[1] = True
+    boxes = torch.stack(bounding_box(inside), dim=1).tolist()
+    assert boxes == [[1, 3, 2, 6], [0, 5, 0, 7], [0, 1, 0, 1]]
+
+
+@settings(deadline=None, max_examples=20)
+@given(top=st.integers(0, 8), left=st.integers(0, 8), rows=st.integers(1, 5), columns=st.integers(1, 5))
+def test_a_background_is_convolved_as_if_it_were_there(top: int, left: int, rows: int, columns: int) -> None:
+    """A map that is constant outside of a window is convolved as the 4D convolution convolves all of it."""
+    layer = CenterPivotConv4d(2, 3, kernel=3, support_stride=2)
+    window = Window(Span(top, top + rows), Span(left, left + columns))
+    generator = torch.Generator().manual_seed(0)
+    background = torch.randn(2, generator=generator)
+    rest = torch.randn(4 * 5, rows, columns, 2, generator=generator)
+    whole = background.expand(20, 13, 13, 2).clone()
+    whole[:, window.rows.slice, window.columns.slice] += rest
+    expected = layer(whole.view(1, 4, 5, 13, 13, 2).permute(0, 5, 1, 2, 3, 4))  # (1, C', 4, 5, 7, 7)
+    found = convolved(Correlated(rest, background, (13, 13), window), layer, (4, 5))
+    assert torch.allclose(found, expected.permute(0, 2, 3, 4, 5, 1)[0].flatten(0, 1), atol=1e-5)
+
+
+@pytest.mark.parametrize("grid", [(1, 1), (2, 2), (3, 2), (4, 4)])
+@pytest.mark.parametrize("layer", [DenseLayer, Grid2Layer])
+def test_layers_are_4d_convolutions_in_another_order(grid: tuple[int, int], layer: type[DenseLayer]) -> None:
+    stride = 1 if layer is Grid2Layer else 2
+    original = CenterPivotConv4d(4, 6, kernel=3, support_stride=stride)
+    x = torch.randn(2, 4, 5, 3, *grid)
+    expected = original(x).permute(0, 2, 3, 4, 5, 1).flatten(1, 2)
+    found = layer(original)(x.permute(0, 2, 3, 4, 5, 1).flatten(1, 2).contiguous(), (5, 3))
+    assert torch.allclose(found, expected, atol=1e-5)
+
+
+def test_the_prior_of_what_is_inside_is_the_prior() -> None:
+    query, supports = torch.randn(2, 8, 5, 5), torch.randn(2, 3, 8, 5, 5)
+    masks = (torch.rand(2, 3, 20, 20) > 0.5).float()
+    masks[0, 0], masks[0, 1] = 0, 1
+    supports[1, 0] = -query[1]  # nothing inside is like it
+    assert torch.allclose(prior_of_inside(query, supports, masks), prior_map(query, supports, masks), atol=1e-6)
