@@ -83,6 +83,6 @@ def test_training_and_verification_take_an_address(hosted: FileServer, tmp_path:
         path.write_bytes(data)
     ran = fssbench(*command, "-d", tmp_path / "copy", "--max-steps", 6, "--resume")
     assert ran.code == 2
-    assert "read" in ran.error
+    assert "its buffer is 1000" in ran.error
     assert f"sound {hosted.address}/toy-20i/train: " in fssbench("verify", hosted.address).out
     assert fssbench("info", f"{hosted.address}/toy-20i/train/training.json").out.startswith("training set  toy-20i")

@@ -52,7 +52,7 @@ def training_lists(
     pairs = read_hsnet_lists(image_list, found, fold)
     if absent := sorted((i, c) for i, c in pairs if c not in areas.get(i, {})):
         raise SourceError(
-            f"HSNet's lists name {len(absent):,} of {len(pairs):,} images for a class that {training_set.path} does "
+            f"HSNet's lists name {len(absent):,} of {len(pairs):,} images for a class that {training_set.place} does "
             f"not show in them: {files.shorten([f'{image_id} (class {class_id})' for image_id, class_id in absent])}",
             remedy="build the training set of the data as published, whole",
         )
