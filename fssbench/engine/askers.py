@@ -158,18 +158,19 @@ class FeatureAsker:
         return None
 
     def _lessen(self) -> None:
-        """Try less at a time, or with less kept."""
+        """Try less at a time with less kept, and in the end one episode with nothing kept."""
         self.effort.shortages += 1
-        nothing_held = len(self.cache) == 0
         self.cache.clear()
         if self.batch > 1:
             self.batch = self.effort.batch = self.batch // 2
-        elif nothing_held:
+            self.cache.budget //= 2
+        elif self.cache.budget:
+            self.cache.budget = 0
+        else:
             raise ModelError(
                 f"{self.device} has not the memory for one episode at a time",
                 remedy="choose a smaller backbone or --option size=…, --precision bf16, or another --device",
             )
-        self.cache.budget //= 2
         if self.device.startswith("cuda"):
             torch.cuda.empty_cache()
 

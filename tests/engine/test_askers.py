@@ -106,6 +106,20 @@ def test_a_model_too_large_for_one_episode_is_refused() -> None:
         ask(Greedy(0, "out of memory"), Pace(batch=2))
 
 
+def test_an_episode_that_cannot_be_matched_is_tried_once_more_with_nothing_kept() -> None:
+    class Unmatched(Prototype):
+        tried = 0
+
+        def match(self, query: list[Tensor], supports: list[Tensor]) -> Tensor:
+            self.tried += 1
+            raise RuntimeError("out of memory")
+
+    model = Unmatched(backbone="resnet18", size=64)
+    with pytest.raises(ModelError, match="has not the memory"):
+        ask(model, Pace())
+    assert model.tried == 2
+
+
 def test_other_errors_of_a_model_are_its_own() -> None:
     with pytest.raises(RuntimeError, match="something else"):
         ask(Greedy(0, "something else"), Pace(batch=2))
