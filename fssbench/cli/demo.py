@@ -60,7 +60,7 @@ def demo(
         with _step(f"evaluate {name}{' (random weights, untrained)' if options else ''}"):
             told = f"{name}, untrained" if options else name
             asked[told] = _ask(name, options, "none", episode_set, output)
-    with _step(f"train {LEARNER} on the {len(_base_classes())} base classes"):
+    with _step(f"train {LEARNER} on base classes, and choose weights by others that it does not see"):
         weights = _train(output / "training", episode_set, training_set)
     with _step(f"evaluate {TRAINED}"):
         asked[TRAINED] = _ask(LEARNER, MODELS[LEARNER], str(weights), episode_set, output)
@@ -80,13 +80,6 @@ def _step(what: str) -> Iterator[None]:
     start = time.perf_counter()
     yield
     print(f"{time.perf_counter() - start:5.1f} s  {what}", flush=True)
-
-
-def _base_classes() -> tuple[int, ...]:
-    from fssbench.benchmarks import TOY_20I
-    from fssbench.sampling_training import base_classes
-
-    return base_classes(TOY_20I, FOLD)
 
 
 def _prepare(output: Path) -> tuple[EpisodeSet, TrainingSet]:
