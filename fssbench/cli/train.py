@@ -234,7 +234,7 @@ def _test_set(root: Place, benchmark: Benchmark, fold: int, protocol: str, *, ex
     """The fold's own test set of the protocol, if there is one; or else of any, unless it must be ``exact``."""
     from fssbench.pipelines.episode_set import EpisodeSet, find_sets
 
-    own = [p for p in find_sets(root) if p == root or f"/{benchmark.name}/" in str(p)]
+    own = [p for p in find_sets(root) if p == root or f"/{benchmark.name}/" in f"/{p}"]
     sets = [EpisodeSet.open(path) for path in own]
     found = [one for one in sets if (one.manifest.benchmark, one.manifest.fold) == (benchmark.name, fold)]
     if exact:
