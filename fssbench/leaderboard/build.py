@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from fssbench.errors import ResultError
@@ -20,13 +20,14 @@ from fssbench.leaderboard.schema import (
     RunSummary,
 )
 from fssbench.leaderboard.scores import Figures, figures_of
+from fssbench.pipelines.sources.base import Advance, no_progress
 from fssbench.results import EpisodesRecord
 
 __all__ = ["board_of", "build_leaderboard", "gather"]
 
 
 def build_leaderboard(
-    folder: Path, *, reported: Sequence[ReportedEntry] = (), advance: Callable[[int], None] = lambda n: None
+    folder: Path, *, reported: Sequence[ReportedEntry] = (), advance: Advance = no_progress
 ) -> Leaderboard:
     """Gather the results below ``folder``; ranks are given only among entries of the very same episodes.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from fssbench.engine.load import find_results
 from fssbench.engine.model import file_name
 from fssbench.errors import ResultError
 from fssbench.files import sha256_bytes
+from fssbench.pipelines.sources.base import Advance, no_progress
 from fssbench.results import Result
 
 __all__ = ["Candidate", "Gathered", "candidates", "gather", "slug"]
@@ -129,7 +130,7 @@ def slug(*parts: str) -> str:
     return "-".join(filter(None, (re.sub(r"[^a-z0-9.]+", "-", part.lower()).strip(".-") for part in parts)))
 
 
-def gather(folder: Path, *, advance: Callable[[int], None] = lambda n: None) -> list[Gathered]:
+def gather(folder: Path, *, advance: Advance = no_progress) -> list[Gathered]:
     """All results below ``folder``, everything they say computed again from the counts beside them.
 
     Raises:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
@@ -14,6 +14,7 @@ from fssbench.leaderboard.build import board_of
 from fssbench.leaderboard.gathered import Gathered
 from fssbench.leaderboard.published import published_entries
 from fssbench.leaderboard.schema import Entry, Leaderboard, ReportedEntry, RunSummary
+from fssbench.pipelines.sources.base import Advance, no_progress
 
 __all__ = ["Verdict", "results_of", "unlisted", "verify_board"]
 
@@ -68,9 +69,7 @@ def unlisted(board: Leaderboard, results: Path) -> list[str]:
     return [name for path in find_results(results) if (name := path.relative_to(results).as_posix()) not in named]
 
 
-def verify_board(
-    board: Leaderboard, results: Path, *, advance: Callable[[int], None] = lambda n: None
-) -> Iterator[Verdict]:
+def verify_board(board: Leaderboard, results: Path, *, advance: Advance = no_progress) -> Iterator[Verdict]:
     """Compute every entry again and compare; never stops at the first that differs.
 
     Args:

@@ -162,19 +162,21 @@ def test_validation_is_the_same_episodes_of_held_out_classes_over_any_ranks(
 
 
 def test_a_stream_reads_every_shard_once_a_pass_and_gives_every_image_once(
-    toy_training: TrainingSet, lists: TrainingLists
+    toy_training: TrainingSet, lists: TrainingLists, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened: list[str] = []
 
-    def open_shard(shard: TrainingShard) -> bytes:
+    def read(training_set: TrainingSet, shard: TrainingShard) -> bytes:
         opened.append(shard.name)
-        return (toy_training.path / shard.name).read_bytes()
+        return (training_set.path / shard.name).read_bytes()
+
+    monkeypatch.setattr("fssbench.pipelines.training.sequential._read", read)
 
     plan = EpochPlan(batch=1)
     found = [
         image_id
         for batch in streamed_semantic_batches(
-            toy_training, lists, plan=plan, epoch=0, preprocess=Preprocess(size=8), buffer=50, open_shard=open_shard
+            toy_training, lists, plan=plan, epoch=0, preprocess=Preprocess(size=8), buffer=50
         )
         for image_id in batch.image_ids
     ]
@@ -183,13 +185,12 @@ def test_a_stream_reads_every_shard_once_a_pass_and_gives_every_image_once(
     assert found != sorted(found)
 
 
-def test_a_streamed_shard_is_checked_whoever_brought_it(toy_training: TrainingSet, lists: TrainingLists) -> None:
+def test_a_streamed_shard_is_checked_whoever_brought_it(
+    toy_training: TrainingSet, lists: TrainingLists, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fssbench.pipelines.training.sequential._read", lambda _, shard: bytes(shard.bytes))
     with pytest.raises(TrainingSetError, match="is damaged"):
-        next(
-            streamed_batches(
-                toy_training, lists, plan=PLAN, epoch=0, preprocess=SIZE, open_shard=lambda shard: bytes(shard.bytes)
-            )
-        )
+        next(streamed_batches(toy_training, lists, plan=PLAN, epoch=0, preprocess=SIZE))
 
 
 def test_a_stream_cannot_draw_classes_first_nor_from_a_buffer_of_one(

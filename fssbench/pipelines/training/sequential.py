@@ -7,8 +7,7 @@ ranks; every rank reads all of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from itertools import count, islice
 from typing import TypeVar
@@ -17,6 +16,7 @@ from fssbench.episodes import Episode
 from fssbench.errors import TrainingSetError, UsageError
 from fssbench.files import sha256_bytes
 from fssbench.pipelines.places import Remote
+from fssbench.pipelines.places.ahead import read_ahead
 from fssbench.pipelines.samples import TrainingSample
 from fssbench.pipelines.shards import training_samples
 from fssbench.pipelines.training.assemble import Drawn, Reading, episode_batches, image_batches
@@ -30,36 +30,22 @@ from fssbench.sampling import HashStream, draw_distinct
 from fssbench.sampling_streamed import StreamDraw, draw_episodes, shuffle
 from fssbench.sampling_training import TrainingLists
 
-__all__ = ["BUFFER", "OpenShard", "read_shards", "streamed_batches", "streamed_semantic_batches"]
+__all__ = ["BUFFER", "read_shards", "streamed_batches", "streamed_semantic_batches"]
 
 BUFFER = 1_000
 """Images held at a time: about 160 MB of COCO's."""
 
-OpenShard = Callable[[TrainingShard], bytes]
-"""Gives a shard's bytes, from wherever it lies. They are checked by whoever asked for them."""
-
 T = TypeVar("T")
 
 
-def read_shards(
-    training_set: TrainingSet, order: Iterable[int], *, open_shard: OpenShard | None = None
-) -> Iterator[TrainingSample]:
+def read_shards(training_set: TrainingSet, order: Iterable[int]) -> Iterator[TrainingSample]:
     """The samples of the shards with these numbers; the next shard is fetched while one is read.
 
     Raises `TrainingSetError` if a shard is not the one that the manifest pins.
     """
-    fetch = open_shard or partial(_read, training_set)
     shards = [training_set.manifest.shards[number] for number in order]
-    executor = ThreadPoolExecutor(1)
-    try:
-        coming = executor.submit(fetch, shards[0]) if shards else None
-        for shard, following in zip(shards, [*shards[1:], None], strict=True):
-            assert coming is not None
-            data = coming.result()
-            coming = None if following is None else executor.submit(fetch, following)
-            yield from _checked(training_set, shard, data)
-    finally:
-        executor.shutdown(cancel_futures=True)
+    for shard, data in zip(shards, read_ahead(shards, partial(_read, training_set), ahead=1), strict=True):
+        yield from _checked(training_set, shard, data)
 
 
 def _read(training_set: TrainingSet, shard: TrainingShard) -> bytes:
@@ -98,7 +84,6 @@ def streamed_batches(
     augmentation: Augmentation | None = None,
     workers: int = 2,
     buffer: int = BUFFER,
-    open_shard: OpenShard | None = None,
 ) -> Iterator[EpisodeBatch]:
     """`batches` from a stream. Queries are as likely as their images; the shards are read again as often as needed.
 
@@ -112,7 +97,7 @@ def streamed_batches(
             "machine's disk",
         )
     key = ("fssbench streamed/1", lists.benchmark, lists.fold, plan.seed, epoch)
-    drawn = _endless(training_set, lists, key, shot=plan.shot, buffer=buffer, open_shard=open_shard)
+    drawn = _endless(training_set, lists, key, shot=plan.shot, buffer=buffer)
     numbered = (_as_drawn(index, one) for index, one in enumerate(drawn))
     parts = _parts(numbered, shares(plan, lists, start=start, rank=rank, world=world))
     reading = Reading(preprocess=preprocess, augmentation=augmentation, workers=workers)
@@ -132,12 +117,11 @@ def streamed_semantic_batches(
     augmentation: Augmentation | None = None,
     workers: int = 2,
     buffer: int = BUFFER,
-    open_shard: OpenShard | None = None,
 ) -> Iterator[SemanticBatch]:
     """`semantic_batches` from a stream: one pass over the shards, through a shuffle buffer."""
     key = ("fssbench streamed/1", lists.benchmark, lists.fold, plan.seed, epoch)
     samples = shuffle(
-        _one_pass(training_set, lists, (*key, "shards", 0), open_shard),
+        _one_pass(training_set, lists, (*key, "shards", 0)),
         buffer=buffer,
         stream=HashStream(*key, "images"),
     )
@@ -147,12 +131,10 @@ def streamed_semantic_batches(
     yield from image_batches(parts, lists, reading, seed=plan.seed, epoch=epoch)
 
 
-def _one_pass(
-    training_set: TrainingSet, lists: TrainingLists, key: tuple[str | int, ...], open_shard: OpenShard | None
-) -> Iterator[TrainingSample]:
+def _one_pass(training_set: TrainingSet, lists: TrainingLists, key: tuple[str | int, ...]) -> Iterator[TrainingSample]:
     """The samples of the lists' images, the shards in an order drawn by ``key``."""
     order = draw_distinct(HashStream(*key), len(training_set.manifest.shards))
-    for sample in read_shards(training_set, order, open_shard=open_shard):
+    for sample in read_shards(training_set, order):
         if sample.meta.image_id in lists.shown:
             yield sample
 
@@ -164,13 +146,12 @@ def _endless(
     *,
     shot: int,
     buffer: int,
-    open_shard: OpenShard | None,
 ) -> Iterator[StreamDraw[TrainingSample]]:
     """The episodes of pass after pass, each with the shards in an order of its own."""
     for turn in count():
         drawn = 0
         for one in draw_episodes(
-            _one_pass(training_set, lists, (*key, "shards", turn), open_shard),
+            _one_pass(training_set, lists, (*key, "shards", turn)),
             classes=lambda sample: lists.shown[sample.meta.image_id],
             shot=shot,
             buffer=buffer,
