@@ -14,17 +14,17 @@ from file_server import FileServer, file_server
 from hypothesis import settings
 from sites import hostile_source, make_results
 
-from fssbench.benchmarks import TOY_20I
-from fssbench.leaderboard.pages.site import write_site
-from fssbench.leaderboard.pages.sources import Source
-from fssbench.pipelines.episode_set import EpisodeSet
-from fssbench.pipelines.plan import Request, plan_folds
-from fssbench.pipelines.prepare import build
+from fssbench.episodes.benchmarks import TOY_20I
+from fssbench.episodes.protocols import STRICT
+from fssbench.pages.site import write_site
+from fssbench.pages.sources import Source
+from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
+from fssbench.pipelines.episode_sets.plan import Request, plan_folds
+from fssbench.pipelines.episode_sets.prepare import build
 from fssbench.pipelines.sources import open_source
 from fssbench.pipelines.sources.toy import draw_toy
-from fssbench.pipelines.training.prepare import build_training, plan_training
-from fssbench.pipelines.training.training_set import TrainingSet
-from fssbench.protocols import STRICT
+from fssbench.pipelines.training_sets.prepare import build_training, plan_training
+from fssbench.pipelines.training_sets.training_set import TrainingSet
 
 # Timings here depend on whatever else the machine does; a slow example is no failure.
 settings.register_profile("fssbench", deadline=None)
