@@ -1,4 +1,71 @@
-"""fssbench: few-shot segmentation episodes that are files with a hash, and scores anyone can recompute."""
+"""fssbench: few-shot segmentation episodes that are files with a hash, and scores anyone can recompute.
+
+Importing this package costs next to nothing: what is behind a name is imported when the name is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fssbench import leaderboard, models
+    from fssbench.api.compare import compare
+    from fssbench.api.evaluate import evaluate
+    from fssbench.api.load import load
+    from fssbench.api.prepare import prepare
+    from fssbench.api.train import train
+    from fssbench.base.errors import FssbenchError
+    from fssbench.models.registry import build_model
+    from fssbench.pipelines.episode_sets.loaded_track import LoadedEpisode, LoadedTrack
+    from fssbench.results.evaluation import Evaluation, Score
+    from fssbench.results.meter import Meter
 
 __version__ = "0.1.0"
-__all__ = ["__version__"]
+
+__all__ = [
+    "Evaluation",
+    "FssbenchError",
+    "LoadedEpisode",
+    "LoadedTrack",
+    "Meter",
+    "Score",
+    "__version__",
+    "build_model",
+    "compare",
+    "evaluate",
+    "leaderboard",
+    "load",
+    "models",
+    "prepare",
+    "train",
+]
+
+_HOME_OF = {
+    "Evaluation": "results.evaluation",
+    "FssbenchError": "base.errors",
+    "LoadedEpisode": "pipelines.episode_sets.loaded_track",
+    "LoadedTrack": "pipelines.episode_sets.loaded_track",
+    "Meter": "results.meter",
+    "Score": "results.evaluation",
+    "build_model": "models.registry",
+    "compare": "api.compare",
+    "evaluate": "api.evaluate",
+    "load": "api.load",
+    "prepare": "api.prepare",
+    "train": "api.train",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name in ("leaderboard", "models"):  # packages that can be called
+        return importlib.import_module(f"fssbench.{name}")
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'fssbench' has no attribute '{name}'")
+    value = getattr(importlib.import_module(f"fssbench.{_HOME_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -13,7 +13,7 @@ from torch import Tensor
 from fssbench.base.home import Home
 from fssbench.engine.job import Job
 from fssbench.engine.model import LoadedModel, load_model
-from fssbench.engine.run import Finished, run
+from fssbench.engine.run import run
 from fssbench.episodes.benchmarks import TOY_20I
 from fssbench.episodes.protocols import STRICT
 from fssbench.models.interface import FeatureSegmenter, FewShotSegmenter, Preprocess
@@ -21,6 +21,7 @@ from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
 from fssbench.pipelines.episode_sets.plan import Request, plan_folds
 from fssbench.pipelines.episode_sets.prepare import build
 from fssbench.pipelines.sources import open_source
+from fssbench.results.evaluation import Evaluation
 from fssbench.schemas.result import Environment, ModelRecord
 from fssbench.schemas.result import Request as CommandRecord
 
@@ -96,7 +97,7 @@ def copy_support(*, size: int = 32) -> LoadedModel:
 
 def run_with_masks(
     episode_set: EpisodeSet, output: Path, *, shot: int = 1, seed: int = 0, episodes: int | None = None
-) -> Finished:
+) -> Evaluation:
     """A result of `copy_support` with its masks kept beside it."""
     job = Job(
         episode_set=episode_set,
@@ -110,10 +111,10 @@ def run_with_masks(
     return run(copy_support(), job)
 
 
-def masks_folder(finished: Finished) -> Path:
+def masks_folder(finished: Evaluation) -> Path:
     """Where a result's masks lie."""
-    assert finished.result.predictions is not None
-    return finished.path.parent / finished.result.predictions.folder
+    assert finished.record.predictions is not None
+    return finished.path.parent / finished.record.predictions.folder
 
 
 def strangers_model(*, input_size: int | None = None) -> ModelRecord:

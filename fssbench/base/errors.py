@@ -110,7 +110,7 @@ class CountsError(MetricError):
     """Counts that no masks can have."""
 
 
-class EpisodeIndexError(MetricError):
+class EpisodeIndexError(MetricError, IndexError):
     """An episode that is there twice, is missing, or is not one of the track's."""
 
 

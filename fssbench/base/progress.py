@@ -1,10 +1,12 @@
-"""How long work tells how far it is."""
+"""How long work tells how far it is, and what is worth knowing about it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
-__all__ = ["Advance", "no_progress"]
+__all__ = ["SILENT", "Advance", "Bar", "Report", "no_progress"]
 
 
 Advance = Callable[[int], None]
@@ -13,3 +15,29 @@ Advance = Callable[[int], None]
 
 def no_progress(_: int) -> None:
     """An `Advance` that shows nothing."""
+
+
+class Bar:
+    """A progress bar to report to: call it with the number of items just done; threads may call it."""
+
+    def __call__(self, n: int) -> None:
+        """Count ``n`` more items as done."""
+
+    def say(self, text: str) -> None:
+        """Show a few words behind the bar, in place of what was said before."""
+
+
+class Report:
+    """Where work says how it goes. This one shows no progress, and hands remarks to Python's logging."""
+
+    def note(self, text: str) -> None:
+        """Make a remark that is worth reading, though nothing is wrong."""
+        logging.getLogger("fssbench").warning(text)
+
+    @contextmanager
+    def progress(self, description: str, total: int | None, *, unit: str = "") -> Iterator[Bar]:
+        """A bar while the block runs; ``total`` is ``None`` where nobody knows."""
+        yield Bar()
+
+
+SILENT = Report()

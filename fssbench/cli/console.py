@@ -11,26 +11,26 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fssbench.base.errors import UsageError
+from fssbench.base.progress import Bar, Report
 
 if TYPE_CHECKING:
     from fssbench.pipelines.transport import Place
-    from fssbench.schemas.result import FigureRecord
 else:
     Place = str  # what typer is told, which takes no unions; `_place` makes more of it
 
 __all__ = [
     "PLACE",
-    "Bar",
+    "TERMINAL",
     "DataOption",
     "JsonFlag",
     "Place",
     "fail",
-    "figure",
     "integers",
     "megabytes",
     "percent",
     "print_json",
     "progress",
+    "several",
     "warn",
 ]
 
@@ -93,25 +93,9 @@ def percent(value: float | None) -> str:
     return "—" if value is None else f"{100 * value:.2f}"
 
 
-def figure(record: FigureRecord) -> str:
-    """A figure with the interval over other images, or over other episodes where there is no such; in percent."""
-    if record.value is None:
-        return f"undefined ({record.reason})"
-    interval, what = record.other_images, "other images"
-    if interval is None:
-        interval, what = record.other_episodes, "other episodes"
-    between = f" [{100 * interval.low:.1f}, {100 * interval.high:.1f} with {what}]" if interval else ""
-    return f"{100 * record.value:.2f}{between}"
-
-
-class Bar:
-    """A progress bar to report to: call it with the number of items just done; threads may call it."""
-
-    def __call__(self, n: int) -> None:
-        """Count ``n`` more items as done."""
-
-    def say(self, text: str) -> None:
-        """Show a few words behind the bar, in place of what was said before."""
+def several(values: list[int] | None) -> tuple[int, ...] | None:
+    """The values of an option that may be repeated, each once; ``None`` if it was not given."""
+    return None if values is None else tuple(dict.fromkeys(values))
 
 
 @contextmanager
@@ -136,3 +120,20 @@ def progress(description: str, total: int | None, *, unit: str = "", shown: bool
                 bar.update(task, said=text)
 
         yield Shown()
+
+
+class Terminal(Report):
+    """Shows progress and remarks on standard error."""
+
+    def note(self, text: str) -> None:
+        """Print a remark."""
+        warn(text)
+
+    @contextmanager
+    def progress(self, description: str, total: int | None, *, unit: str = "") -> Iterator[Bar]:
+        """A bar while the block runs."""
+        with progress(description, total, unit=unit) as bar:
+            yield bar
+
+
+TERMINAL = Terminal()

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fssbench.base.errors import UsageError
-from fssbench.cli.console import Bar, megabytes, print_json, progress
+from fssbench.base.progress import Bar
+from fssbench.cli.console import megabytes, print_json, progress
 from fssbench.episodes.benchmarks import Benchmark
 
 if TYPE_CHECKING:

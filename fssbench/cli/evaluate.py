@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import sys
-import time
-from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fssbench.base.errors import UsageError
-from fssbench.cli.console import DataOption, JsonFlag, figure, megabytes, print_json, progress, warn
+from fssbench.cli.console import TERMINAL, DataOption, JsonFlag, megabytes, print_json, progress, several, warn
 from fssbench.cli.model_options import (
     BackboneOption,
     BackboneWeightsOption,
@@ -25,12 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fssbench.engine.estimate import Estimate
-    from fssbench.engine.evaluate import Answer
     from fssbench.engine.job import Job
     from fssbench.engine.model import LoadedModel
-    from fssbench.engine.ranks import Ranks
-    from fssbench.engine.run import Finished
-    from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
+    from fssbench.results.evaluation import Evaluation
 
 __all__ = ["evaluate"]
 
@@ -124,109 +118,62 @@ def evaluate(
     A run that was interrupted is taken up where it stopped; a finished result is left as it is. Under torchrun the
     processes share the episodes.
     """
+    from fssbench.api.evaluate import EvaluationRequest
     from fssbench.base.home import Home
-    from fssbench.engine.estimate import estimate
-    from fssbench.engine.job import Job
-    from fssbench.engine.model import load_model
     from fssbench.engine.pace import Pace, parse_bytes, parse_precision
-    from fssbench.engine.ranks import joined
-    from fssbench.episodes.protocols import find_protocol
     from fssbench.models import full_name, model_spec
-    from fssbench.pipelines.episode_sets.episode_set import benchmark_below, locate_set
-    from fssbench.results.control_names import require_control
     from fssbench.results.environment import pick_device
 
-    home, model = Home.find(), full_name(model)
-    root, target = data or home.episodes, output or home.results
-    # What torch cannot use is refused before any set is opened.
-    pace = Pace(
-        fast=not plain,
-        batch=batch,
-        feature_cache=parse_bytes(feature_cache),
-        precision=parse_precision(precision, pick_device(device)),
-        compiled=compile_model,
+    model = full_name(model)
+    request = EvaluationRequest(
+        model=model,
+        on=benchmark,
+        data=data,
+        protocol=protocol,
+        folds=several(fold),
+        shots=several(shot) or (1,),
+        seeds=several(seed),
+        episodes=episodes,
+        limit=limit,
+        options=resolve_options(
+            model_spec(model), pairs=option, file=options_file, backbone=backbone, backbone_weights=backbone_weights
+        ),
+        weights=weights,
+        device=device,
+        workers=workers,
+        pace=Pace(
+            fast=not plain,
+            batch=batch,
+            feature_cache=parse_bytes(feature_cache),
+            precision=parse_precision(precision, pick_device(device)),
+            compiled=compile_model,
+        ),
+        ignore_label=ignore_label,
+        control=control,
+        output=output or Home.find().results,
+        overwrite=overwrite,
+        save_predictions=save_predictions,
+        asked=("fssbench", *sys.argv[1:]),
     )
-    found = benchmark_below(root, benchmark)
-    rules = find_protocol(protocol)
-    rules.require(found)
-    if control is not None:
-        require_control(control)
-    options = resolve_options(
-        model_spec(model), pairs=option, file=options_file, backbone=backbone, backbone_weights=backbone_weights
-    )
-    folds = dict.fromkeys(fold if fold is not None else range(len(found.folds)))
-    for f in folds:
-        found.novel_classes(f)  # refuses a fold that does not exist
-    # Every set is opened and every track looked up before the first model runs.
-    sets = {f: locate_set(root, benchmark=found, protocol=protocol, fold=f) for f in folds}
-    tracks = list(product(sets, dict.fromkeys(shot or [1]), dict.fromkeys(seed or rules.seeds)))
-    asked = {track: _episodes(sets[track[0]], *track[1:], episodes=episodes, limit=limit) for track in tracks}
-    with joined() as ranks:
-        where = pick_device(device, local=ranks.local)
-        resolved = {
-            "model": model,
-            "options": {key: str(value) for key, value in options.items()},
-            "weights": weights,
-            "data": str(root),
-            "benchmark": found.name,
-            "protocol": protocol,
-            "ignore_label": ignore_label,
-            "control": control,
-            "device": where,
-            "output": str(target),
-            "path": "plain" if plain else "fast",
-            "batch": pace.batch_on(where),
-            "feature_cache": pace.feature_cache,
-            "precision": pace.precision,
-            "compile": compile_model,
-        }
-        finished: list[Finished] = []
-        estimates: list[Estimate] = []
-        loaded: dict[int, LoadedModel] = {}
-        for f, k, s in tracks:
-            if f not in loaded:  # one at a time: checkpoints differ by fold
-                loaded = {
-                    f: load_model(
-                        model,
-                        options,
-                        weights=weights,
-                        benchmark=found,
-                        fold=f,
-                        n_folds=len(sets),
-                        home=home,
-                        control=control,
-                    )
-                }
-            job = Job(
-                episode_set=sets[f],
-                shot=k,
-                seed=s,
-                episodes=asked[f, k, s],
-                output=target,
-                device=where,
-                workers=workers,
-                pace=pace,
-                exclude_ignored=ignore_label,
-                save_predictions=save_predictions,
-                overwrite=overwrite,
-                asked=("fssbench", *sys.argv[1:]),
-                resolved={**resolved, "fold": f, "shot": k, "seed": s, "episodes": asked[f, k, s]},
-            )
-            if dry_run:
-                estimates.append(estimate(loaded[f], job, processes=ranks.world))
-                continue
-            finished.append(_run(loaded[f], job, ranks, visualize=visualize))
-            if ranks.first and not as_json:
-                _report(finished[-1])
-    if ranks.first and dry_run:
-        _say(estimates, as_json=as_json)
-    elif ranks.first:
-        if as_json:
-            print_json([_summary(one) for one in finished])
-        if any(one.result.model.selected_on_test_fold for one in finished):
-            warn("the weights are those that scored best on this very fold, as publications choose them")
-        if reasons := dict.fromkeys(reason for one in finished for reason in one.result.unofficial):
-            warn(f"not official: {'; '.join(reasons)}")
+    if dry_run:
+        _say(request.estimates(), as_json=as_json)
+        return
+    finished: list[Evaluation] = []
+
+    def after(loaded: LoadedModel, job: Job, evaluation: Evaluation) -> None:
+        finished.append(evaluation)
+        if visualize:
+            _draw(loaded, job, evaluation, visualize)
+        if not as_json:
+            _report(evaluation)
+
+    request.run(report=TERMINAL, after=after)
+    if as_json and finished:
+        print_json([_summary(one) for one in finished])
+    if any(one.record.model.selected_on_test_fold for one in finished):
+        warn("the weights are those that scored best on this very fold, as publications choose them")
+    if reasons := dict.fromkeys(reason for one in finished for reason in one.unofficial):
+        warn(f"not official: {'; '.join(reasons)}")
 
 
 def _say(estimates: Sequence[Estimate], *, as_json: bool) -> None:
@@ -254,75 +201,21 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
-def _episodes(episode_set: EpisodeSet, shot: int, seed: int, *, episodes: int | None, limit: int | None) -> int | None:
-    """How many episodes of a track to ask; ``None`` for all. `UsageError` if it has fewer than asked for."""
-    there = episode_set.record(shot=shot, seed=seed).episodes
-    if episodes is not None and episodes > there:
-        raise UsageError(
-            f"{episode_set.place} has {there:,} {shot}-shot episodes of seed {seed}, asked for are {episodes:,}",
-            remedy=f"pass --episodes {there} or less, or prepare the set with --episodes {episodes} --overwrite",
-        )
-    wanted = min(episodes or there, limit or there)
-    return None if wanted == there else wanted
-
-
-def _run(loaded: LoadedModel, job: Job, ranks: Ranks, *, visualize: int) -> Finished:
-    """Evaluate one track under a progress bar, and draw some of its episodes if asked."""
-    from fssbench.engine.run import run
-
-    n = len(ranks.share(job.track))
-    title = f"{loaded.record.name} fold {job.episode_set.manifest.fold} {job.shot}-shot"
-    with progress(title, n, unit="episodes", shown=ranks.first) as bar:
-        running = RunningScore()
-
-        def look(answer: Answer) -> None:
-            bar(1)
-            bar.say(running.add(answer))
-
-        finished = run(loaded, job, look=look, ranks=ranks)
-    if ranks.first and visualize:
-        _draw(loaded, job, finished, visualize)
-    return finished
-
-
-def _draw(loaded: LoadedModel, job: Job, finished: Finished, n: int) -> None:
+def _draw(loaded: LoadedModel, job: Job, evaluation: Evaluation, n: int) -> None:
     from fssbench.pages.examples import examples_folder, keep_examples
 
     with progress("drawing", min(n, job.n_episodes), unit="episodes") as bar:
-        kept = keep_examples(loaded, job, finished, n=n, advance=bar)
-    warn(f"{len(kept.examples)} episodes are drawn in {examples_folder(finished.path)}")
+        kept = keep_examples(loaded, job, evaluation, n=n, advance=bar)
+    warn(f"{len(kept.examples)} episodes are drawn in {examples_folder(evaluation.path)}")
 
 
-class RunningScore:
-    """mIoU over the classes seen so far, and the speed, for the eye only."""
-
-    def __init__(self) -> None:
-        self.sums: dict[int, list[int]] = {}
-        self.start = time.perf_counter()
-        self.n = 0
-
-    def add(self, answer: Answer) -> str:
-        """Count an answer in and say where things stand."""
-        inter, union = answer.counts[0, :2].tolist()
-        sums = self.sums.setdefault(answer.episode.class_id, [0, 0])
-        sums[0] += inter
-        sums[1] += union
-        self.n += 1
-        ious = [inter / union for inter, union in self.sums.values() if union]
-        miou = 100 * sum(ious) / len(ious) if ious else 0
-        return f"{self.n / (time.perf_counter() - self.start):.1f}/s, mIoU {miou:.1f} over {len(self.sums)} classes"
+def _summary(evaluation: Evaluation) -> dict[str, Any]:
+    result = evaluation.record.model_dump(mode="json")
+    return {"path": str(evaluation.path), "skipped": evaluation.skipped, "result": result}
 
 
-def _summary(finished: Finished) -> dict[str, Any]:
-    result = finished.result.model_dump(mode="json")
-    return {"path": str(finished.path), "skipped": finished.skipped, "result": result}
-
-
-def _report(finished: Finished) -> None:
-    result, score = finished.result, finished.result.score
-    episodes = result.episodes
-    head = f"fold {episodes.fold}, {episodes.shot}-shot, seed {episodes.seed}, {episodes.n_episodes:,} episodes"
-    run = result.execution
-    speed = f"{run.episodes_per_second:.1f} episodes/s" if run and not finished.skipped else "was there already"
-    print(f"{head}: mIoU {figure(score.miou)}, FB-IoU {figure(score.fb_iou)} ({speed})")
-    print(f"  {finished.path}")
+def _report(evaluation: Evaluation) -> None:
+    run = evaluation.record.execution
+    speed = f"{run.episodes_per_second:.1f} episodes/s" if run and not evaluation.skipped else "was there already"
+    print(f"{evaluation} ({speed})")
+    print(f"  {evaluation.path}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fssbench.base.errors import UsageError
-from fssbench.cli.console import DataOption, JsonFlag, figure, print_json, progress, warn
+from fssbench.cli.console import DataOption, JsonFlag, print_json, progress, warn
 from fssbench.cli.sets import locate
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def score(
         folder = path.resolve()  # "." has no name
         target = folder.with_name(folder.name.removesuffix(".predictions") + ".json")
     else:
-        target = result_path(output or Home.find().results, episode_set, track_record, predictions.model)
+        target = result_path(output or Home.find().results, asked, predictions.model)
     result, what = settle(outcome, target, overwrite=overwrite)
     if as_json:
         print_json({"path": str(target), "outcome": what, "result": result.model_dump(mode="json")})
@@ -132,6 +132,8 @@ def _foreign(
 
 
 def _report(result: Result, path: Path, what: str) -> None:
+    from fssbench.results.evaluation import figure_text
+
     episodes = result.episodes
     said = {
         "written": "written",
@@ -144,5 +146,5 @@ def _report(result: Result, path: Path, what: str) -> None:
     )
     for policy in result.policies:
         headline = " (headline)" if policy.policy == result.headline else ""
-        print(f"  {policy.policy:<20} mIoU {figure(policy.miou)}, FB-IoU {figure(policy.fb_iou)}{headline}")
+        print(f"  {policy.policy:<20} mIoU {figure_text(policy.miou)}, FB-IoU {figure_text(policy.fb_iou)}{headline}")
     print(f"  {path} ({said[what]})")

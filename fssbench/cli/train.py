@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fssbench.base.errors import UsageError
-from fssbench.cli.console import Bar, DataOption, Place, progress, warn
+from fssbench.base.progress import Bar
+from fssbench.cli.console import DataOption, Place, progress, warn
 from fssbench.cli.model_options import BackboneOption, BackboneWeightsOption, ModelOption, PairsOption, parse_pairs
 
 if TYPE_CHECKING:

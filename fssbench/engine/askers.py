@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -13,14 +13,16 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from fssbench.base.errors import ModelError
 from fssbench.engine.cache import Cache
+from fssbench.engine.functions import FunctionSegmenter
 from fssbench.engine.order import order_for_reuse
 from fssbench.engine.pace import Effort, Pace
 from fssbench.models.fast.accelerate import accelerate
 from fssbench.models.interface import FeatureSegmenter, FewShotSegmenter, Size, check_answer
+from fssbench.pipelines.episode_sets.loaded_track import LoadedEpisode
 from fssbench.pipelines.episode_sets.stream import Frame
 from fssbench.schemas.samples import EpisodeSample
 
-__all__ = ["Asked", "FeatureAsker", "Key", "PlainAsker", "Shown", "feature_bytes", "short_of_memory"]
+__all__ = ["Asked", "FeatureAsker", "FunctionAsker", "Key", "PlainAsker", "Shown", "feature_bytes", "short_of_memory"]
 
 T = TypeVar("T")
 Key = tuple[str, str]
@@ -48,11 +50,32 @@ class Asked:
 
     Attributes:
         sizes: at which its mask is wanted.
+        index: in its track.
     """
 
     query: Shown
     supports: Sequence[Shown]
     sizes: Sequence[Size]
+    index: int
+
+
+class FunctionAsker:
+    """Asks a function, which is shown the images as they are, one episode at a time."""
+
+    batch = 1
+
+    def __init__(self, model: FunctionSegmenter, class_names: Mapping[int, str], effort: Effort) -> None:
+        self.model, self.class_names, self.effort = model, class_names, effort
+
+    def __call__(self, episodes: Sequence[Asked]) -> list[list[Tensor]]:
+        """For each episode its masks (h, w) uint8, one for each size."""
+        return [self._ask(episode) for episode in episodes]
+
+    def _ask(self, asked: Asked) -> list[Tensor]:
+        query, supports = asked.query.frame, tuple(one.frame for one in asked.supports)
+        self.effort.encoded += 1 + len(supports)
+        episode = LoadedEpisode(asked.index, query.class_id, self.class_names[query.class_id], query, supports)
+        return self.model.answer(episode, asked.sizes)
 
 
 class PlainAsker:

@@ -133,7 +133,7 @@ def _drawn(model: FewShotSegmenter, shot: int, number: int) -> Asked:
         frame = Frame(f"{number}/{n}", f"{number}/{n}", 0, image, mask, None, None)
         shown.append(Shown(frame, model.preprocess.image(image), model.preprocess.mask(mask)))
     side = model.preprocess.size
-    return Asked(shown[0], shown[1:], [(side, side), shown[0].frame.mask.shape])
+    return Asked(shown[0], shown[1:], [(side, side), shown[0].frame.mask.shape], 0)
 
 
 def _held(asker: FeatureAsker) -> dict[str, float]:

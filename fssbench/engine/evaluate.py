@@ -11,12 +11,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from fssbench.engine.askers import Asked, FeatureAsker, PlainAsker, Shown
+from fssbench.engine.askers import Asked, FeatureAsker, FunctionAsker, PlainAsker, Shown
 from fssbench.engine.controls import controlled
+from fssbench.engine.functions import FunctionSegmenter
 from fssbench.engine.pace import USUAL, Effort, Pace
 from fssbench.episodes.episodes import Episode
 from fssbench.episodes.protocols import ScoringPolicy
-from fssbench.models.interface import FeatureSegmenter, FewShotSegmenter, Preprocess, Size
+from fssbench.models.interface import FeatureSegmenter, FewShotSegmenter, Size
 from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
 from fssbench.pipelines.episode_sets.stream import Frame, StreamedEpisode, stream
 from fssbench.results.counting import policy_counts
@@ -108,12 +109,14 @@ def answers(
     """
     effort = Effort() if effort is None else effort
     policies = policies_for(episode_set)
-    ask: FeatureAsker | PlainAsker
-    if pace.fast and isinstance(model, FeatureSegmenter):
+    ask: FeatureAsker | PlainAsker | FunctionAsker
+    if isinstance(model, FunctionSegmenter):
+        ask = FunctionAsker(model, {pool.id: pool.name for pool in episode_set.manifest.classes}, effort)
+    elif pace.fast and isinstance(model, FeatureSegmenter):
         ask = FeatureAsker(model, device, pace, effort)
     else:
         ask = PlainAsker(model, device, pace, effort)
-    show = _show(model.preprocess)
+    show = _show(model)
     swap = controlled(control, episode_set, shot=shot, seed=seed, show=show) if control else None
     streamed = stream(
         episode_set,
@@ -129,7 +132,7 @@ def answers(
     for part in _in_parts(streamed, ask.batch):
         supports = [swap(p.index, [one.frame for one in p.supports]) if swap else p.supports for p in part]
         asked = [
-            Asked(item.query, shown, list(_sizes(item.query).values()))
+            Asked(item.query, shown, list(_sizes(item.query).values()), item.index)
             for item, shown in zip(part, supports, strict=True)
         ]
         with pace.arithmetic():
@@ -162,8 +165,11 @@ def _sizes(query: Shown) -> dict[MaskSize, Size]:
     return {"original": (height, width), "model": (query.mask.shape[0], query.mask.shape[1])}
 
 
-def _show(preprocess: Preprocess) -> Callable[[Frame], Shown]:
+def _show(model: FewShotSegmenter) -> Callable[[Frame], Shown]:
+    preprocess, as_it_is = model.preprocess, isinstance(model, FunctionSegmenter)
+
     def show(frame: Frame) -> Shown:
-        return Shown(frame, preprocess.image(frame.image), preprocess.mask(frame.mask))
+        pixels = torch.empty(0) if as_it_is else preprocess.image(frame.image)
+        return Shown(frame, pixels, preprocess.mask(frame.mask))
 
     return show

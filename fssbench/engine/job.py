@@ -13,7 +13,8 @@ from fssbench.engine.pace import USUAL, Pace
 from fssbench.episodes.episodes import Track
 from fssbench.episodes.protocols import ScoringPolicy, find_protocol
 from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
-from fssbench.results.outcome import result_path
+from fssbench.results.outcome import episodes_record, result_path
+from fssbench.schemas.result import EpisodesRecord
 
 __all__ = ["Job"]
 
@@ -24,7 +25,7 @@ class Job:
 
     Attributes:
         episodes: the first so many of the track, or ``None`` for all.
-        output: results are written below it.
+        output: results are written below it; ``None`` to write nothing.
         pace: how the model is asked.
         exclude_ignored: which of the two ways to treat ignored pixels is the headline; both are scored.
         save_predictions: keep the masks beside the result.
@@ -36,7 +37,7 @@ class Job:
     shot: int
     seed: int
     episodes: int | None
-    output: Path
+    output: Path | None
     device: str = "cpu"
     workers: int = 4
     pace: Pace = USUAL
@@ -77,7 +78,11 @@ class Job:
             )
         return replace(policy, exclude_ignored=False)
 
-    def path(self, loaded: LoadedModel) -> Path:
-        """The result's file."""
-        record = self.episode_set.record(shot=self.shot, seed=self.seed)
-        return result_path(self.output, self.episode_set, record, loaded.record)
+    @property
+    def asked_episodes(self) -> EpisodesRecord:
+        """The episodes asked, as the result states them."""
+        return episodes_record(self.episode_set, shot=self.shot, seed=self.seed, n_episodes=self.n_episodes)
+
+    def path(self, loaded: LoadedModel) -> Path | None:
+        """The result's file, if it is written."""
+        return None if self.output is None else result_path(self.output, self.asked_episodes, loaded.record)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from fssbench.base.errors import CheckpointError, ModelError, UsageError
 from fssbench.base.files import sha256_file
 from fssbench.base.home import Home
+from fssbench.engine.functions import as_segmenter, source_sha256, state_sha256
 from fssbench.episodes.benchmarks import Benchmark
 from fssbench.models import build_model, model_spec
 from fssbench.models.cards import card_path, read_card
@@ -28,6 +29,7 @@ __all__ = [
     "fill",
     "find_weights",
     "load_model",
+    "load_object",
     "require_unseen",
 ]
 
@@ -145,6 +147,33 @@ def load_model(
         fill(model, read_state_dict(checkpoint), name=name, options=options, where=str(checkpoint))
     record = _record(name, options, model, checkpoint, card)
     return LoadedModel(model, record.model_copy(update={"control": control}))
+
+
+def load_object(
+    model: nn.Module | Callable[..., Any], *, name: str | None = None, control: str | None = None
+) -> LoadedModel:
+    """A model that somebody else built: one of ours, any module, or a function.
+
+    What it was trained on is not known here, so its results say that, and are not official. Its code and tensors are
+    hashed where there are any.
+
+    Args:
+        name: what results call it; ``None`` for its own name.
+    """
+    segmenter = as_segmenter(model)
+    called = name or getattr(model, "__name__", None) or type(model).__name__
+    own = isinstance(model, nn.Module)
+    return LoadedModel(
+        segmenter.eval(),
+        ModelRecord.unseen(called, input_size=segmenter.preprocess.size).model_copy(
+            update={
+                "code_sha256": source_sha256(model),
+                "checkpoint_sha256": state_sha256(model) if isinstance(model, nn.Module) else None,
+                "parameters": sum(p.numel() for p in segmenter.parameters()) if own else None,
+                "control": control,
+            }
+        ),
+    )
 
 
 def fill(model: nn.Module, state: Mapping[str, Tensor], *, name: str, options: Mapping[str, Any], where: str) -> None:

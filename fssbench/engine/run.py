@@ -1,11 +1,12 @@
-"""One evaluation from end to end: a model, a track, and the result and counts it leaves on disk."""
+"""One evaluation from end to end: a model, a track, and its result, written as it comes or held in memory."""
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from fssbench.base.errors import ResultError
@@ -20,6 +21,7 @@ from fssbench.engine.ranks import Ranks
 from fssbench.models.interface import FeatureSegmenter
 from fssbench.pipelines.formats import masks
 from fssbench.results.environment import describe_environment, device_name
+from fssbench.results.evaluation import Evaluation
 from fssbench.results.outcome import Outcome
 from fssbench.results.policies import policies_for
 from fssbench.schemas.result import Environment, Execution, Request, Result, read_result
@@ -27,24 +29,15 @@ from fssbench.schemas.rle import Rle
 from fssbench.schemas.samples import MaskSize
 from fssbench.scoring.counts import CountsTable
 
-__all__ = ["Finished", "ask", "run"]
+__all__ = ["ask", "run"]
 
 ALONE = Ranks()
 
 
-@dataclass(frozen=True, kw_only=True)
-class Finished:
-    """A result on disk, and whether it was there already."""
-
-    result: Result
-    path: Path
-    skipped: bool
-
-
 def run(
     loaded: LoadedModel, job: Job, *, look: Callable[[Answer], None] | None = None, ranks: Ranks = ALONE
-) -> Finished:
-    """Evaluate and write ``foldF-KshotseedS.json`` with its counts beside it.
+) -> Evaluation:
+    """Evaluate and write ``foldF-KshotseedS.json`` with its counts beside it, if the job has an output.
 
     A finished result of the same model on the same episodes is left as it is unless ``overwrite`` is set.
 
@@ -56,8 +49,8 @@ def run(
         ResultError: a result on other episodes is in the way.
     """
     path = job.path(loaded)
-    if path.exists() and not job.overwrite:
-        return Finished(result=_same_result(path, loaded, job), path=path, skipped=True)
+    if path is not None and path.exists() and not job.overwrite:
+        return Evaluation(_same_result(path, loaded, job), path=path, skipped=True)
     environment = describe_environment()
     with _so_far(path, _identity(loaded, job, environment), job, ranks) as (so_far, known):
         start, effort = time.perf_counter(), Effort()
@@ -65,7 +58,7 @@ def run(
         _ask(loaded, job, so_far, look, effort, skip=known | others)
         seconds = time.perf_counter() - start
         parts, times, efforts = ranks.gather(list(so_far.kept.values())), ranks.gather(seconds), ranks.gather(effort)
-        result = None
+        outcome, result = None, None
         if ranks.first:
             kept = sorted((one for part in parts for one in part), key=lambda one: one.scored.index)
             kept = [one for one in kept if one.scored.index < job.n_episodes]
@@ -80,10 +73,10 @@ def run(
                 command=Request(asked=tuple(job.asked), resolved=dict(job.resolved or {})),
                 masks=[one.prediction for one in kept] if job.save_predictions else None,
             )
-            result = outcome.write(path)
+            result = outcome.record if path is None else outcome.write(path)
         result = ranks.gather(result)[0]
         assert result is not None
-    return Finished(result=result, path=path, skipped=False)
+    return Evaluation(result, outcome=outcome, path=path)
 
 
 def _identity(loaded: LoadedModel, job: Job, environment: Environment) -> str:
@@ -98,11 +91,15 @@ def _identity(loaded: LoadedModel, job: Job, environment: Environment) -> str:
 
 
 @contextmanager
-def _so_far(path: Path, identity: str, job: Job, ranks: Ranks) -> Iterator[tuple[Unfinished, frozenset[int]]]:
+def _so_far(path: Path | None, identity: str, job: Job, ranks: Ranks) -> Iterator[tuple[Unfinished, frozenset[int]]]:
     """This process's file of answers, and the indices of those that an interrupted run left.
 
     The first process takes over all that is left, from however many there were.
     """
+    if path is None:
+        with Path(os.devnull).open("w") as nowhere:
+            yield Unfinished(nowhere, {}), frozenset()
+        return
     partial = path.with_suffix(f".counts{PARTIAL}")
     known: frozenset[int] = frozenset()
     with ExitStack() as stack:

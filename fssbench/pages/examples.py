@@ -22,8 +22,9 @@ from fssbench.base.records import Record, Sha256, first_error
 from fssbench.engine.evaluate import Answer
 from fssbench.engine.job import Job
 from fssbench.engine.model import LoadedModel
-from fssbench.engine.run import Finished, ask
+from fssbench.engine.run import ask
 from fssbench.pages.answers import correlation_maps, draw_answers, picture
+from fssbench.results.evaluation import Evaluation
 from fssbench.results.load import load_result
 from fssbench.schemas.result import Result, Share
 
@@ -132,7 +133,7 @@ def extremes(ious: npt.NDArray[np.float64], n: int) -> dict[Choice, list[int]]:
 
 
 def keep_examples(
-    loaded: LoadedModel, job: Job, finished: Finished, *, n: int, advance: Advance = no_progress
+    loaded: LoadedModel, job: Job, finished: Evaluation, *, n: int, advance: Advance = no_progress
 ) -> Examples:
     """Draw ``n`` episodes of a finished result into its folder of examples, in place of what is there.
 
@@ -140,7 +141,7 @@ def keep_examples(
         advance: called with 1 for every episode asked again.
     """
     table = load_result(finished.path).table
-    policy = finished.result.headline
+    policy = finished.record.headline
     inter, union = table.under(policy)[:, :2].T
     with np.errstate(invalid="ignore"):
         ious = inter / union
@@ -159,7 +160,7 @@ def keep_examples(
         kept = Examples(
             schema_version=1,
             kind="fssbench-examples",
-            counts_sha256=finished.result.counts.sha256,
+            counts_sha256=finished.record.counts.sha256,
             policy=policy,
             examples=tuple(
                 _example(partial, answers[index], choice, float(ious[index]), names, loaded, job)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -15,7 +16,6 @@ from fssbench.results.figures import policy_results
 from fssbench.results.naming import results_folder
 from fssbench.results.official import own_reasons, set_reasons
 from fssbench.results.predictions import store_predictions
-from fssbench.schemas.manifest import TrackRecord
 from fssbench.schemas.result import (
     SCHEMA_VERSION,
     CountsFile,
@@ -23,7 +23,6 @@ from fssbench.schemas.result import (
     EpisodesRecord,
     Execution,
     ModelRecord,
-    PredictionsFolder,
     Request,
     Result,
 )
@@ -52,11 +51,14 @@ def episodes_record(episode_set: EpisodeSet, *, shot: int, seed: int, n_episodes
     )
 
 
-def result_path(output: Path, episode_set: EpisodeSet, track: TrackRecord, model: ModelRecord) -> Path:
+def result_path(output: Path, episodes: EpisodesRecord, model: ModelRecord) -> Path:
     """Where a model's result on a track goes below ``output``."""
-    manifest = episode_set.manifest
-    folder = output / manifest.benchmark / manifest.protocol.name / results_folder(model)
-    return folder / f"fold{manifest.fold}-{track.label}.json"
+    return output / episodes.benchmark / episodes.protocol / results_folder(model) / result_name(episodes)
+
+
+def result_name(episodes: EpisodesRecord) -> str:
+    """What the file of a result on a track is called."""
+    return f"fold{episodes.fold}-{episodes.shot}shot-seed{episodes.seed}.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,15 +84,12 @@ class Outcome:
 
     def write(self, path: Path) -> Result:
         """Write the result to ``path``, after everything it rests on, which lies beside it."""
-        counts = counts_file.to_bytes(self.table)
-        counts_path = path.with_suffix(".counts.parquet")
-        file = CountsFile(file=counts_path.name, sha256=sha256_bytes(counts), rows=self.table.counts[..., 0].size)
-        predictions = None
+        result = self.record
         if self.masks is not None:
             folder = path.with_suffix(".predictions")
-            predictions = store_predictions(folder, self.masks, model=self.model, episodes=self.episodes)
-        result = self.result(file, predictions)
-        write_atomic(counts_path, counts)
+            kept = store_predictions(folder, self.masks, model=self.model, episodes=self.episodes)
+            result = result.model_copy(update={"predictions": kept})
+        write_atomic(path.with_name(result.counts.file), counts_file.to_bytes(self.table))
         write_atomic(path, result.to_json())  # last: a result on disk always has its counts
         return result
 
@@ -100,8 +99,11 @@ class Outcome:
         track = self.table.track
         return episodes_record(self.episode_set, shot=track.shot, seed=track.seed, n_episodes=len(track.episodes))
 
-    def result(self, counts: CountsFile, predictions: PredictionsFolder | None) -> Result:
-        """The result, every figure of it from the counts alone."""
+    @cached_property
+    def record(self) -> Result:
+        """The result, every figure of it from the counts alone; where its masks are kept is known once it is written."""
+        counts = counts_file.to_bytes(self.table)
+        file = Path(result_name(self.episodes)).with_suffix(".counts.parquet")
         reasons = (
             *set_reasons(self.episode_set, self.episodes),
             *own_reasons(
@@ -119,8 +121,8 @@ class Outcome:
             episodes=self.episodes,
             headline=self.headline.name,
             policies=policy_results(self.table, classes=names),
-            counts=counts,
-            predictions=predictions,
+            counts=CountsFile(file=file.name, sha256=sha256_bytes(counts), rows=self.table.counts[..., 0].size),
+            predictions=None,
             source=self.source,
             execution=self.execution,
             environment=self.environment,

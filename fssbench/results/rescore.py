@@ -75,19 +75,7 @@ class Predictions:
         """
         found = read_foreign(path, n_episodes=episodes.n_episodes, advance=advance)
         size, side = _size_of(found, queries, path)
-        model = ModelRecord(
-            name=name,
-            options={},
-            code_sha256=None,
-            training="unknown",
-            checkpoint_sha256=None,
-            backbone=None,
-            backbone_weights=None,
-            backbone_sha256=None,
-            parameters=None,
-            learnable_parameters=None,
-            input_size=side,
-        )
+        model = ModelRecord.unseen(name, input_size=side)
         samples = [PredictionSample(index=index, masks={size: mask}) for index, mask in sorted(found.items())]
         return Predictions(model=model, episodes=episodes, samples=samples)
 

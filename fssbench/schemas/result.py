@@ -6,6 +6,7 @@ table of per-episode counts that lies beside it, and the counts from the predict
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -151,6 +152,29 @@ class ModelRecord(Record):
         default=None, description="the rule by which its weights were chosen, as their card says; null if unknown"
     )
     trained: TrainingRecord | None = Field(default=None, description="how, where fssbench trained it")
+
+    @staticmethod
+    def unseen(name: str, *, options: Mapping[str, Any] | None = None, input_size: int | None = None) -> ModelRecord:
+        """A model of which only the masks are known.
+
+        Args:
+            name: what it is called.
+            options: what else tells it from others of this name.
+            input_size: side of the square its masks are, if they do not have their queries' sizes.
+        """
+        return ModelRecord(
+            name=name,
+            options=dict(options or {}),
+            code_sha256=None,
+            training="unknown",
+            checkpoint_sha256=None,
+            backbone=None,
+            backbone_weights=None,
+            backbone_sha256=None,
+            parameters=None,
+            learnable_parameters=None,
+            input_size=input_size,
+        )
 
     @property
     def selected_on_test_fold(self) -> bool:

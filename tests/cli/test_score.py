@@ -14,9 +14,9 @@ from command import Command, Ran
 from PIL import Image
 from toys import masks_folder, run_with_masks
 
-from fssbench.engine.run import Finished
 from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
 from fssbench.pipelines.formats.masks import decode, encode
+from fssbench.results.evaluation import Evaluation
 from fssbench.results.predictions import StoredPredictions, store_predictions
 from fssbench.schemas.result import read_result
 
@@ -24,19 +24,19 @@ TOY = ("-b", "toy")
 
 
 @pytest.fixture(scope="module")
-def finished(toy_set: EpisodeSet, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+def finished(toy_set: EpisodeSet, tmp_path_factory: pytest.TempPathFactory) -> Evaluation:
     """A result of all 40 1-shot episodes with its masks. Not to be changed."""
     return run_with_masks(toy_set, tmp_path_factory.mktemp("finished"))
 
 
 @pytest.fixture
-def result(finished: Finished, tmp_path: Path) -> Path:
+def result(finished: Evaluation, tmp_path: Path) -> Path:
     """A copy of it with all it rests on, to change."""
     return Path(shutil.copytree(finished.path.parent, tmp_path / "copy")) / finished.path.name
 
 
 @pytest.fixture
-def pngs(finished: Finished, tmp_path: Path) -> Path:
+def pngs(finished: Evaluation, tmp_path: Path) -> Path:
     """Its masks at original size as another tool would leave them."""
     folder = tmp_path / "someone's masks"
     folder.mkdir()
@@ -161,7 +161,7 @@ def test_what_was_scored_is_json_for_scripts(fssbench: Command, toy_set: Episode
 
 
 def test_another_tools_masks_are_scored_under_the_name_they_are_given(
-    fssbench: Command, toy_set: EpisodeSet, pngs: Path, finished: Finished, tmp_path: Path
+    fssbench: Command, toy_set: EpisodeSet, pngs: Path, finished: Evaluation, tmp_path: Path
 ) -> None:
     ran = fssbench(
         "score", pngs, *TOY, "--data", toy_set.path, "--name", "Their Net 2", "--output", tmp_path / "results"
@@ -173,7 +173,7 @@ def test_another_tools_masks_are_scored_under_the_name_they_are_given(
     assert "the masks were handed in, and which model made them is not known" in remark(ran)
     (path,) = (tmp_path / "results").rglob("fold*.json")
     assert path.parent.name.startswith("Their Net 2-")
-    assert read_result(path).policies == finished.result.policies[:1]
+    assert read_result(path).policies == finished.record.policies[:1]
     again = fssbench(
         "score", pngs, *TOY, "--data", toy_set.path, "--name", "Their Net 2", "--output", tmp_path / "results"
     )
@@ -183,7 +183,7 @@ def test_another_tools_masks_are_scored_under_the_name_they_are_given(
 
 
 def test_lines_are_called_by_their_file_and_go_to_the_home(
-    fssbench: Command, toy_set: EpisodeSet, finished: Finished, tmp_path: Path
+    fssbench: Command, toy_set: EpisodeSet, finished: Evaluation, tmp_path: Path
 ) -> None:
     path = tmp_path / "their-net.jsonl"
     samples = StoredPredictions.open(masks_folder(finished)).samples()

@@ -51,7 +51,7 @@ def ask(model: FeatureSegmenter, pace: Pace, effort: Effort | None = None) -> li
     at_a_time = asker.batch
     for start in range(0, len(ordered), at_a_time):
         part = ordered[start : start + at_a_time]
-        asked = [Asked(shown(model, s.query), [shown(model, key) for key in s.supports], SIZES) for s in part]
+        asked = [Asked(shown(model, s.query), [shown(model, key) for key in s.supports], SIZES, s.index) for s in part]
         with pace.arithmetic():
             found |= zip((s.index for s in part), asker(asked), strict=True)
     return [found[index] for index in sorted(found)]

@@ -275,7 +275,7 @@ def test_features_held_stay_within_the_budget(toy_set: EpisodeSet, budget: int) 
     sizes = [(SIDE, SIDE)]
     show = module._show(model.preprocess)
     for episode in stream(toy_set, shot=2, seed=0, transform=show, arrange=ask.arrange):
-        ask([Asked(episode.query, episode.supports, sizes)])
+        ask([Asked(episode.query, episode.supports, sizes, episode.index)])
         held = dict(ask.cache.sizes())
         assert ask.cache.held == sum(held.values())
         used = {kind + one.frame.key for kind in ("image", "support") for one in (episode.query, *episode.supports)}

@@ -13,10 +13,11 @@ from fssbench.engine.evaluate import Answer
 from fssbench.engine.job import Job
 from fssbench.engine.model import LoadedModel, load_model
 from fssbench.engine.partial import Kept, unfinished
-from fssbench.engine.run import Finished, run
+from fssbench.engine.run import run
 from fssbench.episodes.benchmarks import TOY_20I
 from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
 from fssbench.pipelines.formats.masks import encode
+from fssbench.results.evaluation import Evaluation
 from fssbench.results.naming import results_folder
 from fssbench.schemas.rle import Rle
 from fssbench.schemas.samples import MaskSize
@@ -35,7 +36,7 @@ def loaded(**options: object) -> LoadedModel:
 
 def ask(
     toy_set: EpisodeSet, output: Path, *, stop_after: int | None = None, size: int = 32, n: int | None = None
-) -> Finished:
+) -> Evaluation:
     seen = 0
 
     def look(_: Answer) -> None:
@@ -48,10 +49,10 @@ def ask(
     return run(loaded(size=size), job, look=look)
 
 
-def resumed(finished: Finished) -> int:
+def resumed(finished: Evaluation) -> int:
     """How many episodes a run took over from an earlier one."""
-    assert finished.result.execution is not None
-    return finished.result.execution.resumed_episodes
+    assert finished.record.execution is not None
+    return finished.record.execution.resumed_episodes
 
 
 def interrupted(toy_set: EpisodeSet, output: Path, **changes: int) -> Path:
@@ -79,8 +80,8 @@ def test_a_resumed_evaluation_has_the_counts_of_an_uninterrupted_one(toy_set: Ep
     second, whole = ask(toy_set, tmp_path / "a"), ask(toy_set, tmp_path / "b")
     assert resumed(second) == 15
     assert resumed(whole) == 0
-    assert second.result.counts == whole.result.counts
-    assert second.result.policies == whole.result.policies
+    assert second.record.counts == whole.result.counts
+    assert second.record.policies == whole.result.policies
     assert not left.exists()
 
 
@@ -89,7 +90,7 @@ def test_a_line_cut_by_the_interruption_is_asked_again(toy_set: EpisodeSet, tmp_
     left.write_text(left.read_text()[:-20])
     second = ask(toy_set, tmp_path / "a")
     assert resumed(second) == 14
-    assert second.result.counts == ask(toy_set, tmp_path / "b").result.counts
+    assert second.record.counts == ask(toy_set, tmp_path / "b").result.counts
 
 
 def test_counts_of_another_model_are_not_taken_over(toy_set: EpisodeSet, tmp_path: Path) -> None:

@@ -24,12 +24,13 @@ from fssbench.engine import run as module
 from fssbench.engine.evaluate import Answer
 from fssbench.engine.job import Job
 from fssbench.engine.model import LoadedModel, find_weights, load_model
-from fssbench.engine.run import Finished, run
+from fssbench.engine.run import run
 from fssbench.episodes.benchmarks import TOY_20I, TOY_CLASSES
 from fssbench.episodes.episodes import Episode, Track
 from fssbench.models import registry
 from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
 from fssbench.results.counts_file import from_bytes
+from fssbench.results.evaluation import Evaluation
 from fssbench.results.figures import policy_results
 from fssbench.results.naming import results_folder
 from fssbench.schemas.result import Execution, Result, read_result
@@ -67,14 +68,14 @@ def job(episode_set: EpisodeSet, output: Path, **changes: Any) -> Job:
     return replace(plain, **changes)
 
 
-def execution(finished: Finished) -> Execution:
+def execution(finished: Evaluation) -> Execution:
     """How a run was run."""
-    assert finished.result.execution is not None
-    return finished.result.execution
+    assert finished.record.execution is not None
+    return finished.record.execution
 
 
-def counts_path(finished: Finished) -> Path:
-    return finished.path.parent / finished.result.counts.file
+def counts_path(finished: Evaluation) -> Path:
+    return finished.path.parent / finished.record.counts.file
 
 
 @pytest.fixture
@@ -91,7 +92,7 @@ def clean(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def finished(toy_set: EpisodeSet, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+def finished(toy_set: EpisodeSet, tmp_path_factory: pytest.TempPathFactory) -> Evaluation:
     """A result of all 40 2-shot episodes. Not to be changed."""
     output = tmp_path_factory.mktemp("finished")
     asked, resolved = ("fssbench", "eval"), {"model": "copy-support"}
@@ -101,7 +102,7 @@ def finished(toy_set: EpisodeSet, tmp_path_factory: pytest.TempPathFactory) -> F
 # --- what is written ------------------------------------------------------------------------------------
 
 
-def test_a_run_writes_the_result_and_its_counts_and_nothing_else(toy_set: EpisodeSet, finished: Finished) -> None:
+def test_a_run_writes_the_result_and_its_counts_and_nothing_else(toy_set: EpisodeSet, finished: Evaluation) -> None:
     assert not finished.skipped
     assert finished.path.relative_to(finished.path.parents[3]).parts[:2] == ("toy-20i", "strict")
     assert finished.path.name == "fold0-2shot-seed0.json"
@@ -109,12 +110,12 @@ def test_a_run_writes_the_result_and_its_counts_and_nothing_else(toy_set: Episod
         "fold0-2shot-seed0.counts.parquet",
         "fold0-2shot-seed0.json",
     ]
-    assert read_result(finished.path) == finished.result
-    assert finished.path.read_text() == finished.result.to_json()
+    assert read_result(finished.path) == finished.record
+    assert finished.path.read_text() == finished.record.to_json()
 
 
-def test_a_result_names_its_episodes_and_its_counts(toy_set: EpisodeSet, finished: Finished) -> None:
-    episodes, counts = finished.result.episodes, finished.result.counts
+def test_a_result_names_its_episodes_and_its_counts(toy_set: EpisodeSet, finished: Evaluation) -> None:
+    episodes, counts = finished.record.episodes, finished.record.counts
     track = toy_set.tracks["2shot-seed0"]
     assert (episodes.benchmark, episodes.protocol, episodes.protocol_version) == ("toy-20i", "strict", 1)
     assert (episodes.fold, episodes.shot, episodes.seed, episodes.n_episodes) == (0, 2, 0, 40)
@@ -126,8 +127,8 @@ def test_a_result_names_its_episodes_and_its_counts(toy_set: EpisodeSet, finishe
     assert table.track.digest == track.digest
 
 
-def test_a_result_says_what_was_run_and_how(finished: Finished) -> None:
-    result = finished.result
+def test_a_result_says_what_was_run_and_how(finished: Evaluation) -> None:
+    result = finished.record
     assert result.model.name == "copy-support"
     assert result.model.options == {"size": 32}
     assert (result.model.training, result.model.checkpoint_sha256, result.model.backbone) == ("not needed", None, None)
@@ -144,7 +145,7 @@ def test_a_result_says_what_was_run_and_how(finished: Finished) -> None:
     assert result.score is result.policies[0]
 
 
-def test_a_result_follows_its_own_schema(finished: Finished) -> None:
+def test_a_result_follows_its_own_schema(finished: Evaluation) -> None:
     schema = Result.model_json_schema()
     content = json.loads(finished.path.read_text())
     jsonschema.Draft202012Validator.check_schema(schema)
@@ -158,7 +159,7 @@ def test_a_result_follows_its_own_schema(finished: Finished) -> None:
 # --- every figure from the counts alone -----------------------------------------------------------------
 
 
-def rows_of(finished: Finished, policy: str) -> dict[int, list[tuple[int, ...]]]:
+def rows_of(finished: Evaluation, policy: str) -> dict[int, list[tuple[int, ...]]]:
     """The counts under a policy by class, read without any of fssbench."""
     table = pq.read_table(io.BytesIO(counts_path(finished).read_bytes())).to_pylist()
     by_class: dict[int, list[tuple[int, ...]]] = {}
@@ -170,8 +171,8 @@ def rows_of(finished: Finished, policy: str) -> dict[int, list[tuple[int, ...]]]
 
 
 @pytest.mark.parametrize("number", [0, 1])
-def test_every_figure_follows_from_the_counts_alone(finished: Finished, number: int) -> None:
-    stated = finished.result.policies[number]
+def test_every_figure_follows_from_the_counts_alone(finished: Evaluation, number: int) -> None:
+    stated = finished.record.policies[number]
     rows = rows_of(finished, stated.policy)
     assert stated.policy == ("original/ignore", "model/ignore")[number]
     assert [c.id for c in stated.per_class] == list(TOY_20I.novel_classes(0)) == sorted(rows)
@@ -192,7 +193,7 @@ def test_every_figure_follows_from_the_counts_alone(finished: Finished, number: 
 
 
 @pytest.fixture(scope="module")
-def longer(toy_raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+def longer(toy_raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Evaluation:
     """A result of 200 episodes, ten of every class: enough for intervals over episodes. Not to be changed."""
     folder = tmp_path_factory.mktemp("longer")
     (episode_set,) = build_toy_sets(toy_raw, folder / "sets", folds=(1,), episodes=200)
@@ -200,11 +201,11 @@ def longer(toy_raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
 
 
 @pytest.mark.parametrize("number", [0, 1])
-def test_intervals_follow_from_the_counts_and_the_digest_alone(longer: Finished, number: int) -> None:
+def test_intervals_follow_from_the_counts_and_the_digest_alone(longer: Evaluation, number: int) -> None:
     """As its method says: one episode of a class less is drawn and weighted up, seeded by the digest."""
-    stated = longer.result.policies[number]
+    stated = longer.record.policies[number]
     rows = rows_of(longer, stated.policy)
-    random = np.random.RandomState(int(longer.result.episodes.digest[:8], 16))
+    random = np.random.RandomState(int(longer.record.episodes.digest[:8], 16))
     totals, ious = np.zeros((2000, 5)), []
     for c in stated.per_class:
         own = np.array(rows[c.id], dtype=np.float64)
@@ -260,10 +261,10 @@ def student(freedom: int) -> float:
 
 
 def test_fewer_than_ten_query_images_of_a_class_give_it_no_interval_and_none_over_images(
-    finished: Finished, longer: Finished
+    finished: Evaluation, longer: Evaluation
 ) -> None:
     """The toy has eight images of a class, however many episodes are drawn from them."""
-    for stated in (*finished.result.policies, *longer.result.policies):
+    for stated in (*finished.record.policies, *longer.record.policies):
         assert all(c.iou.other_episodes is c.iou.other_images is None for c in stated.per_class)
         for overall in (stated.miou, stated.fb_iou, stated.episode_iou):
             assert overall.other_images is None
@@ -290,7 +291,7 @@ def test_a_class_without_episodes_leaves_the_mean_undefined_with_a_reason(toy_se
 
 
 def test_the_counts_are_a_table_that_datasets_loads_offline(
-    finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    finished: Evaluation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One call on the file, with nothing of fssbench, gives every row."""
     import datasets
@@ -303,17 +304,17 @@ def test_the_counts_are_a_table_that_datasets_loads_offline(
     loaded = datasets.load_dataset(
         "parquet", data_files=str(counts_path(finished)), split="train", cache_dir=str(tmp_path)
     )
-    assert loaded.num_rows == finished.result.counts.rows
+    assert loaded.num_rows == finished.record.counts.rows
     direct = pq.read_table(io.BytesIO(counts_path(finished).read_bytes())).to_pylist()
     assert list(loaded) == direct
 
 
 def test_the_same_run_has_the_same_counts_and_figures(
-    toy_set: EpisodeSet, tmp_path: Path, finished: Finished, own: Path
+    toy_set: EpisodeSet, tmp_path: Path, finished: Evaluation, own: Path
 ) -> None:
     again = run(copy_support(), job(toy_set, tmp_path, shot=2, workers=1))
     assert counts_path(again).read_bytes() == counts_path(finished).read_bytes()
-    assert again.result.policies == finished.result.policies
+    assert again.record.policies == finished.record.policies
 
 
 # --- what is there already ------------------------------------------------------------------------------
@@ -329,7 +330,7 @@ def test_a_finished_result_is_left_as_it_is(toy_set: EpisodeSet, tmp_path: Path)
     second = run(copy_support(), job(toy_set, tmp_path), look=never)
     assert second.skipped
     assert second.path == first.path
-    assert second.result == first.result
+    assert second.record == first.record
     assert {file: file.stat().st_mtime_ns for file in first.path.parent.iterdir()} == before
 
 
@@ -340,11 +341,11 @@ def test_asking_for_all_episodes_by_number_is_the_same(toy_set: EpisodeSet, tmp_
 
 def test_a_result_on_other_episodes_is_not_replaced_unasked(toy_set: EpisodeSet, tmp_path: Path) -> None:
     first = run(copy_support(), job(toy_set, tmp_path, episodes=20))
-    digest = first.result.episodes.digest
+    digest = first.record.episodes.digest
     expected = rf"fold0-1shot-seed0\.json is a result on other episodes \(20, digest {digest[:12]}…\); pass --overwrite"
     with pytest.raises(ResultError, match=expected):
         run(copy_support(), job(toy_set, tmp_path), look=never)
-    assert read_result(first.path) == first.result
+    assert read_result(first.path) == first.record
 
 
 def test_overwriting_replaces_result_and_counts(toy_set: EpisodeSet, tmp_path: Path) -> None:
@@ -354,7 +355,7 @@ def test_overwriting_replaces_result_and_counts(toy_set: EpisodeSet, tmp_path: P
     assert not second.skipped
     assert len(asked) == 40
     assert read_result(second.path).episodes.n_episodes == 40
-    assert sha256_file(counts_path(second)) == second.result.counts.sha256
+    assert sha256_file(counts_path(second)) == second.record.counts.sha256
 
 
 def test_a_damaged_result_in_the_way_is_named(toy_set: EpisodeSet, tmp_path: Path) -> None:
@@ -410,7 +411,7 @@ def test_after_two_interruptions_only_what_is_left_is_asked(toy_set: EpisodeSet,
     assert len(asked) == 25
     assert execution(resumed).resumed_episodes == 15
     assert counts_path(resumed).read_bytes() == counts_path(whole).read_bytes()
-    assert resumed.result.policies == whole.result.policies
+    assert resumed.record.policies == whole.result.policies
     assert len(list(resumed.path.parent.iterdir())) == 2
 
 
@@ -638,6 +639,6 @@ def test_models_given_in_code_are_run_as_well(
     monkeypatch.setattr(registry, "_registered", {"redder": Redder, "voters": Voters})
     for name in ("redder", "voters"):
         done = run(load(name, {"size": 48}), job(toy_set, tmp_path, shot=2))
-        assert done.result.score.miou.value is not None
-        assert 0 < done.result.score.miou.value < 1
+        assert done.record.score.miou.value is not None
+        assert 0 < done.record.score.miou.value < 1
         assert done.path.parent.name.startswith(f"{name}-")

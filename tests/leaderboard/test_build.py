@@ -20,10 +20,11 @@ from fssbench.base.files import sha256_bytes, sha256_file
 from fssbench.base.home import Home
 from fssbench.engine.job import Job
 from fssbench.engine.model import LoadedModel, load_model
-from fssbench.engine.run import Finished, run
+from fssbench.engine.run import run
 from fssbench.episodes.benchmarks import TOY_20I, TOY_CLASSES
 from fssbench.leaderboard.build import build_leaderboard, gather
 from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
+from fssbench.results.evaluation import Evaluation
 from fssbench.schemas.leaderboard import Entry, Leaderboard
 
 Edit = Callable[[Any], object]
@@ -58,7 +59,9 @@ def load(name: str, **options: Any) -> LoadedModel:
     return load_model(name, options, weights=None, benchmark=TOY_20I, fold=0, home=Home.find())
 
 
-def ask(loaded: LoadedModel, one: EpisodeSet, output: Path, *, seed: int = 0, episodes: int | None = None) -> Finished:
+def ask(
+    loaded: LoadedModel, one: EpisodeSet, output: Path, *, seed: int = 0, episodes: int | None = None
+) -> Evaluation:
     return run(loaded, Job(episode_set=one, shot=1, seed=seed, episodes=episodes, output=output, workers=1))
 
 
@@ -126,8 +129,8 @@ def test_a_run_names_its_file_and_its_hash(measured: Path) -> None:
     runs = [run for entry in build_leaderboard(measured).entries for run in entry.runs]
     assert len({run.result for run in runs}) == 12
     for one in runs:
-        assert sha256_file(measured / one.result) == one.result_sha256
-        stated = json.loads((measured / one.result).read_text())
+        assert sha256_file(measured / one.record) == one.result_sha256
+        stated = json.loads((measured / one.record).read_text())
         assert one.digest == stated["episodes"]["digest"]
         assert one.miou == stated["policies"][0]["miou"]["value"]
         assert one.fb_iou == stated["policies"][0]["fb_iou"]["value"]
@@ -409,7 +412,7 @@ def test_the_mean_is_over_the_folds_own_classes(results: Path, sets: list[Episod
     """Striking the classes that were not asked would make a mean of the others; a strange class is no better."""
     remove(results, "copy-support", 0)
     done = ask(load("copy-support", size=32), sets[0], results, episodes=10)
-    figures = done.result.policies
+    figures = done.record.policies
 
     def change(result: Any) -> None:
         for stated, true in zip(result["policies"], figures, strict=True):

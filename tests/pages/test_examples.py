@@ -15,9 +15,10 @@ from toys import copy_support
 
 from fssbench.base.errors import ResultError
 from fssbench.engine.job import Job
-from fssbench.engine.run import Finished, run
+from fssbench.engine.run import run
 from fssbench.pages.examples import INDEX, SHEET, SIDE, Examples, examples_folder, extremes, keep_examples
 from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
+from fssbench.results.evaluation import Evaluation
 from fssbench.results.load import load_result
 
 ious = st.lists(st.one_of(st.floats(0, 1), st.just(float("nan"))), max_size=40)
@@ -49,20 +50,20 @@ def job(toy_set: EpisodeSet, tmp_path_factory: pytest.TempPathFactory) -> Job:
 
 
 @pytest.fixture(scope="module")
-def finished(job: Job) -> Finished:
+def finished(job: Job) -> Evaluation:
     return run(copy_support(), job)
 
 
-def keep(job: Job, finished: Finished, n: int) -> tuple[Path, Examples]:
+def keep(job: Job, finished: Evaluation, n: int) -> tuple[Path, Examples]:
     kept = keep_examples(copy_support(), job, finished, n=n)
     return examples_folder(finished.path), kept
 
 
-def test_examples_are_those_of_the_counts(job: Job, finished: Finished) -> None:
+def test_examples_are_those_of_the_counts(job: Job, finished: Evaluation) -> None:
     """Chosen by the headline's IoU, which is the counts'; every file named is there, and no other."""
     folder, kept = keep(job, finished, 6)
     table = load_result(finished.path).table
-    inter, union = table.under(finished.result.headline)[:, :2].T
+    inter, union = table.under(finished.record.headline)[:, :2].T
     assert [e.choice for e in kept.examples] == ["worst"] * 2 + ["median"] * 2 + ["best"] * 2
     assert kept.examples[0].iou == (inter / union).min()
     assert kept.examples[-1].iou == (inter / union).max()
@@ -75,10 +76,10 @@ def test_examples_are_those_of_the_counts(job: Job, finished: Finished) -> None:
     assert {file.name for file in folder.iterdir()} == named | {INDEX, SHEET}
     with Image.open(folder / kept.examples[0].pictures["errors"]) as picture:
         assert (picture.format, max(picture.size)) == ("JPEG", SIDE)
-    assert Examples.beside(finished.path, finished.result) == kept
+    assert Examples.beside(finished.path, finished.record) == kept
 
 
-def test_drawing_again_leaves_nothing_of_before(job: Job, finished: Finished) -> None:
+def test_drawing_again_leaves_nothing_of_before(job: Job, finished: Evaluation) -> None:
     """The same bytes for the same number; with a smaller one, fewer files."""
     folder, _ = keep(job, finished, 6)
     before = {file.name: file.read_bytes() for file in folder.iterdir()}
@@ -88,20 +89,20 @@ def test_drawing_again_leaves_nothing_of_before(job: Job, finished: Finished) ->
     assert len(list(folder.iterdir())) == 5 + 2
 
 
-def test_examples_of_other_counts_are_not_shown(job: Job, finished: Finished) -> None:
+def test_examples_of_other_counts_are_not_shown(job: Job, finished: Evaluation) -> None:
     folder, _ = keep(job, finished, 1)
-    other = finished.result.model_copy(
-        update={"counts": finished.result.counts.model_copy(update={"sha256": "0" * 64})}
+    other = finished.record.model_copy(
+        update={"counts": finished.record.counts.model_copy(update={"sha256": "0" * 64})}
     )
     assert Examples.beside(finished.path, other) is None
     assert Examples.beside(finished.path.with_name("nothing.json"), other) is None
     index = json.loads((folder / INDEX).read_text())
     (folder / INDEX).write_text(json.dumps(index | {"kind": "something"}))
     with pytest.raises(ResultError, match=r"is no list of examples: kind: .*draw them again with eval --visualize"):
-        Examples.beside(finished.path, finished.result)
+        Examples.beside(finished.path, finished.record)
 
 
-def test_examples_of_a_control_show_what_the_model_saw(job: Job, finished: Finished) -> None:
+def test_examples_of_a_control_show_what_the_model_saw(job: Job, finished: Evaluation) -> None:
     """With the masks taken away, copying one finds nothing; the supports drawn are dark."""
     loaded = copy_support()
     loaded = replace(loaded, record=loaded.record.model_copy(update={"control": "no-support"}))

@@ -22,11 +22,12 @@ from toys import COMMAND, build_toy_sets, compressed, copy_support, masks_folder
 from fssbench.base.errors import EpisodeSetError
 from fssbench.base.files import sha256_file
 from fssbench.engine.job import Job
-from fssbench.engine.run import Finished, run
+from fssbench.engine.run import run
 from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
 from fssbench.pipelines.formats.masks import decode, encode
 from fssbench.pipelines.formats.shards import write_predictions
 from fssbench.results.check import Checked, check_result
+from fssbench.results.evaluation import Evaluation
 from fssbench.results.predictions import StoredPredictions, store_predictions
 from fssbench.results.rescore import Predictions, rescore
 from fssbench.schemas.result import EpisodesRecord
@@ -38,13 +39,13 @@ Columns = dict[str, list[Any]]
 
 
 @pytest.fixture(scope="module")
-def finished(toy_set: EpisodeSet, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+def finished(toy_set: EpisodeSet, tmp_path_factory: pytest.TempPathFactory) -> Evaluation:
     """A result of all 40 1-shot episodes with its masks. Not to be changed."""
     return run_with_masks(toy_set, tmp_path_factory.mktemp("finished"))
 
 
 @pytest.fixture
-def result(finished: Finished, tmp_path: Path) -> Path:
+def result(finished: Evaluation, tmp_path: Path) -> Path:
     """A copy of it with all it rests on, to change."""
     return Path(shutil.copytree(finished.path.parent, tmp_path / "copy")) / finished.path.name
 
@@ -143,10 +144,10 @@ def headline(content: Any) -> Any:
 # --- sound results --------------------------------------------------------------------------------------
 
 
-def test_nothing_is_wrong_with_a_sound_result(toy_set: EpisodeSet, finished: Finished) -> None:
+def test_nothing_is_wrong_with_a_sound_result(toy_set: EpisodeSet, finished: Evaluation) -> None:
     checked = check(finished.path, toy_set)
     assert (checked.problems, checked.unchecked) == ([], [])
-    assert checked.result == finished.result
+    assert checked.result == finished.record
     assert checked.path == finished.path
 
 
@@ -172,9 +173,9 @@ def test_nothing_is_wrong_with_a_longer_track_until_a_group_is_changed(toy_raw: 
     """It has intervals, and classes that occur with other classes and alone."""
     (episode_set,) = build_toy_sets(toy_raw, tmp_path / "sets", folds=(2,), episodes=200)
     done = run_with_masks(episode_set, tmp_path / "results", seed=1)
-    assert done.result.score.miou.other_episodes is not None
+    assert done.record.score.miou.other_episodes is not None
     assert problems(done.path, episode_set) == []
-    by_classes = done.result.score.splits[0]
+    by_classes = done.record.score.splits[0]
     assert [group.name for group in by_classes.groups] == ["one", "several"]
     edit(done.path, lambda r: headline(r)["splits"][0]["groups"][1]["miou"].update(value=0.99))
     assert found(done.path, None, r"original/ignore\.splits\.classes\.groups\.several\.miou\.value: .* 0\.99, .*")
@@ -182,7 +183,9 @@ def test_nothing_is_wrong_with_a_longer_track_until_a_group_is_changed(toy_raw: 
     assert found(done.path, None, r"original/ignore\.splits\.classes\.groups\.several: the result says null, .*")
 
 
-def test_nothing_is_wrong_with_a_result_of_masks_alone(toy_set: EpisodeSet, finished: Finished, tmp_path: Path) -> None:
+def test_nothing_is_wrong_with_a_result_of_masks_alone(
+    toy_set: EpisodeSet, finished: Evaluation, tmp_path: Path
+) -> None:
     predictions = Predictions.stored(masks_folder(finished), toy_set)
     track = toy_set.tracks["1shot-seed0"]
     outcome = rescore(predictions, toy_set, track, toy_set.queries(track), command=COMMAND, advance=lambda _: None)
@@ -195,13 +198,13 @@ def test_nothing_is_wrong_with_a_result_of_masks_alone(toy_set: EpisodeSet, fini
 NEEDS_SET = "the pools and the track's digest, the facts of each query, and the counts of each mask"
 
 
-def test_without_the_set_it_is_said_what_is_left_unchecked(finished: Finished) -> None:
+def test_without_the_set_it_is_said_what_is_left_unchecked(finished: Evaluation) -> None:
     checked = check(finished.path, None)
     assert checked.problems == []
     assert checked.unchecked == [f"{NEEDS_SET}, which need the episode set"]
 
 
-def test_a_set_that_is_not_there_is_no_fault_of_the_result(finished: Finished) -> None:
+def test_a_set_that_is_not_there_is_no_fault_of_the_result(finished: Evaluation) -> None:
     def absent(_: EpisodesRecord) -> EpisodeSet:
         raise EpisodeSetError("there is no such set", remedy="build it")
 
@@ -775,7 +778,7 @@ PARTS = ("policies", "episodes", "counts", "predictions")
 @settings(max_examples=40)
 @given(data=st.data())
 def test_no_number_and_no_digest_can_be_changed_unnoticed(
-    toy_set: EpisodeSet, finished: Finished, data: st.DataObject
+    toy_set: EpisodeSet, finished: Evaluation, data: st.DataObject
 ) -> None:
     """Any one of them, by however little that is more than another machine's rounding."""
     content = json.loads(finished.path.read_text())

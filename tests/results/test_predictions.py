@@ -22,11 +22,12 @@ from fssbench.base.errors import ResultError, StorageError
 from fssbench.base.files import sha256_file
 from fssbench.engine.evaluate import Answer, answers
 from fssbench.engine.job import Job
-from fssbench.engine.run import Finished, run
+from fssbench.engine.run import run
 from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
 from fssbench.pipelines.formats.masks import decode, encode
 from fssbench.pipelines.formats.shards import prediction_samples, write_predictions
 from fssbench.results import predictions as module
+from fssbench.results.evaluation import Evaluation
 from fssbench.results.outcome import episodes_record
 from fssbench.results.predictions import INDEX, StoredPredictions, store_predictions
 from fssbench.schemas.predictions import PredictionsManifest
@@ -36,13 +37,13 @@ from fssbench.schemas.samples import MaskSize, PredictionSample
 
 
 @pytest.fixture(scope="module")
-def finished(toy_set: EpisodeSet, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+def finished(toy_set: EpisodeSet, tmp_path_factory: pytest.TempPathFactory) -> Evaluation:
     """A result of all 40 1-shot episodes with its masks. Not to be changed."""
     return run_with_masks(toy_set, tmp_path_factory.mktemp("finished"))
 
 
 @pytest.fixture
-def folder(finished: Finished, tmp_path: Path) -> Path:
+def folder(finished: Evaluation, tmp_path: Path) -> Path:
     """A copy of its masks to change."""
     return Path(shutil.copytree(masks_folder(finished), tmp_path / "x.predictions"))
 
@@ -68,7 +69,7 @@ def store(toy_set: EpisodeSet, folder: Path, samples: Sequence[PredictionSample]
 # --- what is kept ---------------------------------------------------------------------------------------
 
 
-def test_masks_that_are_kept_are_those_the_model_gave(toy_set: EpisodeSet, finished: Finished) -> None:
+def test_masks_that_are_kept_are_those_the_model_gave(toy_set: EpisodeSet, finished: Evaluation) -> None:
     there = StoredPredictions.open(masks_folder(finished))
     kept = {sample.index: sample.masks for sample in there.samples()}
     given_masks = {answer.index: answer.masks for answer in answers(copy_support().model, toy_set, shot=1, seed=0)}
@@ -80,8 +81,8 @@ def test_masks_that_are_kept_are_those_the_model_gave(toy_set: EpisodeSet, finis
     assert any(decode(masks["original"]).any() for masks in kept.values())
 
 
-def test_the_manifest_says_what_the_result_says(finished: Finished) -> None:
-    folder, result = masks_folder(finished), finished.result
+def test_the_manifest_says_what_the_result_says(finished: Evaluation) -> None:
+    folder, result = masks_folder(finished), finished.record
     manifest = StoredPredictions.open(folder).manifest
     assert (manifest.model, manifest.episodes) == (result.model, result.episodes)
     assert manifest.sizes == ("original", "model")
@@ -95,7 +96,7 @@ def test_the_manifest_says_what_the_result_says(finished: Finished) -> None:
 
 def test_masks_are_kept_only_when_that_is_asked_for(toy_set: EpisodeSet, tmp_path: Path) -> None:
     done = run(copy_support(), Job(episode_set=toy_set, shot=1, seed=0, episodes=5, output=tmp_path))
-    assert done.result.predictions is None
+    assert done.record.predictions is None
     assert not list(tmp_path.rglob("*.predictions"))
 
 
@@ -109,7 +110,7 @@ def test_a_result_without_masks_is_not_enough_where_they_are_to_be_kept(toy_set:
 # --- the same bytes -------------------------------------------------------------------------------------
 
 
-def test_the_same_run_keeps_the_same_bytes(toy_set: EpisodeSet, finished: Finished, tmp_path: Path) -> None:
+def test_the_same_run_keeps_the_same_bytes(toy_set: EpisodeSet, finished: Evaluation, tmp_path: Path) -> None:
     assert content(masks_folder(run_with_masks(toy_set, tmp_path))) == content(masks_folder(finished))
 
 
@@ -156,7 +157,7 @@ class InterruptionError(Exception):
 
 @pytest.mark.parametrize("cuts", [(1,), (15,), (7, 20, 3)])
 def test_masks_of_interrupted_runs_have_the_bytes_of_an_uninterrupted_one(
-    toy_set: EpisodeSet, finished: Finished, tmp_path: Path, cuts: tuple[int, ...]
+    toy_set: EpisodeSet, finished: Evaluation, tmp_path: Path, cuts: tuple[int, ...]
 ) -> None:
     job = Job(episode_set=toy_set, shot=1, seed=0, episodes=None, output=tmp_path, save_predictions=True)
     for n in cuts:
@@ -164,10 +165,10 @@ def test_masks_of_interrupted_runs_have_the_bytes_of_an_uninterrupted_one(
             run(copy_support(), job, look=after(n))
         assert not list(tmp_path.rglob("*.predictions"))
     resumed = run(copy_support(), job)
-    assert resumed.result.execution is not None
-    assert resumed.result.execution.resumed_episodes == sum(cuts)
+    assert resumed.record.execution is not None
+    assert resumed.record.execution.resumed_episodes == sum(cuts)
     assert content(masks_folder(resumed)) == content(masks_folder(finished))
-    assert resumed.result.counts == finished.result.counts
+    assert resumed.record.counts == finished.record.counts
 
 
 def after(n: int) -> Callable[[Answer], None]:
@@ -187,8 +188,8 @@ def test_counts_without_masks_are_not_taken_over_by_a_run_that_keeps_masks(toy_s
     with pytest.raises(InterruptionError):
         run(copy_support(), job, look=after(10))
     done = run_with_masks(toy_set, tmp_path)
-    assert done.result.execution is not None
-    assert done.result.execution.resumed_episodes == 0
+    assert done.record.execution is not None
+    assert done.record.execution.resumed_episodes == 0
     assert len(list(StoredPredictions.open(masks_folder(done)).samples())) == 40
 
 
@@ -213,7 +214,7 @@ def test_a_shard_holds_a_thousand_episodes() -> None:
     assert module.EPISODES_PER_SHARD == 1_000
 
 
-def test_a_shard_is_a_tar_file_that_any_tool_reads(finished: Finished) -> None:
+def test_a_shard_is_a_tar_file_that_any_tool_reads(finished: Evaluation) -> None:
     with tarfile.open(masks_folder(finished) / "predictions-000000.tar") as tar:
         members = tar.getmembers()
         assert [member.name for member in members] == [f"e{n:07d}.json" for n in range(40)]

@@ -17,12 +17,12 @@ from toys import COMMAND, build_toy_sets, compressed, masks_folder, run_with_mas
 
 from fssbench.base.errors import EpisodeIndexError, EpisodeSetError, FssbenchError, MaskShapeError, ResultError
 from fssbench.base.files import sha256_file
-from fssbench.engine.run import Finished
 from fssbench.episodes.episodes import Track
 from fssbench.episodes.protocols import ScoringPolicy
 from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
 from fssbench.pipelines.formats.masks import decode, encode
 from fssbench.results.counts_file import from_bytes, to_bytes
+from fssbench.results.evaluation import Evaluation
 from fssbench.results.outcome import Outcome, episodes_record
 from fssbench.results.predictions import StoredPredictions, store_predictions
 from fssbench.results.rescore import Predictions, recount, rescore, settle
@@ -35,25 +35,27 @@ HANDED_IN = "the masks were handed in, and which model made them is not known"
 
 
 @pytest.fixture(scope="module", params=[1, 2], ids=["1-shot", "2-shot"])
-def finished(request: pytest.FixtureRequest, toy_set: EpisodeSet, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+def finished(
+    request: pytest.FixtureRequest, toy_set: EpisodeSet, tmp_path_factory: pytest.TempPathFactory
+) -> Evaluation:
     """A result of all 40 episodes with its masks. Not to be changed."""
     return run_with_masks(toy_set, tmp_path_factory.mktemp("finished"), shot=request.param)
 
 
 @pytest.fixture(scope="module")
-def one_shot(toy_set: EpisodeSet, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+def one_shot(toy_set: EpisodeSet, tmp_path_factory: pytest.TempPathFactory) -> Evaluation:
     """Likewise, 1-shot alone. Not to be changed."""
     return run_with_masks(toy_set, tmp_path_factory.mktemp("one"))
 
 
 @pytest.fixture
-def result(one_shot: Finished, tmp_path: Path) -> Path:
+def result(one_shot: Evaluation, tmp_path: Path) -> Path:
     """A copy of it with all it rests on, to change."""
     folder = Path(shutil.copytree(one_shot.path.parent, tmp_path / "copy"))
     return folder / one_shot.path.name
 
 
-def samples_of(finished: Finished) -> list[PredictionSample]:
+def samples_of(finished: Evaluation) -> list[PredictionSample]:
     return list(StoredPredictions.open(masks_folder(finished)).samples())
 
 
@@ -83,26 +85,26 @@ def dump(folder: Path, samples: Sequence[PredictionSample], size: MaskSize) -> P
     return folder
 
 
-def counts_bytes(finished: Finished) -> bytes:
-    return (finished.path.parent / finished.result.counts.file).read_bytes()
+def counts_bytes(finished: Evaluation) -> bytes:
+    return (finished.path.parent / finished.record.counts.file).read_bytes()
 
 
 # --- masks that eval kept -------------------------------------------------------------------------------
 
 
-def test_counts_of_kept_masks_are_those_of_the_model_to_the_byte(toy_set: EpisodeSet, finished: Finished) -> None:
+def test_counts_of_kept_masks_are_those_of_the_model_to_the_byte(toy_set: EpisodeSet, finished: Evaluation) -> None:
     outcome = score(Predictions.stored(masks_folder(finished), toy_set), toy_set)
     assert to_bytes(outcome.table) == counts_bytes(finished)
-    assert outcome.model == finished.result.model
+    assert outcome.model == finished.record.model
     assert (outcome.source, outcome.execution) == ("recomputed", None)
 
 
-def test_a_result_of_kept_masks_says_what_eval_said(toy_set: EpisodeSet, finished: Finished, tmp_path: Path) -> None:
+def test_a_result_of_kept_masks_says_what_eval_said(toy_set: EpisodeSet, finished: Evaluation, tmp_path: Path) -> None:
     """All but how it came about."""
     path = tmp_path / finished.path.name
     again = score(Predictions.stored(masks_folder(finished), toy_set), toy_set).write(path)
     differing = {"source", "execution", "command", "environment"}
-    assert again.model_dump(exclude=differing) == finished.result.model_dump(exclude=differing)
+    assert again.model_dump(exclude=differing) == finished.record.model_dump(exclude=differing)
     assert (again.source, again.execution, again.command) == ("recomputed", None, COMMAND)
     assert read_result(path) == again
     kept = path.with_suffix(".predictions")
@@ -118,7 +120,7 @@ def test_the_first_episodes_are_scored_by_themselves(toy_set: EpisodeSet, tmp_pa
     assert outcome.table.counts.shape == (13, 2, 5)
 
 
-def test_progress_is_told_episode_by_episode(toy_set: EpisodeSet, one_shot: Finished) -> None:
+def test_progress_is_told_episode_by_episode(toy_set: EpisodeSet, one_shot: Evaluation) -> None:
     predictions = Predictions.stored(masks_folder(one_shot), toy_set)
     track, told = track_of(toy_set, predictions.episodes), list[int]()
     rescore(predictions, toy_set, track, toy_set.queries(track), command=COMMAND, advance=told.append)
@@ -128,12 +130,12 @@ def test_progress_is_told_episode_by_episode(toy_set: EpisodeSet, one_shot: Fini
 @settings(max_examples=15)
 @given(order=st.permutations(range(40)))
 def test_the_order_of_masks_never_matters_to_the_bytes(
-    toy_set: EpisodeSet, one_shot: Finished, order: list[int]
+    toy_set: EpisodeSet, one_shot: Evaluation, order: list[int]
 ) -> None:
     """Counts are put in index order, whatever order the masks came in."""
     samples = samples_of(one_shot)
     shuffled = Predictions(
-        model=one_shot.result.model, episodes=one_shot.result.episodes, samples=[samples[i] for i in order]
+        model=one_shot.record.model, episodes=one_shot.record.episodes, samples=[samples[i] for i in order]
     )
     assert to_bytes(score(shuffled, toy_set).table) == counts_bytes(one_shot)
 
@@ -142,7 +144,7 @@ def test_the_order_of_masks_never_matters_to_the_bytes(
 
 
 def test_masks_at_their_queries_sizes_have_the_counts_at_original_size(
-    toy_set: EpisodeSet, one_shot: Finished, tmp_path: Path
+    toy_set: EpisodeSet, one_shot: Evaluation, tmp_path: Path
 ) -> None:
     outcome = score(foreign(dump(tmp_path / "masks", samples_of(one_shot), "original"), toy_set), toy_set)
     table = from_bytes(counts_bytes(one_shot), where="eval's")
@@ -151,13 +153,13 @@ def test_masks_at_their_queries_sizes_have_the_counts_at_original_size(
     assert outcome.table.queries == table.queries
     done = outcome.write(tmp_path / "x.json")
     assert done.headline == "original/ignore"
-    assert done.policies == one_shot.result.policies[:1]
+    assert done.policies == one_shot.record.policies[:1]
     assert (done.model.training, done.model.input_size, done.source) == ("unknown", None, "recomputed")
-    assert set(done.unofficial) - set(one_shot.result.unofficial) == {HANDED_IN}
+    assert set(done.unofficial) - set(one_shot.record.unofficial) == {HANDED_IN}
 
 
 def test_masks_at_one_square_size_have_the_counts_at_the_models_size_and_another_headline(
-    toy_set: EpisodeSet, one_shot: Finished, tmp_path: Path
+    toy_set: EpisodeSet, one_shot: Evaluation, tmp_path: Path
 ) -> None:
     outcome = score(foreign(dump(tmp_path / "masks", samples_of(one_shot), "model"), toy_set), toy_set)
     table = from_bytes(counts_bytes(one_shot), where="eval's")
@@ -166,16 +168,16 @@ def test_masks_at_one_square_size_have_the_counts_at_the_models_size_and_another
     done = outcome.write(tmp_path / "x.json")
     assert done.headline == "model/ignore"
     assert done.model.input_size == 32
-    assert set(done.unofficial) - set(one_shot.result.unofficial) == {
+    assert set(done.unofficial) - set(one_shot.record.unofficial) == {
         HANDED_IN,
         "the headline is model/ignore, which is not the protocol's",
     }
 
 
-def test_masks_of_mixed_sizes_are_refused(toy_set: EpisodeSet, one_shot: Finished, tmp_path: Path) -> None:
+def test_masks_of_mixed_sizes_are_refused(toy_set: EpisodeSet, one_shot: Evaluation, tmp_path: Path) -> None:
     folder = dump(tmp_path / "masks", samples_of(one_shot), "original")
     Image.fromarray(np.zeros((32, 32), dtype=np.uint8)).save(folder / "7.png")
-    query = track_of(toy_set, one_shot.result.episodes).episodes[7].query
+    query = track_of(toy_set, one_shot.record.episodes).episodes[7].query
     said = (
         rf"masks: the mask of episode 7 is 32×32 \(height × width\), its query {query} is \d+×\d+; give every mask its"
         r" query's size, or all one square size that the model works at"
@@ -205,7 +207,7 @@ def test_masks_of_two_square_sizes_are_refused(toy_set: EpisodeSet, tmp_path: Pa
 
 
 def test_masks_of_a_part_of_the_track_are_scored_if_that_was_said(
-    toy_set: EpisodeSet, one_shot: Finished, tmp_path: Path
+    toy_set: EpisodeSet, one_shot: Evaluation, tmp_path: Path
 ) -> None:
     folder = dump(tmp_path / "masks", samples_of(one_shot)[:12], "original")
     with pytest.raises(EpisodeIndexError, match=r"has no mask of 28 of 40 episodes: 12, 13, 14, 15, 16, …"):
@@ -237,7 +239,7 @@ def test_masks_of_another_set_are_refused_and_what_differs_is_named(
         Predictions.stored(folder, others[0])
 
 
-def test_masks_of_other_images_are_refused(toy_set: EpisodeSet, one_shot: Finished) -> None:
+def test_masks_of_other_images_are_refused(toy_set: EpisodeSet, one_shot: Evaluation) -> None:
     """Even if the episodes are the same: another pool is another data set."""
     pools = list(toy_set.manifest.classes)
     pools[3] = pools[3].model_copy(update={"sha256": "0" * 64})
@@ -287,7 +289,7 @@ def counted(toy_set: EpisodeSet, sample: PredictionSample, *, side: int | None =
     return list(recount([sample], queries, POLICIES, side=side))
 
 
-def changed(one_shot: Finished, size: MaskSize, mask: Rle | None) -> PredictionSample:
+def changed(one_shot: Evaluation, size: MaskSize, mask: Rle | None) -> PredictionSample:
     """The masks of episode 5 with one of them replaced, or left out."""
     sample = samples_of(one_shot)[5]
     masks = {name: rle for name, rle in sample.masks.items() if name != size}
@@ -299,7 +301,7 @@ def changed(one_shot: Finished, size: MaskSize, mask: Rle | None) -> PredictionS
     [("original", (5, 7), r"\(\d+, \d+\)"), ("model", (32, 31), r"\(32, 32\)"), ("model", (33, 33), r"\(32, 32\)")],
 )
 def test_a_mask_of_another_size_is_refused(
-    toy_set: EpisodeSet, one_shot: Finished, size: MaskSize, shape: tuple[int, int], expected: str
+    toy_set: EpisodeSet, one_shot: Evaluation, size: MaskSize, shape: tuple[int, int], expected: str
 ) -> None:
     sample = changed(one_shot, size, encode(np.zeros(shape, dtype=bool)))
     said = rf"the mask of episode 5 at {size} size is \({shape[0]}, {shape[1]}\), expected {expected}"
@@ -343,12 +345,14 @@ def test_ignored_pixels_are_left_out_or_are_background() -> None:
 
 
 @pytest.mark.parametrize("size", ["original", "model"])
-def test_a_mask_that_is_missing_at_one_size_is_refused(toy_set: EpisodeSet, one_shot: Finished, size: MaskSize) -> None:
+def test_a_mask_that_is_missing_at_one_size_is_refused(
+    toy_set: EpisodeSet, one_shot: Evaluation, size: MaskSize
+) -> None:
     with pytest.raises(MaskShapeError, match=f"episode 5 has no mask at {size} size"):
         counted(toy_set, changed(one_shot, size, None))
 
 
-def test_a_mask_whose_runs_do_not_fill_it_is_refused(toy_set: EpisodeSet, one_shot: Finished) -> None:
+def test_a_mask_whose_runs_do_not_fill_it_is_refused(toy_set: EpisodeSet, one_shot: Evaluation) -> None:
     rle = Rle(size=[32, 32], counts="0")
     with pytest.raises(
         MaskShapeError, match="the mask of episode 5 at model size is no encoding: a mask's runs cover 0"
@@ -365,26 +369,26 @@ def test_a_mask_whose_runs_do_not_fill_it_is_refused(toy_set: EpisodeSet, one_sh
     ],
     ids=["a negative run", "one side", "three sides"],
 )
-def test_a_mask_that_is_no_encoding_is_refused(toy_set: EpisodeSet, one_shot: Finished, rle: Rle) -> None:
+def test_a_mask_that_is_no_encoding_is_refused(toy_set: EpisodeSet, one_shot: Evaluation, rle: Rle) -> None:
     with pytest.raises(MaskShapeError) as caught:
         counted(toy_set, changed(one_shot, "model", rle))
     assert "the mask of episode 5 at model size is no encoding" in str(caught.value)
 
 
-def test_a_mask_of_no_episode_is_refused(toy_set: EpisodeSet, one_shot: Finished) -> None:
+def test_a_mask_of_no_episode_is_refused(toy_set: EpisodeSet, one_shot: Evaluation) -> None:
     sample = samples_of(one_shot)[5].model_copy(update={"index": 40})
     with pytest.raises(EpisodeIndexError, match="there is a mask of episode 40, the track has 40 episodes"):
         counted(toy_set, sample)
 
 
-def test_an_episode_without_a_mask_and_one_with_two_are_refused(toy_set: EpisodeSet, one_shot: Finished) -> None:
+def test_an_episode_without_a_mask_and_one_with_two_are_refused(toy_set: EpisodeSet, one_shot: Evaluation) -> None:
     samples = samples_of(one_shot)
     for wrong, said in (
         (samples[:-1], "1 of 40 episodes are missing, the first is 39"),
         ([*samples, samples[4]], "episode 4 is there twice"),
     ):
         predictions = Predictions(
-            model=strangers_model(input_size=32), episodes=one_shot.result.episodes, samples=wrong
+            model=strangers_model(input_size=32), episodes=one_shot.record.episodes, samples=wrong
         )
         with pytest.raises(EpisodeIndexError, match=said):
             score(predictions, toy_set)
@@ -410,13 +414,13 @@ def test_a_result_that_is_not_there_is_written(toy_set: EpisodeSet, result: Path
 
 
 def test_a_result_that_says_the_same_stays_and_keeps_what_it_knows(
-    toy_set: EpisodeSet, result: Path, one_shot: Finished
+    toy_set: EpisodeSet, result: Path, one_shot: Evaluation
 ) -> None:
     """That the model was asked, when, and on what."""
     before = state(result.parent)
     there, what = settle(outcome_of(toy_set, result), result, overwrite=False)
     assert what == "agrees"
-    assert there == one_shot.result
+    assert there == one_shot.record
     assert there.source == "measured"
     assert state(result.parent) == before
 
@@ -458,12 +462,12 @@ def test_a_result_with_other_counts_is_not_replaced_unasked(toy_set: EpisodeSet,
     assert state(result.parent) == before
 
 
-def test_overwriting_replaces_it_with_all_it_rests_on(toy_set: EpisodeSet, result: Path, one_shot: Finished) -> None:
+def test_overwriting_replaces_it_with_all_it_rests_on(toy_set: EpisodeSet, result: Path, one_shot: Evaluation) -> None:
     flip(result)
     written, what = settle(outcome_of(toy_set, result), result, overwrite=True)
     assert what == "written"
     assert read_result(result) == written
-    assert written.counts.sha256 == sha256_file(result.with_suffix(".counts.parquet")) != one_shot.result.counts.sha256
+    assert written.counts.sha256 == sha256_file(result.with_suffix(".counts.parquet")) != one_shot.record.counts.sha256
     assert written.predictions is not None
     assert written.predictions.sha256 == sha256_file(result.with_suffix(".predictions") / "predictions.json")
 
@@ -483,7 +487,7 @@ def test_a_result_whose_counts_do_not_lie_beside_it_is_refused(toy_set: EpisodeS
     assert "../elsewhere.parquet" in str(caught.value)
 
 
-def test_truths_that_cannot_be_read_are_named(toy_set: EpisodeSet, one_shot: Finished, tmp_path: Path) -> None:
+def test_truths_that_cannot_be_read_are_named(toy_set: EpisodeSet, one_shot: Evaluation, tmp_path: Path) -> None:
     """Scoring rests on the set as much as on the masks."""
     copy = EpisodeSet.open(Path(shutil.copytree(toy_set.path, tmp_path / "set")))
     shard = copy.path / copy.shards("images")[0].name

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -20,7 +20,7 @@ from fssbench.pipelines.formats.shards import episodes_ahead, images_ahead
 from fssbench.schemas.manifest import ShardRecord
 from fssbench.schemas.samples import EpisodeSample, ImageMeta, ImageSample
 
-__all__ = ["Frame", "StreamedEpisode", "decode_frame", "stream", "truth_of"]
+__all__ = ["Frame", "StreamedEpisode", "decode_frame", "require_agreement", "stream", "truth_of"]
 
 T = TypeVar("T")
 
@@ -123,7 +123,8 @@ def stream(
             upcoming = Lookahead(keys, make, executor=executor, capacity=resident, ahead=4 * workers, size=size)
             for sample in samples:
                 episode = track.episodes[sample.index]
-                _require_agreement(episode_set, episode, sample, frames)
+                shown = [frames[key].meta.image_id for key in (sample.query, *sample.supports)]
+                require_agreement(episode_set, episode, sample, shown)
                 query, *supports = [upcoming.take() for _ in range(1 + shot)]
                 yield StreamedEpisode(sample.index, episode, query, tuple(supports))
 
@@ -163,11 +164,13 @@ def _require_frames(episode_set: EpisodeSet, keys: list[str], frames: dict[str, 
         )
 
 
-def _require_agreement(
-    episode_set: EpisodeSet, episode: Episode, sample: EpisodeSample, frames: dict[str, ImageSample]
-) -> None:
-    """The shards must hold the very episode that the lock pins."""
-    ids = tuple(frames[key].meta.image_id for key in (sample.query, *sample.supports))
+def require_agreement(episode_set: EpisodeSet, episode: Episode, sample: EpisodeSample, shown: Sequence[str]) -> None:
+    """The shards must hold the very episode that the lock pins.
+
+    Args:
+        shown: the ids of the images that the sample's keys lead to, the query's first.
+    """
+    ids = tuple(shown)
     if (sample.class_id, *ids) != (episode.class_id, episode.query, *episode.supports):
         raise EpisodeSetError(
             f"{episode_set.place}: episode {sample.index} is {ids} of class {sample.class_id} in the shards, "

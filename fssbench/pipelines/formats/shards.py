@@ -34,6 +34,7 @@ from fssbench.schemas.samples import (
 )
 
 __all__ = [
+    "REBUILD",
     "episode_samples",
     "episodes_ahead",
     "image_samples",
@@ -43,6 +44,7 @@ __all__ = [
     "read_episodes",
     "read_images",
     "record_shard",
+    "sample_spans",
     "training_samples",
     "write_episodes",
     "write_images",
@@ -166,6 +168,20 @@ def _samples(data: bytes, *, where: str) -> Iterator[dict[str, bytes]]:
             yield sample
     except (tarfile.TarError, ValueError, EOFError) as error:
         raise EpisodeSetError(f"{where} cannot be read as a tar file: {error.args[0]}", remedy=REBUILD) from error
+
+
+def sample_spans(data: bytes, *, where: str) -> dict[str, tuple[int, int]]:
+    """For every key of a shard's bytes where its sample begins and ends, padding included; in order."""
+    try:
+        with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as tar:
+            members = [(one.name.partition(".")[0], one.offset, one.offset_data + one.size) for one in tar]
+    except tarfile.TarError as error:
+        raise EpisodeSetError(f"{where} cannot be read as a tar file: {error}", remedy=REBUILD) from error
+    starts = [(key, start) for n, (key, start, _) in enumerate(members) if n == 0 or members[n - 1][0] != key]
+    end = members[-1][2] if members else 0
+    padded = -(-end // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
+    ends = [*(start for _, start in starts[1:]), padded]
+    return {key: (start, end) for (key, start), end in zip(starts, ends, strict=True)}
 
 
 def image_samples(data: bytes, *, where: str) -> Iterator[ImageSample]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import tarfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,7 +12,7 @@ import pyarrow.parquet as pq
 from fssbench.base.errors import TrainingSetError
 from fssbench.base.files import sha256_bytes
 from fssbench.pipelines.formats import masks
-from fssbench.pipelines.formats.shards import training_samples
+from fssbench.pipelines.formats.shards import sample_spans, training_samples
 from fssbench.schemas.samples import TrainingSample
 
 __all__ = ["Entry", "from_bytes", "index_shard", "to_bytes"]
@@ -65,7 +64,7 @@ class Entry:
 
 def index_shard(data: bytes, number: int, *, where: str) -> list[Entry]:
     """The entries of a finished shard's bytes, the ``number``-th of its set."""
-    spans = _spans(data)
+    spans = sample_spans(data, where=where).values()
     return [
         describe(sample, data[start:end], shard=number, offset=start)
         for sample, (start, end) in zip(training_samples(data, where=where), spans, strict=True)
@@ -87,16 +86,6 @@ def describe(sample: TrainingSample, stored: bytes, *, shard: int, offset: int) 
         areas={class_id: masks.area(mask) for class_id, mask in meta.masks.items()},
         ignored=0 if meta.ignore is None else masks.area(meta.ignore),
     )
-
-
-def _spans(data: bytes) -> list[tuple[int, int]]:
-    """Begin and end of every sample of a tar file, padding included."""
-    with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as tar:
-        members = [(member.name.partition(".")[0], member.offset, member.offset_data + member.size) for member in tar]
-    starts = [offset for n, (key, offset, _) in enumerate(members) if n == 0 or members[n - 1][0] != key]
-    end = members[-1][2] if members else 0
-    padded = -(-end // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
-    return list(zip(starts, [*starts[1:], padded], strict=True))
 
 
 def to_bytes(entries: Sequence[Entry]) -> bytes:

@@ -52,6 +52,11 @@ class Cache:
             path.unlink()
         return None
 
+    def path(self, record: FileRecord) -> Path | None:
+        """Where the file's bytes lie, which were checked when they came; ``None`` if they are not here."""
+        path = self.folder / record.sha256
+        return path if path.is_file() else None
+
     def put(self, record: FileRecord, data: bytes) -> None:
         """Keep the file's bytes, which are known to be right, if there is room."""
         with contextlib.suppress(OSError):

@@ -1,0 +1,337 @@
+"""Evaluating a model on tracks: everything is resolved, and whatever cannot be is refused, before the model runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from fssbench.api.places import benchmark_and_root, root_of
+from fssbench.base.errors import UsageError
+from fssbench.base.home import Home
+from fssbench.base.progress import SILENT, Report
+from fssbench.engine.estimate import Estimate, estimate
+from fssbench.engine.job import Job
+from fssbench.engine.model import LoadedModel, load_model, load_object
+from fssbench.engine.pace import Pace, parse_bytes, parse_precision
+from fssbench.engine.ranks import Ranks, joined
+from fssbench.engine.run import run
+from fssbench.engine.running import RunningScore
+from fssbench.episodes.protocols import find_protocol
+from fssbench.models import full_name, model_spec
+from fssbench.pipelines.episode_sets.episode_set import EpisodeSet, locate_set
+from fssbench.pipelines.episode_sets.loaded_track import LoadedTrack
+from fssbench.pipelines.transport import Place
+from fssbench.results.control_names import require_control
+from fssbench.results.environment import pick_device
+from fssbench.results.evaluation import Evaluation
+
+__all__ = ["EvaluationRequest", "evaluate"]
+
+Model = str | nn.Module | Callable[..., Any]
+"""A model's name or ``path/to/file.py:Name``; a module; or a function of an episode."""
+
+Many = int | Sequence[int] | None
+After = Callable[[LoadedModel, Job, Evaluation], None]
+
+
+def evaluate(
+    model: Model,
+    on: str | LoadedTrack | Sequence[LoadedTrack] = "coco",
+    *,
+    fold: Many = None,
+    shot: Many = 1,
+    seed: Many = None,
+    protocol: str = "strict",
+    data: str | Path | None = None,
+    episodes: int | None = None,
+    options: Mapping[str, Any] | None = None,
+    weights: str | Path | None = None,
+    name: str | None = None,
+    device: str = "auto",
+    workers: int = 4,
+    batch: int | None = None,
+    precision: str = "float32",
+    feature_cache: int | str = "2GiB",
+    compile_model: bool = False,
+    plain: bool = False,
+    ignore_label: bool = True,
+    control: str | None = None,
+    output: str | Path | None = None,
+    overwrite: bool = False,
+    save_predictions: bool = False,
+    report: Report = SILENT,
+) -> Evaluation | list[Evaluation]:
+    """Ask a model the episodes of one track or several, and score its masks.
+
+    Args:
+        model: a name, such as ``hsnet`` or ``path/to/file.py:Name``; a ``torch.nn.Module``, called with tensors
+            (query (B, 3, H, W), supports (B, K, 3, H, W), masks (B, K, H, W)); or any function of an episode, or of
+            (query, supports, masks) as arrays of original size. Modules and functions give masks or logits of any
+            size: see `fssbench.engine.functions`.
+        on: a benchmark's name or alias, or tracks from `load`.
+        fold: one fold or several; ``None`` for all.
+        shot: numbers of supports.
+        seed: seeds; ``None`` for the protocol's own.
+        protocol: how episodes were drawn and are scored.
+        data: where episode sets lie: a folder or an address; ``None`` for the home.
+        episodes: the first so many of each track, which must have as many; ``None`` for all.
+        options: of a model that is named.
+        weights: of a model that is named: ``none``, or a checkpoint in which ``{fold}`` stands for the fold; ``None``
+            to look in the home.
+        name: what results call a module or function; ``None`` for its own name.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, …
+        workers: decoding threads.
+        batch: images encoded and episodes matched at a time; ``None`` for 1 on a CPU, 8 elsewhere.
+        precision: ``float32``, ``tf32``, ``bf16`` or ``fp16``.
+        feature_cache: bytes on the device for features of images.
+        compile_model: encode images by code of ``torch.compile``.
+        plain: one episode at a time by the model as it is: the reference.
+        ignore_label: leave ignored pixels out of the headline score; both ways are scored.
+        control: ``no-support`` or ``wrong-class``, to see whether the model uses its supports; never ranked.
+        output: a folder where results are written as they come, so that an interrupted run is taken up; with
+            ``None`` nothing is written until `Evaluation.save`.
+        overwrite: evaluate again what is in ``output``.
+        save_predictions: keep every mask with the result.
+        report: where to show progress.
+
+    Returns:
+        The result, or a list of results if there were several tracks.
+
+    Raises:
+        UsageError: something asked for is unknown, or contradicts itself.
+        EpisodeSetError: an episode set is missing or damaged.
+        ModelError: the model cannot be built, has no weights, or gives no masks.
+    """
+    request = EvaluationRequest(
+        model=model,
+        on=on,
+        folds=_several(fold),
+        shots=_several(shot) or (1,),
+        seeds=_several(seed),
+        protocol=protocol,
+        data=data,
+        episodes=episodes,
+        options=options or {},
+        weights=None if weights is None else str(weights),
+        name=name,
+        device=device,
+        workers=workers,
+        pace=Pace(
+            fast=not plain,
+            batch=batch,
+            feature_cache=parse_bytes(feature_cache) if isinstance(feature_cache, str) else feature_cache,
+            precision=parse_precision(precision, pick_device(device)),
+            compiled=compile_model,
+        ),
+        ignore_label=ignore_label,
+        control=control,
+        output=None if output is None else Path(output),
+        overwrite=overwrite,
+        save_predictions=save_predictions,
+    )
+    found = request.run(report=report)
+    return found[0] if len(found) == 1 else found
+
+
+def _several(value: Many) -> tuple[int, ...] | None:
+    if value is None:
+        return None
+    return tuple(dict.fromkeys([value] if isinstance(value, int) else value))
+
+
+@dataclass(frozen=True)
+class AskedTrack:
+    """A track of a set, and how many of its episodes are asked; ``None`` for all."""
+
+    episode_set: EpisodeSet
+    shot: int
+    seed: int
+    episodes: int | None
+
+    @property
+    def fold(self) -> int:
+        """Whose novel classes are asked for."""
+        return self.episode_set.manifest.fold
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationRequest:
+    """A model and the tracks it is to be asked; arguments as in `evaluate`.
+
+    Attributes:
+        limit: at most so many episodes of a track.
+        asked: the command or call, for the record.
+    """
+
+    model: Model
+    on: str | LoadedTrack | Sequence[LoadedTrack]
+    pace: Pace
+    folds: tuple[int, ...] | None = None
+    shots: tuple[int, ...] = (1,)
+    seeds: tuple[int, ...] | None = None
+    protocol: str = "strict"
+    data: Place | str | Path | None = None
+    episodes: int | None = None
+    limit: int | None = None
+    options: Mapping[str, Any]
+    weights: str | None = None
+    name: str | None = None
+    device: str = "auto"
+    workers: int = 4
+    ignore_label: bool = True
+    control: str | None = None
+    output: Path | None = None
+    overwrite: bool = False
+    save_predictions: bool = False
+    asked: Sequence[str] = ("fssbench.evaluate",)
+
+    def __post_init__(self) -> None:
+        if self.control is not None:
+            require_control(self.control)
+        if isinstance(self.model, str):
+            object.__setattr__(self, "model", full_name(self.model))
+            spec = model_spec(str(self.model))
+            if spec.has_backbone:
+                object.__setattr__(self, "options", {"backbone_weights": "imagenet", **self.options})
+        elif self.options or self.weights is not None:
+            raise UsageError(
+                "a model that is built already takes no options and no weights",
+                remedy="pass them when it is built, or pass the model's name",
+            )
+        _ = self.tracks  # every set is opened and every track looked up before the first model runs
+
+    @cached_property
+    def tracks(self) -> tuple[AskedTrack, ...]:
+        """All tracks that are asked."""
+        if not isinstance(self.on, str):
+            opened = [self.on] if isinstance(self.on, LoadedTrack) else self.on
+            return tuple(
+                AskedTrack(
+                    one.episode_set,
+                    one.shot,
+                    one.seed,
+                    self._episodes(one.episode_set, one.shot, one.seed, there=len(one)),
+                )
+                for one in opened
+            )
+        benchmark, root = benchmark_and_root(self.on, self.data)
+        rules = find_protocol(self.protocol)
+        rules.require(benchmark)
+        folds = range(len(benchmark.folds)) if self.folds is None else self.folds
+        for fold in folds:
+            benchmark.novel_classes(fold)  # refuses a fold that does not exist
+        sets = [locate_set(root, benchmark=benchmark, protocol=self.protocol, fold=fold) for fold in folds]
+        return tuple(
+            AskedTrack(found, shot, seed, self._episodes(found, shot, seed))
+            for found, shot, seed in product(sets, self.shots, self.seeds or rules.seeds)
+        )
+
+    def run(self, *, report: Report = SILENT, after: After | None = None) -> list[Evaluation]:
+        """Evaluate every track. Under torchrun the processes share the episodes, and all return the same.
+
+        Args:
+            report: where to show progress.
+            after: called with each result as it is there, in the first process alone.
+        """
+        finished: list[Evaluation] = []
+        with joined() as ranks:
+            for loaded, job in self._jobs(ranks):
+                evaluation = self._evaluate(loaded, job, ranks, report if ranks.first else SILENT)
+                if ranks.first and after is not None:
+                    after(loaded, job, evaluation)
+                finished.append(evaluation)
+        return finished
+
+    def estimates(self) -> list[Estimate]:
+        """What each track would take, in memory and time; under torchrun the first process alone says it."""
+        with joined() as ranks:
+            found = [estimate(loaded, job, processes=ranks.world) for loaded, job in self._jobs(ranks)]
+        return found if ranks.first else []
+
+    def _evaluate(self, loaded: LoadedModel, job: Job, ranks: Ranks, report: Report) -> Evaluation:
+        title = f"{loaded.record.name} fold {job.episode_set.manifest.fold} {job.shot}-shot"
+        with report.progress(title, len(ranks.share(job.track)), unit="episodes") as bar:
+            evaluation = run(loaded, job, look=RunningScore(bar).add, ranks=ranks)
+        if self.output is not None and not evaluation.saved and ranks.first:
+            evaluation.save(self.output, overwrite=self.overwrite)
+        return evaluation
+
+    def _jobs(self, ranks: Ranks) -> Iterator[tuple[LoadedModel, Job]]:
+        """A job for each track, with its model; one model at a time is in memory, since checkpoints differ by fold."""
+        device = pick_device(self.device, local=ranks.local)
+        fold, loaded = None, None
+        for track in self.tracks:
+            if loaded is None or track.fold != fold:
+                fold, loaded = track.fold, self._load(track)
+            yield loaded, self._job(track, device)
+
+    def _load(self, track: AskedTrack) -> LoadedModel:
+        if not isinstance(self.model, str):
+            return load_object(self.model, name=self.name, control=self.control)
+        return load_model(
+            self.model,
+            self.options,
+            weights=self.weights,
+            benchmark=track.episode_set.benchmark,
+            fold=track.fold,
+            n_folds=len({one.fold for one in self.tracks}),
+            home=Home.find(),
+            control=self.control,
+        )
+
+    def _job(self, track: AskedTrack, device: str) -> Job:
+        manifest = track.episode_set.manifest
+        asked = {"fold": track.fold, "shot": track.shot, "seed": track.seed, "episodes": track.episodes}
+        return Job(
+            episode_set=track.episode_set,
+            shot=track.shot,
+            seed=track.seed,
+            episodes=track.episodes,
+            # What a function or module computes cannot be told from its code alone: nothing of it is taken up again.
+            output=self.output if isinstance(self.model, str) else None,
+            device=device,
+            workers=self.workers,
+            pace=self.pace,
+            exclude_ignored=self.ignore_label,
+            save_predictions=self.save_predictions,
+            overwrite=self.overwrite,
+            asked=tuple(self.asked),
+            resolved={
+                "model": self.model if isinstance(self.model, str) else self.name,
+                "options": {key: str(value) for key, value in self.options.items()},
+                "weights": self.weights,
+                "data": str(root_of(self.data) if isinstance(self.on, str) else track.episode_set.place),
+                "benchmark": manifest.benchmark,
+                "protocol": manifest.protocol.name,
+                "ignore_label": self.ignore_label,
+                "control": self.control,
+                "device": device,
+                "output": None if self.output is None else str(self.output),
+                "path": "fast" if self.pace.fast else "plain",
+                "batch": self.pace.batch_on(device),
+                "feature_cache": self.pace.feature_cache,
+                "precision": self.pace.precision,
+                "compile": self.pace.compiled,
+                **asked,
+            },
+        )
+
+    def _episodes(self, episode_set: EpisodeSet, shot: int, seed: int, *, there: int | None = None) -> int | None:
+        """How many episodes of a track to ask; ``None`` for all. `UsageError` if it has fewer than asked for."""
+        whole = episode_set.record(shot=shot, seed=seed).episodes
+        there = there or whole
+        if self.episodes is not None and self.episodes > there:
+            raise UsageError(
+                f"{episode_set.place} has {there:,} {shot}-shot episodes of seed {seed}, asked for are "
+                f"{self.episodes:,}",
+                remedy=f"ask for --episodes {there} or less, or prepare the set with --episodes {self.episodes} "
+                "--overwrite",
+            )
+        wanted = min(self.episodes or there, self.limit or there)
+        return None if wanted == whole else wanted

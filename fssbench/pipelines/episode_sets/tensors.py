@@ -1,0 +1,62 @@
+"""Episodes as tensors, for a ``torch.utils.data.DataLoader``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from fssbench.models.interface import Preprocess
+from fssbench.pipelines.episode_sets.loaded_track import LoadedTrack
+from fssbench.pipelines.episode_sets.stream import Frame
+
+__all__ = ["EpisodeTensors"]
+
+
+class EpisodeTensors(Dataset[dict[str, Any]]):
+    """A track as dictionaries of tensors of one size, so that the usual collation makes batches of them.
+
+    Images are float32, squashed and normalised by ``preprocess``, S pixels a side; masks follow by torch's nearest
+    rule. With K supports an episode has
+
+    ==================  ===============  ==========================================================
+    ``index``           int              in the track; what `fssbench.Meter` wants to know
+    ``class_id``        int              the benchmark's index of the class
+    ``class_name``      str
+    ``query``           (3, S, S)        float32
+    ``query_mask``      (S, S)           bool, the truth
+    ``query_ignore``    (S, S)           bool, pixels that are not scored
+    ``supports``        (K, 3, S, S)     float32
+    ``support_masks``   (K, S, S)        bool
+    ==================  ===============  ==========================================================
+
+    Every shard is checked when this is made, so that worker processes need not do it again.
+    """
+
+    def __init__(self, track: LoadedTrack, preprocess: Preprocess) -> None:
+        self.track, self.preprocess = track, preprocess
+        track.images.check()
+        _ = track.samples
+
+    def __len__(self) -> int:
+        return len(self.track)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        episode = self.track[index]
+        mask, size = self.preprocess.mask, self.preprocess.size
+        ignore = episode.query.ignore
+        return {
+            "index": episode.index,
+            "class_id": episode.class_id,
+            "class_name": episode.class_name,
+            "query": self._image(episode.query),
+            "query_mask": mask(episode.query.mask),
+            "query_ignore": torch.zeros(size, size, dtype=torch.bool) if ignore is None else mask(ignore),
+            "supports": torch.stack([self._image(support) for support in episode.supports]),
+            "support_masks": torch.stack([mask(support.mask) for support in episode.supports]),
+        }
+
+    def _image(self, frame: Frame) -> Tensor:
+        return self.preprocess.normalise(self.preprocess.image(frame.image))
