@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -86,8 +88,41 @@ def test_templates_ask_for_what_a_maintainer_needs() -> None:
 
 def test_the_lower_bounds_are_those_of_the_project() -> None:
     """Every requirement has one lower bound and nothing else, and `make oldest` installs exactly that version."""
-    ran = subprocess.run([sys.executable, ROOT / "tools" / "lower_bounds.py"], capture_output=True, text=True, check=True)
-    requirements = [*PROJECT["dependencies"], *(r for extra in PROJECT["optional-dependencies"].values() for r in extra)]
+    ran = subprocess.run(
+        [sys.executable, ROOT / "tools" / "lower_bounds.py"], capture_output=True, text=True, check=True
+    )
+    requirements = [
+        *PROJECT["dependencies"],
+        *(r for extra in PROJECT["optional-dependencies"].values() for r in extra),
+    ]
     bounds = [re.fullmatch(r"([\w-]+)>=([\d.]+)", requirement) for requirement in requirements]
     assert ran.stdout.splitlines() == [f"{bound[1]}=={bound[2]}" for bound in bounds if bound]
     assert all(bounds)
+
+
+def test_the_wheel_holds_every_file_of_the_package_and_no_other_package(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    skip = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "fssbench", source / "fssbench", ignore=skip)
+    for name in ("pyproject.toml", "README.md"):
+        shutil.copy(ROOT / name, source)
+    for link in (path for path in ROOT.iterdir() if path.is_symlink()):
+        (source / link.name).symlink_to(link.readlink())
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "-w",
+        tmp_path,
+        source,
+    ]
+    subprocess.run(command, check=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    assert wheel.name.startswith(f"fssbench-{fssbench.__version__}-py3-none-any")
+    packed = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
+    files = (path for path in (source / "fssbench").rglob("*") if path.is_file())
+    assert packed == {path.relative_to(source).as_posix() for path in files}
