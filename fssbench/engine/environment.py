@@ -41,7 +41,7 @@ def installed_requirements() -> dict[str, str | None]:
 
 
 def describe_machine() -> dict[str, str]:
-    """The system, the processor as torch uses it, and CUDA: what figures and failures may depend on besides versions."""
+    """What a figure or a failure may depend on besides versions: the system, the processor as torch uses it, CUDA."""
     capability = torch.backends.cpu.get_cpu_capability()
     return {
         "platform": platform.platform(),
