@@ -10,8 +10,8 @@
 #: make dist     build the wheel and the sdist into dist/
 #: make clean    remove all of these again
 #:
-#: .venv takes 6.3 GB, of which 4.4 GB are CUDA's libraries, which PyTorch's build for Linux comes with.
-#: For a CPU alone, 1.9 GB do: set PIP_EXTRA_INDEX_URL to PyTorch's package index for CPUs first.
+#: .venv takes 6.3 GB and two to six minutes: PyTorch's build for Linux brings 4.1 GB of CUDA's libraries and Triton.
+#: Without a GPU, 1.9 GB suffice: first set PIP_EXTRA_INDEX_URL to PyTorch's package index for CPUs.
 SHELL := bash
 PYTHON ?= python3
 BIN := .venv/bin
