@@ -10,8 +10,9 @@
 #: make dist     build the wheel and the sdist into dist/
 #: make clean    remove all of these again
 #:
-#: .venv takes 6.3 GB and two to six minutes: PyTorch's build for Linux brings 4.1 GB of CUDA's libraries and Triton.
-#: Without a GPU, 1.9 GB suffice: first set PIP_EXTRA_INDEX_URL to PyTorch's package index for CPUs.
+#: .venv takes 6.3 GB, about 3 GB of it to download, and two to five minutes. PyTorch's build for Linux accounts for most
+#: of that: it brings 4.1 GB of CUDA and Triton. Without a GPU, first set PIP_EXTRA_INDEX_URL to PyTorch's package index
+#: for CPUs; pip then prefers the build for CPUs, and .venv takes 1.9 GB.
 SHELL := bash
 PYTHON ?= python3
 BIN := .venv/bin
@@ -53,13 +54,13 @@ oldest: .venv-oldest/installed
 
 # Install fssbench into environment $(1) under the constraints $(2); pip's hundreds of lines shrink to one a large package.
 define install
-	test -x $(1)/bin/python || $(PYTHON) -m venv $(1)
+	@test -x $(1)/bin/python || $(PYTHON) -m venv $(1)
 	@echo "Installing fssbench and the packages it needs into $(1); those over 1 MB are:"
 	@set -o pipefail; $(1)/bin/python -m pip install --disable-pip-version-check --constraint $(2) --editable '.[dev]' \
-	  | awk '/ [0-9.]+ [MG]B\)/ { sub(/-(cp|py)[0-9][^ ]* /, " "); print; fflush() } \
+	  | awk '/\([0-9.]+ [MG]B\)/ { sub(/-(cp|py)[0-9][^ ]* /, " "); print; fflush() } \
 	         /^Installing/ { print "  Installing " NF - 3 " packages"; fflush() }'
 	@du -sh $(1)
-	touch $(1)/installed
+	@touch $(1)/installed
 endef
 
 dist: install
