@@ -2,13 +2,19 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test install lint types docs clean
+PYTEST := $(BIN)/pytest --numprocesses auto --dist loadfile
+
+.PHONY: demo test check install lint types docs clean
 
 demo: install
 	$(BIN)/fssbench demo
 
 test: lint types
-	$(BIN)/pytest
+	$(PYTEST) -m "not slow"
+
+# What `make test` leaves out.
+check: install
+	$(PYTEST) -m slow
 
 lint: install
 	$(BIN)/ruff check
