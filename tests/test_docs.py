@@ -69,9 +69,9 @@ def desk(tmp_path_factory: pytest.TempPathFactory, toy_raw: Path) -> Path:
 
 def run_small_demo(folder: Path) -> None:
     """``fssbench demo`` with fewer episodes and a shorter training."""
-    shorter = recipe.overridden(recipe.find_recipe("hsnet", TOY_20I), {"run.epochs": 2, "run.episodes": 80})
+    shorter = recipe.overridden(recipe.find_recipe("hsnet", TOY_20I), {"run.epochs": 1, "run.episodes": 80})
     with seated(folder), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(demo, "EPISODES", 60)
+        patch.setattr(demo, "EPISODES", 40)
         patch.setattr(recipe, "find_recipe", lambda *asked: shorter)
         with pytest.raises(SystemExit) as left:
             main(["demo"])
