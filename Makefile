@@ -1,7 +1,8 @@
 # Needs python3 (3.11 or newer), make and bash. `make` prints the lines that begin with #:
 #:
 #: make demo     draw data, train and evaluate on it, offline
-#: make test     ruff, mypy and the tests
+#: make test     ruff, mypy and the tests, without the slow ones
+#: make check    the slow tests
 #: make lint     ruff alone
 #: make types    mypy alone
 #: make docs     write docs/schemas anew
@@ -17,7 +18,9 @@ SHELL := bash
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test lint types docs install oldest dist clean
+PYTEST := $(BIN)/pytest --numprocesses auto --dist loadfile
+
+.PHONY: help demo test check lint types docs install oldest dist clean
 
 help:
 	@sed -n 's/^#: \{0,1\}//p' Makefile
@@ -26,7 +29,11 @@ demo: install
 	$(BIN)/fssbench demo
 
 test: lint types
-	$(BIN)/pytest
+	$(PYTEST) -m "not slow"
+
+# What `make test` leaves out.
+check: install
+	$(PYTEST) -m slow
 
 lint: install
 	$(BIN)/ruff check
@@ -45,7 +52,7 @@ install: .venv/installed
 
 # Old packages warn about new ones that they import; what is asked here is whether fssbench works with them.
 oldest: .venv-oldest/installed
-	.venv-oldest/bin/pytest -W default
+	.venv-oldest/bin/pytest -W default -m "not slow" --numprocesses auto --dist loadfile
 
 .venv-oldest/installed: pyproject.toml tools/lower_bounds.py
 	mkdir -p .venv-oldest
