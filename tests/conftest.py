@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tarfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,8 +13,11 @@ import pytest
 import torch
 from command import Command
 from downloads import BODY
+from drawn_voc import draw_voc
 from file_server import FileServer, file_server
 from hypothesis import settings
+from PIL import Image
+from published_lists import write_split_files
 from sites import hostile_source, make_results
 
 from fssbench.episodes.benchmarks import TOY_20I
@@ -100,6 +105,31 @@ def site(shown_source: Source, tmp_path_factory: pytest.TempPathFactory) -> Path
     """The site of that leaderboard. Not to be changed."""
     folder = tmp_path_factory.mktemp("page") / "site"
     write_site(folder, *shown_source)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def published_splits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """HSNet's split files of test images, as published. Not to be changed."""
+    return write_split_files(tmp_path_factory.mktemp("splits"))
+
+
+@pytest.fixture(scope="session", params=["drawn", pytest.param("real", marks=pytest.mark.real)])
+def voc_validation(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """VOC 2012's validation images with masks of the published classes, under grey photographs. Not to be changed."""
+    folder = tmp_path_factory.mktemp("voc")
+    if request.param == "drawn":
+        return draw_voc(folder)
+    published = request.getfixturevalue("real_data") / "pascal"
+    (folder / "JPEGImages").mkdir()
+    (folder / "ImageSets/Segmentation").mkdir(parents=True)
+    shutil.copy(published / "lists/val.txt", folder / "ImageSets/Segmentation/val.txt")
+    ids = set((published / "lists/val.txt").read_text().split())
+    with tarfile.open(published / "SegmentationClassAug.tar") as tar:
+        tar.extractall(folder, [m for m in tar if Path(m.name).stem in ids], filter="data")
+    for path in (folder / "SegmentationClassAug").iterdir():
+        with Image.open(path) as mask:
+            Image.new("RGB", mask.size, (90, 90, 90)).save(folder / f"JPEGImages/{path.stem}.jpg")
     return folder
 
 
