@@ -83,7 +83,13 @@ def _show(facts: dict[str, Any], as_json: bool) -> None:
 
 def _installation() -> dict[str, Any]:
     from fssbench.base.home import Home
-    from fssbench.results.environment import describe_environment, device_name, pick_device
+    from fssbench.results.environment import (
+        describe_environment,
+        describe_machine,
+        device_name,
+        installed_requirements,
+        pick_device,
+    )
 
     environment = describe_environment()
     home = Home.find()
@@ -91,7 +97,8 @@ def _installation() -> dict[str, Any]:
         "fssbench": environment.fssbench,
         "revision": f"{environment.git_revision or 'not a checkout'}{' (dirty)' if environment.git_dirty else ''}",
         "python": environment.python,
-        "packages": [f"{name} {found}" for name, found in environment.packages.items()],
+        **describe_machine(),
+        "packages": [f"{name} {found or 'not installed'}" for name, found in installed_requirements().items()],
         "device": device_name(pick_device("auto")),
         "home": f"{home.path}{'' if home.path.is_dir() else ' (not made yet)'}",
     }

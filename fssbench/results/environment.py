@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import platform
+import re
 import subprocess
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
 import torch
@@ -13,7 +15,7 @@ from fssbench import __version__
 from fssbench.base.errors import UsageError
 from fssbench.schemas.result import Environment
 
-__all__ = ["describe_environment", "device_name", "pick_device"]
+__all__ = ["describe_environment", "describe_machine", "device_name", "installed_requirements", "pick_device"]
 
 PACKAGES = ("torch", "torchvision", "numpy", "pillow", "pycocotools", "webdataset", "datasets", "pyarrow")
 
@@ -29,6 +31,23 @@ def describe_environment() -> Environment:
         git_revision=revision,
         git_dirty=None if status is None else bool(status),
     )
+
+
+def installed_requirements() -> dict[str, str | None]:
+    """What fssbench needs and can use, by name: the version that is installed, or ``None``."""
+    wanted = [line for line in requires("fssbench") or () if 'extra == "dev"' not in line]
+    names = [re.split(r"[^\w.-]", line, maxsplit=1)[0] for line in wanted]
+    return {name: _version(name) for name in names}
+
+
+def describe_machine() -> dict[str, str]:
+    """What a figure or a failure may depend on besides versions: the system, the processor as torch uses it, CUDA."""
+    capability = torch.backends.cpu.get_cpu_capability()
+    return {
+        "platform": platform.platform(),
+        "cpu": f"{os.cpu_count()} cores, {capability}, {torch.get_num_threads()} threads",
+        "torch": f"{torch.__version__}, CUDA {torch.version.cuda or 'not built in'}",
+    }
 
 
 def _version(name: str) -> str | None:

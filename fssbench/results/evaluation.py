@@ -77,9 +77,8 @@ class Score:
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the figures and a table of classes."""
-        return (
-            f"<p>{html.escape(str(self))}</p>{self.to_pandas().to_html(index=False, na_rep='—', float_format='%.4f')}"
-        )
+        table = self.to_pandas().to_html(index=False, na_rep="—", float_format="%.4f")
+        return f"<p>{html.escape(str(self))}</p>{table}"
 
 
 class Evaluation(Score):

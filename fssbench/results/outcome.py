@@ -101,7 +101,7 @@ class Outcome:
 
     @cached_property
     def record(self) -> Result:
-        """The result, every figure of it from the counts alone; where its masks are kept is known once it is written."""
+        """The result, every figure of it from the counts alone, before its masks are stored."""
         counts = counts_file.to_bytes(self.table)
         file = Path(result_name(self.episodes)).with_suffix(".counts.parquet")
         reasons = (

@@ -9,7 +9,9 @@ import sys
 from hashlib import sha256
 from pathlib import Path
 
+import pyarrow
 import pytest
+import torch
 from command import Command
 
 from fssbench.base.errors import UsageError
@@ -315,10 +317,16 @@ def test_scripts_can_read_json(fssbench: Command, sets: Path, toy_raw: Path) -> 
     ]
     assert len(json.loads(fssbench("list", "--data", sets, "--json").out)["sets"]) == 2
     assert all(v["sound"] for v in json.loads(fssbench("verify", sets, "--json").out))
-    assert json.loads(fssbench("info", "--json").out)["packages"]
     assert json.loads(fssbench("info", sets / "toy-20i/strict/fold0", "--json").out)["fold"] == 0
     again = fssbench("prepare", "toy", "--source", toy_raw, "--output", sets, "-f", 0, "--episodes", 20, "--json")
     assert json.loads(again.out)[0]["outcome"] == "up to date"
+
+
+def test_info_says_what_a_maintainer_would_ask_for(fssbench: Command) -> None:
+    told = json.loads(fssbench("info", "--json").out)
+    assert {"fssbench", "revision", "python", "platform", "cpu", "torch", "packages", "device", "home"} == set(told)
+    assert torch.backends.cpu.get_cpu_capability() in told["cpu"]
+    assert f"pyarrow {pyarrow.__version__}" in told["packages"]
 
 
 def test_info_and_list_are_worth_reading(fssbench: Command, sets: Path) -> None:

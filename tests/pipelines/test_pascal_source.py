@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import tarfile
 from pathlib import Path
 from unittest.mock import patch
 
+import drawn_voc
 import numpy as np
 import pytest
 from PIL import Image
@@ -321,19 +321,17 @@ def test_the_real_images_show_15_of_20_classes(real_data: Path) -> None:
             assert (sample.ignore is not None) == bool((stored == 255).any())
 
 
-@pytest.mark.real
-def test_the_real_validation_masks_give_the_published_numbers_of_images(real_data: Path, tmp_path: Path) -> None:
-    listed = real_data / "pascal" / "lists" / "val.txt"
-    (tmp_path / "JPEGImages").mkdir()
-    (tmp_path / "ImageSets/Segmentation").mkdir(parents=True)
-    shutil.copy(listed, tmp_path / "ImageSets/Segmentation/val.txt")
-    ids = set(listed.read_text().split())
-    with tarfile.open(real_data / "pascal" / "SegmentationClassAug.tar") as tar:
-        tar.extractall(tmp_path, [m for m in tar if Path(m.name).stem in ids], filter="data")
-    source = PascalSource(tmp_path)
+def test_the_validation_masks_give_the_published_numbers_of_images(voc_validation: Path) -> None:
+    source = PascalSource(voc_validation)
     assert source.unofficial() == ()
     for least, expected in ((1, [440, 514, 804, 390]), (2_048, [365, 467, 734, 357])):
         pools = source.pools(range(20), min_pixels=least)
         assert [sum(len(pools[c]) for c in fold) for fold in PASCAL_5I.folds] == expected
     # The last pools also serve the shift from COCO, whose folds deal the same classes otherwise.
     assert [sum(len(pools[c]) for c in fold) for fold in COCO_20I_TO_PASCAL.folds] == [836, 299, 456, 332]
+
+
+@pytest.mark.parametrize("voc_validation", [pytest.param("real", marks=pytest.mark.real)], indirect=True)
+def test_the_stored_numbers_of_pixels_are_those_of_the_masks(voc_validation: Path) -> None:
+    """What stands in ``golden/lists`` can be derived again from a user's copy."""
+    assert drawn_voc.encode(voc_validation).equals(drawn_voc.stored())

@@ -20,7 +20,7 @@ from fssbench.schemas.samples import episode_key
 __all__ = ["EpisodeStream"]
 
 
-class EpisodeStream(webdataset.WebDataset):
+class EpisodeStream(webdataset.WebDataset):  # type: ignore[misc]  # WebDataset has no types
     """Samples of a track, in index order, split by node and then by worker.
 
     Decoded, a sample has ``index``, ``class_id``, ``class_name``, ``query.image`` (H, W, 3) uint8, ``query.mask``
