@@ -273,7 +273,7 @@ def test_features_held_stay_within_the_budget(toy_set: EpisodeSet, budget: int) 
     model = Voters(size=SIDE)
     ask = FeatureAsker(model, "cpu", Pace(feature_cache=budget), Effort())
     sizes = [(SIDE, SIDE)]
-    show = module._show(model.preprocess)
+    show = module._show(model)
     for episode in stream(toy_set, shot=2, seed=0, transform=show, arrange=ask.arrange):
         ask([Asked(episode.query, episode.supports, sizes, episode.index)])
         held = dict(ask.cache.sizes())
