@@ -16,6 +16,7 @@ from fssbench.base.errors import UsageError
 from fssbench.base.home import Home
 from fssbench.base.progress import SILENT, Report
 from fssbench.engine.estimate import Estimate, estimate
+from fssbench.engine.evaluate import Answer
 from fssbench.engine.job import Job
 from fssbench.engine.model import LoadedModel, load_model, load_object
 from fssbench.engine.pace import Pace, parse_bytes, parse_precision
@@ -232,17 +233,20 @@ class EvaluationRequest:
             for found, shot, seed in product(sets, self.shots, self.seeds or rules.seeds)
         )
 
-    def run(self, *, report: Report = SILENT, after: After | None = None) -> list[Evaluation]:
+    def run(
+        self, *, report: Report = SILENT, after: After | None = None, look: Callable[[Answer], None] | None = None
+    ) -> list[Evaluation]:
         """Evaluate every track. Under torchrun the processes share the episodes, and all return the same.
 
         Args:
             report: where to show progress.
             after: called with each result as it is there, in the first process alone.
+            look: called with every answer of this process.
         """
         finished: list[Evaluation] = []
         with joined() as ranks:
             for loaded, job in self._jobs(ranks):
-                evaluation = self._evaluate(loaded, job, ranks, report if ranks.first else SILENT)
+                evaluation = self._evaluate(loaded, job, ranks, report if ranks.first else SILENT, look)
                 if ranks.first and after is not None:
                     after(loaded, job, evaluation)
                 finished.append(evaluation)
@@ -254,10 +258,19 @@ class EvaluationRequest:
             found = [estimate(loaded, job, processes=ranks.world) for loaded, job in self._jobs(ranks)]
         return found if ranks.first else []
 
-    def _evaluate(self, loaded: LoadedModel, job: Job, ranks: Ranks, report: Report) -> Evaluation:
+    def _evaluate(
+        self, loaded: LoadedModel, job: Job, ranks: Ranks, report: Report, look: Callable[[Answer], None] | None
+    ) -> Evaluation:
         title = f"{loaded.record.name} fold {job.episode_set.manifest.fold} {job.shot}-shot"
         with report.progress(title, len(ranks.share(job.track)), unit="episodes") as bar:
-            evaluation = run(loaded, job, look=RunningScore(bar).add, ranks=ranks)
+            running = RunningScore(bar)
+
+            def see(answer: Answer) -> None:
+                running.add(answer)
+                if look is not None:
+                    look(answer)
+
+            evaluation = run(loaded, job, look=see, ranks=ranks)
         if self.output is not None and not evaluation.saved and ranks.first:
             evaluation.save(self.output, overwrite=self.overwrite)
         return evaluation
