@@ -17,6 +17,7 @@ from fssbench.cli.model_options import (
     ModelOption,
     OptionsFileOption,
     PairsOption,
+    given_options,
     resolve_options,
 )
 from fssbench.errors import UsageError
@@ -124,35 +125,19 @@ def evaluate(
     processes share the episodes.
     """
     from fssbench.engine.controls import require_control
-    from fssbench.engine.environment import pick_device
-    from fssbench.engine.estimate import estimate
-    from fssbench.engine.model import load_model
-    from fssbench.engine.pace import Pace, parse_bytes, parse_precision
-    from fssbench.engine.ranks import joined
-    from fssbench.engine.run import Job
     from fssbench.home import Home
     from fssbench.models import full_name, model_spec
     from fssbench.pipelines.episode_set import benchmark_below, locate_set
     from fssbench.protocols import find_protocol
 
     home, model = Home.find(), full_name(model)
+    spec, given = model_spec(model), given_options(option, options_file)
     root, target = data or home.episodes, output or home.results
-    # What torch cannot use is refused before any set is opened.
-    pace = Pace(
-        fast=not plain,
-        batch=batch,
-        feature_cache=parse_bytes(feature_cache),
-        precision=parse_precision(precision, pick_device(device)),
-        compiled=compile_model,
-    )
     found = benchmark_below(root, benchmark)
     rules = find_protocol(protocol)
     rules.require(found)
     if control is not None:
         require_control(control)
-    options = resolve_options(
-        model_spec(model), pairs=option, file=options_file, backbone=backbone, backbone_weights=backbone_weights
-    )
     folds = dict.fromkeys(fold if fold is not None else range(len(found.folds)))
     for f in folds:
         found.novel_classes(f)  # refuses a fold that does not exist
@@ -160,6 +145,23 @@ def evaluate(
     sets = {f: locate_set(root, benchmark=found, protocol=protocol, fold=f) for f in folds}
     tracks = list(product(sets, dict.fromkeys(shot or [1]), dict.fromkeys(seed or rules.seeds)))
     asked = {track: _episodes(sets[track[0]], *track[1:], episodes=episodes, limit=limit) for track in tracks}
+
+    # The model itself, and torch with it, is loaded when all that needs neither has been looked at.
+    from fssbench.engine.environment import pick_device
+    from fssbench.engine.estimate import estimate
+    from fssbench.engine.model import load_model
+    from fssbench.engine.pace import Pace, parse_bytes, parse_precision
+    from fssbench.engine.ranks import joined
+    from fssbench.engine.run import Job
+
+    pace = Pace(
+        fast=not plain,
+        batch=batch,
+        feature_cache=parse_bytes(feature_cache),
+        precision=parse_precision(precision, pick_device(device)),
+        compiled=compile_model,
+    )
+    options = resolve_options(spec, given, backbone=backbone, backbone_weights=backbone_weights)
     with joined() as ranks:
         where = pick_device(device, local=ranks.local)
         resolved = {

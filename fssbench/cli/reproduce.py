@@ -92,6 +92,8 @@ def reproduce(
         ),
         folds=fold or (),
     )
+    for problem in reproduction.damaged():
+        warn(f"{problem}: it counts as not there")
     steps = reproduction.steps()
     if dry_run:
         _show_plan(reproduction, steps, as_json=as_json)

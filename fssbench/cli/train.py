@@ -87,17 +87,16 @@ def train(
     Ctrl-C and SIGTERM end the step under way and save; --resume goes on to the same weights. Under torchrun the
     processes share every batch.
     """
-    from fssbench.engine.base_learner import find_base_learner
-    from fssbench.engine.model import checkpoint_label
     from fssbench.home import Home
     from fssbench.models import full_name, model_spec
     from fssbench.pipelines.episode_set import benchmark_below
+    from fssbench.pipelines.training.training_set import find_training_set
     from fssbench.training.recipe import overridden, to_toml
 
     home, model = Home.find(), full_name(model)
     root = data or home.episodes
-    found = benchmark_below(root, benchmark).training
     spec = model_spec(model, parts=True)
+    found = benchmark_below(root, benchmark).training
     flags = {
         "run.shot": shot,
         "run.batch": batch,
@@ -112,21 +111,29 @@ def train(
     }
     changes = {name: value for name, value in flags.items() if value is not None}
     changes |= {f"options.{name}": value for name, value in parse_pairs(option or []).items()}
-    recipe = _with_defaults(spec, overridden(_recipe(model, found, config), _settings(change or []) | changes))
+    recipe = overridden(_recipe(model, found, config), _settings(change or []) | changes)
     if print_config:
-        print(to_toml(recipe), end="")
+        print(to_toml(_with_defaults(spec, recipe)), end="")
         return
     if resume and overwrite:
         raise UsageError("--resume and --overwrite contradict each other", remedy="pass one of them")
+    number = _fold(found, fold)
+    training_set = find_training_set(root, found)
+
+    # The model itself, and torch with it, is loaded when all that needs neither has been looked at.
+    from fssbench.engine.base_learner import find_base_learner
+    from fssbench.engine.model import checkpoint_label
+
+    recipe = _with_defaults(spec, recipe)
     known = {**spec.options, **recipe.options}
     label = checkpoint_label(model, backbone=known.get("backbone"), shot=known.get("shot", 1))
-    number = _fold(found, fold)
     if spec.base_learner:
         weights = find_base_learner(spec, recipe.options, benchmark=found, fold=number, home=home)
         recipe = recipe.model_copy(update={"options": recipe.options | {"backbone_weights": weights}})
     folder = output or home.checkpoints / found.name / f"{label}-fold{number}"
     settings: dict[str, Any] = {"workers": workers, "resume": resume, "overwrite": overwrite}
-    _train(model, recipe, found, number, root, folder, image_list, protocol=protocol, device=device, **settings)
+    settings |= {"training_set": training_set, "image_list": image_list}
+    _train(model, recipe, found, number, root, folder, protocol=protocol, device=device, **settings)
 
 
 def _train(
@@ -136,7 +143,6 @@ def _train(
     fold: int,
     root: Place,
     folder: Path,
-    image_list: Path | None,
     *,
     protocol: str,
     device: str,
@@ -145,12 +151,10 @@ def _train(
     from fssbench.engine.environment import pick_device
     from fssbench.engine.ranks import joined
     from fssbench.models.registry import PARTS
-    from fssbench.pipelines.training.training_set import find_training_set
     from fssbench.training.folder import RunFolder
     from fssbench.training.job import TrainingJob, train_model
     from fssbench.training.log import Log
 
-    training_set = find_training_set(root, benchmark)
     # weights are only chosen by the very episodes asked for, but images are compared with whatever is there
     exact = recipe.run.select_on == "test-fold"
     test_set = _test_set(root, benchmark, fold, protocol, exact=exact)
@@ -161,10 +165,8 @@ def _train(
             options=recipe.options,
             benchmark=benchmark,
             fold=fold,
-            training_set=training_set,
             test_set=test_set,
             folder=RunFolder(folder),
-            image_list=image_list,
             device=pick_device(device, local=ranks.local),
             **settings,
         )
@@ -232,14 +234,18 @@ def _fold(benchmark: Benchmark, fold: int | None) -> int:
 
 def _test_set(root: Place, benchmark: Benchmark, fold: int, protocol: str, *, exact: bool) -> EpisodeSet | None:
     """The fold's own test set of the protocol, if there is one; or else of any, unless it must be ``exact``."""
-    from fssbench.pipelines.episode_set import EpisodeSet, find_sets
+    from fssbench.pipelines.episode_set import EpisodeSet, find_sets, set_path
+    from fssbench.protocols import PROTOCOLS
 
-    own = [p for p in find_sets(root) if p == root or f"/{benchmark.name}/" in f"/{p}"]
-    sets = [EpisodeSet.open(path) for path in own]
-    found = [one for one in sets if (one.manifest.benchmark, one.manifest.fold) == (benchmark.name, fold)]
-    if exact:
-        found = [one for one in found if one.manifest.protocol.name == protocol]
-    return min(found, key=lambda one: one.manifest.protocol.name != protocol, default=None)
+    # No other set is opened: whatever befell it, it is not asked about.
+    names = dict.fromkeys([protocol, *(() if exact else (one.name for one in PROTOCOLS))])
+    own = [str(set_path(root, benchmark=benchmark.name, protocol=name, fold=fold)) for name in names]
+    there = {str(path): path for path in find_sets(root)}
+    for path in [there[name] for name in (str(root), *own) if name in there]:
+        manifest = (found := EpisodeSet.open(path)).manifest
+        if (manifest.benchmark, manifest.fold) == (benchmark.name, fold) and manifest.protocol.name in names:
+            return found
+    return None
 
 
 def _say_audit(job: TrainingJob, leakage: Leakage) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from fssbench.pipelines.training.prepare import BuiltTraining
     from fssbench.pipelines.training.training_set import TrainingSet
 
-__all__ = ["build", "class_lists", "describe", "require_no_episodes", "rows"]
+__all__ = ["build", "class_lists", "describe", "require_no_episodes", "row"]
 
 
 def require_no_episodes(**given: object) -> None:
@@ -104,9 +104,8 @@ def _folds(training_set: TrainingSet) -> list[str]:
     return lines
 
 
-def rows(root: Place) -> list[dict[str, Any]]:
-    """The training sets below ``root``, for ``fssbench list``."""
-    from fssbench.pipelines.training.training_set import TrainingSet, find_training_sets
+def row(place: Place) -> dict[str, Any]:
+    """What ``fssbench list`` says of the training set at a place."""
+    from fssbench.pipelines.training.training_set import TrainingSet
 
-    opened = [TrainingSet.open(path) for path in find_training_sets(root)]
-    return [{"path": str(one.path), "images": f"{one.manifest.images:,} images to train on"} for one in opened]
+    return {"images": f"{TrainingSet.open(place).manifest.images:,} images to train on"}
