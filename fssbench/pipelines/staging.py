@@ -16,7 +16,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from fssbench.errors import StorageError
+from fssbench.errors import EpisodeSetError, StorageError
 from fssbench.files import PARTIAL, sha256_bytes, storage_errors, write_atomic
 from fssbench.pipelines.episode_set import MANIFEST, EpisodeSet
 
@@ -138,4 +138,8 @@ def recover(path: Path, *, manifest: str = MANIFEST) -> None:
 
 
 def _there(path: Path) -> str | None:
-    return identity(EpisodeSet.open(path)) if (path / MANIFEST).is_file() else None
+    """The `identity` of the set at ``path``; none if that is damaged, so that nothing extends it."""
+    try:
+        return identity(EpisodeSet.open(path))
+    except EpisodeSetError:
+        return None
