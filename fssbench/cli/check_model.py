@@ -35,13 +35,13 @@ def check_model(
     changed in place, training mode, and whether kept features give the same masks. Backbones have random weights
     unless others are named: it takes no download.
     """
-    from fssbench.errors import ModelError
+    from fssbench.base.errors import ModelError
     from fssbench.models import build_model, full_name, model_spec
+    from fssbench.results.environment import pick_device
 
     model = full_name(model)
     spec, given = model_spec(model), given_options(option, options_file)
 
-    from fssbench.engine.environment import pick_device
     from fssbench.engine.model_check import check_model as check
 
     options = resolve_options(

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
+from fssbench.base.errors import EpisodeSetError, FssbenchError
 from fssbench.cli import training_sets
 from fssbench.cli.console import DataOption, JsonFlag, Place, print_json
-from fssbench.errors import EpisodeSetError, FssbenchError
 
 __all__ = ["list_"]
 
@@ -62,7 +62,7 @@ def _print(listed: dict[str, list[Row]]) -> None:
 
 
 def _benchmarks() -> list[Row]:
-    from fssbench.benchmarks import BENCHMARKS
+    from fssbench.episodes.benchmarks import BENCHMARKS
 
     return [
         {
@@ -76,7 +76,7 @@ def _benchmarks() -> list[Row]:
 
 
 def _protocols() -> list[Row]:
-    from fssbench.protocols import PROTOCOLS
+    from fssbench.episodes.protocols import PROTOCOLS
 
     return [{"name": p.name, "version": f"version {p.version}", "summary": p.summary} for p in PROTOCOLS]
 
@@ -90,9 +90,9 @@ def _models() -> list[Row]:
 
 
 def _sets(data: Place | None) -> list[Row]:
-    from fssbench.home import Home
-    from fssbench.pipelines.episode_set import find_sets
-    from fssbench.pipelines.training.training_set import find_training_sets
+    from fssbench.base.home import Home
+    from fssbench.pipelines.episode_sets.episode_set import find_sets
+    from fssbench.pipelines.training_sets.training_set import find_training_sets
 
     root = data or Home.find().episodes
     return [
@@ -110,7 +110,7 @@ def _row(path: Place, describe: Callable[[Place], Row]) -> Row:
 
 
 def _set(path: Place) -> Row:
-    from fssbench.pipelines.episode_set import EpisodeSet
+    from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
 
     manifest = EpisodeSet.open(path).manifest
     return {

@@ -40,11 +40,11 @@ def profile(
     """
     from fssbench.models import build_model, full_name, model_spec
     from fssbench.models.published import published_cost
+    from fssbench.results.environment import device_name, pick_device
 
     model = full_name(model)
     spec, given = model_spec(model), given_options(option, options_file)
 
-    from fssbench.engine.environment import device_name, pick_device
     from fssbench.engine.profile import profile as measure
 
     options = resolve_options(spec, given, backbone=backbone, default_weights="none")

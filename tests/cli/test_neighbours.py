@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from command import Command, Ran
 from toys import build_toy_sets, copy_support
 
+from fssbench.base.home import Home
 from fssbench.engine.run import Job, run
-from fssbench.home import Home
-from fssbench.pipelines.training.training_set import TrainingSet
+from fssbench.pipelines.training_sets.training_set import TrainingSet
 
 GARBAGE = b'{"kind": "fssbench-result", "schema_version": '
 SETS = Path("episodes/toy-20i/strict")
@@ -22,9 +21,7 @@ RESULTS = Path("results/toy-20i/strict")
 
 
 @pytest.fixture(scope="module")
-def worn(
-    toy_raw: Path, toy_training: TrainingSet, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[Path, Path]]:
+def worn(toy_raw: Path, toy_training: TrainingSet, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A home whose fold 1, a training set, a checkpoint and a result are garbage, and a sound result on fold 0."""
     home = Home(tmp_path_factory.mktemp("worn"))
     first, _ = build_toy_sets(toy_raw, home.episodes, folds=(0, 1), episodes=40)
@@ -43,7 +40,7 @@ def worn(
     ):
         damaged.parent.mkdir(parents=True, exist_ok=True)
         damaged.write_bytes(GARBAGE)
-    yield home.path, sound
+    return home.path, sound
 
 
 @pytest.fixture
@@ -72,7 +69,7 @@ COMMANDS = [
     "eval -m copy-support -b toy -f 0 -n 5 --option size=32 -o eval",
     "eval -m copy-support -b toy -f 0 -n 5 --option size=32 --dry-run",
     "train -m hsnet -b toy -f 0 --print-config",
-    "train -m hsnet -b toy -f 0 --max-steps 1 --batch 2 --option size=64 --backbone-weights none -o run --select-on last",
+    "train -m hsnet -b toy -f 0 --max-steps 1 --batch 2 --option size=64 --backbone-weights none -o run",
     "score {sound} --check",
     "compare {sound} {sound}",
     "stability {sound}",

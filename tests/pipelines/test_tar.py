@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from webdataset import TarWriter
 
-from fssbench.pipelines.shards import Unpack
-from fssbench.pipelines.stream import by_webdataset
-from fssbench.pipelines.tar import pack, unpack
+from fssbench.pipelines.episode_sets.stream import by_webdataset
+from fssbench.pipelines.formats.shards import Unpack
+from fssbench.pipelines.formats.tar import pack, unpack
 
 parts = st.text("abAB01", min_size=1, max_size=3)
 names = st.lists(parts, min_size=1, max_size=3).map(".".join)
