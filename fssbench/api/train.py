@@ -4,27 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fssbench.api.places import benchmark_and_root
 from fssbench.base.errors import UsageError
 from fssbench.base.home import Home
 from fssbench.base.progress import SILENT, Report
-from fssbench.engine.base_learner import find_base_learner
-from fssbench.engine.ranks import joined
 from fssbench.episodes.benchmarks import Benchmark
-from fssbench.models import ModelSpec, full_name, model_spec
-from fssbench.pipelines.episode_sets.episode_set import EpisodeSet, find_sets
+from fssbench.episodes.protocols import PROTOCOLS
+from fssbench.models import full_name, model_spec
+from fssbench.pipelines.episode_sets.episode_set import EpisodeSet, find_sets, set_path
 from fssbench.pipelines.training_sets.training_set import find_training_set
 from fssbench.pipelines.transport import Place
-from fssbench.results.environment import pick_device
 from fssbench.results.naming import checkpoint_label
-from fssbench.training.folder import RunFolder
-from fssbench.training.job import Trained, train_model
 from fssbench.training.recipe import Recipe, find_recipe, overridden, read_recipe
-from fssbench.training.settings import TrainingJob
 
-__all__ = ["resolve_recipe", "train"]
+if TYPE_CHECKING:
+    from fssbench.training.job import Trained
+
+__all__ = ["changed_recipe", "train", "with_defaults"]
 
 
 def train(
@@ -82,15 +80,25 @@ def train(
     home, model = Home.find(), full_name(model)
     found, root = benchmark_and_root(benchmark, data)
     found = found.training
-    recipe = resolve_recipe(model, found, shot=shot, config=config, changes=changes, options=options)
-    spec, number = model_spec(model, parts=True), _fold(found, fold)
+    recipe = changed_recipe(model, found, shot=shot, config=config, changes=changes, options=options)
+    number = _fold(found, fold)
+    training_set = find_training_set(root, found)
+
+    # The model itself, and torch with it, is loaded when all that needs neither has been looked at.
+    from fssbench.engine.base_learner import find_base_learner
+    from fssbench.engine.ranks import joined
+    from fssbench.results.environment import pick_device
+    from fssbench.training.folder import RunFolder
+    from fssbench.training.job import train_model
+    from fssbench.training.settings import TrainingJob
+
+    spec, recipe = model_spec(model, parts=True), with_defaults(model, recipe)
     if spec.base_learner:
         weights = find_base_learner(spec, recipe.options, benchmark=found, fold=number, home=home)
         recipe = recipe.model_copy(update={"options": recipe.options | {"backbone_weights": weights}})
     known = {**spec.options, **recipe.options}
     label = checkpoint_label(model, backbone=known.get("backbone"), shot=known.get("shot", 1))
     folder = home.checkpoints / found.name / f"{label}-fold{number}" if output is None else Path(output)
-    training_set = find_training_set(root, found)
     # Weights are only chosen by the very episodes asked for, but images are compared with whatever is there.
     exact = recipe.run.select_on == "test-fold"
     with joined() as ranks:
@@ -112,7 +120,7 @@ def train(
         return train_model(job, ranks=ranks, report=report if ranks.first else SILENT)
 
 
-def resolve_recipe(
+def changed_recipe(
     model: str,
     benchmark: Benchmark,
     *,
@@ -126,7 +134,17 @@ def resolve_recipe(
     if shot is not None:
         asked["run.shot"] = shot
     recipe = find_recipe(model, benchmark) if config is None else _own_recipe(model, benchmark, Path(config))
-    return _with_defaults(model_spec(model, parts=True), overridden(recipe, asked))
+    return overridden(recipe, asked)
+
+
+def with_defaults(model: str, recipe: Recipe) -> Recipe:
+    """The recipe with the model's options that follow from elsewhere, unless it has them."""
+    spec, defaults = model_spec(model, parts=True), dict[str, Any]()
+    if spec.has_backbone and spec.base_learner is None:
+        defaults["backbone_weights"] = "imagenet"
+    if "shot" in spec.options:
+        defaults["shot"] = recipe.run.shot
+    return recipe.model_copy(update={"options": defaults | recipe.options})
 
 
 def _own_recipe(model: str, benchmark: Benchmark, config: Path) -> Recipe:
@@ -135,16 +153,6 @@ def _own_recipe(model: str, benchmark: Benchmark, config: Path) -> Recipe:
     if recipe.model != model.rpartition("/")[2]:
         raise UsageError(f"{config} is a recipe for {recipe.model}, asked for is {model}", remedy="pass its --model")
     return recipe.model_copy(update={"benchmark": benchmark.alias})
-
-
-def _with_defaults(spec: ModelSpec, recipe: Recipe) -> Recipe:
-    """The recipe with the model's options that follow from elsewhere, unless it has them."""
-    defaults: dict[str, Any] = {}
-    if spec.has_backbone and spec.base_learner is None:
-        defaults["backbone_weights"] = "imagenet"
-    if "shot" in spec.options:
-        defaults["shot"] = recipe.run.shot
-    return recipe.model_copy(update={"options": defaults | recipe.options})
 
 
 def _fold(benchmark: Benchmark, fold: int | None) -> int:
@@ -159,9 +167,12 @@ def _fold(benchmark: Benchmark, fold: int | None) -> int:
 
 def _test_set(root: Place, benchmark: Benchmark, fold: int, protocol: str, *, exact: bool) -> EpisodeSet | None:
     """The fold's own test set of the protocol, if there is one; or else of any, unless it must be ``exact``."""
-    own = [p for p in find_sets(root) if p == root or f"/{benchmark.name}/" in f"/{p}"]
-    sets = [EpisodeSet.open(path) for path in own]
-    found = [one for one in sets if (one.manifest.benchmark, one.manifest.fold) == (benchmark.name, fold)]
-    if exact:
-        found = [one for one in found if one.manifest.protocol.name == protocol]
-    return min(found, key=lambda one: one.manifest.protocol.name != protocol, default=None)
+    # No other set is opened: whatever befell it, it is not asked about.
+    names = dict.fromkeys([protocol, *(() if exact else (one.name for one in PROTOCOLS))])
+    own = [str(set_path(root, benchmark=benchmark.name, protocol=name, fold=fold)) for name in names]
+    there = {str(path): path for path in find_sets(root)}
+    for path in [there[name] for name in (str(root), *own) if name in there]:
+        manifest = (found := EpisodeSet.open(path)).manifest
+        if (manifest.benchmark, manifest.fold) == (benchmark.name, fold) and manifest.protocol.name in names:
+            return found
+    return None

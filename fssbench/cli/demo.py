@@ -121,13 +121,12 @@ def _verify(episode_set: EpisodeSet) -> None:
 def _ask(name: str, options: dict[str, Any], weights: str, output: Path) -> Asked:
     """Evaluate a model on the fold."""
     from fssbench.api.evaluate import EvaluationRequest
+    from fssbench.api.tracks import asked_tracks
     from fssbench.engine.pace import USUAL
 
     request = EvaluationRequest(
         model=name,
-        on="toy",
-        folds=(FOLD,),
-        data=output / "episodes",
+        tracks=asked_tracks("toy", data=output / "episodes", folds=(FOLD,)),
         options=options,
         weights=weights,
         device="cpu",

@@ -74,7 +74,7 @@ def train(
     processes share every batch.
     """
     from fssbench.api.places import benchmark_and_root
-    from fssbench.api.train import resolve_recipe
+    from fssbench.api.train import changed_recipe, with_defaults
     from fssbench.api.train import train as train_by_recipe
     from fssbench.engine.ranks import speaks
     from fssbench.models import full_name
@@ -96,7 +96,8 @@ def train(
     asked: dict[str, Any] = {"shot": shot, "config": config, "changes": changes, "options": parse_pairs(option or [])}
     if print_config:
         found, _ = benchmark_and_root(benchmark, data)
-        print(to_toml(resolve_recipe(full_name(model), found.training, **asked)), end="")
+        recipe = changed_recipe(full_name(model), found.training, **asked)
+        print(to_toml(with_defaults(full_name(model), recipe)), end="")
         return
     trained = train_by_recipe(
         model,

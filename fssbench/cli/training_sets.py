@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from fssbench.pipelines.training_sets.training_set import TrainingSet
     from fssbench.pipelines.transport import Place
 
-__all__ = ["describe", "report_built", "require_no_episodes", "rows"]
+__all__ = ["describe", "report_built", "require_no_episodes", "row"]
 
 
 def require_no_episodes(**given: object) -> None:
@@ -74,9 +74,8 @@ def _folds(training_set: TrainingSet) -> list[str]:
     return lines
 
 
-def rows(root: Place) -> list[dict[str, Any]]:
-    """The training sets below ``root``, for ``fssbench list``."""
-    from fssbench.pipelines.training_sets.training_set import TrainingSet, find_training_sets
+def row(place: Place) -> dict[str, Any]:
+    """What ``fssbench list`` says of the training set at a place."""
+    from fssbench.pipelines.training_sets.training_set import TrainingSet
 
-    opened = [TrainingSet.open(path) for path in find_training_sets(root)]
-    return [{"path": str(one.path), "images": f"{one.manifest.images:,} images to train on"} for one in opened]
+    return {"images": f"{TrainingSet.open(place).manifest.images:,} images to train on"}

@@ -110,7 +110,6 @@ def test_the_folders_at_the_top_are_links_and_no_packages_of_their_own() -> None
         (["eval", "-m", "copy-support", "--options", "no.toml"], "--options no.toml cannot be read: No such file"),
         (["eval", "-m", "copy-support"], "there is no episode set .* build it with: fssbench prepare coco$"),
         (["eval", "-m", "copy-support", "--fold", "7"], "COCO-20i has no fold 7; folds are 0 to 3"),
-        (["eval", "-m", "copy-support", "--device", "abacus"], "device 'abacus' cannot be used"),
         (["eval", "-m", "copy-support", "--option", "size"], "--option must be name=value, got 'size'"),
         (["eval", "-m", "copy-support", "--shot", "0"], "Invalid value for '--shot'"),
         (["prepare", "coco", "--source", "nowhere"], "there is no folder nowhere; point --source at"),
