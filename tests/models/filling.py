@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 Module = TypeVar("Module", bound=nn.Module)
+Floats = npt.NDArray[np.float32]
 
 
 def weights(name: str, shape: Sequence[int]) -> Tensor:
@@ -43,9 +44,27 @@ def fill(module: Module, *, skip: str | tuple[str, ...] = ()) -> Module:
 def image(seed: int, size: int) -> Tensor:
     """A normalised image (1, 3, size, size): a smooth random field with some noise."""
     generator = np.random.RandomState(seed)
-    coarse = torch.from_numpy(generator.standard_normal((1, 3, 16, 16)).astype(np.float32))
+    coarse = generator.standard_normal((1, 3, 16, 16)).astype(np.float32)
     noise = torch.from_numpy(generator.standard_normal((1, 3, size, size)).astype(np.float32))
-    return F.interpolate(coarse, (size, size), mode="bilinear", align_corners=True) + 0.1 * noise
+    across = _enlarged(coarse, size)
+    smooth = _enlarged(across.swapaxes(2, 3), size).swapaxes(2, 3)
+    return torch.from_numpy(smooth) + 0.1 * noise
+
+
+def _enlarged(x: Floats, size: int) -> Floats:
+    """The last dimension, interpolated linearly between its first and last value.
+
+    The stored outputs are of images that torch interpolated. Its last bits depend on the processor and on the number
+    of threads, and move a model's output by 3e-8, so its arithmetic is written out: the second product is rounded,
+    the first is not.
+    """
+    last = x.shape[-1] - 1
+    position = np.arange(size, dtype=np.float32) * (np.float32(last) / np.float32(size - 1))
+    left = np.minimum(position.astype(np.int64), last)
+    share = np.clip(position - left.astype(np.float32), 0, 1)
+    second = x[..., np.minimum(left + 1, last)] * share
+    whole = x[..., left].astype(np.float64) * (1 - share) + second
+    return whole.astype(np.float32)
 
 
 def mask(seed: int, size: int) -> Tensor:
