@@ -21,9 +21,9 @@ from torchvision.models.resnet import Bottleneck
 
 from fssbench.errors import UsageError
 from fssbench.models.backbones import load_backbone
+from fssbench.models.dtypes import at_least_float32
 from fssbench.models.feature_store import FeatureStore
 from fssbench.models.interface import FeatureSegmenter, Preprocess, vote
-from fssbench.models.precision import at_least_float32
 from fssbench.models.squeeze import KERNELS, MOST_LAYERS, HypercorrelationSqueeze
 from fssbench.models.trainable import Group, Step
 from fssbench.pipelines.training.batch import EpisodeBatch

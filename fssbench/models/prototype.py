@@ -13,8 +13,8 @@ from torch import Tensor
 from torchvision.models.feature_extraction import create_feature_extractor
 
 from fssbench.models.backbones import load_backbone
+from fssbench.models.dtypes import at_least_float32
 from fssbench.models.interface import FeatureSegmenter, Preprocess
-from fssbench.models.precision import at_least_float32
 
 __all__ = ["Prototype"]
 

@@ -21,8 +21,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fssbench.models.center_pivot import CenterPivotConv4d
+from fssbench.models.dtypes import at_least_float32
 from fssbench.models.fast.windows import Span, Window
-from fssbench.models.precision import at_least_float32
 
 __all__ = [
     "Correlated",

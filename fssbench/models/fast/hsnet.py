@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from fssbench.models.dtypes import at_least_float32
 from fssbench.models.fast.center_pivot import Shown
 from fssbench.models.fast.folding import folded
 from fssbench.models.fast.squeeze import FastSqueeze
@@ -16,7 +17,6 @@ from fssbench.models.fast.windows import Span, Window, bounding_box
 from fssbench.models.hmfs import HMFS, hybrid
 from fssbench.models.hsnet import EPSILON, HSNet
 from fssbench.models.interface import FeatureSegmenter, Size, vote
-from fssbench.models.precision import at_least_float32
 
 __all__ = ["FastHMFS", "FastHSNet"]
 

@@ -8,5 +8,5 @@ __all__ = ["at_least_float32"]
 
 
 def at_least_float32(dtype: torch.dtype) -> torch.dtype:
-    """``dtype`` itself, or float32 in place of 16 bits, in which lengths, moments and shares of a mask lose too much."""
+    """``dtype``, or float32 in place of 16 bits, in which lengths, moments and shares of a mask lose too much."""
     return torch.promote_types(dtype, torch.float32)
