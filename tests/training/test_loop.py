@@ -183,7 +183,7 @@ def test_a_model_that_cannot_be_trained_is_refused() -> None:
 
 
 TOLERANCE = 1e-9
-"""Between one process and two in float64: sums of gradients are taken in another order, and Adam divides by their size."""
+"""Between one process and two in float64: sums are taken in another order, and Adam divides by their size."""
 
 
 def test_two_processes_learn_what_one_learns(tmp_path: Path) -> None:
