@@ -75,7 +75,8 @@ def _interpolated(x: Floats, size: int) -> Floats:
     share = np.clip(position - left.astype(np.float32), 0, 1)
     second = x[..., np.minimum(left + 1, last)] * share
     whole = x[..., left].astype(np.float64) * (1 - share) + second
-    return whole.astype(np.float32)
+    rounded: Floats = whole.astype(np.float32)
+    return rounded
 
 
 def mask(seed: int, size: int) -> Tensor:
