@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torchvision.models import resnet50
 
 from fssbench.models.center_pivot import CenterPivotConv4d
+from fssbench.models.fast.accelerate import accelerate
 from fssbench.models.fast.center_pivot import Correlated, convolved
 from fssbench.models.fast.folding import folded
 from fssbench.models.fast.hdmnet import prior_of_inside
@@ -65,7 +66,7 @@ def test_logits_are_the_models_own(name: str) -> None:
     if name in FILLED:
         fill(model, skip="backbone.fc")
     before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
-    twin = model.accelerated()
+    twin = accelerate(model)
     assert twin is not model
     episodes = asked(97)
     expected, found = model._logits(*episodes), twin._logits(*episodes)
@@ -83,23 +84,23 @@ def test_float32_is_no_rougher_than_in_the_model(name: str) -> None:
     model = fill(MODELS[name](), skip="backbone.fc")
     exact = doubled(model)._logits(*asked(97)).numpy()
     shown = [part.float() for part in asked(97)]
-    rounding, found = (difference(one._logits(*shown).double(), exact) for one in (model, model.accelerated()))
+    rounding, found = (difference(one._logits(*shown).double(), exact) for one in (model, accelerate(model)))
     assert found <= max(10 * rounding, ROUNDED)
 
 
 def test_models_without_a_twin_are_their_own() -> None:
     for model in (Prototype(backbone="resnet18"), HSNet(kernel="separable"), HSNet(block_layers=2)):
-        assert model.accelerated() is model
-    assert isinstance(HSNet().accelerated(), FastHSNet)
-    assert isinstance(HMFS().accelerated(), FastHMFS)
-    assert not isinstance(HMFS(masking="fm").accelerated(), FastHMFS)
+        assert accelerate(model) is model
+    assert isinstance(accelerate(HSNet()), FastHSNet)
+    assert isinstance(accelerate(HMFS()), FastHMFS)
+    assert not isinstance(accelerate(HMFS(masking="fm")), FastHMFS)
 
 
 @pytest.mark.published
 @pytest.mark.parametrize("name", ["hsnet", "hmfs"])
 def test_logits_are_the_published_ones(name: str) -> None:
     model = fill({"hsnet": HSNet, "hmfs": HMFS}[name]()).double()
-    logits = model.accelerated()(*episode64(1, [2], [3], 200))
+    logits = accelerate(model)(*episode64(1, [2], [3], 200))
     assert difference(logits[..., ::4, ::4], read("golden64")[f"{name}.resnet50.200.logits_s4"]) <= EXACT
 
 

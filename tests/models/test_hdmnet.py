@@ -13,9 +13,9 @@ from filling import doubled, episode, episode64, fill, image, mask
 from golden import EXACT, ROUNDED, Golden, difference, read
 from torch import Tensor, nn
 
+from fssbench.base.errors import CheckpointError, ModelError, UsageError
+from fssbench.base.files import sha256_file
 from fssbench.engine.evaluate import answers
-from fssbench.errors import CheckpointError, ModelError, UsageError
-from fssbench.files import sha256_file
 from fssbench.models import build_model
 from fssbench.models.checkpoints import load_checkpoint
 from fssbench.models.hdmnet import HDMNet
@@ -25,7 +25,7 @@ from fssbench.models.hdmnet.losses import Losses, distillation_loss, segmentatio
 from fssbench.models.hdmnet.matching import MATCHINGS, MatchLayer
 from fssbench.models.hdmnet.outputs import Outputs
 from fssbench.models.hdmnet.prior import prior_map, prototype
-from fssbench.pipelines.episode_set import EpisodeSet
+from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
 
 FINAL = 100
 """How much further than the meta and base maps the final one may be off, as shares of their standard deviations.
@@ -144,6 +144,7 @@ def test_outputs_in_float64_are_the_published_ones(
         assert float(each.total) == pytest.approx(expected.sum(), rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.published
 @torch.no_grad()
 def test_outputs_of_five_shots_in_float32_are_the_published_ones(golden: Golden) -> None:

@@ -7,13 +7,13 @@ import torch
 from filling import doubled, episode, episode64, fill, image, mask
 from golden import EXACT, ROUNDED, Golden, difference, read
 
+from fssbench.base.errors import UsageError
 from fssbench.engine.evaluate import evaluate
-from fssbench.errors import UsageError
 from fssbench.models import build_model
 from fssbench.models.checkpoints import load_checkpoint
 from fssbench.models.hmfs import HMFS, hybrid
 from fssbench.models.hsnet import HSNet, mask_features
-from fssbench.pipelines.episode_set import EpisodeSet
+from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
 
 pytestmark = pytest.mark.usefixtures("no_gradients")
 

@@ -15,7 +15,7 @@ from golden import EXACT, ROUNDED, Golden, certain, difference, differing, read
 from torch import Tensor
 from torchvision.models import get_model
 
-from fssbench.errors import CheckpointError, ModelError, UsageError
+from fssbench.base.errors import CheckpointError, ModelError, UsageError
 from fssbench.models.center_pivot import CenterPivotConv4d
 from fssbench.models.checkpoints import load_checkpoint
 from fssbench.models.fast.hsnet import FastHSNet
@@ -122,7 +122,7 @@ def test_logits_of_a_batch_are_the_published_ones(twin: FastHSNet, golden: Golde
 def test_logits_without_masking_are_the_published_ones(resnet50: HSNet, golden: Golden) -> None:
     model = HSNet(backbone="resnet50", backbone_weights="none", masking="none").eval()
     load_checkpoint(model, resnet50.state_dict())
-    logits = model.double().accelerated()(*episode64(1, [2], [3], 400))
+    logits = FastHSNet(model.double())(*episode64(1, [2], [3], 400))
     assert difference(logits[..., ::4, ::4], golden["hsnet.resnet50.nomask_logits_s4"]) <= ROUNDED
 
 
@@ -133,6 +133,7 @@ def test_episodes_of_a_batch_do_not_mix(resnet50: HSNet) -> None:
     assert difference(both, torch.cat([model(*first), model(*second)]).numpy()) <= EXACT
 
 
+@pytest.mark.slow
 @pytest.mark.published
 def test_five_shots_give_the_published_mask(twin: FastHSNet, golden: Golden) -> None:
     logits = twin._logits(*episode64(1, range(10, 15), range(20, 25), 400))

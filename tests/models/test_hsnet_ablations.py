@@ -12,7 +12,7 @@ from filling import episode, episode64, fill, image, mask
 from golden import EXACT, certain, differing
 from torch import Tensor, nn
 
-from fssbench.errors import UsageError
+from fssbench.base.errors import UsageError
 from fssbench.models.center_pivot import CenterPivotConv4d
 from fssbench.models.hsnet import HSNet
 from fssbench.models.kernels import OriginalConv4d, SeparableConv4d

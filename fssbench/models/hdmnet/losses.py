@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from fssbench.models.batch import IGNORED
 from fssbench.models.dtypes import at_least_float32
-from fssbench.pipelines.training.batch import IGNORED
 
 __all__ = ["DISTILLATIONS", "Losses", "distillation_loss", "segmentation_loss"]
 
