@@ -301,7 +301,7 @@ def test_a_killed_prepare_leaves_no_set_and_the_next_run_completes_it(raw: Path,
         [sys.executable, "-c", KILLED, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     partial = tmp_path / "sets/coco-20i/strict/fold0.partial"
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while not (partial / "images-000001.tar").exists():
         assert time.monotonic() < deadline, "no shard was ever written"
         assert running.poll() is None, running.communicate()
