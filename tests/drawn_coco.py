@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from fssbench.benchmarks import COCO_20I, COCO_CLASSES
+from fssbench.episodes.benchmarks import COCO_20I, COCO_CLASSES
 
 Mask = npt.NDArray[np.bool_]
 Box = tuple[int, int, int, int]

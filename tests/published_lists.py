@@ -15,7 +15,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fssbench.benchmarks import COCO_20I, FSS_1000, PASCAL_5I, Benchmark
+from fssbench.episodes.benchmarks import COCO_20I, FSS_1000, PASCAL_5I, Benchmark
 from fssbench.pipelines.sources.splits import HsnetSplits
 
 STORED = Path(__file__).parent / "golden" / "lists"

@@ -12,9 +12,9 @@ import pytest
 from command import Command
 from drawn_coco import DrawnCoco, draw_coco
 
-from fssbench.benchmarks import COCO_20I
-from fssbench.pipelines.episode_set import EpisodeSet
-from fssbench.pipelines.stream import as_frame, stream
+from fssbench.episodes.benchmarks import COCO_20I
+from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
+from fssbench.pipelines.episode_sets.stream import as_frame, stream
 
 sys.path.insert(0, str(Path(__file__).parent / "pipelines"))
 from raw_voc_fss import blob, fss, indices, png, voc

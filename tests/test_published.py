@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from command import Command
 
-from fssbench.benchmarks import COCO_20I
-from fssbench.pipelines.episode_set import EpisodeSet
-from fssbench.pipelines.stream import as_frame, stream
+from fssbench.episodes.benchmarks import COCO_20I
+from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
+from fssbench.pipelines.episode_sets.stream import as_frame, stream
 
 sys.path.insert(0, str(Path(__file__).parent / "pipelines"))
 from raw_coco import CATEGORY_IDS, content, jpeg, polygon, write_coco

@@ -21,15 +21,13 @@ from downloads import left, zipped
 from file_server import FileServer, Manner
 from raw_coco import content, polygon, write_coco
 
-from fssbench.errors import SourceError
-from fssbench.pipelines.download import (
-    read_catalogue,
-)
+from fssbench.base.errors import SourceError
 from fssbench.pipelines.sources.splits import published_digests
+from fssbench.pipelines.transport.download import read_catalogue
 
 
 def test_the_catalogue_knows_every_benchmark_and_every_list_that_is_read() -> None:
-    from fssbench.benchmarks import BENCHMARKS
+    from fssbench.episodes.benchmarks import BENCHMARKS
     from fssbench.pipelines.sources.splits import SPLITS
 
     catalogue = read_catalogue()

@@ -14,16 +14,16 @@ from PIL import Image
 from raw_voc_fss import Array, indices, jpeg, png, sbd, voc
 from scipy.io import savemat
 
-from fssbench.benchmarks import COCO_20I_TO_PASCAL, PASCAL_5I
-from fssbench.errors import SourceError
-from fssbench.pipelines import masks
-from fssbench.pipelines.episode_set import EpisodeSet
-from fssbench.pipelines.plan import Request, plan_folds
-from fssbench.pipelines.prepare import build
+from fssbench.base.errors import SourceError
+from fssbench.episodes.benchmarks import COCO_20I_TO_PASCAL, PASCAL_5I
+from fssbench.episodes.protocols import STRICT
+from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
+from fssbench.pipelines.episode_sets.plan import Request, plan_folds
+from fssbench.pipelines.episode_sets.prepare import build
+from fssbench.pipelines.episode_sets.stream import as_frame, stream
+from fssbench.pipelines.formats import masks
 from fssbench.pipelines.sources import Source, files, pascal
 from fssbench.pipelines.sources.pascal import PascalSource
-from fssbench.pipelines.stream import as_frame, stream
-from fssbench.protocols import STRICT
 
 # pycocotools 2.0.11 under numpy 2, whenever it decodes a mask
 

@@ -16,12 +16,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from published_lists import BENCHMARKS, encode, stored
 
-from fssbench.benchmarks import COCO_20I, FSS_1000, PASCAL_5I, TOY_20I
-from fssbench.errors import SourceError, UsageError
+from fssbench.base.errors import SourceError, UsageError
+from fssbench.episodes.benchmarks import COCO_20I, FSS_1000, PASCAL_5I, TOY_20I
+from fssbench.episodes.protocols import HDMNET, HSNET
 from fssbench.pipelines.sources import splits
 from fssbench.pipelines.sources.pickles import load_plain
 from fssbench.pipelines.sources.splits import HsnetSplits, open_splits, published_digests
-from fssbench.protocols import HDMNET, HSNET
 
 PAIRS = "2007_000033__01\n2007_000061__04\n2007_000033__03\n2008_000001__01\n"
 COCO: dict[int, list[str]] = {
