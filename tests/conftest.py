@@ -1,8 +1,9 @@
-"""Fixtures shared by all tests: the toy data, a small episode set of it, and the real samples if named."""
+"""How tests run, and what they share: the toy data, a small episode set of it, the real samples if named."""
 
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,8 +30,25 @@ from fssbench.protocols import STRICT
 # Timings here depend on whatever else the machine does; a slow example is no failure.
 settings.register_profile("fssbench", deadline=None)
 settings.load_profile("fssbench")
-# Two threads on two shared cores mostly wait for each other.
+# One thread a process, also in those that tests start: there are as many tests at a time as cores.
 torch.set_num_threads(1)
+os.environ["OMP_NUM_THREADS"] = "1"
+
+LONGEST = ("tests/test_docs.py",)
+"""Files that take a minute or more. Whoever is to run one begins with it, so that nobody waits for it in the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Every reason why tests were skipped, once."""
+    reasons = Counter(report.longrepr[2].removeprefix("Skipped: ") for report in terminalreporter.getreports("skipped"))
+    if reasons:
+        terminalreporter.section("skipped")
+    for reason, tests in reasons.most_common():
+        terminalreporter.line(f"{tests:4} {reason}")
 
 
 @pytest.fixture(autouse=True)
@@ -90,7 +108,7 @@ def real_data() -> Path:
     """Small pieces of the real data sets."""
     folder = os.environ.get("FSSBENCH_REAL_DATA")
     if not folder:
-        pytest.skip("FSSBENCH_REAL_DATA names no folder with real samples")
+        pytest.skip("FSSBENCH_REAL_DATA names no folder with samples of COCO, VOC and FSS-1000")
     return Path(folder)
 
 
@@ -99,7 +117,7 @@ def real_splits() -> Path:
     """The published split files: a folder that holds HSNet's as ``hsnet``."""
     folder = os.environ.get("FSSBENCH_SPLITS")
     if not folder:
-        pytest.skip("FSSBENCH_SPLITS names no folder with published split files")
+        pytest.skip("FSSBENCH_SPLITS names no folder with the published split files")
     return Path(folder) / "hsnet"
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from command import Command
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -41,32 +41,31 @@ NETWORK = ("-m", "prototype", "--backbone", "resnet18", "--backbone-weights", "n
 BATCHES = (*NETWORK, "--batch", 3)
 
 
-def evaluate(episode_set: EpisodeSet, output: Path, model: Sequence[object], *, processes: int) -> dict[str, bytes]:
-    """Run the command in so many processes; returns every file but the result, which knows how it was made."""
-    command = ["eval", *model, "-b", "toy", "-f", 0, "-k", 2, "-d", episode_set.path, "-o", output]
-    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", processes]
-    ran = subprocess.run(
-        [sys.executable, *map(str, launch), "-m", "fssbench", *map(str, command), "--save-predictions"],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    assert ran.returncode == 0, ran.stderr
-    assert ran.stdout.count("mIoU") == 1, "only the first process speaks"
-    files = {p.name: p.read_bytes() for p in output.rglob("*") if p.is_file()}
-    (result,) = [name for name in files if name.endswith("seed0.json")]
-    del files[result]
-    return files
+def arguments(episode_set: EpisodeSet, output: Path, model: Sequence[object]) -> list[str]:
+    place = ("-b", "toy", "-f", 0, "-k", 2, "-d", episode_set.path, "-o", output)
+    return [str(word) for word in ("eval", *model, *place, "--save-predictions")]
 
 
-@pytest.mark.parametrize("model", [COPIES, BATCHES], ids=["alone", "in batches"])
+def left_in(output: Path) -> dict[str, bytes]:
+    """Every file but the result, which knows how it was made."""
+    return {p.name: p.read_bytes() for p in output.rglob("*") if p.is_file() and not p.name.endswith("seed0.json")}
+
+
+@pytest.mark.parametrize(
+    "model", [pytest.param(COPIES, id="alone", marks=pytest.mark.slow), pytest.param(BATCHES, id="in batches")]
+)
 def test_two_gloo_processes_leave_the_same_bytes_as_one(
-    toy_set: EpisodeSet, tmp_path: Path, model: Sequence[object]
+    toy_set: EpisodeSet, tmp_path: Path, fssbench: Command, model: Sequence[object]
 ) -> None:
     """Also where episodes are asked several at a time, and others share their batch."""
-    one, two = (evaluate(toy_set, tmp_path / str(n), model, processes=n) for n in (1, 2))
-    assert one == two
-    assert set(one) == {"fold0-2shot-seed0.counts.parquet", "predictions.json", "predictions-000000.tar"}
+    one, two = tmp_path / "one", tmp_path / "two"
+    assert fssbench(*arguments(toy_set, one, model)).code == 0
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "fssbench"]
+    ran = subprocess.run([*launch, *arguments(toy_set, two, model)], capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.count("mIoU") == 1, "only the first process speaks"
+    assert left_in(one) == left_in(two)
+    assert set(left_in(one)) == {"fold0-2shot-seed0.counts.parquet", "predictions.json", "predictions-000000.tar"}
 
 
 def test_what_two_processes_left_unfinished_one_takes_over(toy_set: EpisodeSet, tmp_path: Path) -> None:
