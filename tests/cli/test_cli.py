@@ -14,8 +14,8 @@ import pytest
 import torch
 from command import Command
 
-from fssbench.errors import UsageError
-from fssbench.pipelines.episode_set import EpisodeSet
+from fssbench.base.errors import UsageError
+from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
 
 COMMANDS = [
     "demo", "prepare", "doctor", "episodes", "verify", "show", "info", "train", "eval", "score", "compare", "stability",
@@ -69,7 +69,8 @@ def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
 
 def test_the_core_loads_neither_torch_nor_file_formats() -> None:
     code = (
-        "import sys, fssbench.metrics, fssbench.sampling, fssbench.protocols, fssbench.results, fssbench.statistics\n"
+        "import sys, fssbench.episodes.strict, fssbench.episodes.protocols\n"
+        "import fssbench.schemas.result, fssbench.scoring.metrics, fssbench.scoring.uncertainty\n"
         "print([m for m in ('torch', 'datasets', 'pyarrow', 'PIL', 'webdataset', 'pycocotools') if m in sys.modules])"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -137,15 +138,15 @@ def test_bad_input_gets_one_line_and_exit_code_2(
 def test_a_traceback_is_shown_only_when_asked_for(fssbench: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     """``--debug`` may stand anywhere."""
     assert "Traceback" not in fssbench("verify", "nowhere").err
+    from fssbench.base.errors import EpisodeSetError
     from fssbench.cli import main
-    from fssbench.errors import EpisodeSetError
 
     with pytest.raises(EpisodeSetError):
         main(["verify", "nowhere", "--debug"])
 
 
 def test_a_defect_says_so_in_one_line_and_exits_with_1(fssbench: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    import fssbench.pipelines.episode_set as module
+    import fssbench.pipelines.episode_sets.episode_set as module
 
     def broken(_: Path) -> list[Path]:
         raise RuntimeError("out of luck")
@@ -160,7 +161,7 @@ def test_a_defect_says_so_in_one_line_and_exits_with_1(fssbench: Command, monkey
 
 
 def test_an_interrupt_exits_with_130(fssbench: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    import fssbench.pipelines.episode_set as module
+    import fssbench.pipelines.episode_sets.episode_set as module
 
     def interrupted(_: Path) -> list[Path]:
         raise KeyboardInterrupt
