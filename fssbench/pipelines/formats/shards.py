@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, Literal, TypeVar
+from typing import BinaryIO, Literal, TypeVar, cast
 
 from pydantic import ValidationError
 
@@ -76,7 +76,7 @@ def _write(path: Path, samples: Iterable[TarSample]) -> FileRecord:
     """Write samples in the given order."""
     with atomic_file(path) as file:
         writer = _HashingWriter(file)
-        tar.pack(writer, samples)
+        tar.pack(cast(BinaryIO, writer), samples)  # nothing but write is asked of it
         return FileRecord(name=path.name, sha256=writer.sha256.hexdigest(), bytes=writer.bytes)
 
 

@@ -7,7 +7,7 @@ import re
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
-from typing import Protocol
+from typing import BinaryIO
 
 __all__ = ["TarSample", "pack", "spans", "unpack"]
 
@@ -18,14 +18,7 @@ NAME = re.compile(r"(?P<key>(?:.*/)?[^.]+)\.(?P<suffix>[^/]*)", re.DOTALL)
 """A member's name: a key up to the first dot of its last part, and a suffix that may have dots of its own."""
 
 
-class Writer(Protocol):
-    """Whatever bytes can be written to."""
-
-    def write(self, data: bytes, /) -> int:
-        """Write some bytes; returns how many."""
-
-
-def pack(file: Writer, samples: Iterable[TarSample]) -> None:
+def pack(file: BinaryIO, samples: Iterable[TarSample]) -> None:
     """Write samples in the given order; time stamp, owner and mode are fixed, so only content matters."""
     with tarfile.open(fileobj=file, mode="w|", format=tarfile.USTAR_FORMAT) as tar:
         for key, members in samples:
