@@ -117,8 +117,8 @@ def test_the_wheel_holds_every_file_of_the_package_and_no_other_package(tmp_path
         "--no-deps",
         "--no-build-isolation",
         "-w",
-        tmp_path,
-        source,
+        str(tmp_path),
+        str(source),
     ]
     subprocess.run(command, check=True)
     (wheel,) = tmp_path.glob("*.whl")

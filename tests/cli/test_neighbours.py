@@ -12,7 +12,8 @@ from command import Command, Ran
 from toys import build_toy_sets, copy_support
 
 from fssbench.base.home import Home
-from fssbench.engine.run import Job, run
+from fssbench.engine.job import Job
+from fssbench.engine.run import run
 from fssbench.pipelines.training_sets.training_set import TrainingSet
 
 GARBAGE = b'{"kind": "fssbench-result", "schema_version": '
