@@ -288,7 +288,8 @@ def _run(loaded: LoadedModel, job: Job, ranks: Ranks, *, visualize: int) -> Fini
 
 
 def _draw(loaded: LoadedModel, job: Job, finished: Finished, n: int) -> None:
-    from fssbench.pages.examples import examples_folder, keep_examples
+    from fssbench.pages.draw_examples import keep_examples
+    from fssbench.pages.examples import examples_folder
 
     with progress("drawing", min(n, job.n_episodes), unit="episodes") as bar:
         kept = keep_examples(loaded, job, finished, n=n, advance=bar)
