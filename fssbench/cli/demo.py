@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -62,6 +63,7 @@ def demo(
     from fssbench.leaderboard.build import build_leaderboard
 
     start = time.perf_counter()
+    _take_one_thread()
     episode_set = _prepare(output)
     with _step("verify every hash, count and key"):
         _verify(episode_set)
@@ -83,6 +85,18 @@ def demo(
     print(f"\n{_gain(asked[TRAINED].evaluation, asked[UNTRAINED].evaluation)}")
     print(f"\nscores  {output / 'leaderboard.json'}\npicture {output / 'episodes.png'}")
     print(f"{time.perf_counter() - start:.0f} s. The data is drawn, so these scores say nothing about real images.")
+
+
+def _take_one_thread() -> None:
+    """Give torch one thread, unless ``OMP_NUM_THREADS`` names another number.
+
+    Models this small gain nothing by more, and where other work has the cores, threads that wait for each other at
+    every layer crawl.
+    """
+    import torch
+
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(1)
 
 
 @contextmanager

@@ -212,7 +212,8 @@ def _duration(seconds: float) -> str:
 
 
 def _draw(loaded: LoadedModel, job: Job, evaluation: Evaluation, n: int) -> None:
-    from fssbench.pages.examples import examples_folder, keep_examples
+    from fssbench.pages.draw_examples import keep_examples
+    from fssbench.pages.examples import examples_folder
 
     with progress("drawing", min(n, job.n_episodes), unit="episodes") as bar:
         kept = keep_examples(loaded, job, evaluation, n=n, advance=bar)
