@@ -1,10 +1,29 @@
-# Needs python3 (3.11 or newer) and make; everything else is installed into .venv.
+# Needs python3 (3.11 or newer), make and bash. `make` prints the lines that begin with #:
+#:
+#: make demo     draw data, train and evaluate on it, offline
+#: make test     ruff, mypy and the tests, without the slow ones
+#: make check    the slow tests
+#: make lint     ruff alone
+#: make types    mypy alone
+#: make docs     write docs/schemas anew
+#: make install  what each of the above does first: fssbench and the packages it needs, into .venv
+#: make oldest   install the oldest versions that pyproject.toml admits into .venv-oldest, and run the tests with them
+#: make dist     build the wheel and the sdist into dist/
+#: make clean    remove all of these again
+#:
+#: .venv takes 6.3 GB, about 3 GB of it to download, and two to five minutes. PyTorch's build for Linux accounts for most
+#: of that: it brings 4.1 GB of CUDA and Triton. Without a GPU, first set PIP_EXTRA_INDEX_URL to PyTorch's package index
+#: for CPUs; pip then prefers the build for CPUs, and .venv takes 1.9 GB.
+SHELL := bash
 PYTHON ?= python3
 BIN := .venv/bin
 
 PYTEST := $(BIN)/pytest --numprocesses auto --dist loadfile
 
-.PHONY: demo test check install lint types docs clean
+.PHONY: help demo test check lint types docs install oldest dist clean
+
+help:
+	@sed -n 's/^#: \{0,1\}//p' Makefile
 
 demo: install
 	$(BIN)/fssbench demo
@@ -29,9 +48,30 @@ docs: install
 install: .venv/installed
 
 .venv/installed: pyproject.toml constraints.txt
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
-	touch $@
+	$(call install,.venv,constraints.txt)
+
+# Old packages warn about new ones that they import; what is asked here is whether fssbench works with them.
+oldest: .venv-oldest/installed
+	.venv-oldest/bin/pytest -W default -m "not slow" --numprocesses auto --dist loadfile
+
+.venv-oldest/installed: pyproject.toml tools/lower_bounds.py
+	mkdir -p .venv-oldest
+	$(PYTHON) tools/lower_bounds.py > .venv-oldest/constraints.txt
+	$(call install,.venv-oldest,.venv-oldest/constraints.txt)
+
+# Install fssbench into environment $(1) under the constraints $(2); pip's hundreds of lines shrink to one a large package.
+define install
+	@test -x $(1)/bin/python || $(PYTHON) -m venv $(1)
+	@echo "Installing fssbench and the packages it needs into $(1); those over 1 MB are:"
+	@set -o pipefail; $(1)/bin/python -m pip install --disable-pip-version-check --constraint $(2) --editable '.[dev]' \
+	  | awk '/\([0-9.]+ [MG]B\)/ { sub(/-(cp|py)[0-9][^ ]* /, " "); print; fflush() } \
+	         /^Installing/ { print "  Installing " NF - 3 " packages"; fflush() }'
+	@du -sh $(1)
+	@touch $(1)/installed
+endef
+
+dist: install
+	$(BIN)/python -m build --outdir dist
 
 clean:
-	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-oldest build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -30,12 +30,12 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from fssbench.engine.askers import Asked, FeatureAsker, Shown
-from fssbench.engine.environment import device_name
 from fssbench.engine.pace import Effort, Pace, parse_bytes
 from fssbench.models import build_model
 from fssbench.models.interface import FeatureSegmenter
-from fssbench.pipelines.samples import EpisodeSample
-from fssbench.pipelines.stream import Frame
+from fssbench.pipelines.episode_sets.stream import Frame
+from fssbench.results.environment import device_name
+from fssbench.schemas.samples import EpisodeSample
 
 AT_A_TIME = 5
 OBJECT = (0.2, 0.7)

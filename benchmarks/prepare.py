@@ -29,12 +29,12 @@ import numpy as np
 from PIL import Image
 from synthetic_coco import SPLITS, write_annotations
 
-from fssbench.benchmarks import COCO_20I
-from fssbench.pipelines import locks
-from fssbench.pipelines.plan import Request, draw_one, plan_folds
-from fssbench.pipelines.prepare import build
+from fssbench.episodes.benchmarks import COCO_20I
+from fssbench.episodes.protocols import STRICT
+from fssbench.pipelines.episode_sets.plan import Request, draw_one, plan_folds
+from fssbench.pipelines.episode_sets.prepare import build
+from fssbench.pipelines.formats import locks
 from fssbench.pipelines.sources.coco import CocoSource
-from fssbench.protocols import STRICT
 
 PICTURES = 40
 """Different pictures; each serves many images, since only bytes are moved."""

@@ -37,16 +37,16 @@ from prepare import images_of, write_pictures
 from synthetic_coco import write_annotations
 from torch import Tensor
 
-from fssbench.benchmarks import COCO_20I
+from fssbench.episodes.benchmarks import COCO_20I
+from fssbench.episodes.protocols import STRICT
 from fssbench.models.interface import Preprocess
-from fssbench.pipelines.episode_set import EpisodeSet
-from fssbench.pipelines.places import Remote
-from fssbench.pipelines.places.http import Web
-from fssbench.pipelines.plan import Request, plan_folds
-from fssbench.pipelines.prepare import build
+from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
+from fssbench.pipelines.episode_sets.plan import Request, plan_folds
+from fssbench.pipelines.episode_sets.prepare import build
+from fssbench.pipelines.episode_sets.stream import Frame, stream
 from fssbench.pipelines.sources.coco import CocoSource
-from fssbench.pipelines.stream import Frame, stream
-from fssbench.protocols import STRICT
+from fssbench.pipelines.transport import Remote
+from fssbench.pipelines.transport.http import Web
 
 PREPROCESS = Preprocess(size=400)
 IMAGES, INSTANCES = 2_000, 15_000

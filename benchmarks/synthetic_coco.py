@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from fssbench.benchmarks import COCO_CLASSES
-from fssbench.files import atomic_file
+from fssbench.base.files import atomic_file
+from fssbench.episodes.benchmarks import COCO_CLASSES
 
 __all__ = ["SPLITS", "write_annotations"]
 

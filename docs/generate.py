@@ -7,16 +7,16 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from fssbench.engine.examples import Examples
-from fssbench.engine.predictions import PredictionsManifest
-from fssbench.leaderboard.schema import Leaderboard
-from fssbench.leaderboard.submission import Submission
-from fssbench.models.cards import Card
-from fssbench.pipelines.manifest import Manifest
-from fssbench.pipelines.samples import EpisodeSample, ImageMeta, PredictionSample, TrainingMeta
-from fssbench.pipelines.training.leakage import LeakageRecord
-from fssbench.pipelines.training.manifest import TrainingManifest
-from fssbench.results import Result
+from fssbench.pages.examples import Examples
+from fssbench.schemas.card import Card
+from fssbench.schemas.leaderboard import Leaderboard
+from fssbench.schemas.leakage import LeakageRecord
+from fssbench.schemas.manifest import Manifest
+from fssbench.schemas.predictions import PredictionsManifest
+from fssbench.schemas.result import Result
+from fssbench.schemas.samples import EpisodeSample, ImageMeta, PredictionSample, TrainingMeta
+from fssbench.schemas.submission import Submission
+from fssbench.schemas.training_set import TrainingManifest
 
 FOLDER = Path(__file__).parent / "schemas"
 SCHEMAS: dict[str, type[BaseModel]] = {

@@ -9,12 +9,12 @@ from typing import Literal
 from drawn import Population
 from toys import CLEAN, COMMAND, strangers_model
 
-from fssbench.counts import CountsTable
-from fssbench.engine import table as counts_file
-from fssbench.figures import policy_results
-from fssbench.files import sha256_bytes
+from fssbench.base.files import sha256_bytes
 from fssbench.leaderboard.submission import place_of
-from fssbench.results import CountsFile, EpisodesRecord, Execution, ModelRecord, Result
+from fssbench.results import counts_file
+from fssbench.results.figures import policy_results
+from fssbench.schemas.result import CountsFile, EpisodesRecord, Execution, ModelRecord, Result
+from fssbench.scoring.counts import CountsTable
 
 FOLDS = ((0, 1, 2), (3, 4, 5))
 """Of the benchmark ``drawn``."""

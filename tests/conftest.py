@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tarfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,21 +13,24 @@ import pytest
 import torch
 from command import Command
 from downloads import BODY
+from drawn_voc import draw_voc
 from file_server import FileServer, file_server
 from hypothesis import settings
+from PIL import Image
+from published_lists import write_split_files
 from sites import hostile_source, make_results
 
-from fssbench.benchmarks import TOY_20I
-from fssbench.leaderboard.pages.site import write_site
-from fssbench.leaderboard.pages.sources import Source
-from fssbench.pipelines.episode_set import EpisodeSet
-from fssbench.pipelines.plan import Request, plan_folds
-from fssbench.pipelines.prepare import build
+from fssbench.episodes.benchmarks import TOY_20I
+from fssbench.episodes.protocols import STRICT
+from fssbench.pages.site import write_site
+from fssbench.pages.sources import Source
+from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
+from fssbench.pipelines.episode_sets.plan import Request, plan_folds
+from fssbench.pipelines.episode_sets.prepare import build
 from fssbench.pipelines.sources import open_source
 from fssbench.pipelines.sources.toy import draw_toy
-from fssbench.pipelines.training.prepare import build_training, plan_training
-from fssbench.pipelines.training.training_set import TrainingSet
-from fssbench.protocols import STRICT
+from fssbench.pipelines.training_sets.prepare import build_training, plan_training
+from fssbench.pipelines.training_sets.training_set import TrainingSet
 
 # Timings here depend on whatever else the machine does; a slow example is no failure.
 settings.register_profile("fssbench", deadline=None)
@@ -100,6 +105,31 @@ def site(shown_source: Source, tmp_path_factory: pytest.TempPathFactory) -> Path
     """The site of that leaderboard. Not to be changed."""
     folder = tmp_path_factory.mktemp("page") / "site"
     write_site(folder, *shown_source)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def published_splits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """HSNet's split files of test images, as published. Not to be changed."""
+    return write_split_files(tmp_path_factory.mktemp("splits"))
+
+
+@pytest.fixture(scope="session", params=["drawn", pytest.param("real", marks=pytest.mark.real)])
+def voc_validation(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """VOC 2012's validation images with masks of the published classes, under grey photographs. Not to be changed."""
+    folder = tmp_path_factory.mktemp("voc")
+    if request.param == "drawn":
+        return draw_voc(folder)
+    published = request.getfixturevalue("real_data") / "pascal"
+    (folder / "JPEGImages").mkdir()
+    (folder / "ImageSets/Segmentation").mkdir(parents=True)
+    shutil.copy(published / "lists/val.txt", folder / "ImageSets/Segmentation/val.txt")
+    ids = set((published / "lists/val.txt").read_text().split())
+    with tarfile.open(published / "SegmentationClassAug.tar") as tar:
+        tar.extractall(folder, [m for m in tar if Path(m.name).stem in ids], filter="data")
+    for path in (folder / "SegmentationClassAug").iterdir():
+        with Image.open(path) as mask:
+            Image.new("RGB", mask.size, (90, 90, 90)).save(folder / f"JPEGImages/{path.stem}.jpg")
     return folder
 
 

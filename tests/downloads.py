@@ -11,11 +11,7 @@ from pathlib import Path
 
 from file_server import FileServer
 
-from fssbench.pipelines.download import (
-    Holding,
-    Patience,
-    RemoteFile,
-)
+from fssbench.pipelines.transport.download import Holding, Patience, RemoteFile
 
 BODY = hashlib.shake_256(b"fssbench").digest(300_000)
 HURRY = Patience(silence=0.3, attempts=3, pause=0.001)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from fssbench.counts import CountsTable, QueryFacts
-from fssbench.episodes import Episode, Track
+from fssbench.episodes.episodes import Episode, Track
+from fssbench.scoring.counts import CountsTable, QueryFacts
 
 PIXELS = 100_000
 POLICIES = ("original/ignore", "model/ignore")

@@ -6,12 +6,13 @@ from pathlib import Path
 
 from toys import build_toy_sets
 
-from fssbench.benchmarks import TOY_20I
-from fssbench.engine.examples import keep_examples
+from fssbench.base.home import Home
+from fssbench.engine.job import Job
 from fssbench.engine.model import load_model
-from fssbench.engine.run import Job, run
-from fssbench.home import Home
-from fssbench.leaderboard.pages.sources import Source, from_folder
+from fssbench.engine.run import run
+from fssbench.episodes.benchmarks import TOY_20I
+from fssbench.pages.examples import keep_examples
+from fssbench.pages.sources import Source, from_folder
 
 MODELS = (("copy-support", 32), ("all-foreground", 32), ("copy-support", 16))
 

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import fssbench.errors as errors
-from fssbench.benchmarks import (
+import fssbench.base.errors as errors
+from fssbench.base.errors import FssbenchError, UsageError
+from fssbench.episodes.benchmarks import (
     BENCHMARKS,
     COCO_20I,
     COCO_20I_CONTIGUOUS,
@@ -19,9 +20,8 @@ from fssbench.benchmarks import (
     Benchmark,
     find_benchmark,
 )
-from fssbench.episodes import Episode, Track, pool_digest
-from fssbench.errors import FssbenchError, UsageError
-from fssbench.protocols import HDMNET, HSNET, PROTOCOLS, STRICT, find_protocol
+from fssbench.episodes.episodes import Episode, Track, pool_digest
+from fssbench.episodes.protocols import HDMNET, HSNET, PROTOCOLS, STRICT, find_protocol
 
 ids = st.text(alphabet="0123456789_/abc", min_size=1, max_size=6)
 

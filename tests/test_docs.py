@@ -19,8 +19,8 @@ import jsonschema
 import pytest
 from command import Command, Ran
 
-from fssbench.benchmarks import TOY_20I
 from fssbench.cli import demo, main
+from fssbench.episodes.benchmarks import TOY_20I
 from fssbench.training import recipe
 
 ROOT = Path(__file__).parents[1]

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
-import tarfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 from command import Command
-from PIL import Image
 
-from fssbench.benchmarks import COCO_20I
-from fssbench.pipelines.episode_set import EpisodeSet
-from fssbench.pipelines.stream import as_frame, stream
+from fssbench.episodes.benchmarks import COCO_20I
+from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
+from fssbench.pipelines.episode_sets.stream import as_frame, stream
 
 sys.path.insert(0, str(Path(__file__).parent / "pipelines"))
 from raw_coco import CATEGORY_IDS, content, jpeg, polygon, write_coco
@@ -40,12 +37,11 @@ def asked(case: str) -> list[str]:
 # --- the publication's digests --------------------------------------------------------------------------
 
 
-@pytest.mark.real
 @pytest.mark.parametrize("case", GOLDEN)
 def test_hsnet_episodes_are_the_published_ones_without_any_data(
-    fssbench: Command, real_splits: Path, case: str
+    fssbench: Command, published_splits: Path, case: str
 ) -> None:
-    ran = fssbench("episodes", *asked(case), "--splits", real_splits, "--json")
+    ran = fssbench("episodes", *asked(case), "--splits", published_splits, "--json")
     assert ran.code == 0, ran.err
     track, golden = json.loads(ran.out), GOLDEN[case]
     assert track["digest"] == golden["sha256"]
@@ -56,36 +52,17 @@ def test_hsnet_episodes_are_the_published_ones_without_any_data(
                        "protocol's are 1,000\n")  # fmt: skip
 
 
-@pytest.mark.real
-def test_the_first_thousand_of_ten_thousand_are_the_thousand(fssbench: Command, real_splits: Path) -> None:
+def test_the_first_thousand_of_ten_thousand_are_the_thousand(fssbench: Command, published_splits: Path) -> None:
     many, few = (
-        fssbench("episodes", *asked(f"coco.fold1.1shot.{n}"), "--splits", real_splits).out for n in (10_000, 1_000)
+        fssbench("episodes", *asked(f"coco.fold1.1shot.{n}"), "--splits", published_splits).out for n in (10_000, 1_000)
     )
     assert many.splitlines()[:1_000] == few.splitlines()
 
 
-@pytest.fixture(scope="module")
-def voc_masks(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """VOC's validation masks as published, with grey images of their sizes."""
-    folder = tmp_path_factory.mktemp("voc")
-    listed = real_data / "pascal" / "lists" / "val.txt"
-    ids = set(listed.read_text().split())
-    (folder / "JPEGImages").mkdir()
-    (folder / "ImageSets/Segmentation").mkdir(parents=True)
-    shutil.copy(listed, folder / "ImageSets/Segmentation/val.txt")
-    with tarfile.open(real_data / "pascal" / "SegmentationClassAug.tar") as tar:
-        tar.extractall(folder, [m for m in tar if Path(m.name).stem in ids], filter="data")
-    for path in (folder / "SegmentationClassAug").iterdir():
-        with Image.open(path) as mask:
-            Image.new("RGB", mask.size, (90, 90, 90)).save(folder / f"JPEGImages/{path.stem}.jpg")
-    return folder
-
-
-@pytest.mark.real
 def test_pascal_is_built_from_the_published_lists_and_is_official(
-    fssbench: Command, voc_masks: Path, real_splits: Path, tmp_path: Path
+    fssbench: Command, voc_validation: Path, published_splits: Path, tmp_path: Path
 ) -> None:
-    arguments = ("--source", voc_masks, "--splits", real_splits, "--output", tmp_path, "--json")
+    arguments = ("--source", voc_validation, "--splits", published_splits, "--output", tmp_path, "--json")
     for fold, shot in ((0, 1), (2, 5)):
         ran = fssbench("prepare", "pascal", "-p", "hsnet", *arguments, "-f", fold, "--shots", shot)
         assert ran.code == 0, ran.err
@@ -104,12 +81,13 @@ def test_pascal_is_built_from_the_published_lists_and_is_official(
     assert finished["result"]["headline"] == "model/ignore"
 
 
-@pytest.mark.real
-def test_derived_pascal_lists_have_the_published_numbers(fssbench: Command, voc_masks: Path, tmp_path: Path) -> None:
+def test_derived_pascal_lists_have_the_published_numbers(
+    fssbench: Command, voc_validation: Path, tmp_path: Path
+) -> None:
     """Image and class pairs of HDMNet's rule, and with any pixel; derived lists are never official."""
     counts = {"hdmnet": [365, 467, 734, 357], "hsnet": [440, 514, 804, 390]}
     for protocol, expected in counts.items():
-        ran = fssbench("prepare", "pascal", "-p", protocol, "--splits", "derive", "--source", voc_masks,
+        ran = fssbench("prepare", "pascal", "-p", protocol, "--splits", "derive", "--source", voc_validation,
                        "--output", tmp_path, "-n", 60)  # fmt: skip
         assert ran.code == 0, ran.err
         assert "the lists are derived from the masks, not those of the publication" in ran.err
@@ -121,13 +99,12 @@ def test_derived_pascal_lists_have_the_published_numbers(fssbench: Command, voc_
     assert fssbench("verify", tmp_path).code == 0
 
 
-@pytest.mark.real
-def test_coco_is_built_from_the_published_lists(fssbench: Command, real_splits: Path, tmp_path: Path) -> None:
+def test_coco_is_built_from_the_published_lists(fssbench: Command, published_splits: Path, tmp_path: Path) -> None:
     """With made-up images of the listed names, since the lists alone decide."""
     from fssbench.pipelines.sources.splits import HsnetSplits
 
     case = GOLDEN["coco.fold1.1shot.1000"]
-    pools = HsnetSplits(real_splits, COCO_20I).lists(1).pools
+    pools = HsnetSplits(published_splits, COCO_20I).lists(1).pools
     data = content((1,))
     ids = sorted({int(image) for pool in pools.values() for image in pool})
     data["images"] = [{"id": image, "width": 40, "height": 30} for image in ids]
@@ -140,28 +117,31 @@ def test_coco_is_built_from_the_published_lists(fssbench: Command, real_splits: 
     (raw / "annotations").mkdir(parents=True)
     (raw / "val2014").mkdir()
     (raw / "annotations/instances_val2014.json").write_text(json.dumps(data))
-    drawn = fssbench("episodes", *asked("coco.fold1.1shot.1000"), "--splits", real_splits).out
+    drawn = fssbench("episodes", *asked("coco.fold1.1shot.1000"), "--splits", published_splits).out
     for image_id in {i for line in drawn.splitlines() for i in line.split("\t")[1:]}:
         (raw / f"val2014/COCO_val2014_{image_id}.jpg").write_bytes(jpeg())
-    ran = fssbench("prepare", "coco", "-p", "hsnet", "--splits", real_splits, "--source", raw, "-o", tmp_path, "-f", 1)
+    ran = fssbench(
+        "prepare", "coco", "-p", "hsnet", "--splits", published_splits, "--source", raw, "-o", tmp_path, "-f", 1
+    )
     assert ran.code == 0, ran.err
     assert f"seed 0, digest {case['sha256']}\n" in ran.out
     assert fssbench("verify", tmp_path).code == 0
 
 
-@pytest.mark.real
 def test_fss_is_built_from_the_published_list_and_derived_it_is_the_same(
-    fssbench: Command, real_splits: Path, tmp_path: Path
+    fssbench: Command, published_splits: Path, tmp_path: Path
 ) -> None:
     """Where all ten images of the test classes are there, sorted folders are the published list."""
-    raw = fss(tmp_path / "fss", (real_splits / "fss/test.txt").read_text().split())
-    for splits in (real_splits, "derive"):
-        ran = fssbench("prepare", "fss", "-p", "hsnet", "--splits", splits, "--source", raw, "--overwrite",
-                       "--output", tmp_path / "sets", "--json")  # fmt: skip
-        assert ran.code == 0, ran.err
-        (built,) = json.loads(ran.out)
-        assert built["tracks"][0]["digest"] == GOLDEN["fss.test.1shot"]["sha256"]
-        assert bool(built["unofficial"]) == (splits == "derive")
+    raw = fss(tmp_path / "fss", (published_splits / "fss/test.txt").read_text().split())
+    digest = GOLDEN["fss.test.1shot"]["sha256"]
+    ran = fssbench("prepare", "fss", "-p", "hsnet", "--splits", published_splits, "--source", raw,
+                   "--output", tmp_path / "sets", "--json")  # fmt: skip
+    assert ran.code == 0, ran.err
+    (built,) = json.loads(ran.out)
+    assert (built["tracks"][0]["digest"], built["unofficial"]) == (digest, [])
+    ran = fssbench("episodes", "fss", "-p", "hsnet", "--splits", "derive", "--source", raw, "--digest")
+    assert ran.out == f"{digest}\n"
+    assert "the lists are derived from the masks, not those of the publication" in ran.err
 
 
 # --- small sets -----------------------------------------------------------------------------------------

@@ -12,11 +12,11 @@ import pytest
 from command import Command
 from PIL import Image
 
-from fssbench.engine.table import from_bytes, to_bytes
-from fssbench.files import sha256_bytes
-from fssbench.pipelines import masks, shards
-from fssbench.pipelines.episode_set import EpisodeSet
-from fssbench.pipelines.stream import as_frame, stream
+from fssbench.base.files import sha256_bytes
+from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
+from fssbench.pipelines.episode_sets.stream import as_frame, stream
+from fssbench.pipelines.formats import masks, shards
+from fssbench.results.counts_file import from_bytes, to_bytes
 
 pytestmark = pytest.mark.real
 

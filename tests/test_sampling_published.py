@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from strategies import pools
 from torch.utils.data import DataLoader, Dataset
 
-from fssbench.episodes import Track
-from fssbench.errors import PoolError, UsageError
-from fssbench.lists import FoldLists
-from fssbench.sampling_hdmnet import SEEDS, derive_hdmnet, sample_hdmnet, worker_seeds
-from fssbench.sampling_hsnet import derive_hsnet, sample_hsnet
+from fssbench.base.errors import PoolError, UsageError
+from fssbench.episodes.episodes import Track
+from fssbench.episodes.hdmnet import SEEDS, derive_hdmnet, sample_hdmnet, worker_seeds
+from fssbench.episodes.hsnet import derive_hsnet, sample_hsnet
+from fssbench.episodes.lists import FoldLists
 
 Drawn = dict[int, list[str]]
 

@@ -12,10 +12,10 @@ from drawn import Population, names
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fssbench.counts import CountsTable
-from fssbench.estimates import FIGURES, Sample
-from fssbench.metrics import score
-from fssbench.statistics import Evidence, Interval, Uncertainty, holm
+from fssbench.scoring.counts import CountsTable
+from fssbench.scoring.estimates import FIGURES, Sample
+from fssbench.scoring.metrics import score
+from fssbench.scoring.uncertainty import Evidence, Interval, Uncertainty, holm
 
 MIOU, FB, EPISODE = -3, -2, -1
 

@@ -10,18 +10,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fssbench.benchmarks import TOY_20I
+from fssbench.base.home import Home
+from fssbench.engine.job import Job
 from fssbench.engine.model import LoadedModel, load_model
-from fssbench.engine.run import Finished, Job, run
-from fssbench.home import Home
+from fssbench.engine.run import Finished, run
+from fssbench.episodes.benchmarks import TOY_20I
+from fssbench.episodes.protocols import STRICT
 from fssbench.models.interface import FeatureSegmenter, FewShotSegmenter, Preprocess
-from fssbench.pipelines.episode_set import EpisodeSet
-from fssbench.pipelines.plan import Request, plan_folds
-from fssbench.pipelines.prepare import build
+from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
+from fssbench.pipelines.episode_sets.plan import Request, plan_folds
+from fssbench.pipelines.episode_sets.prepare import build
 from fssbench.pipelines.sources import open_source
-from fssbench.protocols import STRICT
-from fssbench.results import Environment, ModelRecord
-from fssbench.results import Request as CommandRecord
+from fssbench.schemas.result import Environment, ModelRecord
+from fssbench.schemas.result import Request as CommandRecord
 
 Mask = npt.NDArray[np.bool_]
 

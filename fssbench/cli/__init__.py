@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import typer
 
+from fssbench.base.errors import FssbenchError
 from fssbench.cli import (
     check_model,
     compare,
@@ -32,7 +33,6 @@ from fssbench.cli import (
     verify,
 )
 from fssbench.cli.console import fail
-from fssbench.errors import FssbenchError
 
 __all__ = ["app", "main"]
 

@@ -34,10 +34,10 @@ def check_model(
     changed in place, training mode, and whether kept features give the same masks. Backbones have random weights
     unless others are named: it takes no download.
     """
-    from fssbench.engine.environment import pick_device
+    from fssbench.base.errors import ModelError
     from fssbench.engine.model_check import check_model as check
-    from fssbench.errors import ModelError
     from fssbench.models import build_model, full_name, model_spec
+    from fssbench.results.environment import pick_device
 
     model = full_name(model)
     options = resolve_options(

@@ -6,20 +6,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fssbench.base.errors import ResultError
 from fssbench.cli.console import Place, progress
 from fssbench.cli.sets import finder
-from fssbench.errors import ResultError
 
 if TYPE_CHECKING:
-    from fssbench.engine.check import Checked
+    from fssbench.results.check import Checked
 
 __all__ = ["check_all", "refuse_wrong", "say", "verdict"]
 
 
 def check_all(path: Path, data: Place | None) -> list[Checked]:
     """Check one result, or all below a folder, against the sets below ``data`` or in the home."""
-    from fssbench.engine.check import check_result
-    from fssbench.engine.load import results_below
+    from fssbench.results.check import check_result
+    from fssbench.results.load import results_below
 
     # By name first: results on one track follow each other, and share their resamples.
     files = sorted(results_below(path), key=lambda file: (file.name, file)) if path.is_dir() else [path]

@@ -11,9 +11,9 @@ import typer
 from fssbench.cli.console import JsonFlag, print_json
 
 if TYPE_CHECKING:
-    from fssbench.comparison import ClassDifference, Comparison
-    from fssbench.engine.load import Loaded
-    from fssbench.statistics import Difference, Interval
+    from fssbench.results.load import Loaded
+    from fssbench.scoring.comparison import ClassDifference, Comparison
+    from fssbench.scoring.uncertainty import Difference, Interval
 
 __all__ = ["PolicyOption", "compare"]
 
@@ -29,9 +29,9 @@ def compare(
     as_json: JsonFlag = False,
 ) -> None:
     """Compare two models episode by episode: difference, interval and p-value, overall and by class."""
-    from fssbench.comparison import Pair, say
-    from fssbench.comparison import compare as compare_pairs
-    from fssbench.engine.load import load_run
+    from fssbench.results.load import load_run
+    from fssbench.scoring.comparison import Pair, say
+    from fssbench.scoring.comparison import compare as compare_pairs
 
     ours, theirs = load_run(first), load_run(second)
     common = _common(ours, theirs, first, second)
@@ -53,7 +53,7 @@ def _common(
     ours: dict[tuple[int, int, int], Loaded], theirs: dict[tuple[int, int, int], Loaded], first: Path, second: Path
 ) -> list[tuple[int, int, int]]:
     """The runs of both; `ResultError` unless both have the same ones of one benchmark and protocol."""
-    from fssbench.errors import ResultError
+    from fssbench.base.errors import ResultError
 
     for (fold, shot, seed), there, without in [
         *((key, first, second) for key in sorted(ours.keys() - theirs.keys())),
@@ -113,7 +113,7 @@ def _show(comparison: Comparison, runs: list[tuple[int, int, int]], names: tuple
 
 
 def _cells(difference: Difference | None, *, corrected: ClassDifference | None = None) -> list[str]:
-    from fssbench.comparison import p_text
+    from fssbench.scoring.comparison import p_text
 
     if difference is None:
         return ["undefined", "", "", ""]

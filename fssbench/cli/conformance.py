@@ -13,9 +13,9 @@ from fssbench.cli.console import JsonFlag, percent, print_json
 if TYPE_CHECKING:
     from fractions import Fraction
 
-    from fssbench.conformance.check import Reported
-    from fssbench.conformance.definitions import Definition
-    from fssbench.metrics import Scores
+    from fssbench.scoring.conformance.check import Reported
+    from fssbench.scoring.conformance.definitions import Definition
+    from fssbench.scoring.metrics import Scores
 
 __all__ = ["conformance"]
 
@@ -37,7 +37,7 @@ def conformance(
     as_json: JsonFlag = False,
 ) -> None:
     """Show ten episodes to count by hand and their right scores, or find out how another tool scores them."""
-    from fssbench.errors import UsageError
+    from fssbench.base.errors import UsageError
 
     if check and export:
         raise UsageError("--check and --export do not go together", remedy="export first, then check")
@@ -50,7 +50,7 @@ def conformance(
 
 
 def _export(folder: Path, as_json: bool) -> None:
-    from fssbench.conformance.export import export_kit
+    from fssbench.scoring.conformance.export import export_kit
 
     export_kit(folder)
     if as_json:
@@ -60,7 +60,7 @@ def _export(folder: Path, as_json: bool) -> None:
 
 
 def _show(as_json: bool) -> None:
-    from fssbench.conformance.kit import ABSENT, CLASSES, PAIRS, right_answers
+    from fssbench.scoring.conformance.kit import ABSENT, CLASSES, PAIRS, right_answers
 
     occurring = [class_id for class_id in CLASSES if class_id != ABSENT]
     answers = {"all classes": right_answers(), "classes that occur": right_answers(occurring)}
@@ -78,9 +78,9 @@ def _print_pairs() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from fssbench.conformance.definitions import Ignored
-    from fssbench.conformance.kit import CLASSES, PAIRS
-    from fssbench.conformance.scoring import count_pixels
+    from fssbench.scoring.conformance.definitions import Ignored
+    from fssbench.scoring.conformance.kit import CLASSES, PAIRS
+    from fssbench.scoring.conformance.scoring import count_pixels
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left", title=PAIRS_TITLE)
     for name in ("", "class", "query", "prediction", "truth"):
@@ -101,9 +101,9 @@ def _print_answers(answers: dict[str, Scores]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from fssbench.conformance.definitions import OURS, Absent
-    from fssbench.conformance.kit import CLASSES
-    from fssbench.conformance.scoring import numbers_under
+    from fssbench.scoring.conformance.definitions import OURS, Absent
+    from fssbench.scoring.conformance.kit import CLASSES
+    from fssbench.scoring.conformance.scoring import numbers_under
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left", title="The right answers, in %")
     table.add_column("")
@@ -130,9 +130,9 @@ def _check(path: Path, tolerance: float, as_json: bool) -> None:
     """Say which definitions give the numbers in a file; `ResultError` if none does."""
     from fractions import Fraction
 
-    from fssbench.conformance.check import agreeing, nearest, read_reported
-    from fssbench.conformance.definitions import OURS
-    from fssbench.errors import ResultError
+    from fssbench.base.errors import ResultError
+    from fssbench.scoring.conformance.check import agreeing, nearest, read_reported
+    from fssbench.scoring.conformance.definitions import OURS
 
     reported = read_reported(path)
     margin = Fraction(repr(tolerance)) / 100

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fssbench.errors import UsageError
+from fssbench.base.errors import UsageError
 
 if TYPE_CHECKING:
-    from fssbench.pipelines.places import Place
-    from fssbench.results import FigureRecord
+    from fssbench.pipelines.transport import Place
+    from fssbench.schemas.result import FigureRecord
 else:
     Place = str  # what typer is told, which takes no unions; `_place` makes more of it
 
@@ -36,7 +36,7 @@ __all__ = [
 
 
 def _place(text: str) -> Place:
-    from fssbench.pipelines.places import find_place
+    from fssbench.pipelines.transport import find_place
 
     return find_place(text)
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fssbench.base.errors import UsageError
 from fssbench.cli.console import JsonFlag, print_json
 from fssbench.cli.model_options import BackboneOption, OptionsFileOption, PairsOption, resolve_options
-from fssbench.errors import UsageError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -47,7 +47,7 @@ def convert(
     Names and shapes must all fit the model; nothing that a file contains is ever run. Back in a .pt every name
     begins with 'module.', as the published files have it.
     """
-    from fssbench.files import sha256_file
+    from fssbench.base.files import sha256_file
     from fssbench.models import full_name, model_spec
     from fssbench.models.cards import card_path, read_card, write_safetensors
     from fssbench.models.checkpoints import read_state_dict
@@ -101,7 +101,7 @@ def _require_fit(name: str, options: dict[str, Any], state: dict[str, Tensor], s
 def _write_published(path: Path, state: dict[str, Tensor]) -> None:
     import torch
 
-    from fssbench.files import atomic_file
+    from fssbench.base.files import atomic_file
     from fssbench.models.checkpoints import WRAPPER
 
     with atomic_file(path) as file:

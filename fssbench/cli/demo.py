@@ -16,8 +16,8 @@ from fssbench.cli.train import Told
 
 if TYPE_CHECKING:
     from fssbench.engine.evaluate import Answer
-    from fssbench.pipelines.episode_set import EpisodeSet
-    from fssbench.pipelines.training.training_set import TrainingSet
+    from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
+    from fssbench.pipelines.training_sets.training_set import TrainingSet
 
 __all__ = ["demo"]
 
@@ -48,7 +48,7 @@ def demo(
     ),
 ) -> None:
     """Draw toy data, build episode sets, train a model on base classes, and see what it does on novel ones."""
-    from fssbench.files import write_atomic
+    from fssbench.base.files import write_atomic
     from fssbench.leaderboard.build import build_leaderboard
 
     start = time.perf_counter()
@@ -84,15 +84,15 @@ def _step(what: str) -> Iterator[None]:
 
 def _prepare(output: Path) -> tuple[EpisodeSet, TrainingSet]:
     """Draw the data, and build the sets to test and to train on, by the same reader and code as the real data."""
-    from fssbench.benchmarks import TOY_20I
-    from fssbench.pipelines.episode_set import EpisodeSet
-    from fssbench.pipelines.plan import Request, plan_folds
-    from fssbench.pipelines.prepare import build
+    from fssbench.episodes.benchmarks import TOY_20I
+    from fssbench.episodes.protocols import STRICT
+    from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
+    from fssbench.pipelines.episode_sets.plan import Request, plan_folds
+    from fssbench.pipelines.episode_sets.prepare import build
     from fssbench.pipelines.sources import open_source
     from fssbench.pipelines.sources.toy import IMAGES, draw_toy
-    from fssbench.pipelines.training.prepare import build_training, plan_training
-    from fssbench.pipelines.training.training_set import TrainingSet
-    from fssbench.protocols import STRICT
+    from fssbench.pipelines.training_sets.prepare import build_training, plan_training
+    from fssbench.pipelines.training_sets.training_set import TrainingSet
 
     folder, sets = output / "raw" / "toy", output / "episodes"
     with _step(f"draw {2 * IMAGES:,} images of {TOY_20I.n_classes} classes in COCO's format, half of them to train on"):
@@ -110,8 +110,8 @@ def _prepare(output: Path) -> tuple[EpisodeSet, TrainingSet]:
 
 
 def _verify(episode_set: EpisodeSet) -> None:
-    from fssbench.errors import EpisodeSetError
-    from fssbench.pipelines.verify import verify_set
+    from fssbench.base.errors import EpisodeSetError
+    from fssbench.pipelines.episode_sets.verify import verify_set
 
     if problems := verify_set(episode_set.path).problems:
         raise EpisodeSetError(f"{episode_set.path}: {problems[0]}", remedy="delete the demo's folder and run it again")
@@ -119,10 +119,11 @@ def _verify(episode_set: EpisodeSet) -> None:
 
 def _ask(name: str, options: dict[str, Any], weights: str, episode_set: EpisodeSet, output: Path) -> Asked:
     """Evaluate a model on the fold."""
-    from fssbench.benchmarks import TOY_20I
+    from fssbench.base.home import Home
+    from fssbench.engine.job import Job
     from fssbench.engine.model import load_model
-    from fssbench.engine.run import Job, run
-    from fssbench.home import Home
+    from fssbench.engine.run import run
+    from fssbench.episodes.benchmarks import TOY_20I
 
     loaded = load_model(name, options, weights=weights, benchmark=TOY_20I, fold=FOLD, home=Home.find())
     job = Job(
@@ -149,12 +150,13 @@ def _ask(name: str, options: dict[str, Any], weights: str, episode_set: EpisodeS
 
 def _train(folder: Path, episode_set: EpisodeSet, training_set: TrainingSet) -> Path:
     """Train by the toy's recipe, or go on where an earlier demo stopped; returns the weights that it chose."""
-    from fssbench.benchmarks import TOY_20I
     from fssbench.engine.ranks import Ranks
+    from fssbench.episodes.benchmarks import TOY_20I
     from fssbench.training.folder import RunFolder
-    from fssbench.training.job import TrainingJob, train_model
+    from fssbench.training.job import train_model
     from fssbench.training.log import Log
     from fssbench.training.recipe import find_recipe
+    from fssbench.training.settings import TrainingJob
 
     recipe, run = find_recipe(LEARNER, TOY_20I), RunFolder(folder)
     job = TrainingJob(
@@ -183,7 +185,7 @@ def _train(folder: Path, episode_set: EpisodeSet, training_set: TrainingSet) -> 
 
 def _draw(output: Path, asked: dict[str, Asked], episode_set: EpisodeSet) -> None:
     """The picture: some episodes with every model's mask, and below them how the trained one learned."""
-    from fssbench.engine.pictures import draw_answers
+    from fssbench.pages.answers import draw_answers
     from fssbench.training.curve import add_below
     from fssbench.training.folder import RunFolder
 
@@ -200,7 +202,7 @@ def _print_scores(asked: Mapping[str, Asked]) -> None:
     from rich.table import Table
 
     from fssbench.cli.console import percent
-    from fssbench.results import read_result
+    from fssbench.schemas.result import read_result
 
     results = {told: read_result(one.path) for told, one in asked.items()}
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left")
@@ -219,8 +221,8 @@ def _print_scores(asked: Mapping[str, Asked]) -> None:
 
 def _gain(trained: Path, untrained: Path) -> str:
     """What training changed, on the same episodes, with its intervals."""
-    from fssbench.comparison import Pair, compare
-    from fssbench.engine.load import load_run
+    from fssbench.results.load import load_run
+    from fssbench.scoring.comparison import Pair, compare
 
     (after,), (before,) = (load_run(path).values() for path in (trained, untrained))
     pair = Pair(first=after.table, second=before.table, classes=after.classes)

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fssbench.base.errors import UsageError
 from fssbench.cli.console import JsonFlag, percent, print_json, progress
 from fssbench.cli.prepare import Columns, Crowds_, Splits, class_list, named_columns, own_benchmark
-from fssbench.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from fssbench.pipelines.doctor.findings import Comparison, Report
+    from fssbench.pipelines.sources.doctor.findings import Comparison, Report
 
 __all__ = ["doctor"]
 
@@ -40,10 +40,10 @@ def doctor(
     as_json: JsonFlag = False,
 ) -> None:
     """Report what raw data has, lacks and hides, without building anything; exit code 0 whatever it finds."""
-    from fssbench.benchmarks import find_benchmark
-    from fssbench.pipelines.doctor.examine import examine, guess_benchmark
+    from fssbench.episodes.benchmarks import find_benchmark
+    from fssbench.episodes.protocols import STRICT
     from fssbench.pipelines.sources import open_source
-    from fssbench.protocols import STRICT
+    from fssbench.pipelines.sources.doctor.examine import examine, guess_benchmark
 
     if benchmark is None and source.startswith("hf:"):
         raise UsageError("a dataset does not say whose classes it has", remedy="pass --benchmark pascal or coco")

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fssbench.benchmarks import Benchmark
+from fssbench.base.errors import UsageError
 from fssbench.cli.console import Bar, megabytes, print_json, progress
-from fssbench.errors import UsageError
+from fssbench.episodes.benchmarks import Benchmark
 
 if TYPE_CHECKING:
-    from fssbench.pipelines.download import Catalogue, Holding
-    from fssbench.protocols import EvaluationProtocol
+    from fssbench.episodes.protocols import EvaluationProtocol
+    from fssbench.pipelines.transport.download import Catalogue, Holding
 
 __all__ = ["CatalogueFile", "Download", "DryRun", "Training", "Wish", "fetch_missing"]
 
@@ -61,7 +61,7 @@ def fetch_missing(
         source: folder for the raw data; ``None`` for that in the home.
         splits: what was given as --splits; ``None`` for the split files in the home.
     """
-    from fssbench.pipelines.download import obtain, read_catalogue, require_by_hand, require_space
+    from fssbench.pipelines.transport.download import obtain, read_catalogue, require_by_hand, require_space
 
     if not wish.download:
         return
@@ -91,8 +91,8 @@ def _wanted(
     source: str | None,
     splits: str | None,
 ) -> list[Holding]:
-    from fssbench.home import Home
-    from fssbench.pipelines.download import Holding
+    from fssbench.base.home import Home
+    from fssbench.pipelines.transport.download import Holding
 
     home = Home.find()
     if source is not None and source.startswith("hf:"):

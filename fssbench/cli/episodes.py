@@ -9,7 +9,6 @@ from typing import Annotated
 
 import typer
 
-from fssbench.benchmarks import BENCHMARKS, Benchmark
 from fssbench.cli.console import print_json, progress, warn
 from fssbench.cli.prepare import (
     Columns,
@@ -27,6 +26,7 @@ from fssbench.cli.prepare import (
     resolve_protocol,
     split_files,
 )
+from fssbench.episodes.benchmarks import BENCHMARKS, Benchmark
 
 __all__ = ["app"]
 
@@ -63,7 +63,7 @@ def _command(benchmark: Benchmark | None) -> Callable[..., None]:
         digest: Annotated[bool, typer.Option("--digest", help="Print the SHA-256 alone.")] = False,
         as_json: Annotated[bool, typer.Option("--json", help="Print the track and its digest as JSON.")] = False,
     ) -> None:
-        from fssbench.pipelines.plan import Request, draw_one
+        from fssbench.pipelines.episode_sets.plan import Request, draw_one
 
         found, rules = benchmark or own_benchmark(source), resolve_protocol(protocol, loader_workers)
         request = Request(
@@ -110,9 +110,9 @@ def _say_idle(options: Mapping[str, object]) -> None:
 
 
 def _write(path: Path, track: object) -> None:
-    from fssbench.episodes import Track
-    from fssbench.files import write_atomic
-    from fssbench.pipelines import locks
+    from fssbench.base.files import write_atomic
+    from fssbench.episodes.episodes import Track
+    from fssbench.pipelines.formats import locks
 
     assert isinstance(track, Track)
     write_atomic(path, track.text if path.suffix == ".tsv" else locks.to_bytes([track]))

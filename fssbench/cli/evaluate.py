@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fssbench.base.errors import UsageError
 from fssbench.cli.console import DataOption, JsonFlag, figure, megabytes, print_json, progress, warn
 from fssbench.cli.model_options import (
     BackboneOption,
@@ -19,17 +20,17 @@ from fssbench.cli.model_options import (
     PairsOption,
     resolve_options,
 )
-from fssbench.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fssbench.engine.estimate import Estimate
     from fssbench.engine.evaluate import Answer
+    from fssbench.engine.job import Job
     from fssbench.engine.model import LoadedModel
     from fssbench.engine.ranks import Ranks
-    from fssbench.engine.run import Finished, Job
-    from fssbench.pipelines.episode_set import EpisodeSet
+    from fssbench.engine.run import Finished
+    from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
 
 __all__ = ["evaluate"]
 
@@ -123,17 +124,17 @@ def evaluate(
     A run that was interrupted is taken up where it stopped; a finished result is left as it is. Under torchrun the
     processes share the episodes.
     """
-    from fssbench.engine.controls import require_control
-    from fssbench.engine.environment import pick_device
+    from fssbench.base.home import Home
     from fssbench.engine.estimate import estimate
+    from fssbench.engine.job import Job
     from fssbench.engine.model import load_model
     from fssbench.engine.pace import Pace, parse_bytes, parse_precision
     from fssbench.engine.ranks import joined
-    from fssbench.engine.run import Job
-    from fssbench.home import Home
+    from fssbench.episodes.protocols import find_protocol
     from fssbench.models import full_name, model_spec
-    from fssbench.pipelines.episode_set import benchmark_below, locate_set
-    from fssbench.protocols import find_protocol
+    from fssbench.pipelines.episode_sets.episode_set import benchmark_below, locate_set
+    from fssbench.results.control_names import require_control
+    from fssbench.results.environment import pick_device
 
     home, model = Home.find(), full_name(model)
     root, target = data or home.episodes, output or home.results
@@ -285,7 +286,7 @@ def _run(loaded: LoadedModel, job: Job, ranks: Ranks, *, visualize: int) -> Fini
 
 
 def _draw(loaded: LoadedModel, job: Job, finished: Finished, n: int) -> None:
-    from fssbench.engine.examples import examples_folder, keep_examples
+    from fssbench.pages.examples import examples_folder, keep_examples
 
     with progress("drawing", min(n, job.n_episodes), unit="episodes") as bar:
         kept = keep_examples(loaded, job, finished, n=n, advance=bar)

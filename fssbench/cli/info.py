@@ -14,9 +14,9 @@ from fssbench.cli.sets import open_set
 from fssbench.cli.summary import print_summary
 
 if TYPE_CHECKING:
-    from fssbench.pipelines.episode_set import EpisodeSet
-    from fssbench.pipelines.training.training_set import TrainingSet
-    from fssbench.results import Result
+    from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
+    from fssbench.pipelines.training_sets.training_set import TrainingSet
+    from fssbench.schemas.result import Result
 
 __all__ = ["info"]
 
@@ -35,7 +35,7 @@ def info(
     if path is None:
         _show(_installation(), as_json)
     elif isinstance(path, Path) and path.suffix == ".json" and path.name not in ("manifest.json", "training.json"):
-        from fssbench.results import read_result
+        from fssbench.schemas.result import read_result
 
         result = read_result(path)
         _show(result.model_dump(mode="json") if as_json else _result(result), as_json)
@@ -47,7 +47,7 @@ def info(
 
 def _training_set(place: Place) -> TrainingSet | None:
     """The training set at ``place``, its folder or its manifest, if it is one."""
-    from fssbench.pipelines.training.training_set import TRAINING, TrainingSet
+    from fssbench.pipelines.training_sets.training_set import TRAINING, TrainingSet
 
     folder = place.parent if isinstance(place, Path) and place.name == TRAINING else place
     return TrainingSet.open(folder) if (folder / TRAINING).is_file() else None
@@ -59,7 +59,7 @@ def _describe_set(episode_set: EpisodeSet, brief: bool, as_json: bool) -> None:
         _show(_set(episode_set), as_json)
     facts = episode_set.manifest.model_dump(mode="json")
     if not brief:
-        from fssbench.pipelines.summary import summarise_set
+        from fssbench.pipelines.episode_sets.summary import summarise_set
 
         total = sum(shard.bytes for shard in episode_set.shards("images"))
         with progress("reading", total, unit="bytes") as advance:
@@ -82,8 +82,14 @@ def _show(facts: dict[str, Any], as_json: bool) -> None:
 
 
 def _installation() -> dict[str, Any]:
-    from fssbench.engine.environment import describe_environment, device_name, pick_device
-    from fssbench.home import Home
+    from fssbench.base.home import Home
+    from fssbench.results.environment import (
+        describe_environment,
+        describe_machine,
+        device_name,
+        installed_requirements,
+        pick_device,
+    )
 
     environment = describe_environment()
     home = Home.find()
@@ -91,7 +97,8 @@ def _installation() -> dict[str, Any]:
         "fssbench": environment.fssbench,
         "revision": f"{environment.git_revision or 'not a checkout'}{' (dirty)' if environment.git_dirty else ''}",
         "python": environment.python,
-        "packages": [f"{name} {found}" for name, found in environment.packages.items()],
+        **describe_machine(),
+        "packages": [f"{name} {found or 'not installed'}" for name, found in installed_requirements().items()],
         "device": device_name(pick_device("auto")),
         "home": f"{home.path}{'' if home.path.is_dir() else ' (not made yet)'}",
     }

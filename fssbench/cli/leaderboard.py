@@ -13,8 +13,8 @@ from fssbench.cli.console import DataOption, JsonFlag, print_json, progress, war
 from fssbench.cli.standings import print_leaderboard, print_reported
 
 if TYPE_CHECKING:
-    from fssbench.leaderboard.schema import Leaderboard
     from fssbench.leaderboard.verify import Verdict
+    from fssbench.schemas.leaderboard import Leaderboard
 
 __all__ = ["app", "print_leaderboard"]
 
@@ -42,7 +42,7 @@ def build(
     reported: ReportedFlag = True,
 ) -> None:
     """Gather all results below a folder into one JSON file and print them as a table."""
-    from fssbench.files import write_atomic
+    from fssbench.base.files import write_atomic
     from fssbench.leaderboard.build import build_leaderboard
     from fssbench.leaderboard.published import published_entries
 
@@ -76,7 +76,7 @@ def show(
     """Print a leaderboard file; without one, what papers report."""
     from fssbench.leaderboard.export import selected
     from fssbench.leaderboard.published import published_entries
-    from fssbench.leaderboard.schema import SCHEMA_VERSION, Leaderboard, read_leaderboard
+    from fssbench.schemas.leaderboard import SCHEMA_VERSION, Leaderboard, read_leaderboard
 
     if file is None:
         board = Leaderboard(
@@ -101,10 +101,10 @@ def export_(
     shot: Annotated[int | None, typer.Option("--shot", "-k", min=1, help="Only this number of shots.")] = None,
 ) -> None:
     """Write a leaderboard as tables for a paper, a spreadsheet or a program."""
-    from fssbench.errors import UsageError
-    from fssbench.files import write_atomic
+    from fssbench.base.errors import UsageError
+    from fssbench.base.files import write_atomic
     from fssbench.leaderboard.export import export, selected
-    from fssbench.leaderboard.schema import read_leaderboard
+    from fssbench.schemas.leaderboard import read_leaderboard
 
     data = export(selected(read_leaderboard(file), benchmark=benchmark, shot=shot), form)
     if output is not None:
@@ -127,9 +127,9 @@ def verify(
     """Compute every figure, interval, difference and rank again, and say entry by entry what came of it."""
     from dataclasses import asdict
 
-    from fssbench.errors import ResultError
-    from fssbench.leaderboard.schema import read_leaderboard
+    from fssbench.base.errors import ResultError
     from fssbench.leaderboard.verify import results_of, unlisted, verify_board
+    from fssbench.schemas.leaderboard import read_leaderboard
 
     board = read_leaderboard(file)
     folder = results or results_of(board, file)
@@ -170,10 +170,10 @@ def add(
     as_json: JsonFlag = False,
 ) -> None:
     """Check an archive, list all that is wrong with it, or add its results and build the leaderboard again."""
+    from fssbench.base.errors import ResultError
+    from fssbench.base.files import write_atomic
+    from fssbench.base.home import Home
     from fssbench.cli.sets import finder
-    from fssbench.errors import ResultError
-    from fssbench.files import write_atomic
-    from fssbench.home import Home
     from fssbench.leaderboard.add import add as take_in
     from fssbench.leaderboard.published import published_entries
 
@@ -213,8 +213,8 @@ def page(
     reported: ReportedFlag = True,
 ) -> None:
     """Write a static site: rankings to sort and filter, a page for every model, and two of them side by side."""
-    from fssbench.leaderboard.pages.site import write_site
-    from fssbench.leaderboard.pages.sources import from_file, from_folder
+    from fssbench.pages.site import write_site
+    from fssbench.pages.sources import from_file, from_folder
 
     with progress("computing every figure again", None, unit="results") as advance:
         if source.is_dir():

@@ -28,7 +28,7 @@ def list_(
     as_json: JsonFlag = False,
 ) -> None:
     """List benchmarks, protocols, models, and the episode sets that were prepared."""
-    from fssbench.home import Home
+    from fssbench.base.home import Home
 
     root = data or Home.find().episodes
     rows: dict[str, list[dict[str, Any]]] = {
@@ -49,7 +49,7 @@ def list_(
 
 
 def _benchmarks() -> list[dict[str, Any]]:
-    from fssbench.benchmarks import BENCHMARKS
+    from fssbench.episodes.benchmarks import BENCHMARKS
 
     return [
         {
@@ -63,7 +63,7 @@ def _benchmarks() -> list[dict[str, Any]]:
 
 
 def _protocols() -> list[dict[str, Any]]:
-    from fssbench.protocols import PROTOCOLS
+    from fssbench.episodes.protocols import PROTOCOLS
 
     return [{"name": p.name, "version": f"version {p.version}", "summary": p.summary} for p in PROTOCOLS]
 
@@ -77,7 +77,7 @@ def _models() -> list[dict[str, Any]]:
 
 
 def _sets(root: Any) -> list[dict[str, Any]]:
-    from fssbench.pipelines.episode_set import EpisodeSet, find_sets
+    from fssbench.pipelines.episode_sets.episode_set import EpisodeSet, find_sets
 
     opened = [EpisodeSet.open(path) for path in find_sets(root)]
     return [

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fssbench.base.errors import UsageError
 from fssbench.cli.console import warn
-from fssbench.errors import UsageError
 
 if TYPE_CHECKING:
     from fssbench.models import ModelSpec

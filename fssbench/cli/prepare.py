@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from fssbench.benchmarks import BENCHMARKS, FSS_1000, TOY_20I, Benchmark
+from fssbench.base.errors import PoolError, UsageError
 from fssbench.cli import training_sets
 from fssbench.cli.console import JsonFlag, integers, megabytes, print_json, progress, warn
 from fssbench.cli.download import CatalogueFile, Download, DryRun, Training, Wish, fetch_missing
-from fssbench.errors import PoolError, UsageError
+from fssbench.episodes.benchmarks import BENCHMARKS, FSS_1000, TOY_20I, Benchmark
 
 if TYPE_CHECKING:
-    from fssbench.pipelines.prepare import Built
+    from fssbench.episodes.protocols import EvaluationProtocol
+    from fssbench.pipelines.episode_sets.prepare import Built
     from fssbench.pipelines.sources import Source
     from fssbench.pipelines.sources.base import Part
     from fssbench.pipelines.sources.coco_masks import Crowds
     from fssbench.pipelines.sources.splits import HsnetSplits
-    from fssbench.protocols import EvaluationProtocol
 
 __all__ = ["app", "class_list", "named_columns", "open_raw", "own_benchmark", "resolve_protocol", "split_files"]
 
@@ -123,9 +123,9 @@ def _command(benchmark: Benchmark | None) -> Callable[..., None]:
         catalogue: CatalogueFile = None,
         as_json: JsonFlag = False,
     ) -> None:
-        from fssbench.home import Home
-        from fssbench.pipelines.plan import Request, plan_folds
-        from fssbench.pipelines.prepare import build
+        from fssbench.base.home import Home
+        from fssbench.pipelines.episode_sets.plan import Request, plan_folds
+        from fssbench.pipelines.episode_sets.prepare import build
 
         found, rules = benchmark or own_benchmark(source), resolve_protocol(protocol, loader_workers)
         wish = Wish(download=download, dry_run=dry_run, training=training or (train and download), catalogue=catalogue)
@@ -210,7 +210,7 @@ def open_raw(
     part: Part = "test",
 ) -> Source:
     """Open a part of raw data in ``source`` or in the home; the toy is drawn if it is not there."""
-    from fssbench.home import Home
+    from fssbench.base.home import Home
     from fssbench.pipelines.sources import open_source
 
     place = source or str(Home.find().raw(benchmark.raw))
@@ -233,7 +233,7 @@ def named_columns(pairs: Sequence[str]) -> dict[str, str]:
 
 def resolve_protocol(name: str, loader_workers: int | None) -> EvaluationProtocol:
     """The protocol called ``name``, with another number of loader workers if it knows any."""
-    from fssbench.protocols import find_protocol
+    from fssbench.episodes.protocols import find_protocol
 
     protocol = find_protocol(name)
     if loader_workers is not None and protocol.loader_workers is None:
@@ -247,7 +247,7 @@ def split_files(protocol: EvaluationProtocol, benchmark: Benchmark, splits: str 
 
     Raises `UsageError` if the protocol has split files and neither is there.
     """
-    from fssbench.home import Home
+    from fssbench.base.home import Home
     from fssbench.pipelines.sources.splits import has_splits, open_splits
 
     protocol.require(benchmark)

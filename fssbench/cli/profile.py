@@ -31,10 +31,10 @@ def profile(
 
     The paper's row stands beside it where there is one. Weights are random: no cost depends on them.
     """
-    from fssbench.engine.environment import device_name, pick_device
     from fssbench.engine.profile import profile as measure
     from fssbench.models import build_model, full_name, model_spec
     from fssbench.models.published import published_cost
+    from fssbench.results.environment import device_name, pick_device
 
     model = full_name(model)
     spec = model_spec(model)

@@ -23,7 +23,7 @@ def report(
 
     Everything a result says is computed again from its counts first. Examples are there if eval --visualize drew them.
     """
-    from fssbench.leaderboard.pages.report import choose_results, write_report
+    from fssbench.pages.report import choose_results, write_report
 
     files = choose_results(results, shot=shot)
     with progress("checking", len(files), unit="results") as advance:

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fssbench.base.errors import UsageError
 from fssbench.cli.console import JsonFlag, print_json, warn
 from fssbench.cli.side_by_side import costs_as_json, measured_as_json, show_costs, show_measured
-from fssbench.errors import UsageError
 
 if TYPE_CHECKING:
     from fssbench.leaderboard.reported import Paper, Row
-    from fssbench.reproduction.commands import Step
-    from fssbench.reproduction.places import Places
-    from fssbench.reproduction.table import Reproduction
+    from fssbench.leaderboard.reproduction.commands import Step
+    from fssbench.leaderboard.reproduction.places import Places
+    from fssbench.leaderboard.reproduction.table import Reproduction
 
 __all__ = ["reproduce"]
 
@@ -69,9 +69,9 @@ def reproduce(
     What is finished is kept, so an interrupted run goes on where it stopped.
     """
     from fssbench.leaderboard.reported import find_table, papers, read_paper
-    from fssbench.reproduction.commands import WHOLE, Commands, Trial
-    from fssbench.reproduction.runs import wanted_rows
-    from fssbench.reproduction.table import Reproduction
+    from fssbench.leaderboard.reproduction.commands import WHOLE, Commands, Trial
+    from fssbench.leaderboard.reproduction.runs import wanted_rows
+    from fssbench.leaderboard.reproduction.table import Reproduction
 
     known = papers() if tables is None else (read_paper(tables),)
     if all_tables:
@@ -101,8 +101,8 @@ def reproduce(
 
 
 def _places(data: Path | None, output: Path | None, *, trial: bool) -> Places:
-    from fssbench.home import Home
-    from fssbench.reproduction.places import Places
+    from fssbench.base.home import Home
+    from fssbench.leaderboard.reproduction.places import Places
 
     home = Home.find()
     if trial:
@@ -136,7 +136,7 @@ def _list(papers: Sequence[Paper], *, as_json: bool) -> None:
 
 def _run(steps: Sequence[Step]) -> None:
     """Run what is missing, one after the other, until one fails."""
-    from fssbench.reproduction.execute import execute
+    from fssbench.leaderboard.reproduction.execute import execute
 
     for n, step in enumerate(steps, 1):
         print(f"[{n}/{len(steps)}] {step.command}", file=sys.stderr, flush=True)
@@ -164,7 +164,7 @@ def _say_what_cannot(rows: Sequence[Row]) -> None:
 
 
 def _show_outcome(reproduction: Reproduction, profiles: Sequence[Step], *, as_json: bool) -> None:
-    from fssbench.reproduction.execute import execute_json
+    from fssbench.leaderboard.reproduction.execute import execute_json
 
     measured = reproduction.measure()
     costs = [costs_as_json(step.row, execute_json(step)) for step in profiles if step.row is not None]

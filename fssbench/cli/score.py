@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fssbench.base.errors import UsageError
 from fssbench.cli.console import DataOption, JsonFlag, figure, print_json, progress, warn
 from fssbench.cli.sets import locate
-from fssbench.errors import UsageError
 
 if TYPE_CHECKING:
-    from fssbench.engine.rescore import Predictions
-    from fssbench.pipelines.episode_set import EpisodeSet
-    from fssbench.pipelines.samples import ImageMeta
-    from fssbench.results import EpisodesRecord, Result
+    from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
+    from fssbench.results.rescore import Predictions
+    from fssbench.schemas.result import EpisodesRecord, Result
+    from fssbench.schemas.samples import ImageMeta
 
 __all__ = ["score"]
 
@@ -74,11 +74,11 @@ def score(
                 say(one)
         refuse_wrong(checked)
         return
-    from fssbench.engine.outcome import episodes_record, result_path
-    from fssbench.engine.predictions import INDEX, StoredPredictions
-    from fssbench.engine.rescore import Predictions, rescore, settle
-    from fssbench.home import Home
-    from fssbench.results import Request
+    from fssbench.base.home import Home
+    from fssbench.results.outcome import episodes_record, result_path
+    from fssbench.results.predictions import INDEX, StoredPredictions
+    from fssbench.results.rescore import Predictions, rescore, settle
+    from fssbench.schemas.result import Request
 
     stored = (path / INDEX).is_file()
     if stored:
@@ -120,7 +120,7 @@ def score(
 def _foreign(
     path: Path, episode_set: EpisodeSet, queries: dict[int, ImageMeta], *, name: str | None, episodes: EpisodesRecord
 ) -> Predictions:
-    from fssbench.engine.rescore import Predictions
+    from fssbench.results.rescore import Predictions
 
     name = name or path.stem
     if not NAME.fullmatch(name):

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fssbench.base.errors import UsageError
 from fssbench.cli.console import PLACE, Place
-from fssbench.errors import UsageError
 
 if TYPE_CHECKING:
-    from fssbench.engine.check import FindSet
-    from fssbench.pipelines.episode_set import EpisodeSet
+    from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
+    from fssbench.results.check import FindSet
 
 __all__ = ["SetArgument", "finder", "locate", "open_set"]
 
@@ -28,7 +28,7 @@ def open_set(place: Place) -> EpisodeSet:
         UsageError: there are several sets below the folder.
         EpisodeSetError: there is none.
     """
-    from fssbench.pipelines.episode_set import MANIFEST, EpisodeSet, find_sets
+    from fssbench.pipelines.episode_sets.episode_set import MANIFEST, EpisodeSet, find_sets
 
     folder = place.parent if isinstance(place, Path) and place.name == MANIFEST else place
     found = find_sets(folder)
@@ -40,8 +40,8 @@ def open_set(place: Place) -> EpisodeSet:
 
 def locate(data: Place | None, benchmark: str | None, protocol: str | None, fold: int | None) -> EpisodeSet:
     """The set asked for; if ``data`` is a set itself, what was not asked for is as it has it."""
-    from fssbench.home import Home
-    from fssbench.pipelines.episode_set import MANIFEST, EpisodeSet, benchmark_below, locate_set
+    from fssbench.base.home import Home
+    from fssbench.pipelines.episode_sets.episode_set import MANIFEST, EpisodeSet, benchmark_below, locate_set
 
     root = data or Home.find().episodes
     if (root / MANIFEST).is_file():

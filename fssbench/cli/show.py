@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fssbench.base.errors import UsageError
 from fssbench.cli.console import JsonFlag, integers, print_json, progress
 from fssbench.cli.sets import SetArgument, open_set
-from fssbench.errors import UsageError
 
 if TYPE_CHECKING:
-    from fssbench.episodes import Track
-    from fssbench.pipelines.episode_set import EpisodeSet
-    from fssbench.pipelines.manifest import TrackRecord
+    from fssbench.episodes.episodes import Track
+    from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
+    from fssbench.schemas.manifest import TrackRecord
 
 __all__ = ["show"]
 
@@ -56,7 +56,7 @@ def show(
         chosen = _named(track, integers(index, option="--index", least=0))
     picture = _picture(episode_set, record, output)
 
-    from fssbench.pipelines.contact_sheet import draw_episodes, require_own
+    from fssbench.pages.contact_sheet import draw_episodes, require_own
 
     require_own(picture)
     with progress("reading", len(chosen), unit="episodes") as advance:

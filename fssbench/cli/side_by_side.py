@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fssbench.leaderboard.reported import Row
-    from fssbench.reproduction.measured import Figure, Measured
+    from fssbench.leaderboard.reproduction.measured import Figure, Measured
 
 __all__ = ["costs_as_json", "measured_as_json", "show_costs", "show_measured"]
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fssbench.base.errors import ResultError, UsageError
 from fssbench.cli.compare import PolicyOption
 from fssbench.cli.console import JsonFlag, integers, percent, print_json
-from fssbench.errors import ResultError, UsageError
 
 if TYPE_CHECKING:
-    from fssbench.engine.load import Loaded
-    from fssbench.stability import Stability
+    from fssbench.results.load import Loaded
+    from fssbench.scoring.stability import Stability
 
 __all__ = ["stability"]
 
@@ -39,7 +39,7 @@ def stability(
     as_json: JsonFlag = False,
 ) -> None:
     """Say how far mIoU moves between samples of episodes, and how many episodes a wished interval needs."""
-    from fssbench.stability import stability as compute
+    from fssbench.scoring.stability import stability as compute
 
     if within and min(within) <= 0:
         raise UsageError(f"--within must be more than 0 points, got {min(within)}")
@@ -64,7 +64,7 @@ def stability(
 
 def _load(paths: list[Path]) -> list[Loaded]:
     """All results named, of one model, benchmark, protocol and shot."""
-    from fssbench.engine.load import load_run
+    from fssbench.results.load import load_run
 
     runs = [run for path in paths for run in load_run(path).values()]
     first = runs[0].result

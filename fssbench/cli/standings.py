@@ -10,8 +10,8 @@ from fssbench.cli.console import percent
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from fssbench.leaderboard.schema import DifferenceRecord, Entry, Leaderboard, ReportedEntry, Score, ShiftInterval
-    from fssbench.results import IntervalRecord
+    from fssbench.schemas.leaderboard import DifferenceRecord, Entry, Leaderboard, ReportedEntry, Score, ShiftInterval
+    from fssbench.schemas.result import IntervalRecord
 
 __all__ = ["print_leaderboard", "print_reported"]
 

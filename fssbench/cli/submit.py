@@ -11,7 +11,7 @@ from fssbench.cli.checking import check_all, refuse_wrong, say
 from fssbench.cli.console import DataOption, JsonFlag, megabytes, print_json, warn
 
 if TYPE_CHECKING:
-    from fssbench.results import Result
+    from fssbench.schemas.result import Result
 
 __all__ = ["submit"]
 
@@ -54,8 +54,8 @@ def submit(
 
 def _cards(folder: Path | None, results: list[Result]) -> list[Path]:
     """Files that may be cards: below the folder named, or in the home and wherever the weights lay."""
+    from fssbench.base.home import Home
     from fssbench.engine.model import chosen_weights
-    from fssbench.home import Home
     from fssbench.models.cards import card_path
 
     if folder is not None:

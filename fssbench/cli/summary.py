@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from fssbench.pipelines.summary import ClassSummary, SetSummary
+    from fssbench.pipelines.episode_sets.summary import ClassSummary, SetSummary
 
 __all__ = ["print_summary"]
 

@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fssbench.base.errors import UsageError
 from fssbench.cli.console import Bar, DataOption, Place, progress, warn
 from fssbench.cli.model_options import BackboneOption, BackboneWeightsOption, ModelOption, PairsOption, parse_pairs
-from fssbench.errors import UsageError
 
 if TYPE_CHECKING:
-    from fssbench.benchmarks import Benchmark
+    from fssbench.episodes.benchmarks import Benchmark
     from fssbench.models import ModelSpec
-    from fssbench.pipelines.episode_set import EpisodeSet
-    from fssbench.pipelines.training.leakage import Leakage
+    from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
+    from fssbench.pipelines.training_sets.leakage import Leakage
     from fssbench.training.folder import Validated
-    from fssbench.training.job import TrainingJob
     from fssbench.training.log import Log
     from fssbench.training.loop import Seen
     from fssbench.training.recipe import Recipe
+    from fssbench.training.settings import TrainingJob
 
 __all__ = ["Told", "train"]
 
@@ -87,11 +87,11 @@ def train(
     Ctrl-C and SIGTERM end the step under way and save; --resume goes on to the same weights. Under torchrun the
     processes share every batch.
     """
+    from fssbench.base.home import Home
     from fssbench.engine.base_learner import find_base_learner
-    from fssbench.engine.model import checkpoint_label
-    from fssbench.home import Home
     from fssbench.models import full_name, model_spec
-    from fssbench.pipelines.episode_set import benchmark_below
+    from fssbench.pipelines.episode_sets.episode_set import benchmark_below
+    from fssbench.results.naming import checkpoint_label
     from fssbench.training.recipe import overridden, to_toml
 
     home, model = Home.find(), full_name(model)
@@ -142,13 +142,14 @@ def _train(
     device: str,
     **settings: Any,
 ) -> None:
-    from fssbench.engine.environment import pick_device
     from fssbench.engine.ranks import joined
     from fssbench.models.registry import PARTS
-    from fssbench.pipelines.training.training_set import find_training_set
+    from fssbench.pipelines.training_sets.training_set import find_training_set
+    from fssbench.results.environment import pick_device
     from fssbench.training.folder import RunFolder
-    from fssbench.training.job import TrainingJob, train_model
+    from fssbench.training.job import train_model
     from fssbench.training.log import Log
+    from fssbench.training.settings import TrainingJob
 
     training_set = find_training_set(root, benchmark)
     # weights are only chosen by the very episodes asked for, but images are compared with whatever is there
@@ -232,7 +233,7 @@ def _fold(benchmark: Benchmark, fold: int | None) -> int:
 
 def _test_set(root: Place, benchmark: Benchmark, fold: int, protocol: str, *, exact: bool) -> EpisodeSet | None:
     """The fold's own test set of the protocol, if there is one; or else of any, unless it must be ``exact``."""
-    from fssbench.pipelines.episode_set import EpisodeSet, find_sets
+    from fssbench.pipelines.episode_sets.episode_set import EpisodeSet, find_sets
 
     own = [p for p in find_sets(root) if p == root or f"/{benchmark.name}/" in f"/{p}"]
     sets = [EpisodeSet.open(path) for path in own]

@@ -6,15 +6,15 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fssbench.benchmarks import FSS_1000, Benchmark
+from fssbench.base.errors import UsageError
 from fssbench.cli.console import megabytes, print_json, progress, warn
-from fssbench.errors import UsageError
+from fssbench.episodes.benchmarks import FSS_1000, Benchmark
 
 if TYPE_CHECKING:
-    from fssbench.pipelines.places import Place
     from fssbench.pipelines.sources import Source
-    from fssbench.pipelines.training.prepare import BuiltTraining
-    from fssbench.pipelines.training.training_set import TrainingSet
+    from fssbench.pipelines.training_sets.prepare import BuiltTraining
+    from fssbench.pipelines.training_sets.training_set import TrainingSet
+    from fssbench.pipelines.transport import Place
 
 __all__ = ["build", "class_lists", "describe", "require_no_episodes", "rows"]
 
@@ -30,7 +30,7 @@ def require_no_episodes(**given: object) -> None:
 
 def class_lists(benchmark: Benchmark, splits: str | None) -> Path | None:
     """The folder that lists FSS-1000's classes: the one named, or HSNet's in the home if that is there."""
-    from fssbench.home import Home
+    from fssbench.base.home import Home
 
     if splits is not None:
         return Path(splits)
@@ -40,7 +40,7 @@ def class_lists(benchmark: Benchmark, splits: str | None) -> Path | None:
 
 def build(source: Source, output: Path, *, workers: int | None, overwrite: bool, as_json: bool) -> None:
     """Build the training set of a source opened for training, and report on it."""
-    from fssbench.pipelines.training.prepare import build_training, plan_training
+    from fssbench.pipelines.training_sets.prepare import build_training, plan_training
 
     title = source.benchmark.title
     with progress(f"reading {title}", None, unit="masks") as advance:
@@ -93,7 +93,7 @@ def describe(training_set: TrainingSet) -> dict[str, Any]:
 
 def _folds(training_set: TrainingSet) -> list[str]:
     """For every fold how many images show a base class, and how many of those a novel one."""
-    from fssbench.sampling_training import base_classes
+    from fssbench.episodes.training import base_classes
 
     lines, benchmark = [], training_set.benchmark
     for fold in range(len(benchmark.folds)):
@@ -106,7 +106,7 @@ def _folds(training_set: TrainingSet) -> list[str]:
 
 def rows(root: Place) -> list[dict[str, Any]]:
     """The training sets below ``root``, for ``fssbench list``."""
-    from fssbench.pipelines.training.training_set import TrainingSet, find_training_sets
+    from fssbench.pipelines.training_sets.training_set import TrainingSet, find_training_sets
 
     opened = [TrainingSet.open(path) for path in find_training_sets(root)]
     return [{"path": str(one.path), "images": f"{one.manifest.images:,} images to train on"} for one in opened]

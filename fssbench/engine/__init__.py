@@ -1,1 +1,1 @@
-"""Running models on episode sets and turning their masks into results."""
+"""How a model is asked: jobs, runs, precision, controls, profiles."""

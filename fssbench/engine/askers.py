@@ -11,13 +11,14 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from fssbench.base.errors import ModelError
 from fssbench.engine.cache import Cache
 from fssbench.engine.order import order_for_reuse
 from fssbench.engine.pace import Effort, Pace
-from fssbench.errors import ModelError
+from fssbench.models.fast.accelerate import accelerate
 from fssbench.models.interface import FeatureSegmenter, FewShotSegmenter, Size, check_answer
-from fssbench.pipelines.samples import EpisodeSample
-from fssbench.pipelines.stream import Frame
+from fssbench.pipelines.episode_sets.stream import Frame
+from fssbench.schemas.samples import EpisodeSample
 
 __all__ = ["Asked", "FeatureAsker", "Key", "PlainAsker", "Shown", "feature_bytes", "short_of_memory"]
 
@@ -239,7 +240,7 @@ class FeatureAsker:
 
 
 def _prepared(model: FeatureSegmenter, device: str, pace: Pace) -> FeatureSegmenter:
-    twin = model.accelerated().to(device).eval()
+    twin = accelerate(model).to(device).eval()
     if twin.casts_whole and pace.dtype != torch.float32:
         twin = (copy.deepcopy(twin) if twin is model else twin).to(pace.dtype)
     return twin

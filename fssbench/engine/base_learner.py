@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from fssbench.benchmarks import Benchmark
+from fssbench.base.errors import ModelError
+from fssbench.base.home import Home
 from fssbench.engine.model import find_weights, require_unseen
-from fssbench.errors import ModelError
-from fssbench.home import Home
+from fssbench.episodes.benchmarks import Benchmark
 from fssbench.models import ModelSpec
 from fssbench.models.cards import SUFFIX, card_path, read_card
 

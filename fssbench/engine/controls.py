@@ -19,37 +19,26 @@ from typing import TypeVar
 
 import numpy as np
 
-from fssbench.episodes import Track
-from fssbench.errors import UsageError
-from fssbench.pipelines.episode_set import EpisodeSet
-from fssbench.pipelines.shards import images_ahead
-from fssbench.pipelines.stream import Frame, decode_frame
-from fssbench.sampling import HashStream
-from fssbench.suggest import known_are
+from fssbench.base.errors import UsageError
+from fssbench.episodes.episodes import Track
+from fssbench.episodes.strict import HashStream
+from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
+from fssbench.pipelines.episode_sets.stream import Frame, decode_frame
+from fssbench.pipelines.formats.shards import images_ahead
+from fssbench.results.control_names import require_control
 
-__all__ = ["CONTROLS", "Supports", "controlled", "lenders", "require_control"]
+__all__ = ["Supports", "controlled", "lenders"]
 
 T = TypeVar("T")
 Supports = Callable[[int, Sequence[Frame]], tuple[T, ...]]
 """From an episode's index and its own support frames to the supports that the model is shown."""
 
-CONTROLS = {
-    "no-support": "the masks of its supports were all zero",
-    "wrong-class": "its supports were of another class",
-}
-"""By name, what was done to the model."""
 
 LENDERS = 25
 """Episodes of a class, the first ones, that lend their supports: so few that their images can be held encoded."""
 
 HELD = 64
 """Lent supports held decoded."""
-
-
-def require_control(name: str) -> None:
-    """Raise `UsageError` unless ``name`` is one of `CONTROLS`."""
-    if name not in CONTROLS:
-        raise UsageError(f"there is no control '{name}'", remedy=known_are(name, CONTROLS))
 
 
 def controlled(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fssbench.benchmarks import TOY_CLASSES
+from fssbench.episodes.benchmarks import TOY_CLASSES
 from fssbench.models.interface import Preprocess
 from fssbench.pipelines.sources.toy import draw_example
 

@@ -10,15 +10,15 @@ import torch
 
 from fssbench.engine.askers import Asked, FeatureAsker, Key, PlainAsker, Shown
 from fssbench.engine.cache import Cache
+from fssbench.engine.job import Job
 from fssbench.engine.model import LoadedModel
 from fssbench.engine.pace import Effort
 from fssbench.engine.profile import peak_bytes
-from fssbench.engine.run import Job
-from fssbench.episodes import Episode
+from fssbench.episodes.episodes import Episode
 from fssbench.models.interface import FeatureSegmenter, FewShotSegmenter
-from fssbench.pipelines.samples import EpisodeSample
+from fssbench.pipelines.episode_sets.stream import Frame
 from fssbench.pipelines.sources.toy import draw_example
-from fssbench.pipelines.stream import Frame
+from fssbench.schemas.samples import EpisodeSample
 
 __all__ = ["Estimate", "estimate"]
 

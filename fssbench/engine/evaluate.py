@@ -11,19 +11,20 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from fssbench.counts import CountsTable, EpisodeCounts, QueryFacts
 from fssbench.engine.askers import Asked, FeatureAsker, PlainAsker, Shown
 from fssbench.engine.controls import controlled
-from fssbench.engine.counting import policy_counts
 from fssbench.engine.pace import USUAL, Effort, Pace
-from fssbench.episodes import Episode
+from fssbench.episodes.episodes import Episode
+from fssbench.episodes.protocols import ScoringPolicy
 from fssbench.models.interface import FeatureSegmenter, FewShotSegmenter, Preprocess, Size
-from fssbench.pipelines.episode_set import EpisodeSet
-from fssbench.pipelines.samples import MaskSize
-from fssbench.pipelines.stream import Frame, StreamedEpisode, stream
-from fssbench.protocols import ScoringPolicy
+from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
+from fssbench.pipelines.episode_sets.stream import Frame, StreamedEpisode, stream
+from fssbench.results.counting import policy_counts
+from fssbench.results.policies import policies_for, query_facts
+from fssbench.schemas.samples import MaskSize
+from fssbench.scoring.counts import CountsTable, EpisodeCounts
 
-__all__ = ["Answer", "answers", "evaluate", "policies_for", "query_facts"]
+__all__ = ["Answer", "answers", "evaluate"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,19 +50,6 @@ class Answer:
     def scored(self) -> EpisodeCounts:
         """The answer as the table of counts has it."""
         return EpisodeCounts(self.index, self.counts, query_facts(self.query.mask, self.query.n_classes))
-
-
-def query_facts(mask: npt.NDArray[np.bool_], n_classes: int | None) -> QueryFacts:
-    """What a query with this class mask (H, W) is."""
-    return QueryFacts(object_pixels=int(mask.sum()), image_pixels=mask.size, n_classes=n_classes)
-
-
-def policies_for(episode_set: EpisodeSet) -> tuple[ScoringPolicy, ...]:
-    """The policies a set is scored by: at both sizes, and where pixels are ignored, with and without them."""
-    ignoring = (True,) if episode_set.manifest.ignore_label is None else (True, False)
-    return tuple(
-        ScoringPolicy(size=size, exclude_ignored=ignore) for size in ("original", "model") for ignore in ignoring
-    )
 
 
 def evaluate(

@@ -9,48 +9,27 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from fssbench.benchmarks import Benchmark
-from fssbench.errors import CheckpointError, ModelError, UsageError
-from fssbench.files import sha256_bytes, sha256_file
-from fssbench.home import Home
+from fssbench.base.errors import CheckpointError, ModelError, UsageError
+from fssbench.base.files import sha256_file
+from fssbench.base.home import Home
+from fssbench.episodes.benchmarks import Benchmark
 from fssbench.models import build_model, model_spec
-from fssbench.models.cards import Card, card_path, read_card
+from fssbench.models.cards import card_path, read_card
 from fssbench.models.checkpoints import load_checkpoint, read_state_dict
 from fssbench.models.guess import fitting_option
 from fssbench.models.interface import FewShotSegmenter
-from fssbench.results import ModelRecord, TrainingRecord
+from fssbench.results.naming import checkpoint_label, file_name
+from fssbench.schemas.card import Card
+from fssbench.schemas.result import ModelRecord, TrainingRecord
 
 __all__ = [
     "LoadedModel",
-    "checkpoint_label",
     "chosen_weights",
     "fill",
     "find_weights",
     "load_model",
     "require_unseen",
-    "results_folder",
 ]
-
-
-def file_name(model: str) -> str:
-    """A model's name as part of a file's: of ``path/to/mine.py:Net`` it is ``mine-Net``."""
-    return Path(model).name.replace(".py:", "-")
-
-
-def results_folder(record: ModelRecord) -> str:
-    """A folder name for a model's results: readable, and different for different weights or options."""
-    parts = [file_name(record.name), *filter(None, [record.backbone])]
-    # What the weights' card says of them is as good as said by their hash.
-    told = record.model_dump_json(exclude={"selection", "trained"})
-    return "-".join([*parts, sha256_bytes(told.encode())[:8]])
-
-
-def checkpoint_label(name: str, *, backbone: str | None, shot: int = 1) -> str:
-    """What a model's checkpoints are called in the home: ``hsnet-resnet50``.
-
-    ``shot`` is that of a model which is built for a number of shots.
-    """
-    return "-".join([file_name(name), *filter(None, [backbone]), *([f"{shot}shot"] if shot > 1 else [])])
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from typing import Literal, get_args
 
 import torch
 
-from fssbench.errors import UsageError
-from fssbench.suggest import known_are
+from fssbench.base.errors import UsageError
+from fssbench.base.suggest import known_are
 
 __all__ = ["FEATURE_BYTES", "PLAIN", "USUAL", "Effort", "Pace", "Precision", "parse_bytes", "parse_precision"]
 

@@ -11,10 +11,10 @@ from typing import TextIO
 
 import numpy as np
 
-from fssbench.counts import EpisodeCounts, QueryFacts
-from fssbench.files import storage_errors
-from fssbench.pipelines.masks import Rle
-from fssbench.pipelines.samples import MaskSize, PredictionSample
+from fssbench.base.files import storage_errors
+from fssbench.schemas.rle import Rle
+from fssbench.schemas.samples import MaskSize, PredictionSample
+from fssbench.scoring.counts import EpisodeCounts, QueryFacts
 
 __all__ = ["Kept", "Unfinished", "unfinished"]
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-from fssbench.counts import CountsTable
-from fssbench.engine.evaluate import Answer, answers, policies_for
+from fssbench.engine.evaluate import Answer, answers
+from fssbench.engine.job import Job
 from fssbench.engine.model import LoadedModel
 from fssbench.engine.pace import PLAIN, Pace
-from fssbench.figures import policy_results
-from fssbench.results import PrecisionCheck
-
-if TYPE_CHECKING:
-    from fssbench.engine.run import Job
+from fssbench.results.figures import policy_results
+from fssbench.results.policies import policies_for
+from fssbench.schemas.result import PrecisionCheck
+from fssbench.scoring.counts import CountsTable
 
 __all__ = ["check_precision"]
 

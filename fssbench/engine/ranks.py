@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeVar
 
-from fssbench.episodes import Track
+from fssbench.episodes.episodes import Track
 
 __all__ = ["Ranks", "joined"]
 

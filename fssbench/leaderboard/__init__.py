@@ -1,1 +1,1 @@
-"""Results gathered, grouped by what may be compared, and ranked."""
+"""Results gathered, grouped by what may be compared, ranked and verified."""

@@ -9,14 +9,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from fssbench.engine.check import FindSet
-from fssbench.errors import ResultError
-from fssbench.files import PARTIAL, sha256_file, storage_errors
+from fssbench.base.errors import ResultError
+from fssbench.base.files import PARTIAL, sha256_file, storage_errors
 from fssbench.leaderboard.build import board_of
 from fssbench.leaderboard.gathered import Gathered, gather
-from fssbench.leaderboard.schema import Leaderboard, ReportedEntry
 from fssbench.leaderboard.submission import LIST, RESULTS, kind_of
 from fssbench.leaderboard.unpack import examine, unpack
+from fssbench.results.check import FindSet
+from fssbench.schemas.leaderboard import Leaderboard, ReportedEntry
 
 __all__ = ["Added", "add"]
 

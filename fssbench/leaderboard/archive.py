@@ -8,23 +8,23 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fssbench.engine.check import Checked
-from fssbench.errors import CheckpointError, ResultError
-from fssbench.files import atomic_file, sha256_file
+from fssbench.base.errors import CheckpointError, ResultError
+from fssbench.base.files import atomic_file, sha256_file
 from fssbench.leaderboard.submission import (
     CARDS,
     LIST,
     RESULTS,
     SCHEMA_VERSION,
-    Packed,
-    Submission,
     card_is_of,
     files_of,
     kind_of,
     place_of,
 )
-from fssbench.models.cards import Card, read_card
-from fssbench.results import Result
+from fssbench.models.cards import read_card
+from fssbench.results.check import Checked
+from fssbench.schemas.card import Card
+from fssbench.schemas.result import Result
+from fssbench.schemas.submission import Packed, Submission
 
 __all__ = ["Archive", "find_cards", "pack"]
 

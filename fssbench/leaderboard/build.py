@@ -7,21 +7,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from fssbench.errors import ResultError
-from fssbench.files import sha256_bytes
+from fssbench.base.errors import ResultError
+from fssbench.base.files import sha256_bytes
+from fssbench.base.progress import Advance, no_progress
 from fssbench.leaderboard.gathered import Candidate, Gathered, candidates, gather, slug
 from fssbench.leaderboard.ranking import ranked
-from fssbench.leaderboard.schema import (
-    SCHEMA_VERSION,
-    DifferenceRecord,
-    Entry,
-    Leaderboard,
-    ReportedEntry,
-    RunSummary,
-)
 from fssbench.leaderboard.scores import Figures, figures_of
-from fssbench.pipelines.sources.base import Advance, no_progress
-from fssbench.results import EpisodesRecord
+from fssbench.schemas.leaderboard import SCHEMA_VERSION, DifferenceRecord, Entry, Leaderboard, ReportedEntry, RunSummary
+from fssbench.schemas.result import EpisodesRecord
 
 __all__ = ["board_of", "build_leaderboard", "gather"]
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from fssbench.benchmarks import find_benchmark
-from fssbench.errors import UsageError
+from fssbench.base.errors import UsageError
+from fssbench.episodes.benchmarks import find_benchmark
 from fssbench.leaderboard.flat import to_csv, to_parquet
 from fssbench.leaderboard.readable import to_latex, to_markdown
-from fssbench.leaderboard.schema import Entry, Leaderboard, ReportedEntry
+from fssbench.schemas.leaderboard import Entry, Leaderboard, ReportedEntry
 
 __all__ = ["FORMATS", "export", "selected"]
 

@@ -10,8 +10,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fssbench.leaderboard.schema import Entry, Leaderboard, ReportedEntry, Score
-from fssbench.results import IntervalRecord
+from fssbench.schemas.leaderboard import Entry, Leaderboard, ReportedEntry, Score
+from fssbench.schemas.result import IntervalRecord
 
 __all__ = ["rows", "sure_of", "to_csv", "to_parquet"]
 

@@ -9,14 +9,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fssbench.counts import CountsTable
-from fssbench.engine.check import Checked, check_result
-from fssbench.engine.load import find_results
-from fssbench.engine.model import file_name
-from fssbench.errors import ResultError
-from fssbench.files import sha256_bytes
-from fssbench.pipelines.sources.base import Advance, no_progress
-from fssbench.results import Result
+from fssbench.base.errors import ResultError
+from fssbench.base.files import sha256_bytes
+from fssbench.base.progress import Advance, no_progress
+from fssbench.results.check import Checked, check_result
+from fssbench.results.load import find_results
+from fssbench.results.naming import file_name
+from fssbench.schemas.result import Result
+from fssbench.scoring.counts import CountsTable
 
 __all__ = ["Candidate", "Gathered", "candidates", "gather", "slug"]
 

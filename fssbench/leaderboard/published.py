@@ -7,11 +7,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from functools import cache
 
-from fssbench.benchmarks import find_benchmark
-from fssbench.files import sha256_bytes
+from fssbench.base.files import sha256_bytes
+from fssbench.episodes.benchmarks import find_benchmark
 from fssbench.leaderboard.gathered import slug
 from fssbench.leaderboard.reported import ReportedRow, papers, reported_rows
-from fssbench.leaderboard.schema import Printed, ReportedEntry
+from fssbench.schemas.leaderboard import Printed, ReportedEntry
 
 __all__ = ["published_entries"]
 

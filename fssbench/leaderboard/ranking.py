@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fssbench.leaderboard.schema import DifferenceRecord, Entry, ShiftInterval
 from fssbench.leaderboard.scores import MIOU, Figures
-from fssbench.statistics import METHODS, Interval
+from fssbench.schemas.leaderboard import DifferenceRecord, Entry, ShiftInterval
+from fssbench.scoring.uncertainty import METHODS, Interval
 
 __all__ = ["ranked"]
 

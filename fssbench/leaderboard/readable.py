@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from fssbench.leaderboard.flat import sure_of
-from fssbench.leaderboard.schema import Entry, Leaderboard, Score
+from fssbench.schemas.leaderboard import Entry, Leaderboard, Score
 
 __all__ = ["to_latex", "to_markdown"]
 

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fssbench.estimates import Sample
 from fssbench.leaderboard.gathered import Candidate, Gathered
-from fssbench.leaderboard.schema import ClassScore, FoldScore, Score
-from fssbench.results import FigureRecord, IntervalRecord, PolicyResult
-from fssbench.statistics import METHODS, Evidence, Interval, Uncertainty
+from fssbench.schemas.leaderboard import ClassScore, FoldScore, Score
+from fssbench.schemas.result import FigureRecord, IntervalRecord, PolicyResult
+from fssbench.scoring.estimates import Sample
+from fssbench.scoring.uncertainty import METHODS, Evidence, Interval, Uncertainty
 
 __all__ = ["FB_IOU", "MIOU", "Figures", "figures_of"]
 

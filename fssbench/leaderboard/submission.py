@@ -11,15 +11,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
-
-from fssbench.engine.model import results_folder
-from fssbench.engine.predictions import INDEX, StoredPredictions
-from fssbench.errors import FssbenchError
-from fssbench.files import is_file_name
-from fssbench.models.cards import Card
-from fssbench.records import Record, Sha256
-from fssbench.results import Result
+from fssbench.base.errors import FssbenchError
+from fssbench.base.files import is_file_name
+from fssbench.results.naming import results_folder
+from fssbench.results.predictions import INDEX, StoredPredictions
+from fssbench.schemas.card import Card
+from fssbench.schemas.result import Result
 
 __all__ = [
     "CARDS",
@@ -27,8 +24,6 @@ __all__ = [
     "LIST",
     "RESULTS",
     "SCHEMA_VERSION",
-    "Packed",
-    "Submission",
     "card_is_of",
     "files_of",
     "kind_of",
@@ -60,26 +55,6 @@ KINDS = {
     "index": re.compile(rf"{RUN}\.predictions/{re.escape(INDEX)}"),
     "shard": re.compile(rf"{RUN}\.predictions/predictions-\d{{6}}\.tar"),
 }
-
-
-class Packed(Record):
-    """One file of an archive."""
-
-    name: str
-    bytes: int = Field(ge=0)
-    sha256: Sha256
-
-
-class Submission(Record):
-    """The list of an archive's files."""
-
-    schema_version: Literal[1]
-    kind: Literal["fssbench-submission"]
-    files: tuple[Packed, ...] = Field(description="all but this list, by name")
-
-    def to_json(self) -> str:
-        """The list as it is stored: indented JSON that ends in a newline."""
-        return self.model_dump_json(indent=1) + "\n"
 
 
 def kind_of(name: str) -> str | None:

@@ -16,22 +16,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
-from fssbench.engine.check import Checked, FindSet, check_result
-from fssbench.errors import CheckpointError, ResultError
-from fssbench.files import sha256_file, storage_errors
-from fssbench.leaderboard.submission import (
-    CARDS,
-    LIMITS,
-    LIST,
-    RESULTS,
-    Submission,
-    card_is_of,
-    files_of,
-    kind_of,
-    place_of,
-)
+from fssbench.base.errors import CheckpointError, ResultError
+from fssbench.base.files import sha256_file, storage_errors
+from fssbench.base.records import first_error
+from fssbench.leaderboard.submission import CARDS, LIMITS, LIST, RESULTS, card_is_of, files_of, kind_of, place_of
 from fssbench.models.cards import read_card
-from fssbench.records import first_error
+from fssbench.results.check import Checked, FindSet, check_result
+from fssbench.schemas.submission import Submission
 
 __all__ = ["examine", "unpack"]
 

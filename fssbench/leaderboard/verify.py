@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
-from fssbench.engine.check import Checked, check_result, differences
-from fssbench.engine.load import find_results
-from fssbench.errors import FssbenchError, ResultError
+from fssbench.base.errors import FssbenchError, ResultError
+from fssbench.base.progress import Advance, no_progress
 from fssbench.leaderboard.build import board_of
 from fssbench.leaderboard.gathered import Gathered
 from fssbench.leaderboard.published import published_entries
-from fssbench.leaderboard.schema import Entry, Leaderboard, ReportedEntry, RunSummary
-from fssbench.pipelines.sources.base import Advance, no_progress
+from fssbench.results.check import Checked, check_result, differences
+from fssbench.results.load import find_results
+from fssbench.schemas.leaderboard import Entry, Leaderboard, ReportedEntry, RunSummary
 
 __all__ = ["Verdict", "results_of", "unlisted", "verify_board"]
 

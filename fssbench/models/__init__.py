@@ -7,15 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fssbench.models.registry import (
-    ModelSpec,
-    build_model,
-    build_module,
-    full_name,
-    model_names,
-    model_spec,
-    register,
-)
+from fssbench.models.registry import ModelSpec, build_model, build_module, full_name, model_names, model_spec, register
 
 if TYPE_CHECKING:
     from fssbench.models.checkpoints import load_checkpoint

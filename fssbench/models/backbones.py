@@ -9,10 +9,10 @@ import torch
 from torch import nn
 from torchvision.models import get_model, get_model_weights
 
-from fssbench.errors import CheckpointError, ModelError, UsageError
-from fssbench.files import sha256_file
+from fssbench.base.errors import CheckpointError, ModelError, UsageError
+from fssbench.base.files import sha256_file
+from fssbench.base.suggest import known_are
 from fssbench.models.checkpoints import read_state_dict
-from fssbench.suggest import known_are
 
 __all__ = ["BACKBONES", "BackboneInfo", "imagenet_file", "load_backbone"]
 

@@ -3,51 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from fssbench.errors import CheckpointError
-from fssbench.files import sha256_bytes, sha256_file, write_atomic
-from fssbench.pipelines.training.leakage import LeakageRecord
-from fssbench.records import Record, Sha256, first_error
-from fssbench.results import Environment, TrainingRecord
+from fssbench.base.errors import CheckpointError
+from fssbench.base.files import sha256_bytes, sha256_file, write_atomic
+from fssbench.base.records import first_error
+from fssbench.schemas.card import Card
 
-__all__ = ["SUFFIX", "Card", "TrainingCard", "card_path", "read_card", "read_safetensors", "write_safetensors"]
+__all__ = ["SUFFIX", "card_path", "read_card", "read_safetensors", "write_safetensors"]
 
 SUFFIX = ".safetensors"
-
-
-class TrainingCard(TrainingRecord):
-    """How weights came to be, in full."""
-
-    recipe: dict[str, Any] = Field(description="as resolved")
-    precision: str
-    device: str
-    processes: int = Field(ge=1)
-    validated: tuple[tuple[int, float], ...] = Field(description="(steps, mIoU) of every validation so far")
-    leakage: LeakageRecord = Field(description="what training and test set share, as found before training")
-    environment: Environment
-
-
-class Card(Record):
-    """What a checkpoint is; what nobody said is null."""
-
-    schema_version: Literal[1] = 1
-    kind: Literal["fssbench-checkpoint"] = "fssbench-checkpoint"
-    model: str
-    options: dict[str, Any] = Field(description="the model is built with; what is not named has its default")
-    weights_sha256: Sha256 = Field(description="of the safetensors file beside the card")
-    converted_from_sha256: Sha256 | None = Field(description="of the file it was made of; null if it was trained here")
-    backbone_sha256: Sha256 | None = Field(description="of the file the backbone's weights came from")
-    training_set: str | None = Field(description="such as coco-20i fold 0 train")
-    protocol: str | None = Field(description="by which it was validated")
-    selection: str | None = Field(description="the rule by which this checkpoint was chosen among all epochs'")
-    training: TrainingCard | None = Field(default=None, description="how, where fssbench trained it")
 
 
 def card_path(weights: Path) -> Path:

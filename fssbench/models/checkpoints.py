@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from fssbench.errors import CheckpointError
+from fssbench.base.errors import CheckpointError
 from fssbench.models.cards import read_safetensors
 
 __all__ = ["load_checkpoint", "read_state_dict"]

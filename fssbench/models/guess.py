@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fssbench.errors import FssbenchError
+from fssbench.base.errors import FssbenchError
 from fssbench.models.registry import build_module, model_spec
 
 __all__ = ["fitting_option"]

@@ -13,9 +13,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from fssbench.errors import UsageError
+from fssbench.base.errors import UsageError
 from fssbench.models.hsnet import HSNet, mask_features
-from fssbench.models.interface import FeatureSegmenter
 
 __all__ = ["HMFS", "hybrid"]
 
@@ -65,12 +64,6 @@ class HMFS(HSNet):
             raise UsageError(f"HMFS cannot replace '{replaced}' values", remedy=f"known are {', '.join(REPLACED)}")
         super().__init__(backbone=backbone, backbone_weights=backbone_weights, size=size, masking=masking)
         self.replaced = replaced
-
-    def accelerated(self) -> FeatureSegmenter:
-        """See `FeatureSegmenter.accelerated`."""
-        from fssbench.models.fast.hsnet import FastHMFS
-
-        return FastHMFS(self) if self.masking in ("hm", "im") else super().accelerated()
 
     def condition(self, features: list[Tensor], images: Tensor, masks: Tensor) -> list[Tensor]:
         """The maps (N, C, h, w) of the supports, masked; ``hm`` and ``im`` take a second pass of the backbone."""

@@ -19,14 +19,14 @@ from torch import Tensor, nn
 from torchvision.models import VGG, ResNet
 from torchvision.models.resnet import Bottleneck
 
-from fssbench.errors import UsageError
+from fssbench.base.errors import UsageError
+from fssbench.base.suggest import known_are
 from fssbench.models.backbones import load_backbone
+from fssbench.models.batch import EpisodeBatch
 from fssbench.models.feature_store import FeatureStore
 from fssbench.models.interface import FeatureSegmenter, Preprocess, vote
 from fssbench.models.squeeze import KERNELS, MOST_LAYERS, HypercorrelationSqueeze
 from fssbench.models.trainable import Group, Step
-from fssbench.pipelines.training.batch import EpisodeBatch
-from fssbench.suggest import known_are
 
 __all__ = ["HSNet", "HypercorrelationSqueeze", "hypercorrelation", "mask_features"]
 
@@ -262,12 +262,6 @@ class HSNet(FeatureSegmenter):
         # One by one: the correlations of a shot fill 110 MB an episode, and are gone before the next one's.
         votes = [self._match_one(asked, [maps[:, k] for maps in supports]) for k in range(shots)]
         return torch.stack(votes, dim=1)
-
-    def accelerated(self) -> FeatureSegmenter:
-        """For the published encoder's blocks; other kernels and depths are there to be compared, as they are."""
-        from fssbench.models.fast.hsnet import FastHSNet
-
-        return FastHSNet(self) if self.has_published_blocks else self
 
     def _match_one(self, asked: list[Tensor], support: list[Tensor]) -> Tensor:
         """The query's pyramid and one support's maps → logits (B, 2, h, w)."""

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from fssbench.errors import ModelError
+from fssbench.base.errors import ModelError
 from fssbench.models.backbones import BackboneInfo
 
 __all__ = [

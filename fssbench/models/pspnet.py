@@ -6,15 +6,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fssbench.errors import UsageError
+from fssbench.base.errors import UsageError
+from fssbench.base.suggest import known_are
+from fssbench.models.batch import SemanticBatch
 from fssbench.models.hdmnet.backbone import BACKBONES, build_stages
 from fssbench.models.hdmnet.base_learner import BASE_CLASSES, PyramidPooling, base_classifier, bottleneck
 from fssbench.models.hdmnet.imagenet import load_imagenet
 from fssbench.models.hdmnet.losses import segmentation_loss
 from fssbench.models.interface import Preprocess
 from fssbench.models.trainable import Group, Step
-from fssbench.pipelines.training.batch import SemanticBatch
-from fssbench.suggest import known_are
 
 __all__ = ["PSPNet"]
 

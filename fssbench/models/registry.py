@@ -11,9 +11,9 @@ from numbers import Number
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from fssbench.errors import ModelError, UsageError
+from fssbench.base.errors import ModelError, UsageError
+from fssbench.base.suggest import did_you_mean, known_are
 from fssbench.models.user_file import load_file
-from fssbench.suggest import did_you_mean, known_are
 
 if TYPE_CHECKING:
     from torch import nn

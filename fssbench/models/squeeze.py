@@ -11,7 +11,7 @@ from math import prod
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fssbench.errors import ModelError
+from fssbench.base.errors import ModelError
 from fssbench.models.center_pivot import CenterPivotConv4d
 from fssbench.models.kernels import OriginalConv4d, SeparableConv4d
 

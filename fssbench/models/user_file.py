@@ -17,7 +17,7 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 from types import ModuleType
 
-from fssbench.errors import ModelError, UsageError
+from fssbench.base.errors import ModelError, UsageError
 
 __all__ = ["load_file"]
 

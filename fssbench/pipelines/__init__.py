@@ -1,9 +1,8 @@
 """Raw data → episode sets → tensors.
 
-sources   what a data set says: which images show which class, and where
-shards    tar files that are the same bytes on every machine
-places    where sets lie: a folder here, a web server, an object store, a command
-prepare   source + protocol → episode set on disk
-verify    everything that can be wrong with an episode set
-stream    episode set → decoded episodes, in order
+transport      where data lie: a folder here, a web server, an object store, a command; and how they are fetched
+formats        what stands in files: shards that are the same bytes on every machine, images, masks
+sources        what a data set says: which images show which class, and where
+episode_sets   source + protocol → episode set on disk → decoded episodes, in order
+training_sets  source → training set on disk → the batches of an epoch
 """

@@ -10,7 +10,7 @@ from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
-from fssbench.files import write_atomic
+from fssbench.base.files import write_atomic
 
 __all__ = ["add_below", "curve_picture", "draw_curve"]
 

@@ -16,8 +16,8 @@ from typing import Any
 
 import torch
 
-from fssbench.errors import TrainingError
-from fssbench.files import write_atomic
+from fssbench.base.errors import TrainingError
+from fssbench.base.files import write_atomic
 
 __all__ = ["BEST", "LAST", "TENSORBOARD", "Progress", "RunFolder", "Validated"]
 

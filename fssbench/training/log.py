@@ -7,7 +7,7 @@ from dataclasses import asdict
 from functools import cached_property
 from typing import Any
 
-from fssbench.files import storage_errors
+from fssbench.base.files import storage_errors
 from fssbench.training.folder import TENSORBOARD, RunFolder, Validated
 from fssbench.training.loop import Seen
 

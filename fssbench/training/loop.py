@@ -15,8 +15,8 @@ from typing import Any, Generic, Protocol, TypeVar
 import torch
 from torch import Tensor, nn
 
+from fssbench.base.errors import TrainingError
 from fssbench.engine.ranks import Ranks
-from fssbench.errors import TrainingError
 from fssbench.models.trainable import Trainable
 from fssbench.training.folder import Progress, Validated
 from fssbench.training.meter import Meter

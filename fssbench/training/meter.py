@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from fssbench.engine.ranks import Ranks
-from fssbench.pipelines.training.batch import IGNORED, EpisodeBatch, SemanticBatch
+from fssbench.models.batch import IGNORED, EpisodeBatch, SemanticBatch
 
 __all__ = ["Meter"]
 

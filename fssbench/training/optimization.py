@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from fssbench.base.errors import UsageError
+from fssbench.base.suggest import known_are
 from fssbench.engine.ranks import Ranks
-from fssbench.errors import UsageError
 from fssbench.models.trainable import Group
-from fssbench.suggest import known_are
 from fssbench.training.recipe import Optimizer, Schedule
 
 __all__ = ["build_optimizer", "rate_factor", "set_rates", "share_gradients"]

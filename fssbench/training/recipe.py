@@ -15,10 +15,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError
 
-from fssbench.benchmarks import Benchmark
-from fssbench.errors import UsageError
-from fssbench.records import Record, first_error
-from fssbench.suggest import did_you_mean
+from fssbench.base.errors import UsageError
+from fssbench.base.records import Record, first_error
+from fssbench.base.suggest import did_you_mean
+from fssbench.episodes.benchmarks import Benchmark
 
 __all__ = [
     "Data",
@@ -58,7 +58,8 @@ class Data(Record):
         description="images to draw from at a time, read from end to end; null to read any image at any time",
     )
     augmentation: dict[str, Any] = Field(
-        default_factory=dict, description="fields of fssbench.pipelines.training.augment.Augmentation; empty for none"
+        default_factory=dict,
+        description="fields of fssbench.pipelines.training_sets.augment.Augmentation; empty for none",
     )
 
 

@@ -9,16 +9,17 @@ import numpy as np
 import torch
 from torch import nn
 
-from fssbench.engine.counting import tally_on_device
-from fssbench.engine.evaluate import answers, policies_for
+from fssbench.base.errors import TrainingError
+from fssbench.engine.evaluate import answers
 from fssbench.engine.ranks import Ranks
-from fssbench.errors import TrainingError
-from fssbench.metrics import counts_of, score
+from fssbench.episodes.protocols import find_protocol
+from fssbench.models.batch import IGNORED, EpisodeBatch
 from fssbench.models.interface import FewShotSegmenter
 from fssbench.models.trainable import KnowsBaseClasses
-from fssbench.pipelines.episode_set import EpisodeSet
-from fssbench.pipelines.training.batch import IGNORED, EpisodeBatch
-from fssbench.protocols import find_protocol
+from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
+from fssbench.results.counting import tally_on_device
+from fssbench.results.policies import policies_for
+from fssbench.scoring.metrics import counts_of, score
 
 __all__ = ["validate_on_batches", "validate_on_set"]
 

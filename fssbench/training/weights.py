@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from torch import nn
 
-from fssbench.engine.environment import describe_environment, device_name
-from fssbench.files import sha256_bytes
-from fssbench.models.cards import TrainingCard, write_safetensors
-from fssbench.pipelines.training.leakage import Leakage
-from fssbench.sampling_training import TrainingLists
+from fssbench.base.files import sha256_bytes
+from fssbench.episodes.training import TrainingLists
+from fssbench.models.cards import write_safetensors
+from fssbench.pipelines.training_sets.leakage import Leakage
+from fssbench.results.environment import describe_environment, device_name
+from fssbench.schemas.card import TrainingCard
 from fssbench.training.folder import BEST, Progress
 from fssbench.training.recipe import to_toml
-
-if TYPE_CHECKING:
-    from fssbench.training.job import TrainingJob
+from fssbench.training.settings import TrainingJob
 
 __all__ = ["SELECTIONS", "Facts", "write_weights"]
 

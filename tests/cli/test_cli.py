@@ -9,11 +9,13 @@ import sys
 from hashlib import sha256
 from pathlib import Path
 
+import pyarrow
 import pytest
+import torch
 from command import Command
 
-from fssbench.errors import UsageError
-from fssbench.pipelines.episode_set import EpisodeSet
+from fssbench.base.errors import UsageError
+from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
 
 COMMANDS = [
     "demo", "prepare", "doctor", "episodes", "verify", "show", "info", "train", "eval", "score", "compare", "stability",
@@ -67,7 +69,8 @@ def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
 
 def test_the_core_loads_neither_torch_nor_file_formats() -> None:
     code = (
-        "import sys, fssbench.metrics, fssbench.sampling, fssbench.protocols, fssbench.results, fssbench.statistics\n"
+        "import sys, fssbench.episodes.strict, fssbench.episodes.protocols\n"
+        "import fssbench.schemas.result, fssbench.scoring.metrics, fssbench.scoring.uncertainty\n"
         "print([m for m in ('torch', 'datasets', 'pyarrow', 'PIL', 'webdataset', 'pycocotools') if m in sys.modules])"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -135,15 +138,15 @@ def test_bad_input_gets_one_line_and_exit_code_2(
 def test_a_traceback_is_shown_only_when_asked_for(fssbench: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     """``--debug`` may stand anywhere."""
     assert "Traceback" not in fssbench("verify", "nowhere").err
+    from fssbench.base.errors import EpisodeSetError
     from fssbench.cli import main
-    from fssbench.errors import EpisodeSetError
 
     with pytest.raises(EpisodeSetError):
         main(["verify", "nowhere", "--debug"])
 
 
 def test_a_defect_says_so_in_one_line_and_exits_with_1(fssbench: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    import fssbench.pipelines.episode_set as module
+    import fssbench.pipelines.episode_sets.episode_set as module
 
     def broken(_: Path) -> list[Path]:
         raise RuntimeError("out of luck")
@@ -158,7 +161,7 @@ def test_a_defect_says_so_in_one_line_and_exits_with_1(fssbench: Command, monkey
 
 
 def test_an_interrupt_exits_with_130(fssbench: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    import fssbench.pipelines.episode_set as module
+    import fssbench.pipelines.episode_sets.episode_set as module
 
     def interrupted(_: Path) -> list[Path]:
         raise KeyboardInterrupt
@@ -314,10 +317,16 @@ def test_scripts_can_read_json(fssbench: Command, sets: Path, toy_raw: Path) -> 
     ]
     assert len(json.loads(fssbench("list", "--data", sets, "--json").out)["sets"]) == 2
     assert all(v["sound"] for v in json.loads(fssbench("verify", sets, "--json").out))
-    assert json.loads(fssbench("info", "--json").out)["packages"]
     assert json.loads(fssbench("info", sets / "toy-20i/strict/fold0", "--json").out)["fold"] == 0
     again = fssbench("prepare", "toy", "--source", toy_raw, "--output", sets, "-f", 0, "--episodes", 20, "--json")
     assert json.loads(again.out)[0]["outcome"] == "up to date"
+
+
+def test_info_says_what_a_maintainer_would_ask_for(fssbench: Command) -> None:
+    told = json.loads(fssbench("info", "--json").out)
+    assert {"fssbench", "revision", "python", "platform", "cpu", "torch", "packages", "device", "home"} == set(told)
+    assert torch.backends.cpu.get_cpu_capability() in told["cpu"]
+    assert f"pyarrow {pyarrow.__version__}" in told["packages"]
 
 
 def test_info_and_list_are_worth_reading(fssbench: Command, sets: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from command import Command
 from PIL import Image
 
-from fssbench.conformance.kit import CLASSES, PAIRS
+from fssbench.scoring.conformance.kit import CLASSES, PAIRS
 
 PAGE = Path(__file__).parents[2] / "docs" / "conformance.md"
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from fssbench.models.checkpoints import read_state_dict
 from fssbench.models.hsnet import HSNet
 from fssbench.models.pspnet import PSPNet
-from fssbench.pipelines.episode_set import EpisodeSet
+from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
 
 CARD = ("--training-set", "coco-20i fold 0 train", "--protocol", "hsnet", "--selection", "best validation mIoU")
 

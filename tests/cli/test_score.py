@@ -14,11 +14,11 @@ from command import Command, Ran
 from PIL import Image
 from toys import masks_folder, run_with_masks
 
-from fssbench.engine.predictions import StoredPredictions, store_predictions
 from fssbench.engine.run import Finished
-from fssbench.pipelines.episode_set import EpisodeSet
-from fssbench.pipelines.masks import decode, encode
-from fssbench.results import read_result
+from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
+from fssbench.pipelines.formats.masks import decode, encode
+from fssbench.results.predictions import StoredPredictions, store_predictions
+from fssbench.schemas.result import read_result
 
 TOY = ("-b", "toy")
 

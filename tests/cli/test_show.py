@@ -11,9 +11,9 @@ import pytest
 from command import Command
 from PIL import Image
 
-from fssbench.pipelines.contact_sheet import SIDE, Strip, draw_strips
-from fssbench.pipelines.episode_set import EpisodeSet
-from fssbench.pipelines.pictures import BLUE, GREEN, Cell
+from fssbench.pages.contact_sheet import SIDE, Strip, draw_strips
+from fssbench.pages.pictures import BLUE, GREEN, Cell
+from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
 
 NAME = "toy-20i-strict-fold0-1shot-seed0-episodes.png"
 

@@ -9,16 +9,16 @@ import pytest
 import torch
 from torch import Tensor
 
+from fssbench.base.errors import ModelError
 from fssbench.engine.askers import Asked, FeatureAsker, PlainAsker, Shown
 from fssbench.engine.pace import PLAIN, Effort, Pace
-from fssbench.errors import ModelError
 from fssbench.models.hmfs import HMFS
 from fssbench.models.hsnet import HSNet
 from fssbench.models.interface import FeatureSegmenter
 from fssbench.models.prototype import Prototype
-from fssbench.pipelines.samples import EpisodeSample
+from fssbench.pipelines.episode_sets.stream import Frame
 from fssbench.pipelines.sources.toy import draw_example
-from fssbench.pipelines.stream import Frame
+from fssbench.schemas.samples import EpisodeSample
 
 IMAGES, EPISODES, SHOT = 9, 14, 2
 SIZES = [(64, 64), (48, 60)]

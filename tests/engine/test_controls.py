@@ -11,12 +11,12 @@ import pytest
 from command import Command
 from torch import Tensor
 
+from fssbench.base.errors import UsageError
 from fssbench.engine.controls import lenders
 from fssbench.engine.evaluate import answers
-from fssbench.episodes import Episode, Track
-from fssbench.errors import UsageError
+from fssbench.episodes.episodes import Episode, Track
 from fssbench.models.baselines import CopySupport
-from fssbench.pipelines.episode_set import EpisodeSet
+from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
 
 
 class Witness(CopySupport):

@@ -14,19 +14,20 @@ from PIL import Image
 from torch import Tensor, nn
 from toys import Mask, Redder, Voters, nearest
 
-from fssbench.counts import CountsTable, EpisodeCounts, QueryFacts
+from fssbench.base.errors import EpisodeIndexError, EpisodeSetError, MetricError, ModelError, UsageError
 from fssbench.engine import evaluate as module
 from fssbench.engine.askers import Asked, FeatureAsker
-from fssbench.engine.evaluate import answers, evaluate, policies_for
+from fssbench.engine.evaluate import answers, evaluate
 from fssbench.engine.pace import PLAIN, Effort, Pace
-from fssbench.engine.table import to_bytes
-from fssbench.errors import EpisodeIndexError, EpisodeSetError, MetricError, ModelError, UsageError
-from fssbench.metrics import count
 from fssbench.models.baselines import CopySupport
 from fssbench.models.interface import FewShotSegmenter, Preprocess
 from fssbench.models.prototype import Prototype
-from fssbench.pipelines.episode_set import EpisodeSet
-from fssbench.pipelines.stream import Frame, StreamedEpisode, as_frame, stream
+from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
+from fssbench.pipelines.episode_sets.stream import Frame, StreamedEpisode, as_frame, stream
+from fssbench.results.counts_file import to_bytes
+from fssbench.results.policies import policies_for
+from fssbench.scoring.counts import CountsTable, EpisodeCounts, QueryFacts
+from fssbench.scoring.metrics import count
 
 SIDE = 48
 

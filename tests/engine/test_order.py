@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fssbench.base.errors import UsageError
 from fssbench.engine.cache import Cache
 from fssbench.engine.order import computations, order_for_reuse
 from fssbench.engine.pace import Pace, parse_bytes, parse_precision
-from fssbench.errors import UsageError
 
 Needs = Sequence[tuple[str, ...]]
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from command import Command
 
-from fssbench.pipelines.episode_set import EpisodeSet
-from fssbench.results import Execution, Result, read_result
+from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
+from fssbench.schemas.result import Execution, Result, read_result
 
 MODEL = ("-m", "prototype", "--backbone", "resnet18", "--backbone-weights", "none")
 ASKED = ("eval", *MODEL, "-b", "toy", "-f", 0, "-n", 6)

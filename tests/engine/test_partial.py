@@ -8,16 +8,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fssbench.benchmarks import TOY_20I
-from fssbench.counts import EpisodeCounts, QueryFacts
+from fssbench.base.home import Home
 from fssbench.engine.evaluate import Answer
-from fssbench.engine.model import LoadedModel, load_model, results_folder
+from fssbench.engine.job import Job
+from fssbench.engine.model import LoadedModel, load_model
 from fssbench.engine.partial import Kept, unfinished
-from fssbench.engine.run import Finished, Job, run
-from fssbench.home import Home
-from fssbench.pipelines.episode_set import EpisodeSet
-from fssbench.pipelines.masks import Rle, encode
-from fssbench.pipelines.samples import MaskSize
+from fssbench.engine.run import Finished, run
+from fssbench.episodes.benchmarks import TOY_20I
+from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
+from fssbench.pipelines.formats.masks import encode
+from fssbench.results.naming import results_folder
+from fssbench.schemas.rle import Rle
+from fssbench.schemas.samples import MaskSize
+from fssbench.scoring.counts import EpisodeCounts, QueryFacts
 
 QUERY = QueryFacts(object_pixels=6, image_pixels=12, n_classes=None)
 ROW = EpisodeCounts(3, np.array([[1, 2, 3, 4, 5]], dtype=np.int64), QUERY)

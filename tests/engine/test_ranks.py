@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fssbench.engine.ranks import Ranks
-from fssbench.episodes import Episode, Track
-from fssbench.pipelines.episode_set import EpisodeSet
+from fssbench.episodes.episodes import Episode, Track
+from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
 
 
 @given(class_ids=st.lists(st.integers(0, 5), min_size=1, max_size=40), world=st.integers(1, 6))
@@ -70,11 +70,12 @@ def test_two_gloo_processes_leave_the_same_bytes_as_one(
 
 def test_what_two_processes_left_unfinished_one_takes_over(toy_set: EpisodeSet, tmp_path: Path) -> None:
     """Each process leaves a file of its own; a run of one reads both, asks the rest, and leaves none."""
-    from fssbench.benchmarks import TOY_20I
+    from fssbench.base.home import Home
     from fssbench.engine.evaluate import Answer
+    from fssbench.engine.job import Job
     from fssbench.engine.model import load_model
-    from fssbench.engine.run import Job, run
-    from fssbench.home import Home
+    from fssbench.engine.run import run
+    from fssbench.episodes.benchmarks import TOY_20I
 
     loaded = load_model("copy-support", {"size": 32}, weights=None, benchmark=TOY_20I, fold=0, home=Home.find())
     job = Job(episode_set=toy_set, shot=1, seed=0, episodes=None, output=tmp_path / "a")

@@ -17,21 +17,23 @@ import pytest
 import torch
 from toys import CLEAN, Redder, Voters, build_toy_sets
 
-from fssbench.benchmarks import TOY_20I, TOY_CLASSES
-from fssbench.counts import CountsTable, QueryFacts
+from fssbench.base.errors import CheckpointError, EpisodeSetError, ModelError, ResultError, UsageError
+from fssbench.base.files import sha256_bytes, sha256_file
+from fssbench.base.home import Home
 from fssbench.engine import run as module
 from fssbench.engine.evaluate import Answer
-from fssbench.engine.model import LoadedModel, find_weights, load_model, results_folder
-from fssbench.engine.run import Finished, Job, run
-from fssbench.engine.table import from_bytes
-from fssbench.episodes import Episode, Track
-from fssbench.errors import CheckpointError, EpisodeSetError, ModelError, ResultError, UsageError
-from fssbench.figures import policy_results
-from fssbench.files import sha256_bytes, sha256_file
-from fssbench.home import Home
+from fssbench.engine.job import Job
+from fssbench.engine.model import LoadedModel, find_weights, load_model
+from fssbench.engine.run import Finished, run
+from fssbench.episodes.benchmarks import TOY_20I, TOY_CLASSES
+from fssbench.episodes.episodes import Episode, Track
 from fssbench.models import registry
-from fssbench.pipelines.episode_set import EpisodeSet
-from fssbench.results import Execution, Result, read_result
+from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
+from fssbench.results.counts_file import from_bytes
+from fssbench.results.figures import policy_results
+from fssbench.results.naming import results_folder
+from fssbench.schemas.result import Execution, Result, read_result
+from fssbench.scoring.counts import CountsTable, QueryFacts
 
 RESNET: dict[str, Any] = {"backbone": "resnet18", "backbone_weights": "none", "size": 64}
 OWN = """

@@ -20,17 +20,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from toys import masks_folder, run_with_masks
 
+from fssbench.base.errors import ResultError, StorageError
+from fssbench.base.files import sha256_bytes, sha256_file
 from fssbench.cli.checking import check_all
-from fssbench.errors import ResultError, StorageError
-from fssbench.files import sha256_bytes, sha256_file
 from fssbench.leaderboard import unpack as unpacking
 from fssbench.leaderboard.add import Added, add
 from fssbench.leaderboard.archive import find_cards, pack
 from fssbench.leaderboard.build import build_leaderboard
-from fssbench.leaderboard.submission import LIMITS, LIST, Submission
-from fssbench.models.cards import Card
-from fssbench.pipelines.episode_set import EpisodeSet
-from fssbench.results import read_result
+from fssbench.leaderboard.submission import LIMITS, LIST
+from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
+from fssbench.schemas.card import Card
+from fssbench.schemas.result import read_result
+from fssbench.schemas.submission import Submission
 
 Files = dict[str, bytes]
 WEIGHTS = "c" * 64
@@ -459,8 +460,8 @@ def test_masks_travel_and_with_the_set_they_are_counted_again(
     for name, column in perfect.items():
         better = better.set_column(better.column_names.index(name), name, pa.array(column, pa.int64()))
     pq.write_table(better, counts, compression="zstd")
-    from fssbench.engine import table as counts_file
-    from fssbench.figures import policy_results
+    from fssbench.results import counts_file
+    from fssbench.results.figures import policy_results
 
     stated = read_result(result)
     classes = {c.id: c.name for c in stated.score.per_class}

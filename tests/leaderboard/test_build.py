@@ -15,15 +15,16 @@ import pyarrow.parquet as pq
 import pytest
 from toys import build_toy_sets
 
-from fssbench.benchmarks import TOY_20I, TOY_CLASSES
+from fssbench.base.errors import ResultError
+from fssbench.base.files import sha256_bytes, sha256_file
+from fssbench.base.home import Home
+from fssbench.engine.job import Job
 from fssbench.engine.model import LoadedModel, load_model
-from fssbench.engine.run import Finished, Job, run
-from fssbench.errors import ResultError
-from fssbench.files import sha256_bytes, sha256_file
-from fssbench.home import Home
+from fssbench.engine.run import Finished, run
+from fssbench.episodes.benchmarks import TOY_20I, TOY_CLASSES
 from fssbench.leaderboard.build import build_leaderboard, gather
-from fssbench.leaderboard.schema import Entry, Leaderboard
-from fssbench.pipelines.episode_set import EpisodeSet
+from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
+from fssbench.schemas.leaderboard import Entry, Leaderboard
 
 Edit = Callable[[Any], object]
 

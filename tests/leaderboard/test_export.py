@@ -11,12 +11,12 @@ import pytest
 from boards import answers, model, write_model, write_result
 from command import Command
 
-from fssbench.errors import UsageError
-from fssbench.files import write_atomic
+from fssbench.base.errors import UsageError
+from fssbench.base.files import write_atomic
 from fssbench.leaderboard.build import build_leaderboard
 from fssbench.leaderboard.export import export, selected
 from fssbench.leaderboard.published import published_entries
-from fssbench.leaderboard.schema import Leaderboard
+from fssbench.schemas.leaderboard import Leaderboard
 
 HOSTILE = "a|b*c_d<script>&50%$#{x}~^\\"
 

@@ -11,7 +11,7 @@ from command import Command
 
 from fssbench.leaderboard.published import published_entries
 from fssbench.leaderboard.reported import ReportedRow, reported_rows
-from fssbench.leaderboard.schema import ReportedEntry
+from fssbench.schemas.leaderboard import ReportedEntry
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from fssbench.benchmarks import find_benchmark
-from fssbench.errors import ResultError, UsageError
+from fssbench.base.errors import ResultError, UsageError
+from fssbench.episodes.benchmarks import find_benchmark
 from fssbench.leaderboard.reported import Row, Table, find_table, papers, read_paper, reported_rows, tables
 from fssbench.models import build_model
 

@@ -11,13 +11,13 @@ from boards import EPISODES, FOLDS, NAMES, answers, model, write_model, write_re
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fssbench.comparison import Pair, compare
 from fssbench.leaderboard.build import build_leaderboard
 from fssbench.leaderboard.ranking import ranked
-from fssbench.leaderboard.schema import Entry, Leaderboard, Score
 from fssbench.leaderboard.scores import Figures
-from fssbench.results import TrainingRecord, read_result
-from fssbench.statistics import METHODS
+from fssbench.schemas.leaderboard import Entry, Leaderboard, Score
+from fssbench.schemas.result import TrainingRecord, read_result
+from fssbench.scoring.comparison import Pair, compare
+from fssbench.scoring.uncertainty import METHODS
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from fssbench.episodes import Episode
-from fssbench.pipelines.training.batch import IGNORED, EpisodeBatch, SemanticBatch
+from fssbench.episodes.episodes import Episode
+from fssbench.models.batch import IGNORED, EpisodeBatch, SemanticBatch
 
 SIDE = 65  # maps of 9, 5 and 3 positions a side
 OWN = 3  # position of the class asked for among the base classes

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from torch import Tensor
 
-from fssbench.errors import ModelError
+from fssbench.base.errors import ModelError
 from fssbench.models import build_model
 from fssbench.models.baselines import AllForeground, CopySupport
 from fssbench.models.interface import FewShotSegmenter

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torchvision.models import resnet18, resnet50
 
-from fssbench.errors import CheckpointError, ModelError, UsageError
-from fssbench.files import sha256_file
+from fssbench.base.errors import CheckpointError, ModelError, UsageError
+from fssbench.base.files import sha256_file
 from fssbench.models.backbones import load_backbone
 from fssbench.models.checkpoints import load_checkpoint, read_state_dict
 from fssbench.models.prototype import Prototype

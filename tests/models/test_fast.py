@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torchvision.models import resnet50
 
 from fssbench.models.center_pivot import CenterPivotConv4d
+from fssbench.models.fast.accelerate import accelerate
 from fssbench.models.fast.center_pivot import Correlated, convolved
 from fssbench.models.fast.folding import folded
 from fssbench.models.fast.hdmnet import prior_of_inside
@@ -65,7 +66,7 @@ def test_logits_are_the_models_own(name: str) -> None:
     if name in ("hsnet", "hmfs", "hdmnet"):
         fill(model, skip="backbone.fc")
     before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
-    twin = model.accelerated()
+    twin = accelerate(model)
     assert twin is not model
     episodes = asked(97)
     expected, found = model._logits(*episodes), twin._logits(*episodes)
@@ -78,10 +79,10 @@ def test_logits_are_the_models_own(name: str) -> None:
 
 def test_models_without_a_twin_are_their_own() -> None:
     for model in (Prototype(backbone="resnet18"), HSNet(kernel="separable"), HSNet(block_layers=2)):
-        assert model.accelerated() is model
-    assert isinstance(HSNet().accelerated(), FastHSNet)
-    assert isinstance(HMFS().accelerated(), FastHMFS)
-    assert not isinstance(HMFS(masking="fm").accelerated(), FastHMFS)
+        assert accelerate(model) is model
+    assert isinstance(accelerate(HSNet()), FastHSNet)
+    assert isinstance(accelerate(HMFS()), FastHMFS)
+    assert not isinstance(accelerate(HMFS(masking="fm")), FastHMFS)
 
 
 @pytest.mark.parametrize("name", ["hsnet", "hmfs"])
@@ -89,7 +90,7 @@ def test_logits_are_the_published_ones(name: str) -> None:
     """Of the twin, at full size, within the same tolerance."""
     golden: Golden = read(name)
     model = fill({"hsnet": HSNet, "hmfs": HMFS}[name]())
-    logits = model.accelerated()(*episode(1, [2], [3], 400))
+    logits = accelerate(model)(*episode(1, [2], [3], 400))
     key = f"{name}.resnet50.logits_s4"
     assert difference(logits[..., ::4, ::4], golden[key]) <= TOLERANCE
 

@@ -12,9 +12,9 @@ from filling import episode, fill, image, mask
 from golden import Golden, difference, read
 from torch import Tensor, nn
 
+from fssbench.base.errors import CheckpointError, ModelError, UsageError
+from fssbench.base.files import sha256_file
 from fssbench.engine.evaluate import answers
-from fssbench.errors import CheckpointError, ModelError, UsageError
-from fssbench.files import sha256_file
 from fssbench.models import build_model
 from fssbench.models.checkpoints import load_checkpoint
 from fssbench.models.hdmnet import HDMNet
@@ -23,7 +23,7 @@ from fssbench.models.hdmnet.features import FROZEN
 from fssbench.models.hdmnet.losses import Losses, distillation_loss, segmentation_loss
 from fssbench.models.hdmnet.matching import MATCHINGS, MatchLayer
 from fssbench.models.hdmnet.prior import prior_map, prototype
-from fssbench.pipelines.episode_set import EpisodeSet
+from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
 
 # Of the standard deviation. With AVX-512 and two threads nothing is off by more than 6e-6; other roundings of the
 # logits of these random weights, whose deviation is 90, are enlarged where a softmax makes probabilities of them.

@@ -8,13 +8,13 @@ import torch
 from filling import episode, fill, image, mask
 from golden import TOLERANCE, Golden, difference, read
 
+from fssbench.base.errors import UsageError
 from fssbench.engine.evaluate import evaluate
-from fssbench.errors import UsageError
 from fssbench.models import build_model
 from fssbench.models.checkpoints import load_checkpoint
 from fssbench.models.hmfs import HMFS, hybrid
 from fssbench.models.hsnet import HSNet, mask_features
-from fssbench.pipelines.episode_set import EpisodeSet
+from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
 
 pytestmark = pytest.mark.usefixtures("two_threads", "no_gradients")
 

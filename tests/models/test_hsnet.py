@@ -15,7 +15,7 @@ from golden import TOLERANCE, Golden, difference, read
 from torch import Tensor
 from torchvision.models import get_model
 
-from fssbench.errors import CheckpointError, ModelError, UsageError
+from fssbench.base.errors import CheckpointError, ModelError, UsageError
 from fssbench.models.center_pivot import CenterPivotConv4d
 from fssbench.models.checkpoints import load_checkpoint
 from fssbench.models.hsnet import HSNet, HypercorrelationSqueeze, hypercorrelation, mask_features, unit_stack

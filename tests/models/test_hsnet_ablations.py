@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from filling import episode, fill, image, mask
 from torch import Tensor, nn
 
-from fssbench.errors import UsageError
+from fssbench.base.errors import UsageError
 from fssbench.models.center_pivot import CenterPivotConv4d
 from fssbench.models.hsnet import HSNet
 from fssbench.models.kernels import OriginalConv4d, SeparableConv4d

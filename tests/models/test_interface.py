@@ -16,7 +16,7 @@ from strategies import Mask, masks
 from torch import Tensor
 from toys import Redder, Voters, nearest
 
-from fssbench.errors import ModelError
+from fssbench.base.errors import ModelError
 from fssbench.models.interface import FewShotSegmenter, Preprocess, check_inputs, resize_mask, vote
 
 Pixels = npt.NDArray[np.uint8]

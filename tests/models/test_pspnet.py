@@ -13,8 +13,8 @@ from golden import read
 from torch import Tensor, nn
 from torchvision.models.vgg import cfgs, make_layers
 
-from fssbench.errors import CheckpointError, UsageError
-from fssbench.files import sha256_file
+from fssbench.base.errors import CheckpointError, UsageError
+from fssbench.base.files import sha256_file
 from fssbench.models import build_model, build_module, model_names
 from fssbench.models.cards import write_safetensors
 from fssbench.models.checkpoints import load_checkpoint

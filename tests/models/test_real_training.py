@@ -9,17 +9,17 @@ import pytest
 import torch
 from torch import nn
 
-from fssbench.benchmarks import COCO_20I
+from fssbench.episodes.benchmarks import COCO_20I
+from fssbench.episodes.training import TrainingLists, TrainingPolicy
 from fssbench.models.hdmnet import HDMNet
 from fssbench.models.pspnet import PSPNet
 from fssbench.models.trainable import Step, Trainable
 from fssbench.pipelines.sources import open_source
-from fssbench.pipelines.training.augment import Augmentation
-from fssbench.pipelines.training.batches import EpochPlan, batches, semantic_batches
-from fssbench.pipelines.training.lists import training_lists
-from fssbench.pipelines.training.prepare import build_training, plan_training
-from fssbench.pipelines.training.training_set import TrainingSet
-from fssbench.sampling_training import TrainingLists, TrainingPolicy
+from fssbench.pipelines.training_sets.augment import Augmentation
+from fssbench.pipelines.training_sets.batches import EpochPlan, batches, semantic_batches
+from fssbench.pipelines.training_sets.lists import training_lists
+from fssbench.pipelines.training_sets.prepare import build_training, plan_training
+from fssbench.pipelines.training_sets.training_set import TrainingSet
 from fssbench.training.optimization import build_optimizer
 from fssbench.training.recipe import find_recipe
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 import toys
 
-from fssbench.errors import ModelError, UsageError
+from fssbench.base.errors import ModelError, UsageError
 from fssbench.models import build_model, model_names, model_spec, register, registry
 from fssbench.models.baselines import AllForeground
 from fssbench.models.interface import FewShotSegmenter

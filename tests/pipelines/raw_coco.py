@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from fssbench.benchmarks import COCO_CLASSES
+from fssbench.episodes.benchmarks import COCO_CLASSES
 
 # COCO's own category ids, with their gaps.
 CATEGORY_IDS = [i for i in range(1, 91) if i not in {12, 26, 29, 30, 45, 66, 68, 69, 71, 83}]

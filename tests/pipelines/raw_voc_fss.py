@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -71,9 +72,10 @@ def blob(height: int = 20, width: int = 24) -> Array:
 
 def fss(folder: Path, classes: Iterable[str], *, numbers: Iterable[int] = range(1, 11)) -> Path:
     """An FSS-1000 folder whose classes all have the same disc as their masks."""
-    numbers = tuple(numbers)
-    for name in classes:
-        for number in numbers:
-            jpeg(folder / f"{name}/{number}.jpg", *blob().shape)
-            png(folder / f"{name}/{number}.png", blob())
+    first, *others = classes
+    for number in numbers:
+        jpeg(folder / f"{first}/{number}.jpg", *blob().shape)
+        png(folder / f"{first}/{number}.png", blob())
+    for name in others:
+        shutil.copytree(folder / first, folder / name, dirs_exist_ok=True)
     return folder

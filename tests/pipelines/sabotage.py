@@ -25,10 +25,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import fssbench.pipelines.prepare
+import fssbench.pipelines.episode_sets.prepare
 from fssbench.cli import main
-from fssbench.pipelines import shards
-from fssbench.pipelines.verify import verify_set
+from fssbench.pipelines.episode_sets.verify import verify_set
+from fssbench.pipelines.formats import shards
 
 GROWING = {"open", "os.mkdir", "os.fsync", "write"}
 """What a full disk refuses; everything else still succeeds on it."""
@@ -140,7 +140,9 @@ def trials(
 if __name__ == "__main__":
     for name in HEAVY:
         importlib.import_module(name)
-    vars(fssbench.pipelines.prepare)["build"] = partial(fssbench.pipelines.prepare.build, images_per_shard=20)
+    vars(fssbench.pipelines.episode_sets.prepare)["build"] = partial(
+        fssbench.pipelines.episode_sets.prepare.build, images_per_shard=20
+    )
     vars(os)["fsync"] = lambda _: None  # a kill loses nothing that was written; only the cut of the power would
     gc.freeze()
     for number, asked in enumerate(json.loads(sys.argv[2])):

@@ -13,14 +13,14 @@ from raw_coco import HEIGHT, WIDTH, content, polygon, write_coco
 from raw_voc_fss import Array, png
 from strategies import Mask, mask_groups
 
-from fssbench.benchmarks import COCO_20I, COCO_20I_CONTIGUOUS, PASCAL_5I, TOY_20I
-from fssbench.errors import SourceError, UsageError
-from fssbench.pipelines import masks
-from fssbench.pipelines.episode_set import EpisodeSet
-from fssbench.pipelines.manifest import MaskPolicy
-from fssbench.pipelines.shards import read_images
+from fssbench.base.errors import SourceError, UsageError
+from fssbench.episodes.benchmarks import COCO_20I, COCO_20I_CONTIGUOUS, PASCAL_5I, TOY_20I
+from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
+from fssbench.pipelines.formats import masks
+from fssbench.pipelines.formats.shards import read_images
 from fssbench.pipelines.sources import open_source
 from fssbench.pipelines.sources.coco import CocoSource
+from fssbench.schemas.manifest import MaskPolicy
 
 FIRST, FOURTH = "000000000001", "000000000004"
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from raw_coco import CATEGORY_IDS, HEIGHT, WIDTH, content, file_name, jpeg, polygon, write_coco
 
-from fssbench.benchmarks import COCO_20I
-from fssbench.errors import SourceError
-from fssbench.pipelines import images, masks
+from fssbench.base.errors import SourceError
+from fssbench.episodes.benchmarks import COCO_20I
+from fssbench.pipelines.formats import images, masks
 from fssbench.pipelines.sources.coco import CocoSource
 
 

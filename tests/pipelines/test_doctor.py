@@ -15,11 +15,11 @@ from raw_coco import CATEGORY_IDS, HEIGHT, WIDTH, content, file_name, jpeg, poly
 from raw_voc_fss import Array, fss, indices, png, sbd, voc
 from raw_voc_fss import jpeg as plain_jpeg
 
-from fssbench.benchmarks import COCO_20I, FSS_1000, PASCAL_5I, Benchmark
-from fssbench.errors import SourceError, UsageError
-from fssbench.pipelines.doctor.examine import examine, guess_benchmark
-from fssbench.pipelines.doctor.findings import Finding, Report
+from fssbench.base.errors import SourceError, UsageError
+from fssbench.episodes.benchmarks import COCO_20I, FSS_1000, PASCAL_5I, Benchmark
 from fssbench.pipelines.sources import open_source
+from fssbench.pipelines.sources.doctor.examine import examine, guess_benchmark
+from fssbench.pipelines.sources.doctor.findings import Finding, Report
 
 A, B, C = "2007_000033", "2007_000061", "2011_003276"
 

@@ -9,7 +9,7 @@ import pytest
 from command import Command
 from raw_voc_fss import indices, voc
 
-from fssbench.benchmarks import (
+from fssbench.episodes.benchmarks import (
     COCO_20I,
     COCO_20I_TO_PASCAL,
     COCO_CLASSES,

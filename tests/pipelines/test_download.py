@@ -13,11 +13,9 @@ from file_server import FileServer, Manner, file_server
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fssbench.errors import SourceError, StorageError
-from fssbench.pipelines.download import (
-    Patience,
-)
-from fssbench.pipelines.download.transfer import fetch
+from fssbench.base.errors import SourceError, StorageError
+from fssbench.pipelines.transport.download import Patience
+from fssbench.pipelines.transport.download.transfer import fetch
 
 
 def test_a_file_appears_whole_and_nothing_else_stays(server: FileServer, tmp_path: Path) -> None:

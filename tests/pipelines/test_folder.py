@@ -13,15 +13,15 @@ from command import Command
 from PIL import Image
 from raw_voc_fss import indices, jpeg, png
 
-from fssbench.benchmarks import COCO_20I
-from fssbench.errors import EpisodeSetError, SourceError, UsageError
-from fssbench.pipelines import images, masks
-from fssbench.pipelines.doctor.examine import examine, guess_benchmark
-from fssbench.pipelines.episode_set import EpisodeSet, benchmark_below
-from fssbench.pipelines.manifest import Manifest
+from fssbench.base.errors import EpisodeSetError, SourceError, UsageError
+from fssbench.episodes.benchmarks import COCO_20I
+from fssbench.pipelines.episode_sets.episode_set import EpisodeSet, benchmark_below
+from fssbench.pipelines.episode_sets.stream import as_frame, stream
+from fssbench.pipelines.formats import images, masks
 from fssbench.pipelines.sources.description import read_description
+from fssbench.pipelines.sources.doctor.examine import examine, guess_benchmark
 from fssbench.pipelines.sources.folder import FolderSource
-from fssbench.pipelines.stream import as_frame, stream
+from fssbench.schemas.manifest import Manifest
 
 LEAF, STEM, ROOT = 0, 1, 2
 PLANTS = """

@@ -13,17 +13,17 @@ import pytest
 from PIL import Image
 from raw_voc_fss import Array, blob, fss, jpeg, png
 
-from fssbench.benchmarks import FSS_1000
-from fssbench.errors import PoolError, SourceError
-from fssbench.pipelines import masks
-from fssbench.pipelines.episode_set import EpisodeSet
-from fssbench.pipelines.plan import Request, plan_folds
-from fssbench.pipelines.prepare import build
+from fssbench.base.errors import PoolError, SourceError
+from fssbench.episodes.benchmarks import FSS_1000
+from fssbench.episodes.protocols import STRICT
+from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
+from fssbench.pipelines.episode_sets.plan import Request, plan_folds
+from fssbench.pipelines.episode_sets.prepare import build
+from fssbench.pipelines.episode_sets.stream import as_frame, stream
+from fssbench.pipelines.formats import masks
 from fssbench.pipelines.sources import Source, files
 from fssbench.pipelines.sources import fss as fss_module
 from fssbench.pipelines.sources.fss import FssSource
-from fssbench.pipelines.stream import as_frame, stream
-from fssbench.protocols import STRICT
 
 # pycocotools 2.0.11 under numpy 2, whenever it decodes a mask
 

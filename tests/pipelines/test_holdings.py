@@ -9,15 +9,9 @@ import pytest
 from downloads import BODY, HURRY, holding, left, remote, zipped
 from file_server import FileServer
 
-from fssbench.errors import SourceError, StorageError
-from fssbench.pipelines import staging
-from fssbench.pipelines.download import (
-    Holding,
-    obtain,
-    read_catalogue,
-    require_by_hand,
-    require_space,
-)
+from fssbench.base.errors import SourceError, StorageError
+from fssbench.pipelines.episode_sets import staging
+from fssbench.pipelines.transport.download import Holding, obtain, read_catalogue, require_by_hand, require_space
 
 
 @pytest.fixture
@@ -107,7 +101,7 @@ def test_an_archive_of_something_else_leaves_nothing(server: FileServer, images:
 def test_a_run_killed_while_unpacking_does_not_fetch_again(
     server: FileServer, images: Holding, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from fssbench.pipelines.download import holdings
+    from fssbench.pipelines.transport.download import holdings
 
     def killed(*_: object, **__: object) -> None:
         (images.folder / "download.partial/unpacked/val2014").mkdir(parents=True)

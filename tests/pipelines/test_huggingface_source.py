@@ -15,12 +15,12 @@ from PIL import Image
 from raw_coco import jpeg
 from raw_voc_fss import Array, indices, png
 
-from fssbench.benchmarks import COCO_20I, FSS_1000, PASCAL_5I
-from fssbench.errors import SourceError, UsageError
-from fssbench.pipelines import masks
-from fssbench.pipelines.doctor.examine import examine
-from fssbench.pipelines.episode_set import EpisodeSet
+from fssbench.base.errors import SourceError, UsageError
+from fssbench.episodes.benchmarks import COCO_20I, FSS_1000, PASCAL_5I
+from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
+from fssbench.pipelines.formats import masks
 from fssbench.pipelines.sources import open_source
+from fssbench.pipelines.sources.doctor.examine import examine
 from fssbench.pipelines.sources.huggingface import HuggingFaceSource
 
 IMAGE = datasets.Image()

@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import Mask, mask_groups, masks
 
-from fssbench.benchmarks import TOY_20I, TOY_CLASSES
-from fssbench.errors import SourceError
-from fssbench.pipelines import masks as rle
-from fssbench.pipelines.plan import Request, draw_one
+from fssbench.base.errors import SourceError
+from fssbench.episodes.benchmarks import TOY_20I, TOY_CLASSES
+from fssbench.episodes.protocols import STRICT
+from fssbench.pipelines.episode_sets.plan import Request, draw_one
+from fssbench.pipelines.formats import masks as rle
 from fssbench.pipelines.sources import open_source
 from fssbench.pipelines.sources.toy import IMAGES, draw_toy
-from fssbench.protocols import STRICT
 
 
 @given(masks())

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import tarfile
 from pathlib import Path
 from unittest.mock import patch
 
+import drawn_voc
 import numpy as np
 import pytest
 from PIL import Image
 from raw_voc_fss import Array, indices, jpeg, png, sbd, voc
 from scipy.io import savemat
 
-from fssbench.benchmarks import COCO_20I_TO_PASCAL, PASCAL_5I
-from fssbench.errors import SourceError
-from fssbench.pipelines import masks
-from fssbench.pipelines.episode_set import EpisodeSet
-from fssbench.pipelines.plan import Request, plan_folds
-from fssbench.pipelines.prepare import build
+from fssbench.base.errors import SourceError
+from fssbench.episodes.benchmarks import COCO_20I_TO_PASCAL, PASCAL_5I
+from fssbench.episodes.protocols import STRICT
+from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
+from fssbench.pipelines.episode_sets.plan import Request, plan_folds
+from fssbench.pipelines.episode_sets.prepare import build
+from fssbench.pipelines.episode_sets.stream import as_frame, stream
+from fssbench.pipelines.formats import masks
 from fssbench.pipelines.sources import Source, files, pascal
 from fssbench.pipelines.sources.pascal import PascalSource
-from fssbench.pipelines.stream import as_frame, stream
-from fssbench.protocols import STRICT
 
 # pycocotools 2.0.11 under numpy 2, whenever it decodes a mask
 
@@ -321,19 +321,17 @@ def test_the_real_images_show_15_of_20_classes(real_data: Path) -> None:
             assert (sample.ignore is not None) == bool((stored == 255).any())
 
 
-@pytest.mark.real
-def test_the_real_validation_masks_give_the_published_numbers_of_images(real_data: Path, tmp_path: Path) -> None:
-    listed = real_data / "pascal" / "lists" / "val.txt"
-    (tmp_path / "JPEGImages").mkdir()
-    (tmp_path / "ImageSets/Segmentation").mkdir(parents=True)
-    shutil.copy(listed, tmp_path / "ImageSets/Segmentation/val.txt")
-    ids = set(listed.read_text().split())
-    with tarfile.open(real_data / "pascal" / "SegmentationClassAug.tar") as tar:
-        tar.extractall(tmp_path, [m for m in tar if Path(m.name).stem in ids], filter="data")
-    source = PascalSource(tmp_path)
+def test_the_validation_masks_give_the_published_numbers_of_images(voc_validation: Path) -> None:
+    source = PascalSource(voc_validation)
     assert source.unofficial() == ()
     for least, expected in ((1, [440, 514, 804, 390]), (2_048, [365, 467, 734, 357])):
         pools = source.pools(range(20), min_pixels=least)
         assert [sum(len(pools[c]) for c in fold) for fold in PASCAL_5I.folds] == expected
     # The last pools also serve the shift from COCO, whose folds deal the same classes otherwise.
     assert [sum(len(pools[c]) for c in fold) for fold in COCO_20I_TO_PASCAL.folds] == [836, 299, 456, 332]
+
+
+@pytest.mark.parametrize("voc_validation", [pytest.param("real", marks=pytest.mark.real)], indirect=True)
+def test_the_stored_numbers_of_pixels_are_those_of_the_masks(voc_validation: Path) -> None:
+    """What stands in ``golden/lists`` can be derived again from a user's copy."""
+    assert drawn_voc.encode(voc_validation).equals(drawn_voc.stored())

@@ -18,15 +18,15 @@ from file_server import FileServer, Manner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fssbench.errors import EpisodeSetError, FssbenchError, UsageError
-from fssbench.pipelines.episode_set import EpisodeSet, benchmark_below, find_sets, locate_set
-from fssbench.pipelines.manifest import FileRecord
-from fssbench.pipelines.places import Remote, find_place
-from fssbench.pipelines.places.ahead import read_ahead
-from fssbench.pipelines.places.cache import Cache
-from fssbench.pipelines.places.http import Web
-from fssbench.pipelines.places.storage import Storage
-from fssbench.pipelines.stream import as_frame, stream
+from fssbench.base.errors import EpisodeSetError, FssbenchError, UsageError
+from fssbench.pipelines.episode_sets.episode_set import EpisodeSet, benchmark_below, find_sets, locate_set
+from fssbench.pipelines.episode_sets.stream import as_frame, stream
+from fssbench.pipelines.transport import Remote, find_place
+from fssbench.pipelines.transport.ahead import read_ahead
+from fssbench.pipelines.transport.cache import Cache
+from fssbench.pipelines.transport.http import Web
+from fssbench.pipelines.transport.storage import Storage
+from fssbench.schemas.manifest import FileRecord
 
 SET = "toy-20i/strict/fold0"
 Episodes = list[tuple[int, bytes, tuple[bytes, ...]]]
@@ -314,7 +314,7 @@ def test_what_was_fetched_is_not_fetched_again(hosted: FileServer, toy_set: Epis
 
 
 def record(data: bytes) -> FileRecord:
-    from fssbench.files import sha256_bytes
+    from fssbench.base.files import sha256_bytes
 
     return FileRecord(name="x", sha256=sha256_bytes(data), bytes=len(data))
 

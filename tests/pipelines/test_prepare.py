@@ -17,15 +17,16 @@ from typing import Any
 import pytest
 from raw_coco import content, file_name, write_coco
 
-from fssbench.benchmarks import COCO_20I
-from fssbench.errors import EpisodeSetError, PoolError, SourceError, StorageError, UsageError
-from fssbench.pipelines import shards, staging
-from fssbench.pipelines.episode_set import EpisodeSet
-from fssbench.pipelines.plan import Request, draw_one, plan_folds
-from fssbench.pipelines.prepare import Built, build
+from fssbench.base.errors import EpisodeSetError, PoolError, SourceError, StorageError, UsageError
+from fssbench.episodes.benchmarks import COCO_20I
+from fssbench.episodes.protocols import STRICT
+from fssbench.pipelines.episode_sets import staging
+from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
+from fssbench.pipelines.episode_sets.plan import Request, draw_one, plan_folds
+from fssbench.pipelines.episode_sets.prepare import Built, build
+from fssbench.pipelines.episode_sets.verify import verify_set
+from fssbench.pipelines.formats import shards
 from fssbench.pipelines.sources.coco import CocoSource
-from fssbench.pipelines.verify import verify_set
-from fssbench.protocols import STRICT
 
 
 @pytest.fixture
@@ -286,7 +287,7 @@ def slow(self, image_id, class_id):
     time.sleep(0.05)
     return read(self, image_id, class_id)
 CocoSource.read = slow
-import fssbench.pipelines.prepare as prepare
+import fssbench.pipelines.episode_sets.prepare as prepare
 prepare.build.__kwdefaults__["images_per_shard"] = 10
 main(sys.argv[1:])
 """

@@ -6,6 +6,7 @@ import hashlib
 import io
 import os
 import pickle
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,14 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from published_lists import BENCHMARKS, encode, stored
 
-from fssbench.benchmarks import COCO_20I, FSS_1000, PASCAL_5I, TOY_20I
-from fssbench.errors import SourceError, UsageError
+from fssbench.base.errors import SourceError, UsageError
+from fssbench.episodes.benchmarks import COCO_20I, FSS_1000, PASCAL_5I, TOY_20I
+from fssbench.episodes.protocols import HDMNET, HSNET
 from fssbench.pipelines.sources import splits
 from fssbench.pipelines.sources.pickles import load_plain
 from fssbench.pipelines.sources.splits import HsnetSplits, open_splits, published_digests
-from fssbench.protocols import HDMNET, HSNET
 
 PAIRS = "2007_000033__01\n2007_000061__04\n2007_000033__03\n2008_000001__01\n"
 COCO: dict[int, list[str]] = {
@@ -218,17 +220,35 @@ def test_missing_files_and_benchmarks_without_any_are_named(tmp_path: Path) -> N
         HsnetSplits(tmp_path, COCO_20I).lists(4)
 
 
-@pytest.mark.real
-def test_the_published_files_are_known_and_have_the_published_numbers(real_splits: Path) -> None:
-    listed = [HsnetSplits(real_splits, PASCAL_5I).lists(fold) for fold in range(4)]
+def test_the_published_files_are_known_and_have_the_published_numbers(published_splits: Path) -> None:
+    listed = [HsnetSplits(published_splits, PASCAL_5I).lists(fold) for fold in range(4)]
     assert [len(lists.queries) for lists in listed] == [346, 451, 725, 346]
-    found = HsnetSplits(real_splits, COCO_20I)
+    found = HsnetSplits(published_splits, COCO_20I)
     images = [{i for ids in found.lists(fold).pools.values() for i in ids} for fold in range(4)]
     assert [len(ids) for ids in images] == [26_052, 15_305, 13_138, 12_640]
-    assert len(HsnetSplits(real_splits, FSS_1000).lists(0).queries) == 2_400
+    assert len(HsnetSplits(published_splits, FSS_1000).lists(0).queries) == 2_400
     for benchmark in (PASCAL_5I, COCO_20I, FSS_1000):
         for fold in range(len(benchmark.folds)):
-            assert HsnetSplits(real_splits, benchmark).unofficial(fold) == ()
+            assert HsnetSplits(published_splits, benchmark).unofficial(fold) == ()
+
+
+@pytest.mark.real
+def test_the_stored_lists_are_those_of_the_published_files(real_splits: Path, published_splits: Path) -> None:
+    """What stands in ``golden/lists`` can be derived again from a user's copy."""
+    for benchmark, table in encode(real_splits).items():
+        assert table.equals(stored(benchmark))
+    for path in (path for path in published_splits.rglob("*") if path.is_file()):
+        assert path.read_bytes() == (real_splits / path.relative_to(published_splits)).read_bytes()
+
+
+def test_lists_are_encoded_from_published_files_alone(published_splits: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(published_splits, tmp_path / "splits")
+    assert {b: table.equals(stored(b)) for b, table in encode(copy).items()} == dict.fromkeys(BENCHMARKS, True)
+    path = copy / "coco/val/fold2.pkl"
+    lists = pickle.loads(path.read_bytes())
+    path.write_bytes(pickle.dumps({c: ids[::-1] for c, ids in lists.items()}, protocol=3))
+    with pytest.raises(ValueError, match=r"coco/val/fold2\.pkl is not the published split file"):
+        encode(copy)
 
 
 def test_plain_data_comes_back_as_it_was() -> None:

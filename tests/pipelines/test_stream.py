@@ -12,14 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from fssbench.benchmarks import TOY_20I
-from fssbench.errors import EpisodeSetError, UsageError
-from fssbench.pipelines import images, masks
-from fssbench.pipelines.episode_set import EpisodeSet
-from fssbench.pipelines.lookahead import Lookahead
-from fssbench.pipelines.samples import EpisodeSample
+from fssbench.base.errors import EpisodeSetError, UsageError
+from fssbench.episodes.benchmarks import TOY_20I
+from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
+from fssbench.pipelines.episode_sets.stream import Frame, as_frame, stream
+from fssbench.pipelines.formats import images, masks
+from fssbench.pipelines.formats.lookahead import Lookahead
 from fssbench.pipelines.sources import open_source
-from fssbench.pipelines.stream import Frame, as_frame, stream
+from fssbench.schemas.samples import EpisodeSample
 
 
 def test_every_episode_comes_once_in_the_order_of_the_plan(toy_set: EpisodeSet) -> None:

@@ -11,12 +11,12 @@ from command import Command
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fssbench.episodes import Episode, Track
-from fssbench.errors import EpisodeSetError
-from fssbench.pipelines.episode_set import EpisodeSet
-from fssbench.pipelines.manifest import ClassPool
-from fssbench.pipelines.stream import as_frame, stream
-from fssbench.pipelines.summary import ImageFacts, SetSummary, image_facts, summarise, summarise_set
+from fssbench.base.errors import EpisodeSetError
+from fssbench.episodes.episodes import Episode, Track
+from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
+from fssbench.pipelines.episode_sets.stream import as_frame, stream
+from fssbench.pipelines.episode_sets.summary import ImageFacts, SetSummary, image_facts, summarise, summarise_set
+from fssbench.schemas.manifest import ClassPool
 
 
 def pool(class_id: int, images: int) -> ClassPool:

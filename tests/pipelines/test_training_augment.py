@@ -9,11 +9,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fssbench.errors import UsageError
+from fssbench.base.errors import UsageError
+from fssbench.models.batch import IGNORED
 from fssbench.models.interface import Preprocess
-from fssbench.pipelines.training.augment import Augmentation, fit
-from fssbench.pipelines.training.batch import IGNORED
-from fssbench.pipelines.training.draws import Draws
+from fssbench.pipelines.training_sets.augment import Augmentation, fit
+from fssbench.pipelines.training_sets.draws import Draws
 
 Pixels = npt.NDArray[np.uint8]
 SIZE = Preprocess(size=48)

@@ -12,18 +12,18 @@ import pytest
 import torch
 from torch import Tensor
 
-from fssbench.benchmarks import TOY_20I
-from fssbench.errors import TrainingSetError, UsageError
+from fssbench.base.errors import TrainingSetError, UsageError
+from fssbench.episodes.benchmarks import TOY_20I
+from fssbench.episodes.training import TrainingLists, TrainingPolicy
+from fssbench.models.batch import IGNORED, EpisodeBatch, SemanticBatch
 from fssbench.models.interface import Preprocess
-from fssbench.pipelines.training.augment import Augmentation
-from fssbench.pipelines.training.batch import IGNORED, EpisodeBatch, SemanticBatch
-from fssbench.pipelines.training.batches import EpochPlan, batches, semantic_batches, validation_batches
-from fssbench.pipelines.training.decode import decode_sample
-from fssbench.pipelines.training.lists import training_lists
-from fssbench.pipelines.training.manifest import TrainingShard
-from fssbench.pipelines.training.sequential import streamed_batches, streamed_semantic_batches
-from fssbench.pipelines.training.training_set import TrainingSet
-from fssbench.sampling_training import TrainingLists, TrainingPolicy
+from fssbench.pipelines.training_sets.augment import Augmentation
+from fssbench.pipelines.training_sets.batches import EpochPlan, batches, semantic_batches, validation_batches
+from fssbench.pipelines.training_sets.decode import decode_sample
+from fssbench.pipelines.training_sets.lists import training_lists
+from fssbench.pipelines.training_sets.sequential import streamed_batches, streamed_semantic_batches
+from fssbench.pipelines.training_sets.training_set import TrainingSet
+from fssbench.schemas.training_set import TrainingShard
 
 SIZE = Preprocess(size=32)
 PLAN = EpochPlan(seed=3, shot=2, episodes=25, batch=4)
@@ -170,7 +170,7 @@ def test_a_stream_reads_every_shard_once_a_pass_and_gives_every_image_once(
         opened.append(shard.name)
         return (training_set.path / shard.name).read_bytes()
 
-    monkeypatch.setattr("fssbench.pipelines.training.sequential._read", read)
+    monkeypatch.setattr("fssbench.pipelines.training_sets.sequential._read", read)
 
     plan = EpochPlan(batch=1)
     found = [
@@ -188,7 +188,7 @@ def test_a_stream_reads_every_shard_once_a_pass_and_gives_every_image_once(
 def test_a_streamed_shard_is_checked_whoever_brought_it(
     toy_training: TrainingSet, lists: TrainingLists, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fssbench.pipelines.training.sequential._read", lambda _, shard: bytes(shard.bytes))
+    monkeypatch.setattr("fssbench.pipelines.training_sets.sequential._read", lambda _, shard: bytes(shard.bytes))
     with pytest.raises(TrainingSetError, match="is damaged"):
         next(streamed_batches(toy_training, lists, plan=PLAN, epoch=0, preprocess=SIZE))
 

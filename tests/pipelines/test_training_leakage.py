@@ -8,17 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from fssbench.benchmarks import TOY_20I
-from fssbench.errors import TrainingSetError
-from fssbench.pipelines.episode_set import EpisodeSet
-from fssbench.pipelines.shards import read_images
+from fssbench.base.errors import TrainingSetError
+from fssbench.episodes.benchmarks import TOY_20I
+from fssbench.episodes.training import TrainingPolicy
+from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
+from fssbench.pipelines.formats.shards import read_images
+from fssbench.pipelines.formats.training_index import Entry
 from fssbench.pipelines.sources import open_source
-from fssbench.pipelines.training.index import Entry
-from fssbench.pipelines.training.leakage import audit
-from fssbench.pipelines.training.lists import training_lists
-from fssbench.pipelines.training.prepare import build_training, plan_training
-from fssbench.pipelines.training.training_set import TrainingSet
-from fssbench.sampling_training import TrainingPolicy
+from fssbench.pipelines.training_sets.leakage import audit
+from fssbench.pipelines.training_sets.lists import training_lists
+from fssbench.pipelines.training_sets.prepare import build_training, plan_training
+from fssbench.pipelines.training_sets.training_set import TrainingSet
 
 
 def test_training_and_test_images_of_the_toy_have_nothing_in_common(

@@ -13,19 +13,19 @@ from command import Command
 from raw_coco import content, file_name, polygon, write_coco
 from raw_voc_fss import blob, fss, indices, voc
 
-from fssbench.benchmarks import COCO_20I, COCO_20I_CONTIGUOUS, FSS_1000, PASCAL_5I, TOY_20I, Benchmark
-from fssbench.errors import SourceError, TrainingSetError, UsageError
-from fssbench.pipelines import masks
+from fssbench.base.errors import SourceError, TrainingSetError, UsageError
+from fssbench.episodes.benchmarks import COCO_20I, COCO_20I_CONTIGUOUS, FSS_1000, PASCAL_5I, TOY_20I, Benchmark
+from fssbench.episodes.training import TrainingLists, TrainingPolicy, base_classes
+from fssbench.pipelines.formats import masks
 from fssbench.pipelines.sources import open_source
 from fssbench.pipelines.sources.coco import CocoSource
 from fssbench.pipelines.sources.pascal import PascalSource
-from fssbench.pipelines.training.decode import decode_sample
-from fssbench.pipelines.training.hsnet_lists import read_hsnet_lists
-from fssbench.pipelines.training.lists import training_lists
-from fssbench.pipelines.training.prepare import BuiltTraining, build_training, plan_training
-from fssbench.pipelines.training.training_set import TrainingSet, find_training_set, find_training_sets
-from fssbench.pipelines.training.verify import verify_training_set
-from fssbench.sampling_training import TrainingLists, TrainingPolicy, base_classes
+from fssbench.pipelines.training_sets.decode import decode_sample
+from fssbench.pipelines.training_sets.hsnet_lists import read_hsnet_lists
+from fssbench.pipelines.training_sets.lists import training_lists
+from fssbench.pipelines.training_sets.prepare import BuiltTraining, build_training, plan_training
+from fssbench.pipelines.training_sets.training_set import TrainingSet, find_training_set, find_training_sets
+from fssbench.pipelines.training_sets.verify import verify_training_set
 
 
 def train_coco(folder: Path) -> Path:

@@ -16,8 +16,8 @@ from downloads import (
     zipped,
 )
 
-from fssbench.errors import SourceError, StorageError
-from fssbench.pipelines.download.unpack import unpack
+from fssbench.base.errors import SourceError, StorageError
+from fssbench.pipelines.transport.download.unpack import unpack
 
 
 def _link(info: zipfile.ZipInfo) -> None:

@@ -14,12 +14,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fssbench.errors import EpisodeSetError
-from fssbench.files import sha256_bytes
-from fssbench.pipelines import locks, masks, shards
-from fssbench.pipelines.episode_set import EpisodeSet
-from fssbench.pipelines.stream import as_frame, stream
-from fssbench.pipelines.verify import verify_set
+from fssbench.base.errors import EpisodeSetError
+from fssbench.base.files import sha256_bytes
+from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
+from fssbench.pipelines.episode_sets.stream import as_frame, stream
+from fssbench.pipelines.episode_sets.verify import verify_set
+from fssbench.pipelines.formats import locks, masks, shards
 
 Member = tuple[tarfile.TarInfo, bytes]
 

@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fssbench.episodes import Episode
+from fssbench.episodes.episodes import Episode
+from fssbench.models.batch import EpisodeBatch
 from fssbench.models.interface import FewShotSegmenter, Preprocess
 from fssbench.models.trainable import Group, Step
-from fssbench.pipelines.training.batch import EpisodeBatch
 from fssbench.training.loop import Supply
 from fssbench.training.recipe import Recipe, overridden, parse_recipe
 

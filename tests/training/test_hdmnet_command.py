@@ -8,17 +8,17 @@ from pathlib import Path
 import pytest
 from command import Command
 
-from fssbench.benchmarks import TOY_20I
-from fssbench.files import sha256_file
+from fssbench.base.files import sha256_file
+from fssbench.episodes.benchmarks import TOY_20I
+from fssbench.episodes.protocols import STRICT
 from fssbench.models.cards import read_card, read_safetensors
 from fssbench.models.hdmnet.base_learner import published_name
-from fssbench.pipelines.plan import Request, plan_folds
-from fssbench.pipelines.prepare import build
+from fssbench.pipelines.episode_sets.plan import Request, plan_folds
+from fssbench.pipelines.episode_sets.prepare import build
 from fssbench.pipelines.sources import open_source
 from fssbench.pipelines.sources.toy import draw_toy
-from fssbench.pipelines.training.prepare import build_training, plan_training
-from fssbench.protocols import STRICT
-from fssbench.results import read_result
+from fssbench.pipelines.training_sets.prepare import build_training, plan_training
+from fssbench.schemas.result import read_result
 
 SMALL = ("--backbone", "vgg16", "--batch", 2, "--max-steps", 1, "--device", "cpu")
 

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 import torch
 
-from fssbench.benchmarks import COCO_20I, PASCAL_5I, find_benchmark
-from fssbench.errors import UsageError
+from fssbench.base.errors import UsageError
+from fssbench.episodes.benchmarks import COCO_20I, PASCAL_5I, find_benchmark
 from fssbench.models import build_module, model_spec
 from fssbench.models.hdmnet import HDMNet
 from fssbench.models.trainable import Trainable
-from fssbench.pipelines.training.augment import Augmentation
+from fssbench.pipelines.training_sets.augment import Augmentation
 from fssbench.training.optimization import build_optimizer
 from fssbench.training.recipe import Recipe, find_recipe, overridden
 

@@ -9,11 +9,11 @@ import torch
 import torch.nn.functional as F
 from small import episode_batch
 
+from fssbench.models.batch import IGNORED, EpisodeBatch
 from fssbench.models.feature_store import FeatureStore
 from fssbench.models.hmfs import HMFS
 from fssbench.models.hsnet import HSNet
 from fssbench.models.trainable import Trainable
-from fssbench.pipelines.training.batch import IGNORED, EpisodeBatch
 
 SIDE = 64
 

@@ -15,10 +15,10 @@ import torch
 from small import Small, episode_batch, recipe, supply
 from torch import Tensor, nn
 
+from fssbench.base.errors import TrainingError, UsageError
 from fssbench.engine.ranks import Ranks, joined
-from fssbench.errors import TrainingError, UsageError
+from fssbench.models.batch import EpisodeBatch
 from fssbench.models.trainable import Trainable
-from fssbench.pipelines.training.batch import EpisodeBatch
 from fssbench.training.folder import Progress, RunFolder, Validated
 from fssbench.training.loop import Learner, Seen, Supply, train
 from fssbench.training.recipe import Recipe

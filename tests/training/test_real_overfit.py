@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from fssbench.benchmarks import COCO_20I
 from fssbench.engine.ranks import Ranks
-from fssbench.episodes import Episode
+from fssbench.episodes.benchmarks import COCO_20I
+from fssbench.episodes.episodes import Episode
+from fssbench.models.batch import EpisodeBatch
 from fssbench.models.feature_store import FeatureStore
 from fssbench.models.hsnet import HSNet
-from fssbench.pipelines import images, masks
+from fssbench.pipelines.formats import images, masks
 from fssbench.pipelines.sources import open_source
-from fssbench.pipelines.training.batch import EpisodeBatch
 from fssbench.training.folder import Progress, Validated
 from fssbench.training.loop import Learner, Seen, Supply, train
 from fssbench.training.recipe import find_recipe, overridden

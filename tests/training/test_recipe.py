@@ -9,8 +9,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fssbench.benchmarks import BENCHMARKS, COCO_20I, COCO_20I_CONTIGUOUS, FSS_1000, PASCAL_5I, find_benchmark
-from fssbench.errors import UsageError
+from fssbench.base.errors import UsageError
+from fssbench.episodes.benchmarks import BENCHMARKS, COCO_20I, COCO_20I_CONTIGUOUS, FSS_1000, PASCAL_5I, find_benchmark
 from fssbench.models.hsnet import HSNet
 from fssbench.training.optimization import build_optimizer, rate_factor
 from fssbench.training.recipe import (

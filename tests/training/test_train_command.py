@@ -15,15 +15,15 @@ import torch
 from command import Command
 from small import RECIPE
 
-from fssbench.benchmarks import TOY_20I
+from fssbench.episodes.benchmarks import TOY_20I
+from fssbench.episodes.protocols import STRICT
 from fssbench.models.cards import read_card
-from fssbench.pipelines.plan import Request, plan_folds
-from fssbench.pipelines.prepare import build
+from fssbench.pipelines.episode_sets.plan import Request, plan_folds
+from fssbench.pipelines.episode_sets.prepare import build
 from fssbench.pipelines.sources import open_source
 from fssbench.pipelines.sources.toy import draw_toy
-from fssbench.pipelines.training.prepare import build_training, plan_training
-from fssbench.protocols import STRICT
-from fssbench.results import read_result
+from fssbench.pipelines.training_sets.prepare import build_training, plan_training
+from fssbench.schemas.result import read_result
 from fssbench.training.recipe import parse_recipe
 
 SMALL = Path(__file__).with_name("small.py")

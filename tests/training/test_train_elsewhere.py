@@ -10,15 +10,15 @@ from command import Command
 from file_server import FileServer
 from small import RECIPE
 
+from fssbench.episodes.training import TrainingPolicy
 from fssbench.models.interface import Preprocess
-from fssbench.pipelines.episode_set import EpisodeSet
-from fssbench.pipelines.places import Remote
-from fssbench.pipelines.places.http import Web
-from fssbench.pipelines.training.batches import EpochPlan
-from fssbench.pipelines.training.lists import training_lists
-from fssbench.pipelines.training.sequential import streamed_batches
-from fssbench.pipelines.training.training_set import TrainingSet, find_training_set
-from fssbench.sampling_training import TrainingPolicy
+from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
+from fssbench.pipelines.training_sets.batches import EpochPlan
+from fssbench.pipelines.training_sets.lists import training_lists
+from fssbench.pipelines.training_sets.sequential import streamed_batches
+from fssbench.pipelines.training_sets.training_set import TrainingSet, find_training_set
+from fssbench.pipelines.transport import Remote
+from fssbench.pipelines.transport.http import Web
 
 MODEL = f"{Path(__file__).with_name('small.py')}:Small"
 

@@ -12,11 +12,11 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
-from fssbench.benchmarks import find_benchmark
-from fssbench.errors import ResultError, UsageError
-from fssbench.protocols import find_protocol
-from fssbench.records import Record, first_error
-from fssbench.suggest import known_are
+from fssbench.base.errors import ResultError, UsageError
+from fssbench.base.records import Record, first_error
+from fssbench.base.suggest import known_are
+from fssbench.episodes.benchmarks import find_benchmark
+from fssbench.episodes.protocols import find_protocol
 
 __all__ = ["PAPERS", "Ours", "Paper", "Row", "Table", "find_table", "papers", "read_paper", "tables"]
 

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 
 from fssbench.models.fast.folding import folded
+from fssbench.models.hdmnet import HDMNet
 from fssbench.models.interface import resize_mask
-
-if TYPE_CHECKING:
-    from fssbench.models.hdmnet import HDMNet
 
 __all__ = ["fast_hdmnet", "prior_of_inside"]
 

@@ -9,18 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fssbench.errors import UsageError
-from fssbench.files import sha256_file
+from fssbench.base.errors import UsageError
+from fssbench.base.files import sha256_file
 from fssbench.models.backbones import BackboneInfo
 from fssbench.models.checkpoints import load_checkpoint
 from fssbench.models.hdmnet.backbone import build_stages
-from fssbench.models.hdmnet.base_learner import (
-    BaseLearner,
-    PyramidPooling,
-    base_classifier,
-    bottleneck,
-    published_name,
-)
+from fssbench.models.hdmnet.base_learner import BaseLearner, PyramidPooling, base_classifier, bottleneck, published_name
 from fssbench.models.interface import FeatureSegmenter
 
 __all__ = ["BaseLearnerFeatures"]

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from torch import nn
 
-from fssbench.errors import UsageError
-from fssbench.files import sha256_file
+from fssbench.base.errors import UsageError
+from fssbench.base.files import sha256_file
 from fssbench.models.backbones import BackboneInfo, imagenet_file
 from fssbench.models.checkpoints import load_checkpoint, read_state_dict
 

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fssbench.pipelines.training.batch import IGNORED
+from fssbench.models.batch import IGNORED
 
 __all__ = ["DISTILLATIONS", "Losses", "distillation_loss", "segmentation_loss"]
 

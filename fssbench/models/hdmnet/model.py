@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fssbench.errors import ModelError, UsageError
+from fssbench.base.errors import ModelError, UsageError
 from fssbench.models.hdmnet.backbone import BACKBONES
 from fssbench.models.hdmnet.base_learner import BASE_CLASSES
 from fssbench.models.hdmnet.ensemble import gram_matrix, merge, merging, scene_difference, shot_weights
@@ -22,7 +22,7 @@ from fssbench.models.hdmnet.outputs import Outputs
 from fssbench.models.hdmnet.prior import prior_map, prototype
 from fssbench.models.hdmnet.training import LearnsFromEpisodes
 from fssbench.models.hdmnet.transformer import STAGES, Transformer
-from fssbench.models.interface import FeatureSegmenter, Preprocess, Size, check_inputs
+from fssbench.models.interface import Preprocess, Size, check_inputs
 
 __all__ = ["HDMNet"]
 
@@ -128,12 +128,6 @@ class HDMNet(LearnsFromEpisodes):
         mean = prototype(x, masks)
         merged = self.supp_merge(torch.cat([x, mean.expand_as(x)], dim=1))  # (N, 64, h, w)
         return [gram_matrix(middle), mean, deep, semantic, masks, *self.transformer.mix_transformer.pyramid(merged)]
-
-    def accelerated(self) -> FeatureSegmenter:
-        """See `FeatureSegmenter.accelerated`."""
-        from fssbench.models.fast.hdmnet import fast_hdmnet
-
-        return fast_hdmnet(self)
 
     def answer(self, query: list[Tensor], supports: list[Tensor], *, leave_out: Tensor | None = None) -> Outputs:
         """Compare what `encode` and `condition` gave, each (B, …) and (B, K, …).

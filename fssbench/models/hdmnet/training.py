@@ -7,12 +7,12 @@ from abc import abstractmethod
 import torch
 from torch import Tensor, nn
 
+from fssbench.models.batch import EpisodeBatch
 from fssbench.models.hdmnet.features import BaseLearnerFeatures
 from fssbench.models.hdmnet.losses import Losses, distillation_loss, segmentation_loss
 from fssbench.models.hdmnet.outputs import Outputs
 from fssbench.models.hdmnet.transformer import Transformer
 from fssbench.models.trainable import Group, Step
-from fssbench.pipelines.training.batch import EpisodeBatch
 
 __all__ = ["LearnsFromEpisodes"]
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fssbench.benchmarks import Benchmark
-from fssbench.errors import UsageError
+from fssbench.base.errors import UsageError
+from fssbench.episodes.benchmarks import Benchmark
 from fssbench.pipelines.sources.base import Part, RawSample, Source
 
 if TYPE_CHECKING:

@@ -6,21 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
-from fssbench.benchmarks import Benchmark
-from fssbench.pipelines.manifest import MaskPolicy, SourceRecord
-from fssbench.pipelines.masks import Rle
+from fssbench.base.progress import Advance, no_progress
+from fssbench.episodes.benchmarks import Benchmark
+from fssbench.schemas.manifest import MaskPolicy, SourceRecord
+from fssbench.schemas.rle import Rle
 
-__all__ = ["Advance", "LabelledSource", "Part", "Picture", "RawSample", "Source", "no_progress"]
+__all__ = ["LabelledSource", "Part", "Picture", "RawSample", "Source"]
 
 Part = Literal["test", "training"]
 """Whether a source is read for the images that are tested, or for those that models learn from."""
-
-Advance = Callable[[int], None]
-"""Called with the number of items just done, so that long work can show progress."""
-
-
-def no_progress(_: int) -> None:
-    """An `Advance` that shows nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,16 +8,17 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 
-from fssbench.benchmarks import COCO_20I, Benchmark
-from fssbench.errors import SourceError
-from fssbench.files import sha256_file
-from fssbench.pipelines.manifest import FileRecord, MaskPolicy, SourceRecord
-from fssbench.pipelines.masks import Rle
+from fssbench.base.errors import SourceError
+from fssbench.base.files import sha256_file
+from fssbench.base.progress import Advance, no_progress
+from fssbench.episodes.benchmarks import COCO_20I, Benchmark
 from fssbench.pipelines.sources import files
-from fssbench.pipelines.sources.base import Advance, Part, Picture, RawSample, no_progress
+from fssbench.pipelines.sources.base import Part, Picture, RawSample
 from fssbench.pipelines.sources.coco_annotations import Annotations, text_id
 from fssbench.pipelines.sources.coco_masks import AnnotationMasks, CocoMasks, Crowds
 from fssbench.pipelines.sources.ready_masks import ReadyMasks
+from fssbench.schemas.manifest import FileRecord, MaskPolicy, SourceRecord
+from fssbench.schemas.rle import Rle
 
 __all__ = ["CocoSource"]
 

@@ -13,8 +13,8 @@ from typing import Any
 
 from pycocotools.coco import COCO
 
-from fssbench.errors import SourceError
-from fssbench.pipelines.masks import Rle
+from fssbench.base.errors import SourceError
+from fssbench.schemas.rle import Rle
 
 __all__ = ["Annotation", "Annotations", "text_id"]
 

@@ -6,12 +6,12 @@ from collections.abc import Collection, Iterator
 from functools import cached_property
 from typing import Literal, Protocol
 
-from fssbench.pipelines import masks
-from fssbench.pipelines.manifest import FileRecord, MaskPolicy
-from fssbench.pipelines.masks import Rle
+from fssbench.base.progress import Advance
+from fssbench.pipelines.formats import masks
 from fssbench.pipelines.sources import files
-from fssbench.pipelines.sources.base import Advance
 from fssbench.pipelines.sources.coco_annotations import Annotations
+from fssbench.schemas.manifest import FileRecord, MaskPolicy
+from fssbench.schemas.rle import Rle
 
 __all__ = ["AnnotationMasks", "CocoMasks", "Crowds"]
 

@@ -8,10 +8,10 @@ from typing import Annotated
 
 from pydantic import Field, ValidationError, model_validator
 
-from fssbench.benchmarks import BENCHMARKS, Benchmark
-from fssbench.errors import SourceError
-from fssbench.pipelines.manifest import BenchmarkRecord
-from fssbench.records import Record, first_error
+from fssbench.base.errors import SourceError
+from fssbench.base.records import Record, first_error
+from fssbench.episodes.benchmarks import BENCHMARKS, Benchmark
+from fssbench.schemas.manifest import BenchmarkRecord
 
 __all__ = ["DESCRIPTION", "Description", "read_description"]
 

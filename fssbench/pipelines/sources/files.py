@@ -10,12 +10,13 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
-from fssbench.errors import SourceError
-from fssbench.files import sha256_bytes
-from fssbench.pipelines import images
-from fssbench.pipelines.manifest import FileRecord
-from fssbench.pipelines.masks import Rle
-from fssbench.pipelines.sources.base import Advance, RawSample
+from fssbench.base.errors import SourceError
+from fssbench.base.files import sha256_bytes
+from fssbench.base.progress import Advance
+from fssbench.pipelines.formats import images
+from fssbench.pipelines.sources.base import RawSample
+from fssbench.schemas.manifest import FileRecord
+from fssbench.schemas.rle import Rle
 
 __all__ = [
     "IGNORED",

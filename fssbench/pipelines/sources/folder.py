@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from fssbench.errors import SourceError
-from fssbench.pipelines import images, masks
-from fssbench.pipelines.manifest import MaskPolicy, SourceRecord
+from fssbench.base.errors import SourceError
+from fssbench.base.progress import Advance, no_progress
+from fssbench.pipelines.formats import images, masks
 from fssbench.pipelines.sources import files
-from fssbench.pipelines.sources.base import Advance, Part, Picture, RawSample, no_progress
+from fssbench.pipelines.sources.base import Part, Picture, RawSample
 from fssbench.pipelines.sources.description import DESCRIPTION, read_description
+from fssbench.schemas.manifest import MaskPolicy, SourceRecord
 
 __all__ = ["FolderSource"]
 

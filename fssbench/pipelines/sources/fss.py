@@ -12,12 +12,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from fssbench.benchmarks import FSS_1000, Benchmark
-from fssbench.errors import SourceError
-from fssbench.pipelines import images, masks
-from fssbench.pipelines.manifest import MaskPolicy, SourceRecord
+from fssbench.base.errors import SourceError
+from fssbench.base.progress import Advance, no_progress
+from fssbench.episodes.benchmarks import FSS_1000, Benchmark
+from fssbench.pipelines.formats import images, masks
 from fssbench.pipelines.sources import files
-from fssbench.pipelines.sources.base import Advance, Part, Picture, RawSample, no_progress
+from fssbench.pipelines.sources.base import Part, Picture, RawSample
+from fssbench.schemas.manifest import MaskPolicy, SourceRecord
 
 __all__ = ["FssSource", "find_classes"]
 

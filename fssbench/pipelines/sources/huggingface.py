@@ -11,14 +11,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fssbench.benchmarks import Benchmark
-from fssbench.errors import SourceError, UsageError
-from fssbench.files import sha256_bytes
-from fssbench.pipelines import images, masks
-from fssbench.pipelines.manifest import FileRecord, MaskPolicy, SourceRecord
-from fssbench.pipelines.masks import Rle
+from fssbench.base.errors import SourceError, UsageError
+from fssbench.base.files import sha256_bytes
+from fssbench.base.progress import Advance, no_progress
+from fssbench.episodes.benchmarks import Benchmark
+from fssbench.pipelines.formats import images, masks
 from fssbench.pipelines.sources import files
-from fssbench.pipelines.sources.base import Advance, Part, Picture, RawSample, no_progress
+from fssbench.pipelines.sources.base import Part, Picture, RawSample
+from fssbench.schemas.manifest import FileRecord, MaskPolicy, SourceRecord
+from fssbench.schemas.rle import Rle
 
 __all__ = ["COLUMNS", "PREFIX", "HuggingFaceSource"]
 

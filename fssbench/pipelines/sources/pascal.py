@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from fssbench.benchmarks import PASCAL_5I, Benchmark
-from fssbench.errors import SourceError
-from fssbench.pipelines import masks
-from fssbench.pipelines.manifest import MaskPolicy, SourceRecord
-from fssbench.pipelines.masks import Rle
+from fssbench.base.errors import SourceError
+from fssbench.base.progress import Advance, no_progress
+from fssbench.episodes.benchmarks import PASCAL_5I, Benchmark
+from fssbench.pipelines.formats import masks
 from fssbench.pipelines.sources import files, voc_masks
-from fssbench.pipelines.sources.base import Advance, Part, Picture, RawSample, no_progress
+from fssbench.pipelines.sources.base import Part, Picture, RawSample
+from fssbench.schemas.manifest import MaskPolicy, SourceRecord
+from fssbench.schemas.rle import Rle
 
 __all__ = ["PascalSource", "find_devkit"]
 

@@ -6,7 +6,7 @@ import io
 import pickle
 import pickletools
 
-from fssbench.errors import SourceError
+from fssbench.base.errors import SourceError
 
 __all__ = ["load_plain"]
 

@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from fssbench.errors import SourceError
-from fssbench.pipelines import masks
-from fssbench.pipelines.manifest import FileRecord, MaskPolicy
-from fssbench.pipelines.masks import Rle
+from fssbench.base.errors import SourceError
+from fssbench.base.progress import Advance
+from fssbench.pipelines.formats import masks
 from fssbench.pipelines.sources import files
-from fssbench.pipelines.sources.base import Advance
 from fssbench.pipelines.sources.coco_annotations import Annotations, text_id
+from fssbench.schemas.manifest import FileRecord, MaskPolicy
+from fssbench.schemas.rle import Rle
 
 __all__ = ["ReadyMasks", "index_masks"]
 

@@ -8,15 +8,15 @@ from functools import cache
 from importlib.resources import files as package_files
 from pathlib import Path
 
-from fssbench.benchmarks import COCO_20I, FSS_1000, PASCAL_5I, Benchmark
-from fssbench.errors import SourceError, UsageError
-from fssbench.files import sha256_bytes
-from fssbench.lists import FoldLists
-from fssbench.pipelines.manifest import FileRecord
+from fssbench.base.errors import SourceError, UsageError
+from fssbench.base.files import sha256_bytes
+from fssbench.episodes.benchmarks import COCO_20I, FSS_1000, PASCAL_5I, Benchmark
+from fssbench.episodes.lists import FoldLists
+from fssbench.episodes.protocols import EvaluationProtocol
 from fssbench.pipelines.sources import files
 from fssbench.pipelines.sources.fss import CLASS_NAME
 from fssbench.pipelines.sources.pickles import load_plain
-from fssbench.protocols import EvaluationProtocol
+from fssbench.schemas.manifest import FileRecord
 
 __all__ = ["HsnetSplits", "has_splits", "open_splits", "published_digests"]
 

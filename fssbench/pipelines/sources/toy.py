@@ -20,11 +20,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFilter
 
-from fssbench.benchmarks import COCO_CLASSES, TOY_CLASSES, TOY_SHAPES
-from fssbench.errors import StorageError
-from fssbench.files import PARTIAL, storage_errors, write_atomic
-from fssbench.pipelines.sources.base import Advance, Part, no_progress
-from fssbench.sampling import HashStream
+from fssbench.base.errors import StorageError
+from fssbench.base.files import PARTIAL, storage_errors, write_atomic
+from fssbench.base.progress import Advance, no_progress
+from fssbench.episodes.benchmarks import COCO_CLASSES, TOY_CLASSES, TOY_SHAPES
+from fssbench.episodes.strict import HashStream
+from fssbench.pipelines.sources.base import Part
 
 __all__ = ["IMAGES", "draw_example", "draw_toy"]
 

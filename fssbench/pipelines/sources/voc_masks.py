@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from fssbench.errors import SourceError
+from fssbench.base.errors import SourceError
 from fssbench.pipelines.sources import files
 
 __all__ = ["MASK_FOLDERS", "SBD", "find_masks", "read_mask"]

@@ -1,0 +1,82 @@
+"""Files written whole or not at all, and their hashes."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from fssbench.base.errors import StorageError
+
+__all__ = ["PARTIAL", "atomic_file", "is_file_name", "sha256_bytes", "sha256_file", "storage_errors", "write_atomic"]
+
+PARTIAL = ".partial"
+"""Suffix of what is still being written; nothing that ends in it is ever read."""
+
+
+def is_file_name(name: str) -> bool:
+    """Whether ``name`` names something in the folder it is looked up in, and nowhere else."""
+    return Path(name).name == name and name not in ("", "..") and "\0" not in name
+
+
+def sha256_bytes(data: bytes) -> str:
+    """SHA-256 (hex) of ``data``."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def sha256_file(path: Path) -> str:
+    """SHA-256 (hex) of the file at ``path``."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def storage_errors(where: Path) -> Iterator[None]:
+    """Turn the operating system's refusals to write below ``where`` into a `StorageError`."""
+    try:
+        yield
+    except OSError as error:
+        reasons = {
+            errno.ENOSPC: "the disk is full",
+            errno.EDQUOT: "the disk quota is used up",
+            errno.EROFS: "the file system is read-only",
+            errno.EACCES: "permission is denied",
+            errno.EPERM: "permission is denied",
+            errno.EFBIG: "the file size limit is reached",
+            errno.ENOTDIR: "part of the path is a file, not a folder",
+            errno.EEXIST: "a file is in the way",
+            errno.EIO: "the disk reports an error",
+        }
+        if error.errno not in reasons:
+            raise
+        raise StorageError(
+            f"cannot write {error.filename or where}: {reasons[error.errno]}",
+            remedy="mend that and run the same command again; what is finished is kept",
+        ) from error
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[BinaryIO]:
+    """A file that appears under ``path`` only when the block ends without an error, flushed to disk."""
+    partial = path.with_name(path.name + PARTIAL)
+    with storage_errors(partial):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with partial.open("wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+
+
+def write_atomic(path: Path, data: bytes | str) -> None:
+    """Write ``data`` (text as UTF-8) to ``path``, whole or not at all."""
+    with atomic_file(path) as file:
+        file.write(data.encode() if isinstance(data, str) else data)

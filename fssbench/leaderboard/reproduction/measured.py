@@ -1,0 +1,136 @@
+"""What was measured of a row, beside what the paper reports."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+
+from fssbench.base.errors import ResultError
+from fssbench.leaderboard.reported import Row
+from fssbench.results.load import Loaded, load_run
+from fssbench.schemas.result import FigureRecord, PolicyResult
+from fssbench.scoring.estimates import Sample
+from fssbench.scoring.uncertainty import METHODS, Evidence, Uncertainty
+
+__all__ = ["Figure", "Measured", "measure"]
+
+UNKNOWN = Uncertainty(None, None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """A measured figure and the reported one. In percent.
+
+    Attributes:
+        value: ``None`` with a ``reason`` where there is none.
+        reported: ``None`` where the table has none.
+        interval: 95 %, of means over all folds; ``None`` where nothing can be said.
+        method: what the interval is about.
+    """
+
+    value: float | None
+    reason: str | None
+    reported: float | None
+    interval: tuple[float, float] | None = None
+    method: str | None = None
+
+    @property
+    def difference(self) -> float | None:
+        """Measured less reported."""
+        return None if self.value is None or self.reported is None else self.value - self.reported
+
+    @property
+    def inside(self) -> bool | None:
+        """Whether what is reported lies in the interval of what was measured."""
+        if self.interval is None or self.reported is None:
+            return None
+        return self.interval[0] <= self.reported <= self.interval[1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """A row, measured: mIoU by fold, and mIoU and FB-IoU over all folds.
+
+    Attributes:
+        results: the files it is from.
+    """
+
+    row: Row
+    folds: tuple[Figure, ...]
+    mean: Figure
+    fb_iou: Figure
+    results: tuple[Path, ...]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Track:
+    """One result under one policy."""
+
+    score: PolicyResult
+    evidence: Evidence
+
+
+def measure(row: Row, found: Sequence[Sequence[Path]], *, policy: str) -> Measured:
+    """Measure a row from its results by fold, each of all seeds; a fold without results is empty.
+
+    Args:
+        policy: the one that the row was scored under, which need not be the results' headline.
+
+    Raises:
+        ResultError: a result is damaged, or was not scored under the policy.
+    """
+    tracks = [[_track(path, policy) for path in paths] for paths in found]
+    absent = [fold for fold, paths in enumerate(found) if not paths]
+    whole = [] if absent else [track for seeds in tracks for track in seeds]
+    sure = Evidence.mean([track.evidence for track in whole]).uncertainties() if whole else [UNKNOWN] * 3
+    reason = f"no result on fold {', '.join(map(str, absent))}" if absent else None
+    reported = row.folds or (None,) * len(tracks)
+
+    def miou(score: PolicyResult) -> FigureRecord:
+        return score.miou
+
+    return Measured(
+        row=row,
+        folds=tuple(
+            _mean(seeds, miou, reported=said, reason=None if seeds else f"no result on fold {fold}")
+            for fold, (seeds, said) in enumerate(zip(tracks, reported, strict=True))
+        ),
+        mean=_mean(whole, miou, reported=row.mean, reason=reason, sure=sure[0]),
+        fb_iou=_mean(whole, lambda score: score.fb_iou, reported=row.fb_iou, reason=reason, sure=sure[1]),
+        results=tuple(path for paths in found for path in paths),
+    )
+
+
+def _track(path: Path, policy: str) -> _Track:
+    loaded: Loaded = next(iter(load_run(path).values()))
+    score = next((one for one in loaded.result.policies if one.policy == policy), None)
+    if score is None:
+        raise ResultError(
+            f"{path} was not scored under {policy}, it was under {', '.join(loaded.table.policies)}",
+            remedy="evaluate again with --overwrite",
+        )
+    sample = Sample(loaded.table.track, classes=tuple(loaded.classes))
+    return _Track(score=score, evidence=Evidence.of(sample, loaded.table.under(policy)[:, None])[0])
+
+
+def _mean(
+    tracks: Sequence[_Track],
+    figure: Callable[[PolicyResult], FigureRecord],
+    *,
+    reported: float | None,
+    reason: str | None,
+    sure: Uncertainty = UNKNOWN,
+) -> Figure:
+    """The mean of a figure, with its interval over other images, or over other episodes where there is no such."""
+    records = [figure(track.score) for track in tracks]
+    reason = reason or next((record.reason for record in records if record.reason), None)
+    if reason is not None:
+        return Figure(value=None, reason=reason, reported=reported)
+    value = 100 * fmean(record.value for record in records if record.value is not None)
+    between, method = (sure.images, "images") if sure.images else (sure.episodes, "episodes")
+    if between is None:
+        return Figure(value=value, reason=None, reported=reported)
+    limits = (100 * between.low, 100 * between.high)
+    return Figure(value=value, reason=None, reported=reported, interval=limits, method=METHODS[method])

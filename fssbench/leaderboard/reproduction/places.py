@@ -1,0 +1,114 @@
+"""Where a reproduction finds what is there and puts what is not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fssbench.base.errors import EpisodeSetError, ResultError
+from fssbench.engine.model import chosen_weights
+from fssbench.episodes.benchmarks import Benchmark
+from fssbench.leaderboard.reproduction.runs import Evaluation, Variant
+from fssbench.models import model_spec
+from fssbench.models.cards import read_card
+from fssbench.pipelines.episode_sets.episode_set import EpisodeSet, set_path
+from fssbench.pipelines.training_sets.training_set import TRAINING, training_path
+from fssbench.results.load import results_below
+from fssbench.schemas.result import Result, read_result
+from fssbench.training.folder import LAST
+
+__all__ = ["Places", "Results"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Places:
+    """The folders of episode sets, checkpoints and results."""
+
+    sets: Path
+    checkpoints: Path
+    results: Path
+
+    def training(self, variant: Variant, fold: int) -> Path:
+        """The folder that a training of ours leaves its checkpoints in; where eval looks too, if all is default."""
+        return self.checkpoints / variant.benchmark.name / f"{variant.slug}-fold{fold}"
+
+    def checkpoint(self, variant: Variant, fold: int) -> Path | None:
+        """Trained weights that are there, put into the home by hand or left by a training that is finished."""
+        folder = self.training(variant, fold)
+        by_hand = (folder.with_name(f"{folder.name}{suffix}") for suffix in (".safetensors", ".pt"))
+        trained = (chosen_weights(folder),) if _is_finished(folder) else ()
+        return next((file for file in (*by_hand, *trained) if file.is_file()), None)
+
+    def has_set(self, wanted: Evaluation, fold: int, *, episodes: int) -> bool:
+        """Whether the episodes of an evaluation are prepared."""
+        path = set_path(self.sets, benchmark=wanted.benchmark.name, protocol=wanted.protocol, fold=fold)
+        try:
+            found = EpisodeSet.open(path)
+            tracks = [found.record(shot=wanted.shot, seed=seed) for seed in wanted.rules.seeds]
+        except EpisodeSetError:
+            return False
+        return all(track.episodes >= episodes for track in tracks)
+
+    def training_set(self, benchmark: Benchmark) -> Path:
+        """The manifest of the images that a benchmark's models learn from."""
+        return training_path(self.sets, benchmark) / TRAINING
+
+
+class Results:
+    """The finished results below a folder, by what they are of."""
+
+    def __init__(self, folder: Path) -> None:
+        self._found = [(path, read_result(path)) for path in _files(folder)]
+
+    def of(self, wanted: Evaluation, fold: int, seed: int, *, episodes: int) -> Path | None:
+        """The result of a model, trained if it needs it, on the first ``episodes`` of a track, or ``None``.
+
+        Raises `ResultError` if there are several, as of other weights.
+        """
+        asked = (wanted.benchmark.name, wanted.rules.label, fold, wanted.shot, seed, episodes)
+        options = _changed(wanted.variant.model, wanted.variant.options)
+        training = "trained" if wanted.variant.is_trained else "not needed"
+        found = [
+            path
+            for path, result in self._found
+            if _asked(result) == asked
+            and (result.model.name, result.model.training) == (wanted.variant.model, training)
+            and result.model.control is None
+            and _changed(wanted.variant.model, result.model.options) == options
+        ]
+        if len(found) > 1:
+            raise ResultError(
+                f"{found[0]} and {found[1]} are both {wanted.variant.slug} on fold {fold}, of other weights",
+                remedy="keep one of them below the folder, or name another --output",
+            )
+        return found[0] if found else None
+
+
+def _is_finished(folder: Path) -> bool:
+    """Whether the training that left a folder came to its end."""
+    last = folder / LAST
+    if not last.is_file() or (training := read_card(last).training) is None:
+        return False
+    most = training.recipe["run"]["max_steps"] or training.planned_steps
+    return training.steps >= min(most, training.planned_steps)
+
+
+def _files(folder: Path) -> list[Path]:
+    try:
+        return results_below(folder)
+    except ResultError:  # nothing was evaluated yet
+        return []
+
+
+def _asked(result: Result) -> tuple[str, str, int, int, int, int]:
+    episodes = result.episodes
+    protocol = f"{episodes.protocol}/{episodes.protocol_version}"
+    return episodes.benchmark, protocol, episodes.fold, episodes.shot, episodes.seed, episodes.n_episodes
+
+
+def _changed(model: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that are not the model's defaults; a backbone's weights are in the checkpoint."""
+    usual = model_spec(model).options
+    return {k: v for k, v in options.items() if k != "backbone_weights" and usual.get(k) != v}

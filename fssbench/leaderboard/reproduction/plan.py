@@ -1,0 +1,160 @@
+"""A table as steps, in the order they are run, each with whether what it makes is there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fssbench.episodes.benchmarks import FSS_1000
+from fssbench.leaderboard.reported import Row
+from fssbench.leaderboard.reproduction.commands import Commands, Step
+from fssbench.leaderboard.reproduction.places import Places, Results
+from fssbench.leaderboard.reproduction.runs import Evaluation, Variant, wanted_folds
+from fssbench.training.folder import BEST, LAST, RunFolder
+
+__all__ = ["Planner"]
+
+BASE_LEARNERS = {"hdmnet": "pspnet"}
+"""Models that are trained on top of another, which is trained on the same base classes before."""
+
+Run = tuple[Evaluation, int]
+"""An evaluation on one fold."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Planner:
+    """Makes the steps for some rows of a table.
+
+    Attributes:
+        folds: those to run, all if empty.
+    """
+
+    places: Places
+    results: Results
+    commands: Commands
+    folds: Sequence[int] = ()
+
+    def steps(self, rows: Sequence[Row], *, costs: bool = False) -> list[Step]:
+        """Episode and training sets, then every variant fold by fold, then what it costs.
+
+        What only a result that is there was made from is left out.
+        """
+        asked = dict.fromkeys(Evaluation.of(row) for row in rows if row.obstacle is None and row.scored)
+        runs = [(one, fold) for one in asked for fold in wanted_folds(one.benchmark, self.folds)]
+        missing = [run for run in runs if not self._answered(*run)]
+        training = dict.fromkeys((one.variant, fold, one.protocol) for one, fold in missing if one.variant.is_trained)
+        untrained = [(v, fold, p) for v, fold, p in training if self.places.checkpoint(v, fold) is None]
+        steps = [
+            *self._sets([*missing, *(_validation(*one) for one in untrained if _select_on(one[0]) == "test-fold")]),
+            *self._training_sets([v for v, _, _ in untrained]),
+        ]
+        steps += self._evaluations([run for run in runs if not run[0].variant.is_trained])
+        for variant, fold in dict.fromkeys((one.variant, fold) for one, fold in runs if one.variant.is_trained):
+            steps += [step for v, f, p in training if (v, f) == (variant, fold) for step in self._trainings(v, f, p)]
+            steps += self._evaluations([run for run in runs if (run[0].variant, run[1]) == (variant, fold)])
+        steps += self._profiles(rows) if costs else ()
+        return list({step.arguments: step for step in steps}.values())
+
+    def episodes(self, wanted: Evaluation) -> int:
+        """Episodes of a track: the protocol's, or the trial's."""
+        return self.commands.trial.episodes or wanted.rules.episodes_of(wanted.benchmark)
+
+    def found(self, wanted: Evaluation, fold: int) -> list[Path | None]:
+        """The result of every seed, or ``None`` where it is missing."""
+        n = self.episodes(wanted)
+        return [self.results.of(wanted, fold, seed, episodes=n) for seed in wanted.rules.seeds]
+
+    def _answered(self, wanted: Evaluation, fold: int) -> bool:
+        return all(self.found(wanted, fold))
+
+    def _sets(self, runs: Sequence[Run]) -> Iterator[Step]:
+        for benchmark, protocol in dict.fromkeys((one.benchmark, one.protocol) for one, _ in runs):
+            these = [(one, fold) for one, fold in runs if (one.benchmark, one.protocol) == (benchmark, protocol)]
+            shots, folds = sorted({one.shot for one, _ in these}), sorted({fold for _, fold in these})
+            n = self.episodes(these[0][0])
+            yield Step(
+                kind="prepare",
+                arguments=self.commands.prepare(benchmark, protocol, shots=shots, folds=folds),
+                there=all(self.places.has_set(one, fold, episodes=n) for one, fold in these),
+                makes=self.places.sets / benchmark.name / protocol,
+            )
+
+    def _training_sets(self, variants: Sequence[Variant]) -> Iterator[Step]:
+        for benchmark in dict.fromkeys(variant.benchmark for variant in variants):
+            path = self.places.training_set(benchmark)
+            arguments = self.commands.prepare_training(benchmark)
+            yield Step(kind="prepare", arguments=arguments, there=path.is_file(), makes=path.parent)
+
+    def _trainings(self, variant: Variant, fold: int, protocol: str) -> Iterator[Step]:
+        """A variant's training, after that of its base learner if it has one."""
+        below = _base_learner(variant)
+        if below is not None and self.places.checkpoint(variant, fold) is None:
+            yield self._training(below, fold)
+        weights = None if below is None else self._weights(below, fold)
+        yield self._training(variant, fold, protocol=protocol, base_learner=weights)
+
+    def _training(self, variant: Variant, fold: int, **more: Any) -> Step:
+        trained, folder = self.places.checkpoint(variant, fold), self.places.training(variant, fold)
+        select_on = _select_on(variant)
+        if select_on != "test-fold":
+            more.pop("protocol", None)
+        resume = RunFolder(folder).begun
+        arguments = self.commands.train(variant, fold, folder=folder, select_on=select_on, resume=resume, **more)
+        return Step(kind="train", arguments=arguments, there=trained is not None, makes=trained or folder)
+
+    def _weights(self, variant: Variant, fold: int) -> Path:
+        """The checkpoint that is there, or the one that training will leave."""
+        chosen = LAST if _select_on(variant) == "last" else BEST
+        return self.places.checkpoint(variant, fold) or self.places.training(variant, fold) / chosen
+
+    def _evaluations(self, runs: Sequence[Run]) -> Iterator[Step]:
+        """One command for all folds and shots that a variant is asked of a benchmark by a protocol.
+
+        If it is trained, the runs are of one fold, whose weights it has.
+        """
+        for variant, benchmark, protocol in dict.fromkeys((e.variant, e.benchmark, e.protocol) for e, _ in runs):
+            these = [
+                (one, fold)
+                for one, fold in runs
+                if (one.variant, one.benchmark, one.protocol) == (variant, benchmark, protocol)
+            ]
+            arguments = self.commands.evaluate(
+                variant,
+                benchmark,
+                protocol,
+                folds=sorted({fold for _, fold in these}),
+                shots=sorted({one.shot for one, _ in these}),
+                weights=self._weights(variant, these[0][1]) if variant.is_trained else None,
+            )
+            there = all(self._answered(*run) for run in these)
+            yield Step(kind="eval", arguments=arguments, there=there, makes=self.places.results)
+
+    def _profiles(self, rows: Sequence[Row]) -> Iterator[Step]:
+        """Of the rows that say what one of our models costs; in a table about that, those of one shot do."""
+        for row in rows:
+            if row.ours is not None and row.learnable_parameters is not None and row.shot == 1:
+                arguments = self.commands.profile(Evaluation.of(row).variant)
+                yield Step(kind="profile", arguments=arguments, there=False, makes=None, row=row)
+
+
+def _select_on(variant: Variant) -> str:
+    """By what publications choose among the weights of a training."""
+    if variant.model in BASE_LEARNERS.values():
+        return "last"
+    return "base-val" if variant.benchmark == FSS_1000 else "test-fold"  # the one with classes to choose by
+
+
+def _validation(variant: Variant, fold: int, protocol: str) -> Run:
+    """What a training is validated on, where its weights are chosen on the test fold."""
+    return Evaluation(variant=variant, benchmark=variant.benchmark, protocol=protocol, shot=variant.shot), fold
+
+
+def _base_learner(variant: Variant) -> Variant | None:
+    """The model that has to be trained before, on the same base classes, or ``None``."""
+    below = BASE_LEARNERS.get(variant.model)
+    if below is None:
+        return None
+    pairs = tuple(pair for pair in variant.pairs if pair[0] == "backbone")
+    return Variant(model=below, pairs=pairs, benchmark=variant.benchmark)

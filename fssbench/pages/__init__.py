@@ -1,0 +1,1 @@
+"""Results as HTML and episodes as pictures. Nothing is ever fetched."""

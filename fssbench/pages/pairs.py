@@ -1,0 +1,126 @@
+"""Two entries on the same episodes, figure by figure: what a page says of their difference."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import Any
+
+from fssbench.base.progress import Advance, no_progress
+from fssbench.pages.render import Interval, between
+from fssbench.pages.view import View
+from fssbench.schemas.leaderboard import Entry, Leaderboard, Score
+from fssbench.scoring.comparison import ClassDifference, Comparison, p_of, say
+from fssbench.scoring.uncertainty import Difference, Evidence, holm
+
+__all__ = ["compare_views", "comparisons", "entry_data", "pair_data"]
+
+MIOU, FB_IOU, EPISODE_IOU = -3, -2, -1
+DIGITS = 5
+"""Decimals of a share that a page is given: a thousandth of a point."""
+
+
+def compare_views(first: View, second: View) -> Comparison:
+    """The first less the second; both of one group, so that they answered the same episodes.
+
+    Tracks are folds: the mean over their seeds.
+    """
+    differences = [a.minus(b) for a, b in zip(first.evidence, second.evidence, strict=True)]
+    overall = Evidence.mean(differences).differences()
+    by_fold: dict[int, list[Evidence]] = {}
+    for run, one in zip(first.runs, differences, strict=True):
+        by_fold.setdefault(run.fold, []).append(one)
+    names = {run.fold: {c.id: c.name for c in run.result.score.per_class} for run in first.runs}
+    tracks: list[Difference | None] = []
+    classes: list[tuple[int, int, str, Difference]] = []
+    undefined: list[str] = []
+    for fold, seeds in by_fold.items():
+        found = Evidence.over_seeds(seeds).differences()
+        tracks.append(found[MIOU])
+        for (class_id, name), difference in zip(names[fold].items(), found, strict=False):
+            if difference is None:
+                undefined.append(name)
+            else:
+                classes.append((fold, class_id, name, difference))
+    corrected = holm([p_of(difference) for *_, difference in classes])
+    return Comparison(
+        miou=overall[MIOU],
+        fb_iou=overall[FB_IOU],
+        episode_iou=overall[EPISODE_IOU],
+        tracks=tuple(tracks),
+        per_class=tuple(
+            ClassDifference(fold=fold, class_id=class_id, name=name, difference=difference, p_corrected=p)
+            for (fold, class_id, name, difference), p in zip(classes, corrected, strict=True)
+        ),
+        undefined=tuple(undefined),
+    )
+
+
+def comparisons(
+    board: Leaderboard, views: dict[str, View], *, advance: Advance = no_progress
+) -> dict[tuple[str, str], Comparison]:
+    """Every two entries of a group whose results are at hand, by their ids in the board's order.
+
+    Args:
+        advance: called with 1 for every two compared.
+    """
+    found = {}
+    for group in board.groups():
+        for a, b in combinations([entry.id for entry in group if entry.id in views], 2):
+            found[a, b] = compare_views(views[a], views[b])
+            advance(1)
+    return found
+
+
+def entry_data(entry: Entry) -> dict[str, Any]:
+    """An entry as the page's script reads it: each figure is value, low, high, or null."""
+    return {
+        "id": entry.id,
+        "label": entry.label,
+        "group": entry.group,
+        "benchmark": entry.benchmark,
+        "miou": _score(entry.miou),
+        "fb_iou": _score(entry.fb_iou),
+        "folds": [[fold.fold, _score(fold.miou)] for fold in entry.folds],
+        "classes": [[f"{one.fold}/{one.id}", one.name, one.fold, _score(one.iou)] for one in entry.per_class],
+    }
+
+
+def pair_data(found: Comparison, first: Entry, second: Entry) -> dict[str, Any]:
+    """A comparison as the page's script reads it: each difference is value, low, high, p, or null."""
+    return {
+        "sentence": say(found, *_names(first, second)),
+        "images": found.miou is not None and found.miou.between.images is not None,
+        "miou": _difference(found.miou),
+        "fb_iou": _difference(found.fb_iou),
+        "folds": {fold.fold: _difference(one) for fold, one in zip(first.folds, found.tracks, strict=True)},
+        "classes": {
+            f"{one.fold}/{one.class_id}": _difference(one.difference, p=one.p_corrected) for one in found.per_class
+        },
+    }
+
+
+def _names(first: Entry, second: Entry) -> tuple[str, str]:
+    """What to call two entries; numbered if both have one name."""
+    if first.label != second.label:
+        return first.label, second.label
+    return f"{first.label} (1)", f"{second.label} (2)"
+
+
+def _score(score: Score) -> list[float | None] | None:
+    return None if score.value is None else [_rounded(x) for x in (score.value, *_ends(between(score)))]
+
+
+def _difference(one: Difference | None, *, p: float | None = None) -> list[float | None] | None:
+    """Value, interval and p-value; the one given, or that of the harder question that can be answered."""
+    if one is None:
+        return None
+    sure = one.between.episodes if one.between.images is None else one.between.images
+    return [*(_rounded(x) for x in (one.value, *_ends(sure))), p_of(one) if p is None else p]
+
+
+def _ends(interval: Interval | None) -> tuple[float | None, float | None]:
+    return (None, None) if interval is None else (interval.low, interval.high)
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, DIGITS) + 0.0  # which turns −0.0 into 0.0

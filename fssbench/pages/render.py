@@ -1,0 +1,157 @@
+"""The templates' environment: everything escaped, nothing undefined, nothing from another host."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from importlib.resources import files
+from typing import Any, Protocol
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from fssbench import __version__
+from fssbench.base.errors import UsageError
+from fssbench.episodes.benchmarks import find_benchmark
+from fssbench.pages.charts import scale_top
+from fssbench.schemas.leaderboard import Entry, ReportedEntry
+from fssbench.scoring.comparison import p_of, p_text
+from fssbench.scoring.uncertainty import Difference, Uncertainty
+
+__all__ = [
+    "SITE_POLICY",
+    "Interval",
+    "asset",
+    "benchmark_title",
+    "between",
+    "environment",
+    "one_file_policy",
+    "setting",
+]
+
+TEMPLATES = "templates"
+SITE_POLICY = "default-src 'none'; img-src 'self' data:; style-src 'self'; script-src 'self'; base-uri 'none'"
+"""What a page of the site may load: what lies beside it."""
+
+
+class Interval(Protocol):
+    """Where a figure lies, or a difference."""
+
+    @property
+    def low(self) -> float:
+        """Its lower end."""
+
+    @property
+    def high(self) -> float:
+        """Its upper end."""
+
+
+class Sure(Protocol):
+    """A figure with its two intervals."""
+
+    @property
+    def value(self) -> float | None:
+        """The figure itself."""
+
+    @property
+    def other_images(self) -> Interval | None:
+        """If the images had been others."""
+
+    @property
+    def other_episodes(self) -> Interval | None:
+        """If other episodes had been drawn from the same images."""
+
+
+def environment() -> Environment:
+    """The templates, with the filters that they use."""
+    made = Environment(
+        loader=PackageLoader("fssbench.pages", TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    made.globals["version"] = __version__
+    made.filters |= {
+        "between": between,
+        "between_differences": _between_differences,
+        "p_number": lambda difference: "" if (p := _p(difference)) is None else p,
+        "p_value": lambda difference: "—" if (p := _p(difference)) is None else p_text(p),
+        "percent": _percent,
+        "points": _points,
+        "question": _question,
+        "setting": setting,
+        "thousands": lambda n: f"{n:,}",
+        "title": benchmark_title,
+        "top": _top,
+        "tops": lambda rows: scale_top([row.miou for row in rows if row.miou is not None]),
+    }
+    return made
+
+
+def asset(name: str) -> Markup:
+    """A style sheet or script as it is, to be put into a page."""
+    return Markup(files("fssbench.pages").joinpath(TEMPLATES, name).read_text(encoding="utf-8"))
+
+
+def one_file_policy(*, style: str, script: str) -> str:
+    """What a page that is one file may load: its own style and script, and pictures within it."""
+    return f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}; base-uri 'none'"
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def between(figure: Sure) -> Interval | None:
+    """The interval of the harder question that can be answered: other images, else other episodes."""
+    return figure.other_episodes if figure.other_images is None else figure.other_images
+
+
+def _between_differences(sure: Uncertainty) -> Interval | None:
+    """Likewise of a difference."""
+    return sure.episodes if sure.images is None else sure.images
+
+
+def _p(difference: Difference | None) -> float | None:
+    return None if difference is None else p_of(difference)
+
+
+def _question(figure: Sure) -> str:
+    """What its interval answers, in words."""
+    return "with other episodes" if figure.other_images is None else "with other images"
+
+
+def _percent(value: float, digits: int = 1) -> str:
+    return f"{100 * value:.{digits}f}"
+
+
+def _points(value: float, digits: int = 1) -> str:
+    """A difference in percentage points, with its sign."""
+    return f"{100 * value:+.{digits}f}".replace("-", "−")
+
+
+def _top(figures: Sequence[Sure]) -> float:
+    """Where the scale of some figures and their intervals ends."""
+    values = [figure.value for figure in figures if figure.value is not None]
+    return scale_top([*values, *(sure.high for figure in figures if (sure := between(figure)))])
+
+
+def benchmark_title(name: str) -> str:
+    """What to call a benchmark; its name if it is not built in."""
+    try:
+        return find_benchmark(name).title
+    except UsageError:
+        return name
+
+
+def setting(entry: Entry | ReportedEntry) -> str:
+    """What a model was asked, in words."""
+    parts: list[Any] = [benchmark_title(entry.benchmark)]
+    if isinstance(entry, Entry):
+        parts += [f"{entry.protocol}/{entry.protocol_version}", f"{entry.shot}-shot", f"scored at {entry.policy}"]
+    else:
+        parts += [f"protocol {entry.protocol or 'not known'}", f"{entry.shot}-shot"]
+    return " · ".join(parts)

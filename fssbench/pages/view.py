@@ -1,0 +1,152 @@
+"""What a page shows of one model beyond its entry: all policies, what makes episodes hard, and examples."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from fssbench.leaderboard.gathered import Gathered
+from fssbench.pages.charts import Chart, by_classes, by_size
+from fssbench.pages.examples import Example, Examples
+from fssbench.schemas.leaderboard import Score
+from fssbench.schemas.result import FigureRecord, IntervalRecord, Result
+from fssbench.scoring.estimates import Sample
+from fssbench.scoring.uncertainty import METHODS, Evidence, Interval
+
+__all__ = ["PolicyRow", "Shown", "View"]
+
+FIGURES = ("miou", "fb_iou", "episode_iou")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolicyRow:
+    """The overall figures under one scoring policy, in means over the runs; the headline's with intervals."""
+
+    policy: str
+    miou: Score
+    fb_iou: Score
+    episode_iou: Score
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """An example and the fold it is of; its pictures as addresses that a page can use."""
+
+    fold: int
+    example: Example
+    pictures: dict[str, str]
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """The results of one entry, by fold and seed, with their counts."""
+
+    runs: tuple[Gathered, ...]
+
+    @property
+    def first(self) -> Result:
+        """The first run's result, with which the others agree in all that is not theirs alone."""
+        return self.runs[0].result
+
+    @property
+    def folds(self) -> tuple[int, ...]:
+        """The folds at hand."""
+        return tuple(dict.fromkeys(run.fold for run in self.runs))
+
+    @cached_property
+    def evidence(self) -> tuple[Evidence, ...]:
+        """How sure the headline's figures are, run by run."""
+        found = []
+        for run in self.runs:
+            sample = Sample(run.table.track, classes=[c.id for c in run.result.score.per_class])
+            found += Evidence.of(sample, run.table.under(run.result.headline)[:, None])
+        return tuple(found)
+
+    @cached_property
+    def policies(self) -> tuple[PolicyRow, ...]:
+        """The overall figures under every policy, the headline's first."""
+        names = [policy.policy for policy in self.first.policies]
+        return tuple(self._row(name) for name in sorted(names, key=lambda name: name != self.first.headline))
+
+    def _row(self, policy: str) -> PolicyRow:
+        found = [next(p for p in run.result.policies if p.policy == policy) for run in self.runs]
+        means = [_mean([getattr(one, name) for one in found]) for name in FIGURES]
+        if policy == self.first.headline:
+            sure = Evidence.mean(self.evidence).uncertainties()
+            means = [
+                mean
+                if mean.value is None
+                else mean.model_copy(
+                    update={
+                        "other_episodes": _interval(between.episodes, METHODS["episodes"]),
+                        "other_images": _interval(between.images, METHODS["images"]),
+                    }
+                )
+                for mean, between in zip(means, sure, strict=True)
+            ]
+        return PolicyRow(policy=policy, **dict(zip(FIGURES, means, strict=True)))
+
+    @property
+    def headline(self) -> PolicyRow:
+        """The overall figures under the headline policy, over the folds at hand."""
+        return self.policies[0]
+
+    @cached_property
+    def charts(self) -> tuple[Chart, ...]:
+        """IoU against object size, and against classes in the image if the data says how many."""
+        ious = np.concatenate([_episode_ious(run) for run in self.runs])
+        there = ~np.isnan(ious)
+        queries = [query for run in self.runs for query in run.table.queries]
+        shares = np.array([query.object_pixels / query.image_pixels for query in queries])
+        counts = [query.n_classes for query in queries]
+        charts = (by_size(shares[there], ious[there]),)
+        if any(n is None for n in counts):
+            return charts
+        return *charts, by_classes(np.array(counts, dtype=np.int64)[there], ious[there])
+
+    def examples(self, address: Callable[[Gathered, str], str]) -> tuple[Shown, ...]:
+        """The examples beside the results, the worst first.
+
+        Args:
+            address: makes of a file in a run's folder of examples what a page can show.
+
+        Raises:
+            ResultError: their index is damaged.
+        """
+        kept = [(run, Examples.beside(run.path, run.result)) for run in self.runs]
+        found = [(run, example) for run, one in kept if one for example in one.examples]
+        order = ("worst", "median", "best")
+        found.sort(key=lambda one: (order.index(one[1].choice), one[1].iou))
+        return tuple(
+            Shown(
+                fold=run.fold,
+                example=example,
+                pictures={name: address(run, file) for name, file in example.pictures.items()},
+            )
+            for run, example in found
+        )
+
+
+def _mean(figures: Sequence[FigureRecord]) -> Score:
+    """The mean of some figures, without an interval; undefined if one of them is."""
+    reason = next((figure.reason for figure in figures if figure.reason), None)
+    values = [figure.value for figure in figures if figure.value is not None]
+    value = None if reason else math.fsum(values) / len(values)
+    return Score(value=value, reason=reason, other_episodes=None, other_images=None)
+
+
+def _interval(interval: Interval | None, method: str) -> IntervalRecord | None:
+    return None if interval is None else IntervalRecord(low=interval.low, high=interval.high, method=method)
+
+
+def _episode_ious(run: Gathered) -> npt.NDArray[np.float64]:
+    """(N,) each episode's own IoU under the headline policy, NaN where undefined."""
+    inter, union = run.table.under(run.result.headline)[:, :2].T
+    with np.errstate(invalid="ignore"):
+        ious: npt.NDArray[np.float64] = inter / union
+    return ious

@@ -1,0 +1,1 @@
+"""Episode sets: planned, prepared, opened, streamed, verified."""

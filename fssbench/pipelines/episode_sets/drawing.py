@@ -1,0 +1,207 @@
+"""What is asked for, and its episodes: lists of images, from split files or masks, and the tracks drawn from them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from fssbench.base.errors import PoolError, UsageError
+from fssbench.base.progress import Advance, no_progress
+from fssbench.episodes.benchmarks import Benchmark
+from fssbench.episodes.episodes import Track
+from fssbench.episodes.lists import FoldLists
+from fssbench.episodes.protocols import EvaluationProtocol, find_protocol
+from fssbench.pipelines.sources import Source
+from fssbench.pipelines.sources.splits import HsnetSplits
+from fssbench.schemas.manifest import ProtocolRecord, TrackRecord
+
+__all__ = ["Request", "check_lists", "draw_one", "draw_tracks", "fold_lists", "some"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What was asked of ``prepare``.
+
+    Attributes:
+        folds: 0-based folds.
+        shots: numbers of supports; one track for each shot and seed.
+        seeds: seeds of the tracks, or ``None`` for the protocol's own.
+        episodes: episodes a track, or ``None`` for the protocol's own number.
+        min_pixels: least mask pixels for an image to serve a class, or ``None`` for the protocol's.
+        allow_missing_classes: leave out classes with too few images instead of refusing.
+        splits: split files to draw from; without them the lists follow from the masks.
+
+    Raises:
+        UsageError: the protocol is not defined for the benchmark, or the request contradicts itself.
+    """
+
+    benchmark: Benchmark
+    protocol: EvaluationProtocol
+    folds: tuple[int, ...]
+    shots: tuple[int, ...] = (1,)
+    seeds: tuple[int, ...] | None = None
+    episodes: int | None = None
+    min_pixels: int | None = None
+    allow_missing_classes: bool = False
+    splits: HsnetSplits | None = None
+
+    def __post_init__(self) -> None:
+        self.protocol.require(self.benchmark)
+        if self.splits is not None and self.min_pixels is not None:
+            raise UsageError(
+                "split files say which images serve a class, so --min-pixels cannot", remedy="leave one of them out"
+            )
+
+    @property
+    def n_episodes(self) -> int:
+        """Episodes a track."""
+        return self.episodes or self.protocol.episodes_of(self.benchmark)
+
+    @property
+    def n_pixels(self) -> int:
+        """Least mask pixels for an image to serve a class."""
+        return self.protocol.pixels_of(self.benchmark) if self.min_pixels is None else self.min_pixels
+
+    @property
+    def protocol_record(self) -> ProtocolRecord:
+        """The protocol as a manifest states it."""
+        return ProtocolRecord(
+            name=self.protocol.name,
+            version=self.protocol.version,
+            min_pixels=self.n_pixels,
+            lists="files" if self.splits is not None else "derived" if self.protocol.listed else "pools",
+            loader_workers=self.protocol.loader_workers,
+        )
+
+    @property
+    def tracks(self) -> tuple[tuple[int, int], ...]:
+        """All (shot, seed) asked for."""
+        seeds = self.protocol.seeds if self.seeds is None else self.seeds
+        return tuple((shot, seed) for shot in sorted(set(self.shots)) for seed in sorted(set(seeds)))
+
+    def unofficial(self, fold: int) -> tuple[str, ...]:
+        """What in the request itself makes a set of it unofficial."""
+        official = find_protocol(self.protocol.name)
+        reasons: list[str] = []
+        if self.splits is not None:
+            reasons += self.splits.unofficial(fold)
+        elif self.protocol.listed:
+            reasons.append("the lists are derived from the masks, not those of the publication")
+        if self.n_pixels != (least := official.pixels_of(self.benchmark)):
+            reasons.append(f"images need {self.n_pixels:,} mask pixels, the protocol's need {least:,}")
+        if self.protocol.loader_workers != official.loader_workers:
+            reasons.append(
+                f"{self.protocol.loader_workers} loader workers, the protocol's are {official.loader_workers}"
+            )
+        return tuple(reasons)
+
+
+def fold_lists(
+    source: Source | None, request: Request, folds: Sequence[int], *, advance: Advance = no_progress
+) -> dict[int, FoldLists]:
+    """The lists of ``folds``: those of the request's split files, or else what the source's masks say."""
+    if request.splits is not None:
+        return {fold: request.splits.lists(fold) for fold in folds}
+    assert source is not None
+    novel = {fold: request.benchmark.novel_classes(fold) for fold in folds}
+    classes = sorted({c for classes in novel.values() for c in classes})
+    pools = source.pools(classes, min_pixels=request.n_pixels, advance=advance)
+    present = source.pools(classes, min_pixels=1) if request.protocol.small_queries else pools
+    return {
+        fold: request.protocol.derive(
+            {c: pools[c] for c in classes},
+            present={c: present[c] for c in classes},
+            benchmark=request.benchmark.name,
+        )
+        for fold, classes in novel.items()
+    }
+
+
+def check_lists(
+    lists: Mapping[int, FoldLists], request: Request, *, shots: Sequence[int], names: Sequence[str]
+) -> None:
+    """Refuse classes with too few images for the largest of ``shots``, all folds' in one message."""
+    shot = max(shots)
+    need = request.protocol.images_needed(shot)
+    short = {
+        fold: [f"{names[c]} ({len(ids)})" for c, ids in of_fold.pools.items() if len(ids) < need]
+        for fold, of_fold in lists.items()
+    }
+    total = sum(map(len, short.values()))
+    if request.allow_missing_classes:
+        if empty := [fold for fold, of_fold in lists.items() if len(short[fold]) == len(of_fold.pools)]:
+            raise PoolError(
+                f"fold {empty[0]} has no class with the {need} images that {shot}-shot episodes take",
+                remedy="add images or ask for fewer shots",
+            )
+    elif total:
+        listed = "; ".join(f"fold {fold}: {some(found)}" for fold, found in short.items() if found)
+        counted, instead = "in the split files", ""
+        if request.splits is None:
+            counted, instead = f"with at least {request.n_pixels:,} mask pixels", "with a smaller --min-pixels or "
+        raise PoolError(
+            f"{total} {'class has' if total == 1 else 'classes have'} fewer than the {need} images that "
+            f"{shot}-shot episodes take, counting images {counted} — {listed}",
+            remedy=f"add images, ask for fewer shots, or make an unofficial set {instead}with --allow-missing-classes",
+        )
+
+
+def some(names: Sequence[str], most: int = 40) -> str:
+    """Names in one line, the rest of a long list as a number."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def draw_tracks(
+    lists: FoldLists, request: Request, fold: int, wanted: Sequence[tuple[int, int]]
+) -> tuple[tuple[Track, TrackRecord], ...]:
+    """Draw the wanted (shot, seed) tracks of a fold, leaving out classes with too few images."""
+    benchmark, protocol = request.benchmark, request.protocol
+    official = protocol.episodes_of(benchmark)
+    drawn = []
+    for shot, seed in wanted:
+        need = protocol.images_needed(shot)
+        absent = tuple(sorted(c for c, ids in lists.pools.items() if len(ids) < need))
+        track = protocol.draw(
+            lists.without(absent) if absent else lists,
+            benchmark=benchmark.name,
+            fold=fold,
+            shot=shot,
+            seed=seed,
+            episodes=request.n_episodes,
+        )
+        reasons = []
+        if request.n_episodes != official:
+            reasons.append(f"{request.n_episodes:,} episodes, the protocol's are {official:,}")
+        if not protocol.any_seed and seed not in protocol.seeds:
+            reasons.append(f"seed {seed}, the protocol's is {' or '.join(map(str, protocol.seeds))}")
+        if absent:
+            reasons.append(f"{len(absent)} of {len(lists.pools)} classes are absent for want of images")
+        record = TrackRecord(
+            shot=shot,
+            seed=seed,
+            episodes=request.n_episodes,
+            digest=track.digest,
+            absent_classes=absent,
+            unofficial=tuple(reasons),
+        )
+        drawn.append((track, record))
+    return tuple(drawn)
+
+
+def draw_one(source: Source | None, request: Request, *, advance: Advance = no_progress) -> tuple[Track, TrackRecord]:
+    """Draw the one track of a request for one fold, shot and seed, from lists and annotations alone.
+
+    ``source`` may be ``None`` where the request has split files, which need no raw data.
+    """
+    (fold,), (wanted,) = request.folds, request.tracks
+    lists = fold_lists(source, request, [fold], advance=advance)
+    names = _class_names(source, request.benchmark)
+    check_lists(lists, request, shots=[wanted[0]], names=names)
+    return draw_tracks(lists[fold], request, fold, [wanted])[0]
+
+
+def _class_names(source: Source | None, benchmark: Benchmark) -> Sequence[str]:
+    """A name for every class index, also without raw data."""
+    if source is not None:
+        return source.class_names()
+    return benchmark.class_names or tuple(f"class {index}" for index in range(benchmark.n_classes))

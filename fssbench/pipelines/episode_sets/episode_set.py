@@ -1,0 +1,237 @@
+"""An episode set, here or elsewhere, opened for reading."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+from pathlib import Path
+from typing import overload
+
+from pydantic import ValidationError
+
+from fssbench.base.errors import EpisodeSetError, UsageError
+from fssbench.base.files import PARTIAL
+from fssbench.base.home import Home
+from fssbench.base.records import first_error
+from fssbench.episodes.benchmarks import BENCHMARKS, Benchmark, find_benchmark
+from fssbench.episodes.episodes import Track
+from fssbench.episodes.protocols import PROTOCOLS
+from fssbench.pipelines.formats import locks
+from fssbench.pipelines.formats.shards import episodes_ahead, images_ahead, read_checked
+from fssbench.pipelines.transport import Place, Remote
+from fssbench.schemas.manifest import Manifest, ShardRecord, TrackRecord
+from fssbench.schemas.samples import ImageMeta
+
+__all__ = ["LOCK", "MANIFEST", "EpisodeSet", "benchmark_below", "find_sets", "locate_set", "set_path"]
+
+MANIFEST = "manifest.json"
+LOCK = "tracks.parquet"
+AT_ONCE = 16
+"""Questions asked of a server at a time when it is searched for sets."""
+CHECK = "check the address: it is that of the folder with the manifest, or of the root above it"
+
+
+@overload
+def set_path(output: Path, *, benchmark: str, protocol: str, fold: int) -> Path: ...
+@overload
+def set_path(output: Remote, *, benchmark: str, protocol: str, fold: int) -> Remote: ...
+@overload
+def set_path(output: Place, *, benchmark: str, protocol: str, fold: int) -> Place: ...
+def set_path(output: Place, *, benchmark: str, protocol: str, fold: int) -> Place:
+    """Where a set lies below ``output``."""
+    return output / benchmark / protocol / f"fold{fold}"
+
+
+@dataclass(frozen=True)
+class EpisodeSet:
+    """One benchmark, protocol and fold: the folder it lies in, here or elsewhere, and its manifest."""
+
+    place: Place
+    manifest: Manifest
+
+    @staticmethod
+    def open(place: Place) -> EpisodeSet:
+        """Open the set in a folder; `EpisodeSetError` if there is none or its manifest is damaged."""
+        file = place / MANIFEST
+        try:
+            return EpisodeSet(place, Manifest.model_validate_json(file.read_bytes()))
+        except (FileNotFoundError, NotADirectoryError) as error:
+            if isinstance(place, Remote):
+                raise EpisodeSetError(
+                    f"{place} is no episode set: it has no {MANIFEST}: {error}",
+                    remedy=CHECK,
+                ) from error
+            raise EpisodeSetError(
+                f"{place} is no episode set: it has no {MANIFEST}", remedy="build one with fssbench prepare"
+            ) from error
+        except ValidationError as error:
+            raise EpisodeSetError(
+                f"{file} is damaged: {first_error(error)}",
+                remedy="prepare the set again with --overwrite",
+            ) from error
+
+    @property
+    def path(self) -> Path:
+        """The folder of a set on this machine; `EpisodeSetError` if it lies elsewhere."""
+        if isinstance(self.place, Remote):
+            raise EpisodeSetError(f"{self.place} is not on this machine", remedy="copy the set here")
+        return self.place
+
+    @property
+    def benchmark(self) -> Benchmark:
+        """The benchmark the set belongs to: a built-in one, or the one its manifest defines."""
+        manifest = self.manifest
+        if manifest.definition is None:
+            return find_benchmark(manifest.benchmark)
+        return manifest.definition.benchmark(manifest.benchmark, ignore_label=manifest.ignore_label)
+
+    def record(self, *, shot: int, seed: int) -> TrackRecord:
+        """The manifest's entry of a track; `EpisodeSetError` naming those there are if it is not among them."""
+        for track in self.manifest.tracks:
+            if (track.shot, track.seed) == (shot, seed):
+                return track
+        there = ", ".join(f"{track.shot}-shot seed {track.seed}" for track in self.manifest.tracks)
+        raise EpisodeSetError(
+            f"{self.place} has no {shot}-shot track of seed {seed}, it has {there}",
+            remedy=f"add it with fssbench prepare … --shots {shot} --seeds {seed}",
+        )
+
+    @cached_property
+    def tracks(self) -> dict[str, Track]:
+        """The lock's tracks by name, checked against the manifest's hash and digests."""
+        manifest = self.manifest
+        tracks = locks.from_bytes(
+            read_checked(self.place, manifest.lock),
+            benchmark=manifest.benchmark,
+            protocol=manifest.protocol.label,
+            fold=manifest.fold,
+            where=str(self.place / manifest.lock.name),
+        )
+        for record in manifest.tracks:
+            name = record.label
+            if name not in tracks or tracks[name].digest != record.digest:
+                raise EpisodeSetError(
+                    f"{self.place / manifest.lock.name}: track {name} is not the one the manifest pins",
+                    remedy="prepare the set again with --overwrite",
+                )
+        return tracks
+
+    def shards(self, kind: str, *, track: str | None = None) -> list[ShardRecord]:
+        """The shards of a kind, for episodes of one track."""
+        return [s for s in self.manifest.shards if s.kind == kind and track in (None, s.track)]
+
+    def keys(self) -> dict[tuple[int, str], str]:
+        """Image keys by (class, image id): what the lock and the episode shards say together."""
+        keys: dict[tuple[int, str], str] = {}
+        shards = self.shards("episodes")
+        for shard, samples in zip(shards, episodes_ahead(self.place, shards), strict=True):
+            track = self.tracks[str(shard.track)]
+            for sample in samples:
+                episode = track.episodes[sample.index]
+                names = zip((episode.query, *episode.supports), (sample.query, *sample.supports), strict=True)
+                keys.update(((episode.class_id, image_id), key) for image_id, key in names)
+        return keys
+
+    def queries(self, track: Track) -> dict[int, ImageMeta]:
+        """What the shards say of each query of ``track``, its mask among it, by episode index."""
+        wanted = {(episode.class_id, episode.query) for episode in track.episodes}
+        found: dict[tuple[int, str], ImageMeta] = {}
+        for samples in images_ahead(self.place, self.shards("images")):
+            for sample in samples:
+                if (key := (sample.meta.class_id, sample.meta.image_id)) in wanted:
+                    found[key] = sample.meta
+        if absent := wanted - found.keys():
+            class_id, image_id = min(absent)
+            raise EpisodeSetError(
+                f"{self.place}: no image shard has {image_id} of class {class_id}, which an episode queries",
+                remedy="prepare the set again with --overwrite",
+            )
+        return {index: found[e.class_id, e.query] for index, e in enumerate(track.episodes)}
+
+
+def find_sets(root: Place) -> list[Place]:
+    """Folders below ``root`` (or ``root`` itself) that hold a finished set, sorted.
+
+    Elsewhere folders cannot be listed, so sets are asked for by the names that prepare gives them.
+    """
+    if (root / MANIFEST).is_file():
+        return [root]
+    if isinstance(root, Remote):
+        builtin = [(benchmark.name, fold) for benchmark in BENCHMARKS for fold in range(len(benchmark.folds))]
+        return _there(root, builtin) if root.transport.searchable else []
+    found = (file.parent for file in root.glob(f"*/*/*/{MANIFEST}"))
+    return [*sorted(path for path in found if not path.name.endswith(PARTIAL))]
+
+
+def _there(root: Remote, sets: list[tuple[str, int]]) -> list[Place]:
+    """Which sets of a benchmark and fold there are, of any protocol."""
+    asked: list[Place] = [
+        set_path(root, benchmark=benchmark, protocol=protocol.name, fold=fold)
+        for (benchmark, fold), protocol in product(sets, PROTOCOLS)
+    ]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        there = pool.map(lambda path: (path / MANIFEST).is_file(), asked)
+        return [place for place, found in zip(asked, there, strict=True) if found]
+
+
+def benchmark_below(root: Place, name: str) -> Benchmark:
+    """The benchmark called ``name``: a built-in one, or one that a set below ``root`` defines.
+
+    Raises:
+        UsageError: there is none; the message names those there are.
+        EpisodeSetError: sets define it differently.
+    """
+    try:
+        return find_benchmark(name)
+    except UsageError as error:
+        below = find_sets(root) + (_there(root, [(name, 0)]) if isinstance(root, Remote) else [])
+        own = [one for path in below if (one := EpisodeSet.open(path)).manifest.definition is not None]
+        found = [one for one in own if one.manifest.benchmark == name]
+        if not found:
+            names = ", ".join(sorted({one.manifest.benchmark for one in own}))
+            raise UsageError(
+                error.problem, remedy=f"{error.remedy}{f', and {names} in {root}' if names else ''}"
+            ) from error
+        if other := [one for one in found if one.benchmark != found[0].benchmark]:
+            raise EpisodeSetError(
+                f"{found[0].place} and {other[0].place} define {name} differently",
+                remedy="prepare all folds anew with --overwrite",
+            ) from error
+        return found[0].benchmark
+
+
+def locate_set(root: Place, *, benchmark: Benchmark, protocol: str, fold: int) -> EpisodeSet:
+    """Open the set of a benchmark, protocol and fold below ``root``, or ``root`` itself if it is that set.
+
+    Raises:
+        EpisodeSetError: it is not there; the message says what is, and how to build what was asked for.
+    """
+    if (root / MANIFEST).is_file():
+        episode_set = EpisodeSet.open(root)
+        manifest = episode_set.manifest
+        if (manifest.benchmark, manifest.protocol.name, manifest.fold) == (benchmark.name, protocol, fold):
+            return episode_set
+        raise EpisodeSetError(
+            f"{root} is {manifest.title}, asked for was {benchmark.name} {protocol} fold {fold}",
+            remedy="pass the folder that was given to prepare as --output, or ask for this set: "
+            f"-b {episode_set.benchmark.alias} -p {manifest.protocol.name} -f {manifest.fold}",
+        )
+    path = set_path(root, benchmark=benchmark.name, protocol=protocol, fold=fold)
+    if (path / MANIFEST).is_file():
+        return EpisodeSet.open(path)
+    if isinstance(root, Remote) and not root.transport.searchable:
+        return EpisodeSet.open(path)  # which says why it cannot
+    there = ", ".join(str(found).removeprefix(f"{root}/") for found in find_sets(root)) or "no set at all"
+    if isinstance(root, Remote):
+        raise EpisodeSetError(
+            f"there is no episode set {path} (below {root} there is {there})",
+            remedy=CHECK,
+        )
+    where = "" if protocol == "strict" else f" --protocol {protocol}"
+    where += "" if root == Home.find().episodes else f" --output {root}"
+    raise EpisodeSetError(
+        f"there is no episode set {path} (below {root} there is {there})",
+        remedy=f"build it with: fssbench prepare {benchmark.alias}{where}",
+    )

@@ -1,0 +1,115 @@
+"""The folder a set is built in, and the moment it becomes the set.
+
+Everything is written to a folder beside the set, ``fold0.partial``, which becomes the set, or is moved
+into the set it extends, when all is there. The manifest is written last, so a folder that has one is
+complete. A run that was killed leaves its finished shards in it, and the next run with the same plan takes
+them over; if the folder was complete, the next run begins by giving it its name.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from fssbench.base.files import PARTIAL, sha256_bytes, storage_errors, write_atomic
+from fssbench.base.locking import exclusive, lock_file
+from fssbench.pipelines.episode_sets.episode_set import MANIFEST, EpisodeSet
+
+__all__ = ["commit", "identity", "recover", "staging_folder"]
+
+PLAN = "plan.json"
+EXTENDS = "extends"
+"""The plan's entry for the set to extend, by its `identity`; null for a set of its own."""
+
+
+def identity(episode_set: EpisodeSet) -> str:
+    """SHA-256 (hex) of what the manifest of a finished set says."""
+    return sha256_bytes(episode_set.manifest.to_json().encode())
+
+
+def _staging(path: Path) -> Path:
+    return path.with_name(path.name + PARTIAL)
+
+
+def _replaced(path: Path) -> Path:
+    return path.with_name(f"{path.name}.replaced{PARTIAL}")
+
+
+@contextmanager
+def staging_folder(path: Path, plan: dict[str, object]) -> Iterator[Path]:
+    """The folder to build the set at ``path`` in.
+
+    It is kept from an interrupted run if that run's ``plan`` was the very same, and emptied otherwise.
+    If the block fails, finished shards stay for the next run; a folder without any is removed.
+    """
+    staging, text = _staging(path), json.dumps(plan, indent=1)
+    file = staging / PLAN
+    if staging.is_dir() and not (file.is_file() and file.read_text() == text):
+        shutil.rmtree(staging)
+    try:
+        write_atomic(file, text)
+        yield staging
+    except BaseException:
+        if not any(staging.glob("*.tar")):
+            shutil.rmtree(staging, ignore_errors=True)
+        raise
+
+
+def commit(path: Path) -> None:
+    """Give what was built for ``path`` its name: as the set itself, or as part of the set it extends.
+
+    A kill at any moment leaves what `recover` completes.
+    """
+    staging, replaced = _staging(path), _replaced(path)
+    with storage_errors(path):
+        if _extends(staging) is not None:
+            _merge(staging, path)
+            return
+        (staging / PLAN).unlink(missing_ok=True)
+        if path.exists():
+            shutil.rmtree(replaced, ignore_errors=True)
+            path.rename(replaced)
+        staging.rename(path)
+        shutil.rmtree(replaced, ignore_errors=True)
+
+
+def _extends(staging: Path) -> str | None:
+    """The `identity` of the set that a staged folder extends. A plan is taken away only from a set of its own."""
+    file = staging / PLAN
+    extends = json.loads(file.read_text())[EXTENDS] if file.is_file() else None
+    assert extends is None or isinstance(extends, str)
+    return extends
+
+
+def _merge(staging: Path, path: Path) -> None:
+    """Move a finished extension into its set. The manifest goes last: until then the old one holds."""
+    for file in sorted(staging.iterdir()):
+        if file.name not in (MANIFEST, PLAN):
+            file.replace(path / file.name)
+    (staging / MANIFEST).replace(path / MANIFEST)
+    shutil.rmtree(staging)
+
+
+def recover(path: Path, *, manifest: str = MANIFEST) -> None:
+    """Put in order what a killed run left of the set at ``path``, which is complete when it has its ``manifest``.
+
+    What was complete gets its name, finished shards are kept for `staging_folder`, everything else goes.
+    `StorageError` if the run is not dead but at work.
+    """
+    staging, replaced = _staging(path), _replaced(path)
+    if not any(left.exists() for left in (staging, replaced, lock_file(path))):
+        return
+    with exclusive(path):
+        if (staging / manifest).is_file() and _extends(staging) in (None, _there(path)):
+            commit(path)
+        elif not any(staging.glob("*.tar")) or (staging / manifest).is_file():
+            shutil.rmtree(staging, ignore_errors=True)
+        if path.exists():
+            shutil.rmtree(replaced, ignore_errors=True)
+
+
+def _there(path: Path) -> str | None:
+    return identity(EpisodeSet.open(path)) if (path / MANIFEST).is_file() else None

@@ -1,0 +1,83 @@
+"""Locks: tracks as a Parquet file that opens as a Hugging Face dataset."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from fssbench.base.errors import EpisodeSetError
+from fssbench.episodes.episodes import Episode, Track
+
+if TYPE_CHECKING:
+    import datasets
+
+__all__ = ["COLUMNS", "dataset", "from_bytes", "to_bytes"]
+
+COLUMNS = ("seed", "shot", "index", "class_id", "query", "supports")
+
+
+def _features() -> datasets.Features:
+    import datasets
+
+    return datasets.Features(
+        seed=datasets.Value("int64"),
+        shot=datasets.Value("int32"),
+        index=datasets.Value("int32"),
+        class_id=datasets.Value("int32"),
+        query=datasets.Value("string"),
+        supports=datasets.List(datasets.Value("string"))
+        if hasattr(datasets, "List")
+        else datasets.Sequence(datasets.Value("string")),
+    )
+
+
+def dataset(tracks: Sequence[Track]) -> datasets.Dataset:
+    """Tracks as one `datasets.Dataset`: a row an episode, by shot, seed and index."""
+    import datasets
+
+    rows = [
+        (track.seed, track.shot, index, episode.class_id, episode.query, list(episode.supports))
+        for track in sorted(tracks, key=lambda track: (track.shot, track.seed))
+        for index, episode in enumerate(track.episodes)
+    ]
+    columns = dict(zip(COLUMNS, map(list, zip(*rows, strict=True)), strict=True))
+    return datasets.Dataset.from_dict(columns, features=_features())
+
+
+def to_bytes(tracks: Sequence[Track]) -> bytes:
+    """Tracks as a Parquet file, with the schema that makes ``datasets`` give the right types back."""
+    table = dataset(tracks).data.table.cast(_features().arrow_schema)
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd")
+    return buffer.getvalue()
+
+
+def from_bytes(data: bytes, *, benchmark: str, protocol: str, fold: int, where: str) -> dict[str, Track]:
+    """The tracks of a Parquet lock by name (``1shot-seed0``).
+
+    Raises:
+        EpisodeSetError: it is no such file, a column is missing, or indices do not count from 0.
+    """
+    try:
+        columns = pq.read_table(io.BytesIO(data), columns=list(COLUMNS)).to_pydict()
+        rows = list(zip(*(columns[name] for name in COLUMNS), strict=True))
+    except (pa.ArrowException, OSError, KeyError) as error:
+        raise EpisodeSetError(f"{where} is no lock of episodes: {error}", remedy="prepare the set again") from error
+    episodes: dict[tuple[int, int], list[Episode]] = {}
+    for seed, shot, index, class_id, query, supports in rows:
+        track = episodes.setdefault((shot, seed), [])
+        if index != len(track):
+            raise EpisodeSetError(
+                f"{where}: {shot}-shot seed {seed} has index {index} in place {len(track)}",
+                remedy="prepare the set again",
+            )
+        track.append(Episode(class_id, query, tuple(supports)))
+    tracks = (
+        Track(benchmark=benchmark, protocol=protocol, fold=fold, shot=shot, seed=seed, episodes=tuple(rows))
+        for (shot, seed), rows in episodes.items()
+    )
+    return {track.name: track for track in tracks}

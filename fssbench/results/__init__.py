@@ -1,0 +1,1 @@
+"""What lies on disk after an evaluation, and how it is read, checked and scored again."""

@@ -1,0 +1,93 @@
+"""The software and hardware a result was made with."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import subprocess
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+
+import torch
+
+from fssbench import __version__
+from fssbench.base.errors import UsageError
+from fssbench.schemas.result import Environment
+
+__all__ = ["describe_environment", "describe_machine", "device_name", "installed_requirements", "pick_device"]
+
+PACKAGES = ("torch", "torchvision", "numpy", "pillow", "pycocotools", "webdataset", "datasets", "pyarrow")
+
+
+def describe_environment() -> Environment:
+    """Versions of what a score can depend on, and the revision of fssbench if it runs from a checkout."""
+    revision = _git("rev-parse", "HEAD")
+    status = None if revision is None else _git("status", "--porcelain", "--untracked-files=no")
+    return Environment(
+        fssbench=__version__,
+        python=platform.python_version(),
+        packages={name: found for name in PACKAGES if (found := _version(name))},
+        git_revision=revision,
+        git_dirty=None if status is None else bool(status),
+    )
+
+
+def installed_requirements() -> dict[str, str | None]:
+    """What fssbench needs and can use, by name: the version that is installed, or ``None``."""
+    wanted = [line for line in requires("fssbench") or () if 'extra == "dev"' not in line]
+    names = [re.split(r"[^\w.-]", line, maxsplit=1)[0] for line in wanted]
+    return {name: _version(name) for name in names}
+
+
+def describe_machine() -> dict[str, str]:
+    """What a figure or a failure may depend on besides versions: the system, the processor as torch uses it, CUDA."""
+    capability = torch.backends.cpu.get_cpu_capability()
+    return {
+        "platform": platform.platform(),
+        "cpu": f"{os.cpu_count()} cores, {capability}, {torch.get_num_threads()} threads",
+        "torch": f"{torch.__version__}, CUDA {torch.version.cuda or 'not built in'}",
+    }
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _git(*arguments: str) -> str | None:
+    """Git's answer about fssbench's own checkout, or ``None`` if it was installed in another way."""
+    root = Path(__file__).parents[2]
+    if not (root / ".git").exists():
+        return None
+    try:
+        asked = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return asked.stdout.strip()
+
+
+def pick_device(name: str, *, local: int = 0) -> str:
+    """``auto`` → a GPU if there is one; anything else must be a device torch can use here (`UsageError`).
+
+    ``local`` is this process's number on its machine: of several, each takes its own GPU.
+    """
+    if name == "auto" and torch.cuda.is_available():
+        return f"cuda:{local % torch.cuda.device_count()}"
+    if name == "auto":
+        return "cpu"
+    try:
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError) as error:
+        reason = (str(error).splitlines() or ["torch refuses it"])[0]
+        raise UsageError(f"device '{name}' cannot be used: {reason}", remedy="pass --device cpu or auto") from error
+    return name
+
+
+def device_name(device: str) -> str:
+    """A device in words, with the number of threads for a CPU."""
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_name(device)
+    return f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads"

@@ -1,0 +1,130 @@
+"""What an evaluation leaves on disk: predictions if they are kept, the table of counts, the result."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from fssbench.base.files import sha256_bytes, write_atomic
+from fssbench.episodes.protocols import ScoringPolicy
+from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
+from fssbench.results import counts_file
+from fssbench.results.figures import policy_results
+from fssbench.results.naming import results_folder
+from fssbench.results.official import own_reasons, set_reasons
+from fssbench.results.predictions import store_predictions
+from fssbench.schemas.manifest import TrackRecord
+from fssbench.schemas.result import (
+    SCHEMA_VERSION,
+    CountsFile,
+    Environment,
+    EpisodesRecord,
+    Execution,
+    ModelRecord,
+    PredictionsFolder,
+    Request,
+    Result,
+)
+from fssbench.schemas.samples import PredictionSample
+from fssbench.scoring.counts import CountsTable
+
+__all__ = ["Outcome", "episodes_record", "result_path"]
+
+
+def episodes_record(episode_set: EpisodeSet, *, shot: int, seed: int, n_episodes: int) -> EpisodesRecord:
+    """What a model was asked: the first ``n_episodes`` of a track of the set."""
+    manifest = episode_set.manifest
+    record = episode_set.record(shot=shot, seed=seed)
+    return EpisodesRecord(
+        benchmark=manifest.benchmark,
+        protocol=manifest.protocol.name,
+        protocol_version=manifest.protocol.version,
+        fold=manifest.fold,
+        shot=shot,
+        seed=seed,
+        n_episodes=n_episodes,
+        digest=episode_set.tracks[record.label].first(n_episodes).digest,
+        track_digest=record.digest,
+        pools={pool.id: pool.sha256 for pool in manifest.classes},
+        folds=manifest.definition.folds if manifest.definition else None,
+    )
+
+
+def result_path(output: Path, episode_set: EpisodeSet, track: TrackRecord, model: ModelRecord) -> Path:
+    """Where a model's result on a track goes below ``output``."""
+    manifest = episode_set.manifest
+    folder = output / manifest.benchmark / manifest.protocol.name / results_folder(model)
+    return folder / f"fold{manifest.fold}-{track.label}.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """A scored track, ready to be written.
+
+    Attributes:
+        headline: the policy that rankings use.
+        source: whether the model was asked, or its masks were there.
+        execution: how the model was asked, if it was.
+        masks: every episode's, to be kept beside the result; or ``None``.
+    """
+
+    model: ModelRecord
+    episode_set: EpisodeSet
+    table: CountsTable
+    headline: ScoringPolicy
+    source: Literal["measured", "recomputed"]
+    execution: Execution | None
+    environment: Environment
+    command: Request
+    masks: Sequence[PredictionSample] | None
+
+    def write(self, path: Path) -> Result:
+        """Write the result to ``path``, after everything it rests on, which lies beside it."""
+        counts = counts_file.to_bytes(self.table)
+        counts_path = path.with_suffix(".counts.parquet")
+        file = CountsFile(file=counts_path.name, sha256=sha256_bytes(counts), rows=self.table.counts[..., 0].size)
+        predictions = None
+        if self.masks is not None:
+            folder = path.with_suffix(".predictions")
+            predictions = store_predictions(folder, self.masks, model=self.model, episodes=self.episodes)
+        result = self.result(file, predictions)
+        write_atomic(counts_path, counts)
+        write_atomic(path, result.to_json())  # last: a result on disk always has its counts
+        return result
+
+    @property
+    def episodes(self) -> EpisodesRecord:
+        """What the model was asked."""
+        track = self.table.track
+        return episodes_record(self.episode_set, shot=track.shot, seed=track.seed, n_episodes=len(track.episodes))
+
+    def result(self, counts: CountsFile, predictions: PredictionsFolder | None) -> Result:
+        """The result, every figure of it from the counts alone."""
+        reasons = (
+            *set_reasons(self.episode_set, self.episodes),
+            *own_reasons(
+                model=self.model,
+                protocol=self.episodes.protocol,
+                headline=self.headline.name,
+                git_dirty=self.environment.git_dirty,
+            ),
+        )
+        names = {pool.id: pool.name for pool in self.episode_set.manifest.classes}
+        return Result(
+            schema_version=SCHEMA_VERSION,
+            kind="fssbench-result",
+            model=self.model,
+            episodes=self.episodes,
+            headline=self.headline.name,
+            policies=policy_results(self.table, classes=names),
+            counts=counts,
+            predictions=predictions,
+            source=self.source,
+            execution=self.execution,
+            environment=self.environment,
+            command=self.command,
+            official=not reasons,
+            unofficial=reasons,
+        )

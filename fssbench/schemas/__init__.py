@@ -1,0 +1,1 @@
+"""Every JSON record that is stored: results, manifests, samples, cards, leaderboards, submissions."""

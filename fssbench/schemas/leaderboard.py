@@ -1,0 +1,269 @@
+"""The leaderboard's JSON, as a schema."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from itertools import groupby
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError, model_validator
+
+from fssbench.base.errors import ResultError
+from fssbench.base.records import Record, Sha256, first_error
+from fssbench.schemas.result import IntervalRecord, ModelRecord, Share
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "ClassScore",
+    "DifferenceRecord",
+    "Entry",
+    "FoldScore",
+    "Leaderboard",
+    "Printed",
+    "ReportedEntry",
+    "RunSummary",
+    "Score",
+    "ShiftInterval",
+    "read_leaderboard",
+]
+
+SCHEMA_VERSION: Literal[2] = 2
+Shift = Annotated[float, Field(ge=-1, le=1)]
+Probability = Annotated[float, Field(ge=0, le=1)]
+Slug = Annotated[str, Field(pattern=r"^[a-z0-9]+([.-][a-z0-9]+)*$")]
+
+
+class Score(Record):
+    """A figure in [0, 1] with its intervals, or null and the reason."""
+
+    value: Share | None
+    reason: str | None = Field(description="why there is no value; null if there is one")
+    other_episodes: IntervalRecord | None = Field(
+        description="if other episodes had been drawn from the same images; null with too few episodes to say"
+    )
+    other_images: IntervalRecord | None = Field(
+        description="if the images had been others; null with fewer than ten query images of a class"
+    )
+
+    @model_validator(mode="after")
+    def _value_or_reason(self) -> Score:
+        if (self.value is None) == (self.reason is None):
+            raise ValueError("a score has either a value or a reason why it has none")
+        return self
+
+
+class FoldScore(Record):
+    """One fold: the mean over its seeds."""
+
+    fold: int
+    n_episodes: int = Field(ge=1, description="of all its seeds")
+    miou: Score
+    fb_iou: Score
+
+
+class ClassScore(Record):
+    """One class, in the fold that tests it: the mean over the seeds."""
+
+    id: int
+    name: str
+    fold: int
+    iou: Score
+
+
+class ShiftInterval(Record):
+    """A 95 % interval of a difference and how it was made."""
+
+    low: Shift
+    high: Shift
+    method: str
+
+
+class DifferenceRecord(Record):
+    """An entry's mIoU less the leader's, paired episode by episode; or null and the reason."""
+
+    leader: str | None = Field(description="id of the best entry of the group; null if no entry is ranked")
+    value: Shift | None
+    reason: str | None = Field(description="why there is no value; null if there is one")
+    other_episodes: ShiftInterval | None
+    other_images: ShiftInterval | None
+    p_episodes: Probability | None = Field(description="two-sided, against none, if other episodes had been drawn")
+    p_images: Probability | None = Field(description="likewise if the images had been others")
+
+    @model_validator(mode="after")
+    def _value_or_reason(self) -> DifferenceRecord:
+        if (self.value is None) == (self.reason is None):
+            raise ValueError("a difference has either a value or a reason why it has none")
+        return self
+
+    @staticmethod
+    def none(reason: str, *, leader: str | None = None) -> DifferenceRecord:
+        """No difference, and why."""
+        return DifferenceRecord(
+            leader=leader,
+            value=None,
+            reason=reason,
+            other_episodes=None,
+            other_images=None,
+            p_episodes=None,
+            p_images=None,
+        )
+
+
+class RunSummary(Record):
+    """One result of an entry: a fold and seed."""
+
+    fold: int
+    seed: int
+    n_episodes: int
+    digest: Sha256 = Field(description="of the episodes evaluated")
+    miou: Share | None
+    fb_iou: Share | None
+    official: bool
+    result: str = Field(description="the result file, relative to the folder gathered")
+    result_sha256: Sha256
+    counts_sha256: Sha256
+    predictions_sha256: Sha256 | None = Field(description="null if the masks were not kept")
+    checkpoint_sha256: Sha256 | None
+    backbone_sha256: Sha256 | None
+    device_name: str | None = Field(description="null if the model was not asked here")
+    precision: str | None
+    episodes_per_second: float | None = Field(ge=0)
+    asked: tuple[str, ...] = Field(description="the command, word by word")
+    fssbench: str = Field(description="version it ran with")
+    git_revision: str | None
+
+
+class Entry(Record):
+    """One model on one benchmark, protocol and number of shots, over all its folds and seeds."""
+
+    id: Slug = Field(description="stable and unique among entries: for anchors and file names")
+    group: Slug = Field(description="entries with one group were asked the same and scored alike: one ranking")
+    rank: int | None = Field(
+        ge=1, description="within the group; null without a mean, and for controls; equals share one"
+    )
+    label: str = Field(description="the model in words")
+    model: ModelRecord = Field(description="of the first run; checkpoints may differ by fold")
+    benchmark: str
+    protocol: str
+    protocol_version: int
+    shot: int
+    policy: str = Field(description="how masks were scored, such as original/ignore")
+    episodes_digest: Sha256 = Field(
+        description="of the folds', seeds' and episodes' digests: equal means same episodes"
+    )
+    miou: Score = Field(description="mean over folds")
+    fb_iou: Score = Field(description="mean over folds")
+    difference: DifferenceRecord
+    folds: tuple[FoldScore, ...]
+    per_class: tuple[ClassScore, ...]
+    runs: tuple[RunSummary, ...]
+    checkpoints: dict[int, Sha256 | None] = Field(description="checkpoint SHA-256 by fold")
+    backbones: dict[int, Sha256 | None] = Field(description="SHA-256 of the backbone's weights by fold")
+    selection: str | None = Field(description="the rule by which the checkpoints were chosen; null if not known")
+    commands: tuple[str, ...] = Field(description="what was asked, as typed in a shell; to measure it again")
+    episodes_per_second: float | None = Field(ge=0, description="over all runs; null if the model was not asked here")
+    device_name: str | None
+    precision: str | None
+    source: Literal["measured", "recomputed"] = Field(description="by asking the model, or from masks it left")
+    official: bool
+    unofficial: tuple[str, ...]
+
+    @property
+    def comparable(self) -> tuple[str, str, int, int, str, str]:
+        """Entries that agree in this were asked the same episodes and scored in the same way."""
+        return (
+            self.benchmark,
+            self.protocol,
+            self.protocol_version,
+            self.shot,
+            self.policy,
+            self.episodes_digest,
+        )
+
+
+class Printed(Record):
+    """Where a reported score is printed."""
+
+    paper: str = Field(description="fssbench's short name of it, such as hsnet")
+    title: str
+    venue: str
+    table: str = Field(description="fssbench's name of the table, such as hsnet-table1")
+    number: str = Field(description="what the paper calls it, such as Table 1")
+
+
+class ReportedEntry(Record):
+    """A score as papers print it: never ranked, since nobody can compute it again."""
+
+    id: Slug = Field(description="stable and unique among all entries")
+    group: Slug = Field(description="rows with one group: same benchmark, number of shots and protocol as reported")
+    source: Literal["reported"]
+    label: str = Field(description="the method and its backbone")
+    method: str = Field(description="as printed, with what sets it apart")
+    backbone: str | None
+    benchmark: str
+    protocol: str | None = Field(description="fssbench's name of the one that scored it; null if that is not known")
+    ignore_label: bool = Field(description="whether ignored pixels were left out of the score")
+    shot: int
+    folds: tuple[Share | None, ...] = Field(description="mIoU by fold, null where it is not known")
+    miou: Share | None = Field(description="mean over folds, as printed")
+    fb_iou: Share | None
+    learnable_parameters: float | None = Field(ge=0, description="in millions")
+    model: str | None = Field(description="fssbench's model of it, if there is one")
+    options: dict[str, Any] = Field(description="with which that model is the one printed")
+    printed: tuple[Printed, ...] = Field(min_length=1, description="every table that has it")
+    note: str | None
+
+    @property
+    def printed_in(self) -> str:
+        """Papers and tables in words, such as ``hsnet Table 1, Poster; hmfs Table 2``."""
+        papers: dict[str, list[str]] = {}
+        for one in self.printed:
+            papers.setdefault(one.paper, []).append(one.number)
+        return "; ".join(f"{paper} {', '.join(dict.fromkeys(numbers))}" for paper, numbers in papers.items())
+
+
+class Leaderboard(Record):
+    """All entries, best first within each group; and what papers report, apart from them."""
+
+    schema_version: Literal[2]
+    kind: Literal["fssbench-leaderboard"]
+    entries: tuple[Entry, ...]
+    reported: tuple[ReportedEntry, ...]
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Leaderboard:
+        times = Counter([entry.id for entry in self.entries] + [row.id for row in self.reported])
+        if several := [name for name, n in times.items() if n > 1]:
+            raise ValueError(f"{several[0]} is the id of {times[several[0]]} entries")
+        return self
+
+    def groups(self) -> Iterator[tuple[Entry, ...]]:
+        """Entries of one ranking, group by group."""
+        for _, entries in groupby(self.entries, key=lambda entry: entry.group):
+            yield tuple(entries)
+
+    def reported_groups(self) -> Iterator[tuple[ReportedEntry, ...]]:
+        """Reported rows of one benchmark, number of shots and protocol, group by group."""
+        for _, rows in groupby(self.reported, key=lambda row: row.group):
+            yield tuple(rows)
+
+    def to_json(self) -> str:
+        """The leaderboard as it is stored: indented JSON that ends in a newline."""
+        return self.model_dump_json(indent=1) + "\n"
+
+
+def read_leaderboard(path: Path) -> Leaderboard:
+    """Read a leaderboard file; `ResultError` naming the file if it is missing or no leaderboard."""
+    try:
+        return Leaderboard.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise ResultError(
+            f"{path} cannot be read: {error.strerror}", remedy="make it with fssbench leaderboard build"
+        ) from error
+    except ValidationError as error:
+        raise ResultError(
+            f"{path} is no leaderboard of this version: {first_error(error)}",
+            remedy="make it again with fssbench leaderboard build",
+        ) from error

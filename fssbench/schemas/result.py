@@ -1,0 +1,316 @@
+"""The result of one evaluation, as a schema: what was asked, what was run, what came out, and from what.
+
+One result is one model on one fold, shot and seed. Every figure in it can be computed again from the
+table of per-episode counts that lies beside it, and the counts from the predictions where those were kept.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError, model_validator
+
+from fssbench.base.errors import ResultError, UsageError
+from fssbench.base.records import Record, Sha256, first_error
+from fssbench.episodes.benchmarks import BENCHMARKS, find_benchmark
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "ClassResult",
+    "CountsFile",
+    "Environment",
+    "EpisodesRecord",
+    "Execution",
+    "FigureRecord",
+    "GroupResult",
+    "IntervalRecord",
+    "ModelRecord",
+    "PolicyResult",
+    "PrecisionCheck",
+    "PredictionsFolder",
+    "Request",
+    "Result",
+    "SplitResult",
+    "TrainingRecord",
+    "parse_result",
+    "read_result",
+]
+
+SCHEMA_VERSION: Literal[2] = 2
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class IntervalRecord(Record):
+    """A 95 % interval and how it was made."""
+
+    low: Share
+    high: Share
+    method: str
+
+
+class FigureRecord(Record):
+    """A figure: a value in [0, 1], or null and the reason."""
+
+    value: Share | None
+    reason: str | None = Field(description="why there is no value; null if there is one")
+    n_episodes: int = Field(ge=0, description="it rests on")
+    n_classes: int = Field(ge=0, description="it rests on")
+    other_episodes: IntervalRecord | None = Field(
+        description="if other episodes had been drawn from the same images; null with too few episodes to say"
+    )
+    other_images: IntervalRecord | None = Field(
+        description="if the images had been others; null with fewer than ten query images of a class"
+    )
+
+    @model_validator(mode="after")
+    def _value_or_reason(self) -> FigureRecord:
+        if (self.value is None) == (self.reason is None):
+            raise ValueError("a figure has either a value or a reason why it has none")
+        return self
+
+
+class ClassResult(Record):
+    """The IoU of one class."""
+
+    id: int
+    name: str
+    iou: FigureRecord
+
+
+class GroupResult(Record):
+    """Figures of some of the episodes."""
+
+    name: str
+    miou: FigureRecord
+    fb_iou: FigureRecord
+    episode_iou: FigureRecord
+
+
+class SplitResult(Record):
+    """Figures by group, on the classes that occur in every group."""
+
+    by: str
+    definition: str = Field(description="how an episode's group is found")
+    classes: tuple[int, ...] = Field(description="that occur in every group")
+    reason: str | None = Field(description="why there are no groups; null if there are")
+    groups: tuple[GroupResult, ...]
+
+
+class PolicyResult(Record):
+    """All figures under one scoring policy."""
+
+    policy: str = Field(description="size and treatment of ignored pixels, such as original/ignore")
+    miou: FigureRecord = Field(description="mean over classes of intersections over unions summed by class")
+    fb_iou: FigureRecord = Field(description="mean of foreground and background IoU summed over all episodes")
+    episode_iou: FigureRecord = Field(description="mean of the episodes' own IoUs; not what papers call mIoU")
+    per_class: tuple[ClassResult, ...]
+    splits: tuple[SplitResult, ...]
+
+
+class TrainingRecord(Record):
+    """How weights came to be, where fssbench trained them."""
+
+    benchmark: str
+    fold: int = Field(ge=0, description="whose base classes were learned from")
+    shot: int = Field(ge=1)
+    seed: int = Field(ge=0)
+    training_set: Sha256 = Field(description="digest of the training set")
+    classes: tuple[int, ...] = Field(description="learned from")
+    held_out: tuple[int, ...] = Field(description="base classes that were not learned from, to choose weights by")
+    select_on: Literal["last", "base-val", "test-fold"] = Field(
+        description="which weights were chosen: the last; the best on held-out base classes; the best on the test "
+        "fold, as is usual in publications, so that the score is no longer that of unseen classes alone"
+    )
+    steps: int = Field(ge=0, description="after which these weights were kept")
+    planned_steps: int = Field(ge=1, description="of the whole run")
+    recipe_sha256: Sha256 = Field(description="of the recipe as resolved, in TOML")
+    images_with_novel_classes: int | None = Field(
+        default=None, ge=0, description="learned from, where novel classes were background; null if not counted"
+    )
+
+
+class ModelRecord(Record):
+    """The model: what it is, and the weights it ran with."""
+
+    name: str
+    options: dict[str, Any] = Field(description="as given to the model; what is not named has its default")
+    code_sha256: Sha256 | None = Field(description="of the file of a user's own model; null for ours")
+    training: Literal["not needed", "untrained", "trained", "unknown"]
+    checkpoint_sha256: Sha256 | None
+    backbone: str | None
+    backbone_weights: str | None = Field(description="none (random), imagenet, file, or checkpoint: part of it")
+    backbone_sha256: Sha256 | None
+    parameters: int | None = Field(ge=0, description="all parameters, the backbone's included; null if not known")
+    learnable_parameters: int | None = Field(ge=0)
+    input_size: int | None = Field(ge=1, description="side of the square the model works at, in pixels")
+    control: Literal["no-support", "wrong-class"] | None = Field(
+        default=None, description="what was done to its supports to see whether it uses them; null if nothing"
+    )
+    selection: str | None = Field(
+        default=None, description="the rule by which its weights were chosen, as their card says; null if unknown"
+    )
+    trained: TrainingRecord | None = Field(default=None, description="how, where fssbench trained it")
+
+    @property
+    def selected_on_test_fold(self) -> bool:
+        """Whether its weights are those that scored best on the very fold they are tested on."""
+        return self.trained is not None and self.trained.select_on == "test-fold"
+
+
+class EpisodesRecord(Record):
+    """What the model was asked."""
+
+    benchmark: str
+    protocol: str
+    protocol_version: int
+    fold: int
+    shot: int
+    seed: int
+    n_episodes: int
+    digest: Sha256 = Field(description="of the episodes evaluated")
+    track_digest: Sha256 = Field(description="of the whole track they are the first of")
+    pools: dict[int, Sha256] = Field(description="by class, of the sorted ids of its eligible images")
+    folds: tuple[tuple[int, ...], ...] | None = Field(
+        default=None, description="the classes that each fold of the benchmark tests; null if it is built in"
+    )
+
+    @model_validator(mode="after")
+    def _defines_no_other(self) -> EpisodesRecord:
+        if self.folds is not None and self.benchmark in {benchmark.name for benchmark in BENCHMARKS}:
+            raise ValueError(f"{self.benchmark} is built in and cannot have other folds")
+        return self
+
+    @property
+    def all_folds(self) -> tuple[tuple[int, ...], ...]:
+        """For every fold of the benchmark the classes it tests; `UsageError` if nobody says."""
+        return self.folds or find_benchmark(self.benchmark).folds
+
+    @property
+    def novel_classes(self) -> tuple[int, ...]:
+        """The classes that the fold tests; `UsageError` if there is no such benchmark or fold."""
+        folds = self.all_folds
+        if not 0 <= self.fold < len(folds):
+            raise UsageError(f"{self.benchmark} has no fold {self.fold}", remedy=f"folds are 0 to {len(folds) - 1}")
+        return folds[self.fold]
+
+
+class CountsFile(Record):
+    """The table of per-episode counts beside the result."""
+
+    file: str
+    sha256: Sha256
+    rows: int
+
+
+class PredictionsFolder(Record):
+    """The masks beside the result."""
+
+    folder: str
+    sha256: Sha256 = Field(description="of its predictions.json, which has those of its shards")
+
+
+class PrecisionCheck(Record):
+    """What a lower precision changed in the first episodes, which were asked in float32 as well, one at a time."""
+
+    episodes: int = Field(ge=1)
+    pixels: int = Field(ge=0, description="of their masks, at the queries' own sizes")
+    differing_pixels: int = Field(ge=0)
+    miou: float | None = Field(description="of these episodes under the headline policy; null if undefined")
+    miou_float32: float | None = Field(description="likewise, in float32")
+
+
+class Execution(Record):
+    """How it was run, and how fast."""
+
+    device: str
+    device_name: str
+    processes: int = Field(ge=1, description="that shared the episodes")
+    precision: str
+    seconds: float = Field(ge=0, description="from the first shard read to the last mask scored")
+    episodes_per_second: float = Field(ge=0, description="of those asked in this run")
+    resumed_episodes: int = Field(ge=0, description="asked by an earlier run that was interrupted")
+    path: Literal["plain", "fast"] = Field(
+        default="plain", description="every episode whole and alone, or features shared and the model accelerated"
+    )
+    batch: int = Field(default=1, ge=1, description="images encoded and episodes matched at a time, at the end")
+    shortages: int = Field(default=0, ge=0, description="how often memory ran out and less was tried at a time")
+    feature_cache: int | None = Field(default=None, ge=0, description="bytes for features; null if none are kept")
+    encoded_images: int | None = Field(default=None, ge=0, description="in this run; null if nobody counted")
+    compiled: bool = False
+    precision_check: PrecisionCheck | None = Field(default=None, description="null if it was float32 itself")
+
+
+class Environment(Record):
+    """The software it was run with."""
+
+    fssbench: str
+    python: str
+    packages: dict[str, str]
+    git_revision: str | None
+    git_dirty: bool | None
+
+
+class Request(Record):
+    """The command, as asked and as resolved."""
+
+    asked: tuple[str, ...]
+    resolved: dict[str, Any]
+
+
+class Result(Record):
+    """One model on one fold, shot and seed."""
+
+    schema_version: Literal[2]
+    kind: Literal["fssbench-result"]
+    model: ModelRecord
+    episodes: EpisodesRecord
+    headline: str = Field(description="the policy that rankings use")
+    policies: tuple[PolicyResult, ...]
+    counts: CountsFile
+    predictions: PredictionsFolder | None = Field(description="null if the masks were not kept")
+    source: Literal["measured", "recomputed"] = Field(description="by asking the model, or from masks it left")
+    execution: Execution | None = Field(description="null if the model was not asked here")
+    environment: Environment
+    command: Request
+    official: bool
+    unofficial: tuple[str, ...] = Field(description="why it is not official; empty if it is")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Result:
+        if self.official != (not self.unofficial):
+            raise ValueError("a result is official exactly if no reason speaks against it")
+        if (self.source == "measured") != (self.execution is not None):
+            raise ValueError("a result says how the model was asked exactly if it was")
+        if self.headline not in {policy.policy for policy in self.policies}:
+            raise ValueError(f"the headline policy {self.headline} is not among the policies")
+        return self
+
+    @property
+    def score(self) -> PolicyResult:
+        """The figures of the headline policy."""
+        return next(policy for policy in self.policies if policy.policy == self.headline)
+
+    def to_json(self) -> str:
+        """The result as it is stored: indented JSON that ends in a newline."""
+        return self.model_dump_json(indent=1) + "\n"
+
+
+def parse_result(data: bytes, *, where: str) -> Result:
+    """Parse a result's JSON; `ResultError` naming ``where`` and the first thing that is wrong with it."""
+    try:
+        return Result.model_validate_json(data)
+    except ValidationError as error:
+        raise ResultError(
+            f"{where} is no result of this version: {first_error(error)}",
+            remedy="evaluate again with --overwrite",
+        ) from error
+
+
+def read_result(path: Path) -> Result:
+    """Read a result file; `ResultError` naming the file if it is missing or no result."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ResultError(f"{path} cannot be read: {error.strerror}", remedy="check the path") from error
+    return parse_result(data, where=str(path))

@@ -1,0 +1,1 @@
+"""Integers in, figures out: counts, metrics, uncertainty, comparison, stability."""

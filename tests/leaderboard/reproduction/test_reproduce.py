@@ -1,0 +1,200 @@
+"""A table of drawn data is run, measured and set beside what is reported; a failure or an interruption ends it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+from command import Command
+
+from fssbench.base.errors import FssbenchError, ResultError
+from fssbench.cli import main
+from fssbench.leaderboard.reported import Ours, Row
+from fssbench.leaderboard.reproduction import execute as running
+from fssbench.leaderboard.reproduction.commands import Step
+from fssbench.leaderboard.reproduction.measured import Figure, measure
+from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
+from fssbench.schemas.result import read_result
+
+PAPER = """
+name = "own"
+title = "Drawn"
+authors = "We"
+venue = "here"
+[[tables]]
+name = "own-table1"
+number = "Table 1"
+title = "Toy-20i"
+each = { benchmark = "toy-20i", protocol = "strict" }
+rows = [%s]
+"""
+HSNET = '{ model = "hsnet", options = { size = 48, backbone_weights = "none" } }'
+
+
+@pytest.fixture
+def home(tmp_path: Path, toy_raw: Path) -> Path:
+    """A home with the toy's data."""
+    (tmp_path / "home/raw").mkdir(parents=True)
+    (tmp_path / "home/raw/toy").symlink_to(toy_raw)
+    return tmp_path / "home"
+
+
+def table(folder: Path, *rows: str) -> Path:
+    (folder / "own.toml").write_text(PAPER % ",\n".join(rows))
+    return folder / "own.toml"
+
+
+def in_process(step: Step) -> None:
+    """Run a step without the seconds that a process of its own takes to begin."""
+    with pytest.raises(SystemExit) as left:
+        main(step.arguments)
+    assert left.value.code == 0, step.command
+
+
+def test_a_training_and_its_evaluations_are_run_once_and_measured(
+    fssbench: Command, home: Path, tmp_path: Path
+) -> None:
+    rows = (
+        f'{{ method = "H", backbone = "resnet50", shot = 1, folds = [40, 41, 42, 43], mean = 41.5, ours = {HSNET} }}',
+        '{ method = "Copy", shot = 1, mean = 43, ours = { model = "copy-support" } }',
+        '{ method = "Magic", shot = 1, mean = 99 }',
+    )
+    asked = ("reproduce", "own-table1", "--tables", table(tmp_path, *rows), "--trial", "--fold", 0)
+    with patch.object(running, "execute", in_process):
+        assert fssbench(*asked).code == 0
+    assert (home / "trial/checkpoints/toy-20i/hsnet-resnet50-size=48-backbone_weights=none-fold0").is_dir()
+    assert not (home / "results").exists()
+    ran = fssbench(*asked, "--dry-run")
+    assert ran.out.endswith("0 of 2 commands to run\n")
+    first, copy = json.loads(fssbench(*asked, "--json").out)["rows"]
+    assert (first["method"], copy["method"]) == ("H", "Copy")
+    result = read_result(Path(first["results"][0]))
+    assert result.model.training == "trained"
+    assert first["folds"][0]["value"] == pytest.approx(100 * (result.score.miou.value or 0))
+    assert first["folds"][0]["difference"] == pytest.approx(first["folds"][0]["value"] - 40)
+    assert first["mean"] == {
+        **{"value": None, "reason": "no result on fold 1, 2, 3", "reported": 41.5, "interval": None},
+        **{"method": None, "difference": None, "inside": None},
+    }
+    shown = fssbench(*asked)
+    assert shown.out.splitlines()[:4] == [
+        "own-table1 · Table 1: Toy-20i · mIoU in %",
+        "                fold 0   fold 1   fold 2   fold 3     mean   FB-IoU",
+        "H resnet50, 1-shot",
+        "  reported        40.0     41.0     42.0     43.0     41.5        —",
+    ]
+    assert "note: 1 row is left out: another method, of which there is no model here" in shown.err
+
+
+def test_costs_stand_beside_the_papers(fssbench: Command, tmp_path: Path) -> None:
+    row = f'{{ method = "HSNet", backbone = "resnet50", shot = 1, learnable_parameters = 2.6, ours = {HSNET} }}'
+    file = table(tmp_path, row)
+    file.write_text(file.read_text().replace("each =", "costs = true\neach ="))
+    (cost,) = json.loads(fssbench("reproduce", "own-table1", "--tables", file, "--json").out)["costs"]
+    assert cost["learnable_parameters"] == {"value": pytest.approx(2.573794), "reported": 2.6}
+    assert cost["milliseconds"]["value"] > 0
+    assert cost["gigaflops"]["reported"] is None
+
+
+def evaluated(fssbench: Command, toy_set: EpisodeSet, output: Path, *more: object) -> Path:
+    data = toy_set.path.parents[2]
+    arguments = ("eval", "-m", "copy-support", "-b", "toy", "-f", 0, "-d", data, "-o", output, *more)
+    ran = fssbench(*arguments)
+    assert ran.code == 0, ran.err
+    return next(output.rglob("fold0-1shot-seed0.json"))
+
+
+def a_row(**given: object) -> Row:
+    facts = {
+        "method": "Copy",
+        "benchmark": "toy-20i",
+        "protocol": "strict",
+        "shot": 1,
+        "ours": Ours(model="copy-support"),
+    }
+    return Row.model_validate(facts | given)
+
+
+def test_the_mean_of_four_equal_folds_is_the_fold_and_lies_in_its_interval(
+    fssbench: Command, toy_set: EpisodeSet, tmp_path: Path
+) -> None:
+    path = evaluated(fssbench, toy_set, tmp_path)
+    score = read_result(path).score
+    assert score.miou.value is not None
+    miou = 100 * score.miou.value
+    measured = measure(a_row(mean=miou + 30, fb_iou=50), [[path]] * 4, policy="original/ignore")
+    mean = measured.mean
+    assert [figure.value for figure in measured.folds] == pytest.approx([miou] * 4)
+    assert mean.value == pytest.approx(miou)
+    assert mean.difference == pytest.approx(-30)
+    assert mean.interval is not None
+    assert mean.interval[0] < miou < mean.interval[1]
+    assert (mean.inside, measured.mean.method) == (False, "95 %, 2,000 resamples of episodes within class")
+    assert measured.fb_iou.value == pytest.approx(100 * (score.fb_iou.value or 0))
+    other = measure(a_row(), [[path]] * 4, policy="model/ignore")
+    assert (other.mean.reported, other.mean.inside, other.mean.difference) == (None, None, None)
+    with pytest.raises(ResultError, match="was not scored under original/no-ignore, it was under original/ig"):
+        measure(a_row(), [[path]] * 4, policy="original/no-ignore")
+
+
+def test_what_is_reported_is_inside_from_end_to_end_of_the_interval() -> None:
+    def inside(reported: float) -> bool | None:
+        return Figure(value=2, reason=None, reported=reported, interval=(1, 3)).inside
+
+    assert [inside(reported) for reported in (0.9, 1, 2, 3, 3.1)] == [False, True, True, True, False]
+
+
+def test_two_results_of_one_row_are_not_chosen_between(
+    fssbench: Command, home: Path, toy_set: EpisodeSet, tmp_path: Path
+) -> None:
+    path = evaluated(fssbench, toy_set, home / "trial/results", "--limit", 20)
+    again = path.parents[1] / "again" / path.name
+    again.parent.mkdir()
+    for file in path.parent.iterdir():
+        (again.parent / file.name).write_bytes(file.read_bytes())
+    rows = '{ method = "Copy", shot = 1, mean = 43, ours = { model = "copy-support" } }'
+    ran = fssbench("reproduce", "own-table1", "--tables", table(tmp_path, rows), "--trial", "-f", 0, "--dry-run")
+    assert ran.code == 2
+    assert f"error: {again} and {path} are both copy-support on fold 0" in ran.error
+
+
+def step(*arguments: str) -> Step:
+    return Step(kind="eval", arguments=arguments, there=False, makes=None)
+
+
+def test_a_step_is_a_process_of_its_own_and_its_failure_ends_all(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(FssbenchError, match="'fssbench eval --nonsense' ended with exit code 2; see above why"):
+        running.execute(step("eval", "--nonsense"))
+    printed = capfd.readouterr()
+    assert printed.out == ""
+    assert "error: No such option: --nonsense" in printed.err
+
+
+@pytest.mark.parametrize("code", [0, 130])
+def test_an_interrupted_step_is_waited_for(code: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C reaches the step too; what it saves is not cut off, and nothing runs after it."""
+    asked: list[str] = []
+
+    class Process:
+        returncode = code
+
+        def __init__(self, command: list[str], stdout: int) -> None:
+            self.told = False
+
+        def __enter__(self) -> Process:
+            return self
+
+        def __exit__(self, *_: object) -> None: ...
+
+        def communicate(self) -> tuple[None, None]:
+            asked.append("waited")
+            if len(asked) == 1 and code == 0:
+                raise KeyboardInterrupt
+            return None, None
+
+    monkeypatch.setattr("subprocess.Popen", Process)
+    with pytest.raises(KeyboardInterrupt):
+        running.execute(step("train"))
+    assert len(asked) == (2 if code == 0 else 1)

@@ -1,0 +1,242 @@
+"""Tables as commands: whole, in order, understood by the commands themselves, and less where something is there."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import typer.main
+from command import Command
+
+from fssbench.cli import app
+from fssbench.leaderboard.reported import find_table, tables
+from fssbench.models.cards import write_safetensors
+from fssbench.results.environment import describe_environment
+from fssbench.schemas.card import TrainingCard
+from fssbench.schemas.leakage import LeakageRecord
+
+GROUP = typer.main.get_command(app)
+
+
+def plan(fssbench: Command, *arguments: object) -> list[dict[str, Any]]:
+    ran = fssbench("reproduce", *arguments, "--dry-run", "--json")
+    assert ran.code == 0, ran.err
+    steps: list[dict[str, Any]] = json.loads(ran.out)["steps"]
+    return steps
+
+
+def value(arguments: list[str], option: str) -> str:
+    return arguments[arguments.index(option) + 1]
+
+
+def values(arguments: list[str], option: str) -> list[str]:
+    return [after for name, after in pairwise(arguments) if name == option]
+
+
+@pytest.mark.parametrize("name", [table.name for table in tables()])
+def test_a_table_is_all_it_takes_in_an_order_that_can_be_run(fssbench: Command, name: str) -> None:
+    """On a fresh installation every row's shot is evaluated on every fold, after its sets and weights were made."""
+    table, made, evaluated = find_table(name), set[str](), set[tuple[str, ...]]()
+    for step in plan(fssbench, name):
+        arguments = step["arguments"]
+        assert not step["there"]
+        assert understood(arguments), step["command"]
+        match step["kind"]:
+            case "prepare" if "--train" in arguments:
+                made.add(f"{arguments[1]} train")
+            case "prepare":
+                made |= {f"{arguments[1]} {value(arguments, '--protocol')} {k}" for k in shots_of(arguments)}
+            case "train":
+                benchmark = value(arguments, "--benchmark")
+                assert f"{benchmark} train" in made
+                if value(arguments, "--select-on") == "test-fold":
+                    validated = f"{benchmark} {value(arguments, '--protocol')} {value(arguments, '--shot')}"
+                    assert validated in made
+                assert not values(arguments, "--backbone-weights") or value(arguments, "--backbone-weights") in made
+                kept = "best" if value(arguments, "--select-on") != "last" else "last"
+                made.add(f"{value(arguments, '--output')}/{kept}.safetensors")
+            case "eval":
+                assert value(arguments, "--weights") in made
+                benchmark, protocol = value(arguments, "--benchmark"), value(arguments, "--protocol")
+                for shot in values(arguments, "--shot"):
+                    assert f"{benchmark} {protocol} {shot}" in made
+                    options = " ".join(sorted(values(arguments, "--option")))
+                    folds = values(arguments, "--fold") or ["0"]  # FSS-1000 has one
+                    backbone = value(arguments, "--backbone")
+                    evaluated |= {(value(arguments, "--model"), backbone, options, benchmark, shot, f) for f in folds}
+    assert len(evaluated) == len(
+        {
+            (row.ours.model, repr(row.options), row.benchmark, row.shot, fold)
+            for row in table.rows
+            if row.ours is not None
+            for fold in range(1 if row.benchmark == "fss-1000" else 4)
+        }
+    )
+
+
+def shots_of(arguments: list[str]) -> list[str]:
+    return value(arguments, "--shots").split(",")
+
+
+def understood(arguments: list[str]) -> bool:
+    """Whether the command takes these options."""
+    group: Any = GROUP
+    rest = list(arguments)
+    with group.make_context("fssbench", [], resilient_parsing=True) as context:
+        while hasattr(group, "commands"):
+            group = group.get_command(context, rest.pop(0))
+        group.make_context(group.name, rest, parent=context)
+    return True
+
+
+def test_every_training_has_a_recipe_that_takes_its_options(fssbench: Command) -> None:
+    wanted = {}
+    for table in tables():
+        for step in plan(fssbench, table.name, "--fold", 0):
+            if step["kind"] == "train":
+                arguments = step["arguments"]
+                wanted[
+                    (value(arguments, "--model"), value(arguments, "--benchmark"), *values(arguments, "--option"))
+                ] = arguments
+    assert len(wanted) > 25
+    for arguments in wanted.values():
+        ran = fssbench(*arguments, "--print-config")
+        assert ran.code == 0, ran.err
+        assert f'select_on = "{value(arguments, "--select-on")}"' in ran.out
+
+
+def test_rows_folds_and_shots_can_be_picked(fssbench: Command) -> None:
+    steps = plan(fssbench, "hsnet-table1", "--backbone", "vgg16", "--shot", 5, "--fold", 1, "--device", "cpu")
+    assert [step["kind"] for step in steps] == ["prepare", "prepare", "train", "eval"]
+    test_set, training_set, train, evaluate = (step["command"] for step in steps)
+    # Publications train with one support and choose by one, whatever is tested.
+    assert test_set == "fssbench prepare pascal --protocol hsnet --shots 1,5 --fold 1"
+    assert training_set == "fssbench prepare pascal --train"
+    assert "--fold 1 --shot 1 --select-on test-fold --protocol hsnet" in train
+    assert "--fold 1 --shot 5 --weights" in evaluate
+    assert evaluate.endswith("--device cpu")
+
+
+def test_a_shift_of_domain_trains_on_coco_and_tests_on_pascal(fssbench: Command) -> None:
+    steps = plan(fssbench, "hsnet-poster-shift", "--backbone", "resnet101", "--fold", 2)
+    assert [step["arguments"][1] for step in steps if step["kind"] == "prepare"] == ["coco-to-pascal", "coco", "coco"]
+    assert [value(step["arguments"], "--benchmark") for step in steps[3:]] == ["coco", "coco-to-pascal"]
+
+
+def test_costs_are_profiled_where_the_table_is_about_them(fssbench: Command) -> None:
+    def profiles(name: str) -> list[str]:
+        return [step["command"] for step in plan(fssbench, name) if step["kind"] == "profile"]
+
+    assert profiles("hsnet-table4") == [
+        "fssbench profile --model hsnet --backbone resnet101 --option kernel=original --shot 1",
+        "fssbench profile --model hsnet --backbone resnet101 --option kernel=separable --shot 1",
+        "fssbench profile --model hsnet --backbone resnet101 --shot 1",
+    ]
+    assert len(profiles("hdmnet-table7")) == 5
+    assert profiles("hsnet-table1") == []
+
+
+def test_weights_in_the_home_need_no_training(fssbench: Command, tmp_path: Path) -> None:
+    weights = tmp_path / "home/checkpoints/pascal-5i/hsnet-vgg16-fold1.pt"
+    weights.parent.mkdir(parents=True)
+    weights.write_bytes(b"")
+    test_set, train, evaluate = plan(fssbench, "hsnet-table1", "--backbone", "vgg16", "--fold", 1)
+    assert (test_set["there"], train["there"], evaluate["there"]) == (False, True, False)
+    assert value(evaluate["arguments"], "--weights") == str(weights)
+
+
+@pytest.mark.parametrize("steps", [3, 8])
+def test_a_training_is_done_when_it_has_taken_its_steps_and_else_gone_on_with(
+    fssbench: Command, tmp_path: Path, steps: int
+) -> None:
+    folder = tmp_path / "home/checkpoints/pascal-5i/hsnet-vgg16-fold1"
+    folder.mkdir(parents=True)
+    (folder / "state.pt").write_bytes(b"")
+    for name in ("last", "best"):
+        write_card(folder / f"{name}.safetensors", steps=steps, planned=8)
+    *_, train, evaluate = plan(fssbench, "hsnet-table1", "--backbone", "vgg16", "--fold", 1)
+    assert train["there"] == (steps == 8)
+    assert "--resume" in train["arguments"]
+    assert value(evaluate["arguments"], "--weights") == str(folder / "best.safetensors")
+
+
+def write_card(path: Path, *, steps: int, planned: int) -> None:
+    training = TrainingCard(
+        benchmark="pascal-5i",
+        fold=1,
+        shot=1,
+        seed=0,
+        training_set="0" * 64,
+        classes=(0,),
+        held_out=(),
+        select_on="test-fold",
+        steps=steps,
+        planned_steps=planned,
+        recipe_sha256="0" * 64,
+        recipe={"run": {"max_steps": None}},
+        precision="fp32",
+        device="cpu",
+        processes=1,
+        validated=(),
+        leakage=LeakageRecord(
+            tested=(),
+            shared_classes=(),
+            shared_images=0,
+            images=1,
+            tested_images=0,
+            novel_images=0,
+            novel_pixels=0,
+            pixels=1,
+            dropped_images=0,
+        ),
+        environment=describe_environment(),
+    )
+    write_safetensors(
+        path,
+        {"w": torch.zeros(1)},
+        model="hsnet",
+        options={},
+        converted_from_sha256=None,
+        backbone_sha256=None,
+        training_set=None,
+        protocol=None,
+        selection=None,
+        training=training,
+    )
+
+
+def test_the_plan_is_told_in_words(fssbench: Command) -> None:
+    ran = fssbench("reproduce", "hsnet-table2", "--backbone", "resnet50", "--shot", 1, "-f", 0, "--dry-run")
+    assert ran.code == 0
+    assert ran.out.splitlines()[0] == "to run  fssbench prepare coco --protocol hsnet --shots 1 --fold 0"
+    assert ran.out.splitlines()[-1] == "4 of 4 commands to run: 2 prepare, 1 train, 1 eval"
+    assert ran.err == "note: 5 rows are left out: another method, of which there is no model here\n"
+
+
+def test_the_tables_are_listed_with_what_can_be_run(fssbench: Command) -> None:
+    ran = fssbench("reproduce", "--list")
+    assert "  hsnet-table4           Table 4      6 of 6 rows  4D kernels on PASCAL-5i, and what they cost\n" in ran.out
+    listed = json.loads(fssbench("reproduce", "--list", "--json").out)
+    assert len(listed) == len(tables())
+    assert all(0 < one["can_be_run"] <= one["rows"] for one in listed)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "error: no table was named; see them all with fssbench reproduce --list"),
+        (["hsnet-tabel1"], "there is no table 'hsnet-tabel1'; did you mean 'hsnet-table1'? known are "),
+        (["hsnet-table1", "--backbone", "resnet18"], "has no row of backbone resnet18; it has vgg16, resnet50, resnet"),
+        (["hsnet-table1", "--shot", "10"], "hsnet-table1 has no row of shot 10; it has 1, 5"),
+        (["hsnet-table1", "--fold", "4", "--dry-run"], "PASCAL-5i has no fold 4; folds are 0 to 3"),
+        (["x", "--tables", "nowhere.toml"], "nowhere.toml cannot be read: No such file"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused(fssbench: Command, arguments: list[str], message: str) -> None:
+    ran = fssbench("reproduce", *arguments)
+    assert ran.code == 2
+    assert message in ran.error
