@@ -69,6 +69,12 @@ def test_contributing_names_files_that_exist() -> None:
     assert [name for name in named if not re.search("NAME|BENCHMARK", name) and not (ROOT / name).exists()] == []
 
 
+@pytest.mark.parametrize("page", sorted(ROOT.glob("*.md")), ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    named = re.findall(r"\]\(([^)#:]+)\)", page.read_text())
+    assert [target for target in named if not (ROOT / target).exists()] == []
+
+
 def test_contributing_draws_the_rooms_in_their_order() -> None:
     drawn = re.findall(r"^  ([a-z]+)/ ", read("CONTRIBUTING.md"), re.MULTILINE)
     assert drawn == [*dict.fromkeys(room.split(".")[0] for room in ROOMS)]
