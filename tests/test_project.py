@@ -64,9 +64,15 @@ def test_make_alone_names_every_target() -> None:
 
 
 def test_contributing_names_files_that_exist() -> None:
-    named = re.findall(r"`((?:fssbench|docs|tests)/[\w./-]+|[\w-]+\.(?:md|cff|txt))`", read("CONTRIBUTING.md"))
+    named = re.findall(r"\b(?:fssbench|docs|tests)/[\w./-]*\w|\b[\w-]+\.(?:md|cff|txt)\b", read("CONTRIBUTING.md"))
     assert len(named) > 15
     assert [name for name in named if not re.search("NAME|BENCHMARK", name) and not (ROOT / name).exists()] == []
+
+
+@pytest.mark.parametrize("page", sorted(ROOT.glob("*.md")), ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    named = re.findall(r"\]\(([^)#:]+)\)", page.read_text())
+    assert [target for target in named if not (ROOT / target).exists()] == []
 
 
 def test_contributing_draws_the_rooms_in_their_order() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import pytest
@@ -49,6 +50,12 @@ MODELS: dict[str, Callable[[], FeatureSegmenter]] = {
 FILLED = ("hsnet", "hmfs", "hdmnet")
 
 
+@cache
+def filled(name: str) -> FeatureSegmenter:
+    """One of `FILLED`, not to be changed."""
+    return fill(MODELS[name](), skip="backbone.fc")
+
+
 def asked(side: int) -> tuple[Tensor, Tensor, Tensor]:
     """Two episodes of two shots whose masks are an object, a corner, nothing, and everything."""
     query = torch.cat([image(seed, side) for seed in (1, 2)]).double()
@@ -62,9 +69,7 @@ def asked(side: int) -> tuple[Tensor, Tensor, Tensor]:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_logits_are_the_models_own(name: str) -> None:
-    model = MODELS[name]().double().eval()
-    if name in FILLED:
-        fill(model, skip="backbone.fc")
+    model = doubled(filled(name) if name in FILLED else MODELS[name]().eval())
     before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
     twin = accelerate(model)
     assert twin is not model
@@ -81,7 +86,7 @@ def test_logits_are_the_models_own(name: str) -> None:
 @pytest.mark.parametrize("name", FILLED)
 def test_float32_is_no_rougher_than_in_the_model(name: str) -> None:
     """What kernels make of float32 differs; both are compared with the model in float64."""
-    model = fill(MODELS[name](), skip="backbone.fc")
+    model = filled(name)
     exact = doubled(model)._logits(*asked(97)).numpy()
     shown = [part.float() for part in asked(97)]
     rounding, found = (difference(one._logits(*shown).double(), exact) for one in (model, accelerate(model)))

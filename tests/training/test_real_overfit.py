@@ -22,7 +22,7 @@ from fssbench.training.loop import Learner, Seen, Supply, train
 from fssbench.training.recipe import find_recipe, overridden
 from fssbench.training.stopping import StopRequest
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 CAT, LARGE = 15, 30_000
 STEPS = 2000
