@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
+from fssbench.base.version import VERSION
+
 if TYPE_CHECKING:
     from fssbench import leaderboard, models
     from fssbench.api.compare import compare
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from fssbench.results.evaluation import Evaluation, Score
     from fssbench.results.meter import Meter
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 __all__ = [
     "Evaluation",

@@ -72,9 +72,9 @@ app.command("list")(listing.list_)
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from fssbench import __version__
+        from fssbench.base.version import VERSION
 
-        print(f"fssbench {__version__}")
+        print(f"fssbench {VERSION}")
         raise typer.Exit
 
 

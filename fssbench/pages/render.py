@@ -11,8 +11,8 @@ from typing import Any, Protocol
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from fssbench import __version__
 from fssbench.base.errors import UsageError
+from fssbench.base.version import VERSION
 from fssbench.episodes.benchmarks import find_benchmark
 from fssbench.pages.charts import scale_top
 from fssbench.schemas.leaderboard import Entry, ReportedEntry
@@ -73,7 +73,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    made.globals["version"] = __version__
+    made.globals["version"] = VERSION
     made.filters |= {
         "between": between,
         "between_differences": _between_differences,

@@ -9,8 +9,8 @@ import subprocess
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
-from fssbench import __version__
 from fssbench.base.errors import UsageError
+from fssbench.base.version import VERSION
 from fssbench.schemas.result import Environment
 
 __all__ = ["describe_environment", "describe_machine", "device_name", "installed_requirements", "pick_device"]
@@ -23,7 +23,7 @@ def describe_environment() -> Environment:
     revision = _git("rev-parse", "HEAD")
     status = None if revision is None else _git("status", "--porcelain", "--untracked-files=no")
     return Environment(
-        fssbench=__version__,
+        fssbench=VERSION,
         python=platform.python_version(),
         packages={name: found for name in PACKAGES if (found := _version(name))},
         git_revision=revision,
@@ -46,7 +46,7 @@ def describe_machine() -> dict[str, str]:
     return {
         "platform": platform.platform(),
         "cpu": f"{os.cpu_count()} cores, {capability}, {torch.get_num_threads()} threads",
-        "torch": f"{torch.__version__}, CUDA {torch.version.cuda or 'not built in'}",
+        "torch": f"{torch.VERSION}, CUDA {torch.version.cuda or 'not built in'}",
     }
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import pickle
 import shutil
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -28,8 +30,10 @@ def track(toy_set: EpisodeSet, request: pytest.FixtureRequest) -> LoadedTrack:
 
 def same_frame(a: Frame, b: Frame) -> bool:
     ignores = (a.ignore is None) == (b.ignore is None) and (a.ignore is None or np.array_equal(a.ignore, b.ignore))
-    return (a.key, a.image_id) == (b.key, b.image_id) and ignores and all(
-        np.array_equal(getattr(a, name), getattr(b, name)) for name in ("image", "mask")
+    return (
+        (a.key, a.image_id) == (b.key, b.image_id)
+        and ignores
+        and all(np.array_equal(getattr(a, name), getattr(b, name)) for name in ("image", "mask"))
     )
 
 
@@ -130,7 +134,7 @@ def test_shards_that_hold_other_episodes_than_the_lock_are_refused(toy_set: Epis
     track = fssbench.load("toy", data=toy_set.path)
     one, other = track.samples[0], track.samples[1]
     track.samples = [one.model_copy(update={"query": other.query}), *track.samples[1:]]
-    with pytest.raises(EpisodeSetError, match="episode 0 is .* in the shards"):
+    with pytest.raises(EpisodeSetError, match=r"episode 0 is .* in the shards"):
         track[0]
 
 
@@ -227,5 +231,8 @@ def test_stock_webdataset_reads_every_shard(toy_set: EpisodeSet) -> None:
 
 
 def stock_samples(path: Path) -> dict[str, Mapping[str, bytes]]:
-    pipeline = webdataset.WebDataset(str(path), shardshuffle=False)
-    return {sample["__key__"]: sample for sample in pipeline}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # it leaves files to be closed by the garbage collector
+        samples = {sample["__key__"]: sample for sample in webdataset.WebDataset(str(path), shardshuffle=False)}
+        gc.collect()
+    return samples

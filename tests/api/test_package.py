@@ -31,7 +31,9 @@ def test_type_checkers_are_told_of_every_promised_name() -> None:
     """What is imported for them alone is what ``__all__`` names, the version aside."""
     tree = ast.parse(Path(fssbench.__file__).read_text())
     (told,) = (node for node in tree.body if isinstance(node, ast.If))
-    names = {alias.asname or alias.name for node in told.body if isinstance(node, ast.ImportFrom) for alias in node.names}
+    names = {
+        alias.asname or alias.name for node in told.body if isinstance(node, ast.ImportFrom) for alias in node.names
+    }
     assert names == {*fssbench.__all__} - {"__version__"}
 
 
