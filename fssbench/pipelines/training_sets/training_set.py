@@ -56,6 +56,10 @@ class TrainingSet:
             raise TrainingSetError(
                 f"{place} is no training set: it has no {TRAINING}", remedy="build one with fssbench prepare … --train"
             ) from error
+        except OSError as error:
+            raise TrainingSetError(
+                f"{file} cannot be read: {error.strerror}", remedy="check who may read it"
+            ) from error
         except ValidationError as error:
             raise TrainingSetError(
                 f"{file} is damaged: {first_error(error)}", remedy="prepare the set again with --train --overwrite"
