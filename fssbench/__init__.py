@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 from fssbench.base.version import VERSION
 
 if TYPE_CHECKING:
-    from fssbench import leaderboard, models
     from fssbench.api.compare import compare
     from fssbench.api.evaluate import evaluate
     from fssbench.api.load import load
     from fssbench.api.prepare import prepare
     from fssbench.api.train import train
     from fssbench.base.errors import FssbenchError
+    from fssbench.leaderboard import leaderboard
+    from fssbench.models import models
     from fssbench.models.registry import build_model
     from fssbench.pipelines.episode_sets.loaded_track import LoadedEpisode, LoadedTrack
     from fssbench.results.evaluation import Evaluation, Score
