@@ -16,9 +16,9 @@ from fssbench.base.errors import UsageError
 from fssbench.base.home import Home
 from fssbench.base.progress import SILENT, Report
 from fssbench.engine.estimate import Estimate, estimate
+from fssbench.engine.inference import InferenceSettings, parse_bytes, parse_precision
 from fssbench.engine.job import Job
 from fssbench.engine.model import LoadedModel, load_model, load_object
-from fssbench.engine.pace import Pace, parse_bytes, parse_precision
 from fssbench.engine.ranks import Ranks, joined
 from fssbench.engine.run import run
 from fssbench.engine.running import RunningScore
@@ -122,7 +122,7 @@ def evaluate(
         name=name,
         device=device,
         workers=workers,
-        pace=Pace(
+        inference=InferenceSettings(
             fast=not plain,
             batch=batch,
             feature_cache=parse_bytes(feature_cache) if isinstance(feature_cache, str) else feature_cache,
@@ -171,7 +171,7 @@ class EvaluationRequest:
 
     model: Model
     on: str | LoadedTrack | Sequence[LoadedTrack]
-    pace: Pace
+    inference: InferenceSettings
     folds: tuple[int, ...] | None = None
     shots: tuple[int, ...] = (1,)
     seeds: tuple[int, ...] | None = None
@@ -297,7 +297,7 @@ class EvaluationRequest:
             output=self.output if isinstance(self.model, str) else None,
             device=device,
             workers=self.workers,
-            pace=self.pace,
+            inference=self.inference,
             exclude_ignored=self.ignore_label,
             save_predictions=self.save_predictions,
             overwrite=self.overwrite,
@@ -313,11 +313,11 @@ class EvaluationRequest:
                 "control": self.control,
                 "device": device,
                 "output": None if self.output is None else str(self.output),
-                "path": "fast" if self.pace.fast else "plain",
-                "batch": self.pace.batch_on(device),
-                "feature_cache": self.pace.feature_cache,
-                "precision": self.pace.precision,
-                "compile": self.pace.compiled,
+                "path": "fast" if self.inference.fast else "plain",
+                "batch": self.inference.batch_on(device),
+                "feature_cache": self.inference.feature_cache,
+                "precision": self.inference.precision,
+                "compile": self.inference.compiled,
                 **asked,
             },
         )

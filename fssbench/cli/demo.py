@@ -86,12 +86,12 @@ def _prepare(output: Path) -> tuple[EpisodeSet, TrainingSet]:
     """Draw the data, and build the sets to test and to train on, by the same reader and code as the real data."""
     from fssbench.episodes.benchmarks import TOY_20I
     from fssbench.episodes.protocols import STRICT
+    from fssbench.pipelines.episode_sets.build_episode_set import build
     from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
     from fssbench.pipelines.episode_sets.plan import Request, plan_folds
-    from fssbench.pipelines.episode_sets.prepare import build
     from fssbench.pipelines.sources import open_source
     from fssbench.pipelines.sources.toy import IMAGES, draw_toy
-    from fssbench.pipelines.training_sets.prepare import build_training, plan_training
+    from fssbench.pipelines.training_sets.build_training_set import build_training, plan_training
     from fssbench.pipelines.training_sets.training_set import TrainingSet
 
     folder, sets = output / "raw" / "toy", output / "episodes"
@@ -111,7 +111,7 @@ def _prepare(output: Path) -> tuple[EpisodeSet, TrainingSet]:
 
 def _verify(episode_set: EpisodeSet) -> None:
     from fssbench.base.errors import EpisodeSetError
-    from fssbench.pipelines.episode_sets.verify import verify_set
+    from fssbench.pipelines.episode_sets.check_episode_set import verify_set
 
     if problems := verify_set(episode_set.path).problems:
         raise EpisodeSetError(f"{episode_set.path}: {problems[0]}", remedy="delete the demo's folder and run it again")

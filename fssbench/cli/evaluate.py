@@ -120,7 +120,7 @@ def evaluate(
     """
     from fssbench.api.evaluate import EvaluationRequest
     from fssbench.base.home import Home
-    from fssbench.engine.pace import Pace, parse_bytes, parse_precision
+    from fssbench.engine.inference import InferenceSettings, parse_bytes, parse_precision
     from fssbench.models import full_name, model_spec
     from fssbench.results.environment import pick_device
 
@@ -141,7 +141,7 @@ def evaluate(
         weights=weights,
         device=device,
         workers=workers,
-        pace=Pace(
+        inference=InferenceSettings(
             fast=not plain,
             batch=batch,
             feature_cache=parse_bytes(feature_cache),

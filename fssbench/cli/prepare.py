@@ -13,12 +13,12 @@ import typer
 from fssbench.base.errors import PoolError, UsageError
 from fssbench.cli import training_sets
 from fssbench.cli.console import JsonFlag, integers, megabytes, print_json, progress, warn
-from fssbench.cli.download import CatalogueFile, Download, DryRun, Training, Wish, fetch_missing
+from fssbench.cli.download import CatalogueFile, Download, DownloadRequest, DryRun, Training, fetch_missing
 from fssbench.episodes.benchmarks import BENCHMARKS, FSS_1000, TOY_20I, Benchmark
 
 if TYPE_CHECKING:
     from fssbench.episodes.protocols import EvaluationProtocol
-    from fssbench.pipelines.episode_sets.prepare import Built
+    from fssbench.pipelines.episode_sets.build_episode_set import Built
     from fssbench.pipelines.sources import Source
     from fssbench.pipelines.sources.base import Part
     from fssbench.pipelines.sources.coco_masks import Crowds
@@ -124,11 +124,13 @@ def _command(benchmark: Benchmark | None) -> Callable[..., None]:
         as_json: JsonFlag = False,
     ) -> None:
         from fssbench.base.home import Home
+        from fssbench.pipelines.episode_sets.build_episode_set import build
         from fssbench.pipelines.episode_sets.plan import Request, plan_folds
-        from fssbench.pipelines.episode_sets.prepare import build
 
         found, rules = benchmark or own_benchmark(source), resolve_protocol(protocol, loader_workers)
-        wish = Wish(download=download, dry_run=dry_run, training=training or (train and download), catalogue=catalogue)
+        download_request = DownloadRequest(
+            download=download, dry_run=dry_run, training=training or (train and download), catalogue=catalogue
+        )
         if train:
             training_sets.require_no_episodes(
                 fold=fold,
@@ -141,7 +143,7 @@ def _command(benchmark: Benchmark | None) -> Callable[..., None]:
                 protocol=None if protocol == "strict" else protocol,
                 splits=None if found is FSS_1000 else splits,
             )
-            fetch_missing(found.training, rules, wish, source=source, splits=splits, as_json=as_json)
+            fetch_missing(found.training, rules, download_request, source=source, splits=splits, as_json=as_json)
             lists = training_sets.class_lists(found.training, splits)
             raw = open_raw(found.training, source, lists, crowds=crowds, masks=masks, columns=column, part="training")
             place = output or Home.find().episodes
@@ -152,7 +154,7 @@ def _command(benchmark: Benchmark | None) -> Callable[..., None]:
         chosen = None if seeds is None else integers(seeds, option="--seeds", least=0)
         for one in folds:
             found.novel_classes(one)  # refused before anything is fetched, not after
-        fetch_missing(found, rules, wish, source=source, splits=splits, as_json=as_json)
+        fetch_missing(found, rules, download_request, source=source, splits=splits, as_json=as_json)
         request = Request(
             benchmark=found,
             protocol=rules,

@@ -12,7 +12,7 @@ from fssbench.episodes.benchmarks import FSS_1000, Benchmark
 
 if TYPE_CHECKING:
     from fssbench.pipelines.sources import Source
-    from fssbench.pipelines.training_sets.prepare import BuiltTraining
+    from fssbench.pipelines.training_sets.build_training_set import BuiltTraining
     from fssbench.pipelines.training_sets.training_set import TrainingSet
     from fssbench.pipelines.transport import Place
 
@@ -40,7 +40,7 @@ def class_lists(benchmark: Benchmark, splits: str | None) -> Path | None:
 
 def build(source: Source, output: Path, *, workers: int | None, overwrite: bool, as_json: bool) -> None:
     """Build the training set of a source opened for training, and report on it."""
-    from fssbench.pipelines.training_sets.prepare import build_training, plan_training
+    from fssbench.pipelines.training_sets.build_training_set import build_training, plan_training
 
     title = source.benchmark.title
     with progress(f"reading {title}", None, unit="masks") as advance:

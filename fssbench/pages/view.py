@@ -18,7 +18,7 @@ from fssbench.schemas.result import FigureRecord, IntervalRecord, Result
 from fssbench.scoring.estimates import Sample
 from fssbench.scoring.uncertainty import METHODS, Evidence, Interval
 
-__all__ = ["PolicyRow", "Shown", "View"]
+__all__ = ["PicturedExample", "PolicyRow", "View"]
 
 FIGURES = ("miou", "fb_iou", "episode_iou")
 
@@ -34,7 +34,7 @@ class PolicyRow:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shown:
+class PicturedExample:
     """An example and the fold it is of; its pictures as addresses that a page can use."""
 
     fold: int
@@ -109,7 +109,7 @@ class View:
             return charts
         return *charts, by_classes(np.array(counts, dtype=np.int64)[there], ious[there])
 
-    def examples(self, address: Callable[[Gathered, str], str]) -> tuple[Shown, ...]:
+    def examples(self, address: Callable[[Gathered, str], str]) -> tuple[PicturedExample, ...]:
         """The examples beside the results, the worst first.
 
         Args:
@@ -123,7 +123,7 @@ class View:
         order = ("worst", "median", "best")
         found.sort(key=lambda one: (order.index(one[1].choice), one[1].iou))
         return tuple(
-            Shown(
+            PicturedExample(
                 fold=run.fold,
                 example=example,
                 pictures={name: address(run, file) for name, file in example.pictures.items()},

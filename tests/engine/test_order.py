@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from fssbench.base.errors import UsageError
 from fssbench.engine.cache import Cache
+from fssbench.engine.inference import InferenceSettings, parse_bytes, parse_precision
 from fssbench.engine.order import computations, order_for_reuse
-from fssbench.engine.pace import Pace, parse_bytes, parse_precision
 
 Needs = Sequence[tuple[str, ...]]
 
@@ -92,5 +92,8 @@ def test_precisions_that_a_device_has_not_are_refused() -> None:
 
 
 def test_a_batch_is_one_episode_on_a_cpu_and_wherever_nothing_is_shared() -> None:
-    assert (Pace().batch_on("cpu"), Pace().batch_on("cuda:0")) == (1, 8)
-    assert (Pace(batch=3).batch_on("cpu"), Pace(fast=False, batch=3).batch_on("cuda:0")) == (3, 1)
+    assert (InferenceSettings().batch_on("cpu"), InferenceSettings().batch_on("cuda:0")) == (1, 8)
+    assert (InferenceSettings(batch=3).batch_on("cpu"), InferenceSettings(fast=False, batch=3).batch_on("cuda:0")) == (
+        3,
+        1,
+    )
