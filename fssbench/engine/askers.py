@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from fssbench.base.belady import BeladyCache
 from fssbench.base.errors import ModelError
-from fssbench.engine.cache import Cache
 from fssbench.engine.functions import FunctionSegmenter
 from fssbench.engine.inference import InferenceCost, InferenceSettings
 from fssbench.engine.order import order_for_reuse
@@ -126,7 +126,7 @@ class FeatureAsker:
         self.cast = torch.float32 if self.model.casts_whole else inference.dtype
         self.encode = torch.compile(self.model.encode) if inference.compiled else self.model.encode
         self.batch = cost.batch = inference.batch_on(device)
-        self.cache: Cache[Key, list[Tensor]] = Cache(inference.feature_cache)
+        self.cache: BeladyCache[Key, list[Tensor]] = BeladyCache(inference.feature_cache)
         self.size = feature_bytes(self.model, device)
         self.upcoming: dict[int, list[EpisodeSample]] = {}
         self.class_id = -1

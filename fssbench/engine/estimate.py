@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import torch
 
+from fssbench.base.belady import BeladyCache
 from fssbench.engine.askers import FeatureAsker, Key, PlainAsker, PreparedEpisode, PreparedFrame
-from fssbench.engine.cache import Cache
 from fssbench.engine.inference import InferenceCost
 from fssbench.engine.job import Job
 from fssbench.engine.model import LoadedModel
@@ -157,7 +157,7 @@ def _samples(keys: Mapping[tuple[int, str], str], class_id: int, episodes: Seque
 def _planned(asker: FeatureAsker, samples: list[EpisodeSample], each: dict[str, float]) -> tuple[int, float]:
     """How much is computed for a class, and how many bytes are held at most."""
     needs = [list(keys) for keys in asker.needs(asker.arrange(samples))]
-    cache: Cache[Key, None] = Cache(asker.cache.budget)
+    cache: BeladyCache[Key, None] = BeladyCache(asker.cache.budget)
     cache.expect(needs)
     computed, most = 0, 0.0
     for step, keys in enumerate(needs):
