@@ -1,13 +1,13 @@
 # Needs python3 (3.11 or newer), make and bash. `make` prints the lines that begin with #:
 #:
 #: make demo     draw data, train and evaluate on it, offline
-#: make test     ruff, mypy and the tests, without the slow ones
-#: make check    the slow tests
+#: make test     ruff, mypy and the tests
+#: make check    the slow tests, which `make test` leaves out
 #: make lint     ruff alone
 #: make types    mypy alone
 #: make docs     write docs/schemas anew
 #: make install  what each of the above does first: fssbench and the packages it needs, into .venv
-#: make oldest   install the oldest versions that pyproject.toml admits into .venv-oldest, and run the tests with them
+#: make oldest   install the oldest versions that pyproject.toml admits into .venv-oldest, and run the quick tests
 #: make dist     build the wheel and the sdist into dist/
 #: make clean    remove all of these again
 #:
@@ -18,7 +18,7 @@ SHELL := bash
 PYTHON ?= python3
 BIN := .venv/bin
 
-PYTEST := $(BIN)/pytest --numprocesses auto --dist loadfile
+PYTEST := pytest --numprocesses auto --dist loadfile
 
 .PHONY: help demo test check lint types docs install oldest dist clean
 
@@ -29,11 +29,10 @@ demo: install
 	$(BIN)/fssbench demo
 
 test: lint types
-	$(PYTEST) -m "not slow"
+	$(BIN)/$(PYTEST) -m "not slow"
 
-# What `make test` leaves out.
 check: install
-	$(PYTEST) -m slow
+	$(BIN)/$(PYTEST) -m slow
 
 lint: install
 	$(BIN)/ruff check
@@ -52,7 +51,7 @@ install: .venv/installed
 
 # Old packages warn about new ones that they import; what is asked here is whether fssbench works with them.
 oldest: .venv-oldest/installed
-	.venv-oldest/bin/pytest -W default -m "not slow" --numprocesses auto --dist loadfile
+	.venv-oldest/bin/$(PYTEST) -m "not slow" -W default
 
 .venv-oldest/installed: pyproject.toml tools/lower_bounds.py
 	mkdir -p .venv-oldest

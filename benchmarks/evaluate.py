@@ -110,7 +110,9 @@ def compare(arguments: argparse.Namespace, shot: int, peaks: dict[torch.dtype, f
         ways[name] = asker
     spent = {name: Spent() for name in ("published", *ways)}
     every = max(1, arguments.episodes // arguments.published)
-    asked = [PreparedEpisode(images[s.query], [images[key] for key in s.supports], [(400, 400)]) for s in samples]
+    asked = [
+        PreparedEpisode(images[s.query], [images[key] for key in s.supports], [(400, 400)], s.index) for s in samples
+    ]
     published(model, asked[0])  # warm; the fast ways are to be charged for all they do
     for start in range(0, len(asked), AT_A_TIME):
         part = asked[start : start + AT_A_TIME]

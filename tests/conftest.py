@@ -151,14 +151,6 @@ def real_splits() -> Path:
     return Path(folder) / "hsnet"
 
 
-@pytest.fixture(scope="module")
-def two_threads() -> Iterator[None]:
-    """As many as the published models' stored outputs were computed with: sums are split by threads."""
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(1)
-
-
 @pytest.fixture
 def no_gradients() -> Iterator[None]:
     """Nothing is trained."""

@@ -6,6 +6,7 @@ import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -47,7 +48,8 @@ def draw_coco(folder: Path) -> DrawnCoco:
     (folder / "annotations").mkdir(parents=True)
     (folder / "val2017").mkdir()
     drawn = DrawnCoco(folder, {}, {})
-    records, annotations = [], []
+    records: list[dict[str, Any]] = []
+    annotations: list[tuple[int, int, int, Any]] = []
     for n in range(IMAGES):
         width, height = ((48, 36), (36, 48), (56, 40))[n % 3]
         image_id, c = f"{n + 1:012d}", n % COCO_20I.n_classes
@@ -93,8 +95,8 @@ def polygon(box: Box) -> list[int]:
 def runs(mask: Mask) -> list[int]:
     """A mask as COCO writes crowds: lengths of runs down the columns, the first of background."""
     flat = np.concatenate([[False], mask.ravel(order="F")])
-    ends = [*np.flatnonzero(np.diff(flat)).tolist(), mask.size]
-    return np.diff([0, *ends]).tolist()
+    ends = [*np.flatnonzero(np.diff(flat)), mask.size]
+    return [int(run) for run in np.diff([0, *ends])]
 
 
 def photograph(bright: Mask, *, kind: int) -> bytes:

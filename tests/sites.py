@@ -11,7 +11,7 @@ from fssbench.engine.job import Job
 from fssbench.engine.model import load_model
 from fssbench.engine.run import run
 from fssbench.episodes.benchmarks import TOY_20I
-from fssbench.pages.examples import keep_examples
+from fssbench.pages.draw_examples import keep_examples
 from fssbench.pages.sources import Source, from_folder
 
 MODELS = (("copy-support", 32), ("all-foreground", 32), ("copy-support", 16))

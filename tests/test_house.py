@@ -30,6 +30,7 @@ ROOMS = (
     "leaderboard",
     "engine",
     "training",
+    "api",
     "leaderboard.reproduction",
     "pages",
     "cli",

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
+from test_house import ROOMS
 
 import fssbench
 
@@ -63,15 +64,20 @@ def test_make_alone_names_every_target() -> None:
 
 
 def test_contributing_names_files_that_exist() -> None:
-    named = re.findall(r"`((?:fssbench|docs|tests)/[\w./-]+|[\w-]+\.(?:md|cff|txt))`", read("CONTRIBUTING.md"))
+    named = re.findall(r"\b(?:fssbench|docs|tests)/[\w./-]*\w|\b[\w-]+\.(?:md|cff|txt)\b", read("CONTRIBUTING.md"))
     assert len(named) > 15
     assert [name for name in named if not re.search("NAME|BENCHMARK", name) and not (ROOT / name).exists()] == []
 
 
-def test_contributing_draws_the_rooms_that_there_are() -> None:
-    drawn = set(re.findall(r"^  ([\w.]+)/? ", read("CONTRIBUTING.md"), re.MULTILINE))
-    there = {path.name for path in (ROOT / "fssbench").iterdir() if path.is_dir() or path.suffix == ".py"}
-    assert drawn == {name for name in there if not name.startswith("__")}
+@pytest.mark.parametrize("page", sorted(ROOT.glob("*.md")), ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    named = re.findall(r"\]\(([^)#:]+)\)", page.read_text())
+    assert [target for target in named if not (ROOT / target).exists()] == []
+
+
+def test_contributing_draws_the_rooms_in_their_order() -> None:
+    drawn = re.findall(r"^  ([a-z]+)/ ", read("CONTRIBUTING.md"), re.MULTILINE)
+    assert drawn == [*dict.fromkeys(room.split(".")[0] for room in ROOMS)]
 
 
 def test_hooks_call_the_tools_of_the_environment_that_make_installs() -> None:
@@ -117,8 +123,8 @@ def test_the_wheel_holds_every_file_of_the_package_and_no_other_package(tmp_path
         "--no-deps",
         "--no-build-isolation",
         "-w",
-        tmp_path,
-        source,
+        str(tmp_path),
+        str(source),
     ]
     subprocess.run(command, check=True)
     (wheel,) = tmp_path.glob("*.whl")

@@ -4,29 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from itertools import product
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from fssbench.api.places import benchmark_and_root, root_of
+from fssbench.api.tracks import AskedTrack, asked_tracks
 from fssbench.base.errors import UsageError
 from fssbench.base.home import Home
 from fssbench.base.progress import SILENT, Report
 from fssbench.engine.estimate import Estimate, estimate
+from fssbench.engine.evaluate import Answer
 from fssbench.engine.inference import InferenceSettings, parse_bytes, parse_precision
 from fssbench.engine.job import Job
 from fssbench.engine.model import LoadedModel, load_model, load_object
 from fssbench.engine.ranks import Ranks, joined
 from fssbench.engine.run import run
 from fssbench.engine.running import RunningScore
-from fssbench.episodes.protocols import find_protocol
 from fssbench.models import full_name, model_spec
-from fssbench.pipelines.episode_sets.episode_set import EpisodeSet, locate_set
 from fssbench.pipelines.episode_sets.loaded_track import LoadedTrack
-from fssbench.pipelines.transport import Place
 from fssbench.results.control_names import require_control
 from fssbench.results.environment import pick_device
 from fssbench.results.evaluation import Evaluation
@@ -110,13 +106,15 @@ def evaluate(
     """
     request = EvaluationRequest(
         model=model,
-        on=on,
-        folds=_several(fold),
-        shots=_several(shot) or (1,),
-        seeds=_several(seed),
-        protocol=protocol,
-        data=data,
-        episodes=episodes,
+        tracks=asked_tracks(
+            on,
+            data=data,
+            protocol=protocol,
+            folds=_several(fold),
+            shots=_several(shot) or (1,),
+            seeds=_several(seed),
+            episodes=episodes,
+        ),
         options=options or {},
         weights=None if weights is None else str(weights),
         name=name,
@@ -145,40 +143,19 @@ def _several(value: Many) -> tuple[int, ...] | None:
     return tuple(dict.fromkeys([value] if isinstance(value, int) else value))
 
 
-@dataclass(frozen=True)
-class AskedTrack:
-    """A track of a set, and how many of its episodes are asked; ``None`` for all."""
-
-    episode_set: EpisodeSet
-    shot: int
-    seed: int
-    episodes: int | None
-
-    @property
-    def fold(self) -> int:
-        """Whose novel classes are asked for."""
-        return self.episode_set.manifest.fold
-
-
 @dataclass(frozen=True, kw_only=True)
 class EvaluationRequest:
     """A model and the tracks it is to be asked; arguments as in `evaluate`.
 
     Attributes:
-        limit: at most so many episodes of a track.
+        tracks: from `fssbench.api.tracks.asked_tracks`.
+        inference: how the model is asked.
         asked: the command or call, for the record.
     """
 
     model: Model
-    on: str | LoadedTrack | Sequence[LoadedTrack]
+    tracks: Sequence[AskedTrack]
     inference: InferenceSettings
-    folds: tuple[int, ...] | None = None
-    shots: tuple[int, ...] = (1,)
-    seeds: tuple[int, ...] | None = None
-    protocol: str = "strict"
-    data: Place | str | Path | None = None
-    episodes: int | None = None
-    limit: int | None = None
     options: Mapping[str, Any]
     weights: str | None = None
     name: str | None = None
@@ -204,45 +181,21 @@ class EvaluationRequest:
                 "a model that is built already takes no options and no weights",
                 remedy="pass them when it is built, or pass the model's name",
             )
-        _ = self.tracks  # every set is opened and every track looked up before the first model runs
 
-    @cached_property
-    def tracks(self) -> tuple[AskedTrack, ...]:
-        """All tracks that are asked."""
-        if not isinstance(self.on, str):
-            opened = [self.on] if isinstance(self.on, LoadedTrack) else self.on
-            return tuple(
-                AskedTrack(
-                    one.episode_set,
-                    one.shot,
-                    one.seed,
-                    self._episodes(one.episode_set, one.shot, one.seed, there=len(one)),
-                )
-                for one in opened
-            )
-        benchmark, root = benchmark_and_root(self.on, self.data)
-        rules = find_protocol(self.protocol)
-        rules.require(benchmark)
-        folds = range(len(benchmark.folds)) if self.folds is None else self.folds
-        for fold in folds:
-            benchmark.novel_classes(fold)  # refuses a fold that does not exist
-        sets = [locate_set(root, benchmark=benchmark, protocol=self.protocol, fold=fold) for fold in folds]
-        return tuple(
-            AskedTrack(found, shot, seed, self._episodes(found, shot, seed))
-            for found, shot, seed in product(sets, self.shots, self.seeds or rules.seeds)
-        )
-
-    def run(self, *, report: Report = SILENT, after: After | None = None) -> list[Evaluation]:
+    def run(
+        self, *, report: Report = SILENT, after: After | None = None, look: Callable[[Answer], None] | None = None
+    ) -> list[Evaluation]:
         """Evaluate every track. Under torchrun the processes share the episodes, and all return the same.
 
         Args:
             report: where to show progress.
             after: called with each result as it is there, in the first process alone.
+            look: called with every answer of this process.
         """
         finished: list[Evaluation] = []
         with joined() as ranks:
             for loaded, job in self._jobs(ranks):
-                evaluation = self._evaluate(loaded, job, ranks, report if ranks.first else SILENT)
+                evaluation = self._evaluate(loaded, job, ranks, report if ranks.first else SILENT, look)
                 if ranks.first and after is not None:
                     after(loaded, job, evaluation)
                 finished.append(evaluation)
@@ -254,10 +207,19 @@ class EvaluationRequest:
             found = [estimate(loaded, job, processes=ranks.world) for loaded, job in self._jobs(ranks)]
         return found if ranks.first else []
 
-    def _evaluate(self, loaded: LoadedModel, job: Job, ranks: Ranks, report: Report) -> Evaluation:
+    def _evaluate(
+        self, loaded: LoadedModel, job: Job, ranks: Ranks, report: Report, look: Callable[[Answer], None] | None
+    ) -> Evaluation:
         title = f"{loaded.record.name} fold {job.episode_set.manifest.fold} {job.shot}-shot"
         with report.progress(title, len(ranks.share(job.track)), unit="episodes") as bar:
-            evaluation = run(loaded, job, look=RunningScore(bar).add, ranks=ranks)
+            running = RunningScore(bar)
+
+            def see(answer: Answer) -> None:
+                running.add(answer)
+                if look is not None:
+                    look(answer)
+
+            evaluation = run(loaded, job, look=see, ranks=ranks)
         if self.output is not None and not evaluation.saved and ranks.first:
             evaluation.save(self.output, overwrite=self.overwrite)
         return evaluation
@@ -306,7 +268,7 @@ class EvaluationRequest:
                 "model": self.model if isinstance(self.model, str) else self.name,
                 "options": {key: str(value) for key, value in self.options.items()},
                 "weights": self.weights,
-                "data": str(root_of(self.data) if isinstance(self.on, str) else track.episode_set.place),
+                "data": str(track.root),
                 "benchmark": manifest.benchmark,
                 "protocol": manifest.protocol.name,
                 "ignore_label": self.ignore_label,
@@ -321,17 +283,3 @@ class EvaluationRequest:
                 **asked,
             },
         )
-
-    def _episodes(self, episode_set: EpisodeSet, shot: int, seed: int, *, there: int | None = None) -> int | None:
-        """How many episodes of a track to ask; ``None`` for all. `UsageError` if it has fewer than asked for."""
-        whole = episode_set.record(shot=shot, seed=seed).episodes
-        there = there or whole
-        if self.episodes is not None and self.episodes > there:
-            raise UsageError(
-                f"{episode_set.place} has {there:,} {shot}-shot episodes of seed {seed}, asked for are "
-                f"{self.episodes:,}",
-                remedy=f"ask for --episodes {there} or less, or prepare the set with --episodes {self.episodes} "
-                "--overwrite",
-            )
-        wanted = min(self.episodes or there, self.limit or there)
-        return None if wanted == whole else wanted

@@ -34,6 +34,10 @@ class Report:
         """Make a remark that is worth reading, though nothing is wrong."""
         logging.getLogger("fssbench").warning(text)
 
+    def say(self, text: str) -> None:
+        """Tell a step of the work that people follow, such as a validation; this one logs it."""
+        logging.getLogger("fssbench").info(text)
+
     @contextmanager
     def progress(self, description: str, total: int | None, *, unit: str = "") -> Iterator[Bar]:
         """A bar while the block runs; ``total`` is ``None`` where nobody knows."""

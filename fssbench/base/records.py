@@ -53,7 +53,8 @@ def read_record(
     except OSError as failure:
         missing = absent and isinstance(failure, FileNotFoundError | NotADirectoryError)
         said = absent if missing else f"{path} cannot be read"
-        raise error(f"{said}: {failure.strerror or failure}", remedy=bring) from failure
+        remedy = bring if missing or not absent else "check who may read it"
+        raise error(f"{said}: {failure.strerror or failure}", remedy=remedy) from failure
     except ValidationError as failure:
         raise error(f"{path} {damaged}: {first_error(failure)}", remedy=remedy) from failure
 

@@ -88,6 +88,8 @@ def root(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; exit code 0 is success, 2 a refusal with its reason, 1 a defect of fssbench."""
+    # Read when torch is loaded. Threads that spin while they wait for each other crawl where other work has the cores.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given or bool(os.environ.get("FSSBENCH_DEBUG"))
     words = [word for word in given if word != "--debug"]

@@ -13,6 +13,7 @@ from fssbench.cli.model_options import (
     BackboneWeightsOption,
     OptionsFileOption,
     PairsOption,
+    given_options,
     resolve_options,
 )
 
@@ -35,15 +36,17 @@ def check_model(
     unless others are named: it takes no download.
     """
     from fssbench.base.errors import ModelError
-    from fssbench.engine.model_check import check_model as check
     from fssbench.models import build_model, full_name, model_spec
     from fssbench.results.environment import pick_device
 
     model = full_name(model)
+    spec, given = model_spec(model), given_options(option, options_file)
+
+    from fssbench.engine.model_check import check_model as check
+
     options = resolve_options(
-        model_spec(model),
-        pairs=option,
-        file=options_file,
+        spec,
+        given,
         backbone=backbone,
         backbone_weights=backbone_weights,
         default_weights="none",

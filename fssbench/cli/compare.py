@@ -11,8 +11,8 @@ import typer
 from fssbench.cli.console import JsonFlag, print_json
 
 if TYPE_CHECKING:
-    from fssbench.results.load import Loaded
-    from fssbench.scoring.comparison import ClassDifference, Comparison
+    from fssbench.api.compare import ModelComparison
+    from fssbench.scoring.comparison import ClassDifference
     from fssbench.scoring.uncertainty import Difference, Interval
 
 __all__ = ["PolicyOption", "compare"]
@@ -29,97 +29,51 @@ def compare(
     as_json: JsonFlag = False,
 ) -> None:
     """Compare two models episode by episode: difference, interval and p-value, overall and by class."""
-    from fssbench.results.load import load_run
-    from fssbench.scoring.comparison import Pair, say
-    from fssbench.scoring.comparison import compare as compare_pairs
+    from fssbench.api.compare import compare
 
-    ours, theirs = load_run(first), load_run(second)
-    common = _common(ours, theirs, first, second)
-    headline = policy or ours[common[0]].result.headline
-    pairs = [Pair(first=ours[k].table, second=theirs[k].table, classes=ours[k].classes) for k in common]
-    comparison = compare_pairs(pairs, policy=headline)
-    names = _names(ours[common[0]], theirs[common[0]])
-    sentence = say(comparison, *names)
+    found = compare(first, second, policy=policy)
     if as_json:
-        runs = [dict(zip(("fold", "shot", "seed"), key, strict=True)) for key in common]
-        facts = {"first": str(first), "second": str(second), "policy": headline, "runs": runs, "sentence": sentence}
-        print_json(facts | asdict(comparison))
-        return
-    _show(comparison, common, names, headline)
-    print(sentence)
-
-
-def _common(
-    ours: dict[tuple[int, int, int], Loaded], theirs: dict[tuple[int, int, int], Loaded], first: Path, second: Path
-) -> list[tuple[int, int, int]]:
-    """The runs of both; `ResultError` unless both have the same ones of one benchmark and protocol."""
-    from fssbench.base.errors import ResultError
-
-    for (fold, shot, seed), there, without in [
-        *((key, first, second) for key in sorted(ours.keys() - theirs.keys())),
-        *((key, second, first) for key in sorted(theirs.keys() - ours.keys())),
-    ]:
-        raise ResultError(
-            f"{there} has fold {fold}, {shot}-shot, seed {seed}, and {without} has not",
-            remedy="evaluate it, or compare single results",
+        runs = [run._asdict() for run in found.runs]
+        print_json(
+            {"first": str(first), "second": str(second), "sentence": str(found)} | asdict(found) | {"runs": runs}
         )
-    common = sorted(ours)
-    for key in common:
-        a, b = ours[key].result.episodes, theirs[key].result.episodes
-        for name in ("benchmark", "protocol", "protocol_version"):
-            if getattr(a, name) != getattr(b, name):
-                raise ResultError(
-                    f"{ours[key].path} is of {name.replace('_', ' ')} {getattr(a, name)}, {theirs[key].path} of "
-                    f"{getattr(b, name)}",
-                    remedy="compare results of one benchmark and protocol",
-                )
-    return common
+        return
+    _show(found)
+    print(found)
 
 
-def _names(ours: Loaded, theirs: Loaded) -> tuple[str, str]:
-    """What to call the two; numbered if both have one name."""
-    a, b = (
-        " ".join(filter(None, [Path(m.name).name, m.backbone, m.control]))
-        for m in (ours.result.model, theirs.result.model)
-    )
-    return (f"{a} (1)", f"{b} (2)") if a == b else (a, b)
-
-
-def _show(comparison: Comparison, runs: list[tuple[int, int, int]], names: tuple[str, str], policy: str) -> None:
+def _show(found: ModelComparison) -> None:
     from rich import box
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left")
-    table.title = escape(f"{names[0]} less {names[1]} · {policy} · points of IoU in %")
+    table.title = escape(f"{found.names[0]} less {found.names[1]} · {found.policy} · points of IoU in %")
     table.add_column("")
     for name in ("difference", "other images", "other episodes", "p"):
         table.add_column(name, justify="right", no_wrap=True)
-    overall = {"mIoU": comparison.miou, "FB-IoU": comparison.fb_iou, "mean IoU of episodes": comparison.episode_iou}
-    for name, difference in overall.items():
+    for name, difference in found.overall.items():
         table.add_row(name, *_cells(difference))
-    if len(runs) > 1:
-        several = len({(shot, seed) for _, shot, seed in runs}) > 1
-        for (fold, shot, seed), difference in zip(runs, comparison.tracks, strict=True):
-            table.add_row(f"fold {fold}" + (f" k={shot} seed={seed}" if several else ""), *_cells(difference))
+    if len(found.runs) > 1:
+        several = len({(run.shot, run.seed) for run in found.runs}) > 1
+        for run, difference in zip(found.runs, found.tracks, strict=True):
+            more = f" k={run.shot} seed={run.seed}" if several else ""
+            table.add_row(f"fold {run.fold}{more}", *_cells(difference))
     table.add_section()
-    for one in comparison.per_class:
+    for one in found.per_class:
         table.add_row(escape(one.name), *_cells(one.difference, corrected=one))
-    console = Console()
-    console.print(table)
-    print(f"p of classes is corrected for the {len(comparison.per_class)} compared (Holm).", end=" ")
+    Console().print(table)
+    print(f"p of classes is corrected for the {len(found.per_class)} compared (Holm).", end=" ")
     print("— means that there are too few episodes or images to say.")
 
 
 def _cells(difference: Difference | None, *, corrected: ClassDifference | None = None) -> list[str]:
-    from fssbench.scoring.comparison import p_text
+    from fssbench.scoring.comparison import p_of, p_text
 
     if difference is None:
         return ["undefined", "", "", ""]
-    p = corrected.p_corrected if corrected else difference.p_images
-    if p is None and not corrected:
-        p = difference.p_episodes
+    p = corrected.p_corrected if corrected else p_of(difference)
     return [
         f"{100 * difference.value:+.2f}",
         _between(difference.between.images),

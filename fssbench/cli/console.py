@@ -123,11 +123,15 @@ def progress(description: str, total: int | None, *, unit: str = "", shown: bool
 
 
 class Terminal(Report):
-    """Shows progress and remarks on standard error."""
+    """Shows progress and remarks on standard error, and the steps of the work on standard output."""
 
     def note(self, text: str) -> None:
         """Print a remark."""
         warn(text)
+
+    def say(self, text: str) -> None:
+        """Print a step of the work, on standard output."""
+        print(text, flush=True)
 
     @contextmanager
     def progress(self, description: str, total: int | None, *, unit: str = "") -> Iterator[Bar]:

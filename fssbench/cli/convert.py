@@ -9,7 +9,7 @@ import typer
 
 from fssbench.base.errors import UsageError
 from fssbench.cli.console import JsonFlag, print_json
-from fssbench.cli.model_options import BackboneOption, OptionsFileOption, PairsOption, resolve_options
+from fssbench.cli.model_options import BackboneOption, OptionsFileOption, PairsOption, given_options, resolve_options
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -63,7 +63,7 @@ def convert(
         raise UsageError(f"{source} has no card that says whose it is", remedy="pass --model")
     name = full_name(model or (card.model if card else ""))
     given = resolve_options(
-        model_spec(name, parts=True), pairs=option, file=options_file, backbone=backbone, default_weights="none"
+        model_spec(name, parts=True), given_options(option, options_file), backbone=backbone, default_weights="none"
     )
     options = (card.options if card else {}) | given
     _require_fit(name, options, state, source)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,13 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fssbench.cli.console import progress
-from fssbench.cli.train import Told
+from fssbench.cli.console import Terminal, progress
 
 if TYPE_CHECKING:
     from fssbench.engine.evaluate import Answer
     from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
-    from fssbench.pipelines.training_sets.training_set import TrainingSet
+    from fssbench.results.evaluation import Evaluation
 
 __all__ = ["demo"]
 
@@ -36,10 +36,21 @@ MODELS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True, eq=False)
 class Asked:
-    """Where a model's result on the fold is, and its answers to the episodes that are pictured."""
+    """A model's result on the fold, and its answers to the episodes that are pictured."""
 
-    path: Path
+    evaluation: Evaluation
     pictured: list[Answer]
+
+
+class Steps(Terminal):
+    """Says the steps of the work below the heading they belong to; that drawn data are not official goes without."""
+
+    def note(self, text: str) -> None:
+        """Leave out remarks."""
+
+    def say(self, text: str) -> None:
+        """Print a step, indented."""
+        print("\n".join(f"         {line}" for line in text.splitlines()), flush=True)
 
 
 def demo(
@@ -52,27 +63,40 @@ def demo(
     from fssbench.leaderboard.build import build_leaderboard
 
     start = time.perf_counter()
-    episode_set, training_set = _prepare(output)
+    _take_one_thread()
+    episode_set = _prepare(output)
     with _step("verify every hash, count and key"):
         _verify(episode_set)
     asked: dict[str, Asked] = {}
     for name, options in MODELS.items():
         with _step(f"evaluate {name}{' (random weights, untrained)' if options else ''}"):
             told = f"{name}, untrained" if options else name
-            asked[told] = _ask(name, options, "none", episode_set, output)
+            asked[told] = _ask(name, options, "none", output)
     with _step(f"train {LEARNER} on base classes, and choose weights by others that it does not see"):
-        weights = _train(output / "training", episode_set, training_set)
+        weights = _train(output)
     with _step(f"evaluate {TRAINED}"):
-        asked[TRAINED] = _ask(LEARNER, MODELS[LEARNER], str(weights), episode_set, output)
+        asked[TRAINED] = _ask(LEARNER, MODELS[LEARNER], str(weights), output)
     board = build_leaderboard(output / "results")
     write_atomic(output / "leaderboard.json", board.to_json())
     _draw(output, asked, episode_set)
 
     print()
     _print_scores(asked)
-    print(f"\n{_gain(asked[TRAINED].path, asked[UNTRAINED].path)}")
+    print(f"\n{_gain(asked[TRAINED].evaluation, asked[UNTRAINED].evaluation)}")
     print(f"\nscores  {output / 'leaderboard.json'}\npicture {output / 'episodes.png'}")
     print(f"{time.perf_counter() - start:.0f} s. The data is drawn, so these scores say nothing about real images.")
+
+
+def _take_one_thread() -> None:
+    """Give torch one thread, unless ``OMP_NUM_THREADS`` names another number.
+
+    Models this small gain nothing by more, and where other work has the cores, threads that wait for each other at
+    every layer crawl.
+    """
+    import torch
+
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(1)
 
 
 @contextmanager
@@ -82,31 +106,22 @@ def _step(what: str) -> Iterator[None]:
     print(f"{time.perf_counter() - start:5.1f} s  {what}", flush=True)
 
 
-def _prepare(output: Path) -> tuple[EpisodeSet, TrainingSet]:
+def _prepare(output: Path) -> EpisodeSet:
     """Draw the data, and build the sets to test and to train on, by the same reader and code as the real data."""
+    from fssbench.api.prepare import prepare, prepare_training
     from fssbench.episodes.benchmarks import TOY_20I
-    from fssbench.episodes.protocols import STRICT
-    from fssbench.pipelines.episode_sets.build_episode_set import build
-    from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
-    from fssbench.pipelines.episode_sets.plan import Request, plan_folds
-    from fssbench.pipelines.sources import open_source
     from fssbench.pipelines.sources.toy import IMAGES, draw_toy
-    from fssbench.pipelines.training_sets.build_training_set import build_training, plan_training
-    from fssbench.pipelines.training_sets.training_set import TrainingSet
 
-    folder, sets = output / "raw" / "toy", output / "episodes"
-    with _step(f"draw {2 * IMAGES:,} images of {TOY_20I.n_classes} classes in COCO's format, half of them to train on"):
-        with progress("drawing", 2 * IMAGES) as advance:
-            draw_toy(folder, advance=advance)
-            draw_toy(folder, part="training", advance=advance)
-        source, training_source = open_source(TOY_20I, folder), open_source(TOY_20I, folder, part="training")
+    raw, sets = output / "raw" / "toy", output / "episodes"
+    drawn = f"draw {2 * IMAGES:,} images of {TOY_20I.n_classes} classes in COCO's format, half of them to train on"
+    with _step(drawn), progress("drawing", 2 * IMAGES) as advance:
+        draw_toy(raw, advance=advance)
+        draw_toy(raw, part="training", advance=advance)
     with _step(f"prepare {EPISODES} episodes of fold {FOLD}'s {len(TOY_20I.folds[FOLD])} novel classes"):
-        request = Request(benchmark=TOY_20I, protocol=STRICT, folds=(FOLD,), episodes=EPISODES)
-        (plan,) = plan_folds(source, request, sets)
-        episode_set = EpisodeSet.open(build(plan, source, workers=2).path)
+        (episode_set,) = prepare("toy", source=raw, output=sets, folds=[FOLD], episodes=EPISODES, report=Steps())
     with _step("prepare the images to train on"):
-        built = build_training(plan_training(training_source, sets), training_source, workers=2)
-    return episode_set, TrainingSet.open(built.path)
+        prepare_training("toy", source=raw, output=sets, report=Steps())
+    return episode_set
 
 
 def _verify(episode_set: EpisodeSet) -> None:
@@ -117,67 +132,43 @@ def _verify(episode_set: EpisodeSet) -> None:
         raise EpisodeSetError(f"{episode_set.path}: {problems[0]}", remedy="delete the demo's folder and run it again")
 
 
-def _ask(name: str, options: dict[str, Any], weights: str, episode_set: EpisodeSet, output: Path) -> Asked:
+def _ask(name: str, options: dict[str, Any], weights: str, output: Path) -> Asked:
     """Evaluate a model on the fold."""
-    from fssbench.base.home import Home
-    from fssbench.engine.job import Job
-    from fssbench.engine.model import load_model
-    from fssbench.engine.run import run
-    from fssbench.episodes.benchmarks import TOY_20I
+    from fssbench.api.evaluate import EvaluationRequest
+    from fssbench.api.tracks import asked_tracks
+    from fssbench.engine.inference import USUAL
 
-    loaded = load_model(name, options, weights=weights, benchmark=TOY_20I, fold=FOLD, home=Home.find())
-    job = Job(
-        episode_set=episode_set,
-        shot=1,
-        seed=0,
-        episodes=None,
+    request = EvaluationRequest(
+        model=name,
+        tracks=asked_tracks("toy", data=output / "episodes", folds=(FOLD,)),
+        options=options,
+        weights=weights,
+        device="cpu",
+        pace=USUAL,
         output=output / "results",
         overwrite=True,
         asked=("fssbench", "demo"),
-        resolved={"model": name, "options": options, "weights": weights, "data": str(episode_set.path)},
     )
     pictured: list[Answer] = []
-    with progress(name, job.n_episodes, unit="episodes") as advance:
 
-        def look(answer: Answer) -> None:
-            advance(1)
-            if answer.index < PICTURED:
-                pictured.append(answer)
+    def look(answer: Answer) -> None:
+        if answer.index < PICTURED:
+            pictured.append(answer)
 
-        finished = run(loaded, job, look=look)
-    return Asked(finished.path, sorted(pictured, key=lambda answer: answer.index))
+    (evaluation,) = request.run(report=Steps(), look=look)
+    return Asked(evaluation, sorted(pictured, key=lambda answer: answer.index))
 
 
-def _train(folder: Path, episode_set: EpisodeSet, training_set: TrainingSet) -> Path:
+def _train(output: Path) -> Path:
     """Train by the toy's recipe, or go on where an earlier demo stopped; returns the weights that it chose."""
-    from fssbench.engine.ranks import Ranks
-    from fssbench.episodes.benchmarks import TOY_20I
+    from fssbench.api.train import train
     from fssbench.training.folder import RunFolder
-    from fssbench.training.job import train_model
-    from fssbench.training.log import Log
-    from fssbench.training.recipe import find_recipe
-    from fssbench.training.settings import TrainingJob
 
-    recipe, run = find_recipe(LEARNER, TOY_20I), RunFolder(folder)
-    job = TrainingJob(
-        recipe=recipe,
-        model=LEARNER,
-        options=recipe.options,
-        benchmark=TOY_20I,
-        fold=FOLD,
-        training_set=training_set,
-        test_set=episode_set,
-        folder=run,
-        resume=run.begun,
+    folder = output / "training"
+    begun = RunFolder(folder).begun
+    trained = train(
+        LEARNER, "toy", fold=FOLD, data=output / "episodes", device="cpu", output=folder, resume=begun, report=Steps()
     )
-    lists = job.lists()
-    leakage = job.audit(lists)
-    leakage.require_none()
-    steps = recipe.run.epochs * job.plan.n_batches(lists)
-    with progress(f"training {LEARNER}", steps, unit="steps") as bar:
-        told = Told(bar, job, Log(run), say=lambda line: print(f"         {line}", flush=True))
-        trained = train_model(job, job.build(), lists, leakage, ranks=Ranks(), watch=told)
-        told.close()
     if trained.signal:
         raise KeyboardInterrupt
     return trained.weights
@@ -202,9 +193,8 @@ def _print_scores(asked: Mapping[str, Asked]) -> None:
     from rich.table import Table
 
     from fssbench.cli.console import percent
-    from fssbench.schemas.result import read_result
 
-    results = {told: read_result(one.path) for told, one in asked.items()}
+    results = {told: one.evaluation.record for told, one in asked.items()}
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left")
     table.title = f"Toy-20i, fold {FOLD} · {EPISODES} episodes of novel classes · mIoU in %"
     table.add_column("model")
@@ -219,14 +209,11 @@ def _print_scores(asked: Mapping[str, Asked]) -> None:
     Console().print(table)
 
 
-def _gain(trained: Path, untrained: Path) -> str:
+def _gain(trained: Evaluation, untrained: Evaluation) -> str:
     """What training changed, on the same episodes, with its intervals."""
-    from fssbench.results.load import load_run
-    from fssbench.scoring.comparison import Pair, compare
+    from fssbench.api.compare import compare
 
-    (after,), (before,) = (load_run(path).values() for path in (trained, untrained))
-    pair = Pair(first=after.table, second=before.table, classes=after.classes)
-    found = compare([pair], policy=after.result.headline).miou
+    found = compare(trained, untrained).miou
     if found is None:
         return "What training changed cannot be said: mIoU is undefined."
     intervals = {"images": found.between.images, "episodes": found.between.episodes}

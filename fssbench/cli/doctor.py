@@ -11,7 +11,7 @@ import typer
 
 from fssbench.base.errors import UsageError
 from fssbench.cli.console import JsonFlag, percent, print_json, progress
-from fssbench.cli.prepare import Columns, Crowds_, Splits, class_list, named_columns, own_benchmark
+from fssbench.cli.prepare import Columns, Crowds_, Splits, named_columns
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -40,17 +40,15 @@ def doctor(
     as_json: JsonFlag = False,
 ) -> None:
     """Report what raw data has, lacks and hides, without building anything; exit code 0 whatever it finds."""
-    from fssbench.episodes.benchmarks import find_benchmark
+    from fssbench.api.prepare import named_benchmark
+    from fssbench.api.sources import class_list
     from fssbench.episodes.protocols import STRICT
     from fssbench.pipelines.sources import open_source
     from fssbench.pipelines.sources.doctor.examine import examine, guess_benchmark
 
     if benchmark is None and source.startswith("hf:"):
         raise UsageError("a dataset does not say whose classes it has", remedy="pass --benchmark pascal or coco")
-    if benchmark is None:
-        found = guess_benchmark(Path(source))
-    else:
-        found = own_benchmark(source) if benchmark == "folder" else find_benchmark(benchmark)
+    found = guess_benchmark(Path(source)) if benchmark is None else named_benchmark(benchmark, source)
     lists = class_list(found, splits, None)
     raw = open_source(found, source, splits=lists, crowds=crowds, columns=named_columns(column or []))
     with ExitStack() as shown:

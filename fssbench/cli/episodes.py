@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fssbench.cli.console import print_json, progress, warn
+from fssbench.cli.console import TERMINAL, print_json, warn
 from fssbench.cli.prepare import (
     Columns,
     Crowds_,
@@ -20,13 +20,12 @@ from fssbench.cli.prepare import (
     Protocol,
     Source_,
     Splits,
-    class_list,
-    open_raw,
-    own_benchmark,
-    resolve_protocol,
-    split_files,
+    named_columns,
 )
 from fssbench.episodes.benchmarks import BENCHMARKS, Benchmark
+
+if TYPE_CHECKING:
+    from fssbench.episodes.episodes import Track
 
 __all__ = ["app"]
 
@@ -63,28 +62,27 @@ def _command(benchmark: Benchmark | None) -> Callable[..., None]:
         digest: Annotated[bool, typer.Option("--digest", help="Print the SHA-256 alone.")] = False,
         as_json: Annotated[bool, typer.Option("--json", help="Print the track and its digest as JSON.")] = False,
     ) -> None:
-        from fssbench.pipelines.episode_sets.plan import Request, draw_one
+        from fssbench.api.draw import draw
+        from fssbench.api.sources import own_benchmark
 
-        found, rules = benchmark or own_benchmark(source), resolve_protocol(protocol, loader_workers)
-        request = Request(
-            benchmark=found,
-            protocol=rules,
-            splits=split_files(rules, found, splits),
-            folds=(fold,),
-            shots=(shot,),
-            seeds=(rules.seeds[0] if seed is None else seed,),
+        drawn = draw(
+            benchmark or own_benchmark(source),
+            source=source,
+            protocol=protocol,
+            splits=splits,
+            crowds=crowds,
+            masks=masks,
+            columns=named_columns(column or []),
+            fold=fold,
+            shot=shot,
+            seed=seed,
             episodes=episodes,
             min_pixels=min_pixels,
+            loader_workers=loader_workers,
             allow_missing_classes=allow_missing_classes,
+            report=TERMINAL,
         )
-        raw = None
-        if request.splits is None:
-            lists = class_list(found, splits, request.splits)
-            raw = open_raw(found, source, lists, crowds=crowds, masks=masks, columns=column)
-        else:
-            _say_idle({"--source": source, "--crowds": crowds != "exclude", "--masks": masks, "--column": column})
-        with progress(f"drawing {found.title}", None, unit="masks") as advance:
-            track, record = draw_one(raw, request, advance=advance)
+        track, record = drawn.track, drawn.record
         if output is not None:
             _write(output, track)
         if digest:
@@ -95,26 +93,16 @@ def _command(benchmark: Benchmark | None) -> Callable[..., None]:
             sys.stdout.write(track.text)
         else:
             print(f"{record.episodes:,} {shot}-shot episodes of fold {fold}, digest {track.digest} → {output}")
-        data = () if raw is None else raw.unofficial()
-        if reasons := (*data, *request.unofficial(fold), *record.unofficial):
-            warn(f"results on this would not be official: {'; '.join(reasons)}")
+        if drawn.unofficial:
+            warn(f"results on this would not be official: {'; '.join(drawn.unofficial)}")
 
     return run
 
 
-def _say_idle(options: Mapping[str, object]) -> None:
-    """Name the options given that change nothing."""
-    if given := [name for name, value in options.items() if value]:
-        means = "means" if len(given) == 1 else "mean"
-        warn(f"split files alone determine the episodes, so {' and '.join(given)} {means} nothing here")
-
-
-def _write(path: Path, track: object) -> None:
+def _write(path: Path, track: Track) -> None:
     from fssbench.base.files import write_atomic
-    from fssbench.episodes.episodes import Track
     from fssbench.pipelines.formats import locks
 
-    assert isinstance(track, Track)
     write_atomic(path, track.text if path.suffix == ".tsv" else locks.to_bytes([track]))
 
 

@@ -15,6 +15,7 @@ from fssbench.cli.model_options import (
     ModelOption,
     OptionsFileOption,
     PairsOption,
+    given_options,
     resolve_options,
 )
 
@@ -118,16 +119,18 @@ def evaluate(
     A run that was interrupted is taken up where it stopped; a finished result is left as it is. Under torchrun the
     processes share the episodes.
     """
-    from fssbench.api.evaluate import EvaluationRequest
+    from fssbench.api.tracks import asked_tracks
     from fssbench.base.home import Home
-    from fssbench.engine.inference import InferenceSettings, parse_bytes, parse_precision
     from fssbench.models import full_name, model_spec
+    from fssbench.results.control_names import require_control
     from fssbench.results.environment import pick_device
 
     model = full_name(model)
-    request = EvaluationRequest(
-        model=model,
-        on=benchmark,
+    spec, given = model_spec(model), given_options(option, options_file)
+    if control is not None:
+        require_control(control)
+    tracks = asked_tracks(
+        benchmark,
         data=data,
         protocol=protocol,
         folds=several(fold),
@@ -135,9 +138,16 @@ def evaluate(
         seeds=several(seed),
         episodes=episodes,
         limit=limit,
-        options=resolve_options(
-            model_spec(model), pairs=option, file=options_file, backbone=backbone, backbone_weights=backbone_weights
-        ),
+    )
+
+    # The model itself, and torch with it, is loaded when all that needs neither has been looked at.
+    from fssbench.api.evaluate import EvaluationRequest
+    from fssbench.engine.inference import InferenceSettings, parse_bytes, parse_precision
+
+    request = EvaluationRequest(
+        model=model,
+        tracks=tracks,
+        options=resolve_options(spec, given, backbone=backbone, backbone_weights=backbone_weights),
         weights=weights,
         device=device,
         workers=workers,
@@ -202,7 +212,8 @@ def _duration(seconds: float) -> str:
 
 
 def _draw(loaded: LoadedModel, job: Job, evaluation: Evaluation, n: int) -> None:
-    from fssbench.pages.examples import examples_folder, keep_examples
+    from fssbench.pages.draw_examples import keep_examples
+    from fssbench.pages.examples import examples_folder
 
     with progress("drawing", min(n, job.n_episodes), unit="episodes") as bar:
         kept = keep_examples(loaded, job, evaluation, n=n, advance=bar)

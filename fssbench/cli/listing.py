@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
 
+from fssbench.base.errors import EpisodeSetError, FssbenchError
 from fssbench.cli import training_sets
-from fssbench.cli.console import DataOption, JsonFlag, print_json
+from fssbench.cli.console import DataOption, JsonFlag, Place, print_json
 
 __all__ = ["list_"]
+
+Row = dict[str, Any]
+DAMAGED = "damaged"
+"""Of a set that cannot be opened, why."""
 
 
 class Kind(StrEnum):
@@ -28,27 +34,34 @@ def list_(
     as_json: JsonFlag = False,
 ) -> None:
     """List benchmarks, protocols, models, and the episode sets that were prepared."""
-    from fssbench.base.home import Home
-
-    root = data or Home.find().episodes
-    rows: dict[str, list[dict[str, Any]]] = {
-        "benchmarks": _benchmarks(),
-        "protocols": _protocols(),
-        "models": _models(),
-        "sets": [*_sets(root), *training_sets.rows(root)],
+    listed: dict[Kind, Callable[[], list[Row]]] = {
+        Kind.benchmarks: _benchmarks,
+        Kind.protocols: _protocols,
+        Kind.models: _models,
+        Kind.sets: lambda: _sets(data),
     }
-    wanted = {name: found for name, found in rows.items() if kind is None or name == kind.value}
+    wanted = {one.value: rows() for one, rows in listed.items() if kind in (None, one)}
     if as_json:
         print_json(wanted)
-        return
-    for name, found in wanted.items():
+    else:
+        _print(wanted)
+    sets = wanted.get(Kind.sets.value, [])
+    if damaged := sum(DAMAGED in row for row in sets):
+        raise EpisodeSetError(
+            f"{damaged} of {len(sets)} sets {'is' if damaged == 1 else 'are'} damaged",
+            remedy="prepare them again with --overwrite",
+        )
+
+
+def _print(listed: dict[str, list[Row]]) -> None:
+    for name, found in listed.items():
         print(f"{name}:")
         for row in found or [{"name": "none yet; build some with fssbench prepare"}]:
             first, *rest = row.values()
             print(f"  {first!s:<16} {'  '.join(str(value) for value in rest)}".rstrip())
 
 
-def _benchmarks() -> list[dict[str, Any]]:
+def _benchmarks() -> list[Row]:
     from fssbench.episodes.benchmarks import BENCHMARKS
 
     return [
@@ -62,13 +75,13 @@ def _benchmarks() -> list[dict[str, Any]]:
     ]
 
 
-def _protocols() -> list[dict[str, Any]]:
+def _protocols() -> list[Row]:
     from fssbench.episodes.protocols import PROTOCOLS
 
     return [{"name": p.name, "version": f"version {p.version}", "summary": p.summary} for p in PROTOCOLS]
 
 
-def _models() -> list[dict[str, Any]]:
+def _models() -> list[Row]:
     from fssbench.models import model_names
     from fssbench.models.registry import PARTS
 
@@ -76,15 +89,31 @@ def _models() -> list[dict[str, Any]]:
     return [*({"name": name} for name in model_names()), *parts]
 
 
-def _sets(root: Any) -> list[dict[str, Any]]:
-    from fssbench.pipelines.episode_sets.episode_set import EpisodeSet, find_sets
+def _sets(data: Place | None) -> list[Row]:
+    from fssbench.base.home import Home
+    from fssbench.pipelines.episode_sets.episode_set import find_sets
+    from fssbench.pipelines.training_sets.training_set import find_training_sets
 
-    opened = [EpisodeSet.open(path) for path in find_sets(root)]
+    root = data or Home.find().episodes
     return [
-        {
-            "path": str(one.place),
-            "tracks": ", ".join(f"{t.episodes:,}×{t.shot}-shot seed {t.seed}" for t in one.manifest.tracks),
-            "official": "unofficial" if one.manifest.unofficial else "",
-        }
-        for one in opened
+        *(_row(path, _set) for path in find_sets(root)),
+        *(_row(path, training_sets.row) for path in find_training_sets(root)),
     ]
+
+
+def _row(path: Place, describe: Callable[[Place], Row]) -> Row:
+    """What there is to say of a set: a damaged one does not hide the others."""
+    try:
+        return {"path": str(path), **describe(path)}
+    except FssbenchError as error:
+        return {"path": str(path), DAMAGED: error.problem}
+
+
+def _set(path: Place) -> Row:
+    from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
+
+    manifest = EpisodeSet.open(path).manifest
+    return {
+        "tracks": ", ".join(f"{t.episodes:,}×{t.shot}-shot seed {t.seed}" for t in manifest.tracks),
+        "official": "unofficial" if manifest.unofficial else "",
+    }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,6 +21,7 @@ __all__ = [
     "ModelOption",
     "OptionsFileOption",
     "PairsOption",
+    "given_options",
     "parse_pairs",
     "resolve_options",
 ]
@@ -40,21 +42,25 @@ OptionsFileOption = Annotated[
 ]
 
 
+def given_options(pairs: list[str] | None, file: Path | None = None) -> dict[str, Any]:
+    """The model's options from a file, and those given as pairs, which win."""
+    return (read_options(file) if file else {}) | parse_pairs(pairs or [])
+
+
 def resolve_options(
     spec: ModelSpec,
+    given: Mapping[str, Any],
     *,
-    pairs: list[str] | None,
-    file: Path | None = None,
     backbone: str | None = None,
     backbone_weights: str | None = None,
     default_weights: str = "imagenet",
 ) -> dict[str, Any]:
-    """The model's options: the file's, then those given as pairs, then those with a flag of their own.
+    """The model's options: those of `given_options`, then those with a flag of their own.
 
     Args:
         default_weights: what the backbone's weights are, if it has one and none are named.
     """
-    options = (read_options(file) if file else {}) | parse_pairs(pairs or [])
+    options = dict(given)
     for name, value in (("backbone", backbone), ("backbone_weights", backbone_weights)):
         if value is not None and spec.has_backbone:
             options[name] = value

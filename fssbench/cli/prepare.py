@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from fssbench.base.errors import PoolError, UsageError
+from fssbench.base.errors import UsageError
 from fssbench.cli import training_sets
-from fssbench.cli.console import JsonFlag, integers, megabytes, print_json, progress, warn
+from fssbench.cli.console import TERMINAL, JsonFlag, integers, megabytes, print_json
 from fssbench.cli.download import CatalogueFile, Download, DownloadRequest, DryRun, Training, fetch_missing
 from fssbench.episodes.benchmarks import BENCHMARKS, FSS_1000, TOY_20I, Benchmark
 
 if TYPE_CHECKING:
-    from fssbench.episodes.protocols import EvaluationProtocol
     from fssbench.pipelines.episode_sets.build_episode_set import Built
-    from fssbench.pipelines.sources import Source
-    from fssbench.pipelines.sources.base import Part
-    from fssbench.pipelines.sources.coco_masks import Crowds
-    from fssbench.pipelines.sources.splits import HsnetSplits
 
-__all__ = ["app", "class_list", "named_columns", "open_raw", "own_benchmark", "resolve_protocol", "split_files"]
-
-DERIVE = "derive"
-"""What --splits is given in place of a folder, to make the lists from the masks."""
+__all__ = ["app", "named_columns"]
 
 app = typer.Typer(no_args_is_help=True, help="Build episode sets from raw data as it was published.")
 
@@ -123,14 +113,25 @@ def _command(benchmark: Benchmark | None) -> Callable[..., None]:
         catalogue: CatalogueFile = None,
         as_json: JsonFlag = False,
     ) -> None:
-        from fssbench.base.home import Home
-        from fssbench.pipelines.episode_sets.build_episode_set import build
-        from fssbench.pipelines.episode_sets.plan import Request, plan_folds
+        from fssbench.api.prepare import build_sets, build_training_set
+        from fssbench.api.sources import own_benchmark
+        from fssbench.episodes.protocols import find_protocol
 
-        found, rules = benchmark or own_benchmark(source), resolve_protocol(protocol, loader_workers)
-        download_request = DownloadRequest(
+        found, rules = benchmark or own_benchmark(source), find_protocol(protocol)
+        request = DownloadRequest(
             download=download, dry_run=dry_run, training=training or (train and download), catalogue=catalogue
         )
+        raw: dict[str, Any] = {
+            "source": source,
+            "output": output,
+            "splits": splits,
+            "crowds": crowds,
+            "masks": masks,
+            "columns": named_columns(column or []),
+            "workers": workers,
+            "overwrite": overwrite,
+            "report": TERMINAL,
+        }
         if train:
             training_sets.require_no_episodes(
                 fold=fold,
@@ -143,87 +144,31 @@ def _command(benchmark: Benchmark | None) -> Callable[..., None]:
                 protocol=None if protocol == "strict" else protocol,
                 splits=None if found is FSS_1000 else splits,
             )
-            fetch_missing(found.training, rules, download_request, source=source, splits=splits, as_json=as_json)
-            lists = training_sets.class_lists(found.training, splits)
-            raw = open_raw(found.training, source, lists, crowds=crowds, masks=masks, columns=column, part="training")
-            place = output or Home.find().episodes
-            training_sets.build(raw, place, workers=workers, overwrite=overwrite, as_json=as_json)
+            fetch_missing(found.training, rules, request, source=source, splits=splits, as_json=as_json)
+            training_sets.report_built(build_training_set(found.training, **raw), as_json=as_json)
             return
-        folds = tuple(dict.fromkeys(fold if fold is not None else range(len(found.folds))))
         n_shots = integers(shots or "1", option="--shots", least=1)
         chosen = None if seeds is None else integers(seeds, option="--seeds", least=0)
-        for one in folds:
+        for one in fold or ():
             found.novel_classes(one)  # refused before anything is fetched, not after
-        fetch_missing(found, rules, download_request, source=source, splits=splits, as_json=as_json)
-        request = Request(
-            benchmark=found,
-            protocol=rules,
-            splits=split_files(rules, found, splits),
-            folds=folds,
+        fetch_missing(found, rules, request, source=source, splits=splits, as_json=as_json)
+        built = build_sets(
+            found,
+            folds=fold,
             shots=n_shots,
             seeds=chosen,
             episodes=episodes,
+            protocol=protocol,
             min_pixels=min_pixels,
+            loader_workers=loader_workers,
             allow_missing_classes=allow_missing_classes,
+            after=None if as_json else _report,
+            **raw,
         )
-        target = output or Home.find().episodes
-        lists = class_list(found, splits, request.splits)
-        raw = open_raw(found, source, lists, crowds=crowds, masks=masks, columns=column)
-        with progress(f"reading {found.title}", None, unit="masks") as advance:
-            try:
-                plans = plan_folds(raw, request, target, overwrite=overwrite, advance=advance)
-            except PoolError:
-                _say_notes(raw)  # what was left out is often why a class has too few images
-                raise
-        if any(plan.tracks for plan in plans):
-            _say_notes(raw)
-        built = []
-        for plan in plans:
-            with progress(f"fold {plan.header.fold}", len(plan.images), unit="images") as advance:
-                built.append(build(plan, raw, workers=workers or min(8, os.cpu_count() or 1), advance=advance))
-            for note in built[-1].notes:
-                warn(note)
-            if not as_json:
-                _report(built[-1])
         if as_json:
             print_json([_summary(one) for one in built])
-        _say_unofficial(built)
 
     return run
-
-
-def own_benchmark(source: str | None) -> Benchmark:
-    """The benchmark that a folder's description makes of it."""
-    from fssbench.pipelines.sources.description import read_description
-
-    if source is None:
-        raise UsageError("a benchmark of your own needs --source", remedy="name the folder with its benchmark.toml")
-    return read_description(Path(source)).benchmark
-
-
-def open_raw(
-    benchmark: Benchmark,
-    source: str | None,
-    splits: Path | None,
-    *,
-    crowds: Crowds = "exclude",
-    masks: Path | None = None,
-    columns: Sequence[str] | None = None,
-    part: Part = "test",
-) -> Source:
-    """Open a part of raw data in ``source`` or in the home; the toy is drawn if it is not there."""
-    from fssbench.base.home import Home
-    from fssbench.pipelines.sources import open_source
-
-    place = source or str(Home.find().raw(benchmark.raw))
-    if benchmark is TOY_20I and not place.startswith("hf:"):
-        from fssbench.pipelines.sources.toy import IMAGES, draw_toy
-
-        with progress("drawing the toy data", IMAGES, unit="images") as advance:
-            draw_toy(Path(place), part=part, advance=advance)
-    return open_source(
-        benchmark, place, splits=splits, crowds=crowds, masks=masks, columns=named_columns(columns or []), part=part
-    )
 
 
 def named_columns(pairs: Sequence[str]) -> dict[str, str]:
@@ -231,57 +176,6 @@ def named_columns(pairs: Sequence[str]) -> dict[str, str]:
     if bad := [pair for pair in pairs if not all(pair.partition("="))]:
         raise UsageError(f"--column must be role=name, got '{bad[0]}'", remedy="as in --column mask=label")
     return dict(pair.split("=", 1) for pair in pairs)
-
-
-def resolve_protocol(name: str, loader_workers: int | None) -> EvaluationProtocol:
-    """The protocol called ``name``, with another number of loader workers if it knows any."""
-    from fssbench.episodes.protocols import find_protocol
-
-    protocol = find_protocol(name)
-    if loader_workers is not None and protocol.loader_workers is None:
-        warn(f"the protocol {name} draws without a data loader, so --loader-workers means nothing to it")
-        return protocol
-    return replace(protocol, loader_workers=loader_workers or protocol.loader_workers)
-
-
-def split_files(protocol: EvaluationProtocol, benchmark: Benchmark, splits: str | None) -> HsnetSplits | None:
-    """The split files to draw from: in the folder named, or else in the home; ``None`` to draw from masks.
-
-    Raises `UsageError` if the protocol has split files and neither is there.
-    """
-    from fssbench.base.home import Home
-    from fssbench.pipelines.sources.splits import has_splits, open_splits
-
-    protocol.require(benchmark)
-    if splits == DERIVE or (splits is None and not has_splits(protocol, benchmark)):
-        return None
-    if not protocol.listed:
-        if benchmark is not FSS_1000:
-            warn(f"the strict protocol draws {benchmark.title} from images, so --splits means nothing to it")
-        return None
-    if splits is not None:
-        return open_splits(protocol, benchmark, Path(splits))
-    if (folder := Home.find().splits(protocol.name)).is_dir():
-        return open_splits(protocol, benchmark, folder)
-    raise UsageError(
-        f"the protocol {protocol.name} draws {benchmark.title} from split files, and there are none in {folder}",
-        remedy="put them there, have prepare --download fetch them, or name their folder with --splits DIR; "
-        "--splits derive makes unofficial lists from the masks",
-    )
-
-
-def class_list(benchmark: Benchmark, splits: str | None, drawn_from: HsnetSplits | None) -> Path | None:
-    """Where FSS-1000's test classes are listed, if that is known; a protocol's split file is such a list."""
-    if benchmark is not FSS_1000 or splits == DERIVE:
-        return None
-    if drawn_from is not None:
-        return drawn_from.path(0)
-    return None if splits is None else Path(splits)
-
-
-def _say_notes(raw: Source) -> None:
-    for note in raw.notes():
-        warn(note)
 
 
 def _report(built: Built) -> None:
@@ -299,12 +193,6 @@ def _summary(built: Built) -> dict[str, object]:
         "tracks": [track.model_dump(mode="json") for track in manifest.tracks],
         "unofficial": list(manifest.unofficial),
     }
-
-
-def _say_unofficial(built: list[Built]) -> None:
-    reasons = dict.fromkeys(reason for one in built for reason in one.manifest.reasons)
-    if reasons:
-        warn(f"results on this will not be official: {'; '.join(reasons)}")
 
 
 for _benchmark in BENCHMARKS:

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fssbench.cli.console import JsonFlag, print_json
-from fssbench.cli.model_options import BackboneOption, ModelOption, OptionsFileOption, PairsOption, resolve_options
+from fssbench.cli.model_options import (
+    BackboneOption,
+    ModelOption,
+    OptionsFileOption,
+    PairsOption,
+    given_options,
+    resolve_options,
+)
 
 if TYPE_CHECKING:
     from fssbench.engine.profile import Profile
@@ -31,14 +38,16 @@ def profile(
 
     The paper's row stands beside it where there is one. Weights are random: no cost depends on them.
     """
-    from fssbench.engine.profile import profile as measure
     from fssbench.models import build_model, full_name, model_spec
     from fssbench.models.published import published_cost
     from fssbench.results.environment import device_name, pick_device
 
     model = full_name(model)
-    spec = model_spec(model)
-    options = resolve_options(spec, pairs=option, file=options_file, backbone=backbone, default_weights="none")
+    spec, given = model_spec(model), given_options(option, options_file)
+
+    from fssbench.engine.profile import profile as measure
+
+    options = resolve_options(spec, given, backbone=backbone, default_weights="none")
     where = pick_device(device)
     measured = measure(build_model(model, **options), shot=shot, device=where, repeats=repeats)
     paper = published_cost(model, options, defaults=spec.options, shot=shot)

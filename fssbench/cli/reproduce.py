@@ -69,9 +69,6 @@ def reproduce(
     What is finished is kept, so an interrupted run goes on where it stopped.
     """
     from fssbench.leaderboard.reported import find_table, papers, read_paper
-    from fssbench.leaderboard.reproduction.commands import WHOLE, Commands, Trial
-    from fssbench.leaderboard.reproduction.runs import wanted_rows
-    from fssbench.leaderboard.reproduction.table import Reproduction
 
     known = papers() if tables is None else (read_paper(tables),)
     if all_tables:
@@ -79,6 +76,10 @@ def reproduce(
         return
     if table is None:
         raise UsageError("no table was named", remedy="see them all with fssbench reproduce --list")
+    from fssbench.leaderboard.reproduction.commands import WHOLE, Commands, Trial
+    from fssbench.leaderboard.reproduction.runs import wanted_rows
+    from fssbench.leaderboard.reproduction.table import Reproduction
+
     found, places = find_table(table, among=known), _places(data, output, trial=trial)
     reproduction = Reproduction(
         table=found,
@@ -92,6 +93,8 @@ def reproduce(
         ),
         folds=fold or (),
     )
+    for problem in reproduction.damaged():
+        warn(f"{problem}: it counts as not there")
     steps = reproduction.steps()
     if dry_run:
         _show_plan(reproduction, steps, as_json=as_json)

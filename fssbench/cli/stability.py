@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fssbench.base.errors import ResultError, UsageError
 from fssbench.cli.compare import PolicyOption
 from fssbench.cli.console import JsonFlag, integers, percent, print_json
 
 if TYPE_CHECKING:
-    from fssbench.results.load import Loaded
-    from fssbench.scoring.stability import Stability
+    from fssbench.api.stability import ModelStability
 
 __all__ = ["stability"]
 
@@ -39,61 +37,32 @@ def stability(
     as_json: JsonFlag = False,
 ) -> None:
     """Say how far mIoU moves between samples of episodes, and how many episodes a wished interval needs."""
-    from fssbench.scoring.stability import stability as compute
+    from fssbench.api.stability import stability
 
-    if within and min(within) <= 0:
-        raise UsageError(f"--within must be more than 0 points, got {min(within)}")
-    runs = _load(results)
-    headline = policy or runs[0].result.headline
-    for run in runs:
-        if headline not in run.table.policies:
-            raise ResultError(f"{run.path} was not scored under {headline}", remedy="pass a --policy all have")
-    wished = tuple(within or HALF_WIDTHS)
-    found = compute(
-        [(run.table, run.classes) for run in runs],
-        policy=headline,
+    told = stability(
+        results,
+        policy=policy,
         sizes=integers(sizes, option="--sizes", least=1),
         sample=sample,
+        within=within or HALF_WIDTHS,
     )
-    needed = {points: found.needed(points / 100) for points in wished}
     if as_json:
-        print_json({"policy": headline, "results": [str(r.path) for r in runs], "needed": needed} | asdict(found))
+        files = [str(one.path) for one in told.results]
+        print_json({"policy": told.policy, "results": files, "needed": told.needed} | asdict(told.found))
     else:
-        _show(found, runs, headline, sample, needed)
+        _show(told, sample)
 
 
-def _load(paths: list[Path]) -> list[Loaded]:
-    """All results named, of one model, benchmark, protocol and shot."""
-    from fssbench.results.load import load_run
-
-    runs = [run for path in paths for run in load_run(path).values()]
-    first = runs[0].result
-
-    def kind(run: Loaded) -> tuple[object, ...]:
-        model, episodes = run.result.model, run.result.episodes
-        same = model.model_dump(mode="json", exclude={"checkpoint_sha256"})
-        return same, episodes.benchmark, episodes.protocol, episodes.protocol_version, episodes.shot
-
-    for run in runs[1:]:
-        if kind(run) != kind(runs[0]):
-            raise ResultError(
-                f"{run.path} is of another model, benchmark, protocol or shot than {runs[0].path} ({first.model.name})",
-                remedy="pass results that may be averaged: one model's folds and seeds",
-            )
-    if len({run.path.resolve() for run in runs}) < len(runs):
-        raise UsageError("a result was named twice", remedy="name each once")
-    return runs
-
-
-def _show(found: Stability, runs: list[Loaded], policy: str, sample: int, needed: dict[float, int | None]) -> None:
+def _show(told: ModelStability, sample: int) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
-    first = runs[0].result
+    found, runs = told.found, told.results
+    first = runs[0].record
     print(
         f"{first.model.name} on {first.episodes.benchmark} {first.episodes.protocol}, {first.episodes.shot}-shot, "
-        f"{policy}: mIoU {percent(found.miou)} over {len(runs)} result{'s' if len(runs) > 1 else ''} "
+        f"{told.policy}: mIoU {percent(found.miou)} over {len(runs)} result{'s' if len(runs) > 1 else ''} "
         f"of {found.episodes:,} episodes"
     )
     if not found.predicted:
@@ -109,12 +78,12 @@ def _show(found: Stability, runs: list[Loaded], policy: str, sample: int, needed
         if observed is not None:
             values = ", ".join(percent(value) for value in observed.values)
             print(
-                f"fold {run.result.episodes.fold}: its {len(observed.values)} samples of {observed.episodes:,} score "
+                f"fold {run.record.episodes.fold}: its {len(observed.values)} samples of {observed.episodes:,} score "
                 f"{values}: range {100 * observed.range:.2f}"
             )
     if all(observed is None for observed in found.observed):
         print(f"No result holds two samples of {sample:,} episodes with all classes, so none were observed.")
-    for points, n in needed.items():
+    for points, n in told.needed.items():
         print(f"± {points:g} points with other episodes of the same images: {n:,} episodes a track")
     if found.images is not None:
         print(f"± {100 * found.images:.2f} points with other images, however many episodes are drawn from these.")

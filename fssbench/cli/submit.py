@@ -55,8 +55,7 @@ def submit(
 def _cards(folder: Path | None, results: list[Result]) -> list[Path]:
     """Files that may be cards: below the folder named, or in the home and wherever the weights lay."""
     from fssbench.base.home import Home
-    from fssbench.engine.model import chosen_weights
-    from fssbench.models.cards import card_path
+    from fssbench.models.cards import card_path, chosen_weights
 
     if folder is not None:
         return sorted(folder.rglob("*.json"))

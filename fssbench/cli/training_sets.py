@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fssbench.base.errors import UsageError
-from fssbench.cli.console import megabytes, print_json, progress, warn
-from fssbench.episodes.benchmarks import FSS_1000, Benchmark
+from fssbench.cli.console import megabytes, print_json
 
 if TYPE_CHECKING:
-    from fssbench.pipelines.sources import Source
     from fssbench.pipelines.training_sets.build_training_set import BuiltTraining
     from fssbench.pipelines.training_sets.training_set import TrainingSet
     from fssbench.pipelines.transport import Place
 
-__all__ = ["build", "class_lists", "describe", "require_no_episodes", "rows"]
+__all__ = ["describe", "report_built", "require_no_episodes", "row"]
 
 
 def require_no_episodes(**given: object) -> None:
@@ -28,34 +24,8 @@ def require_no_episodes(**given: object) -> None:
         )
 
 
-def class_lists(benchmark: Benchmark, splits: str | None) -> Path | None:
-    """The folder that lists FSS-1000's classes: the one named, or HSNet's in the home if that is there."""
-    from fssbench.base.home import Home
-
-    if splits is not None:
-        return Path(splits)
-    folder = Home.find().splits("hsnet")
-    return folder if benchmark is FSS_1000 and folder.is_dir() else None
-
-
-def build(source: Source, output: Path, *, workers: int | None, overwrite: bool, as_json: bool) -> None:
-    """Build the training set of a source opened for training, and report on it."""
-    from fssbench.pipelines.training_sets.build_training_set import build_training, plan_training
-
-    title = source.benchmark.title
-    with progress(f"reading {title}", None, unit="masks") as advance:
-        plan = plan_training(source, output, overwrite=overwrite, advance=advance)
-    if plan.there is None:
-        for note in source.notes():
-            warn(note)
-    with progress(f"{title} to train on", len(plan.shown), unit="images") as advance:
-        built = build_training(plan, source, workers=workers or min(8, os.cpu_count() or 1), advance=advance)
-    _report(built, as_json)
-    if built.manifest.unofficial:
-        warn(f"models trained on this differ from publications: {'; '.join(built.manifest.unofficial)}")
-
-
-def _report(built: BuiltTraining, as_json: bool) -> None:
+def report_built(built: BuiltTraining, *, as_json: bool) -> None:
+    """Print what became of a training set."""
     manifest = built.manifest
     if as_json:
         print_json(
@@ -104,9 +74,8 @@ def _folds(training_set: TrainingSet) -> list[str]:
     return lines
 
 
-def rows(root: Place) -> list[dict[str, Any]]:
-    """The training sets below ``root``, for ``fssbench list``."""
-    from fssbench.pipelines.training_sets.training_set import TrainingSet, find_training_sets
+def row(place: Place) -> dict[str, Any]:
+    """What ``fssbench list`` says of the training set at a place."""
+    from fssbench.pipelines.training_sets.training_set import TrainingSet
 
-    opened = [TrainingSet.open(path) for path in find_training_sets(root)]
-    return [{"path": str(one.path), "images": f"{one.manifest.images:,} images to train on"} for one in opened]
+    return {"images": f"{TrainingSet.open(place).manifest.images:,} images to train on"}

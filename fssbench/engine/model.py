@@ -15,7 +15,7 @@ from fssbench.base.home import Home
 from fssbench.engine.functions import as_segmenter, source_sha256, state_sha256
 from fssbench.episodes.benchmarks import Benchmark
 from fssbench.models import build_model, model_spec
-from fssbench.models.cards import card_path, read_card
+from fssbench.models.cards import card_path, chosen_weights, read_card
 from fssbench.models.checkpoints import load_checkpoint, read_state_dict
 from fssbench.models.guess import fitting_option
 from fssbench.models.interface import FewShotSegmenter
@@ -25,7 +25,6 @@ from fssbench.schemas.result import ModelRecord, TrainingRecord
 
 __all__ = [
     "LoadedModel",
-    "chosen_weights",
     "fill",
     "find_weights",
     "load_model",
@@ -87,13 +86,6 @@ def find_weights(
         remedy=f"pass --weights PATH, put a checkpoint there, train it with fssbench train -m {name} "
         f"-b {benchmark.training.alias} -f {fold}, or run untrained with --weights none",
     )
-
-
-def chosen_weights(path: Path) -> Path:
-    """The weights to evaluate in the folder of a training run; a path that is no folder is left as it is."""
-    if not path.is_dir():
-        return path
-    return next((path / name for name in ("best.safetensors", "last.safetensors") if (path / name).is_file()), path)
 
 
 def load_model(

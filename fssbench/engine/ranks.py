@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from fssbench.episodes.episodes import Track
 
-__all__ = ["Ranks", "joined"]
+__all__ = ["Ranks", "joined", "speaks"]
 
 T = TypeVar("T")
 
@@ -53,6 +53,11 @@ class Ranks:
         values: list[T | None] = [None] * self.world
         dist.all_gather_object(values, value)
         return values  # type: ignore[return-value]  # every place has been filled
+
+
+def speaks() -> bool:
+    """Whether this is the process that prints: the first of torchrun's, or one that is alone."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 @contextmanager

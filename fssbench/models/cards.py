@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
-
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from fssbench.base.errors import CheckpointError
 from fssbench.base.files import sha256_bytes, sha256_file, write_atomic
 from fssbench.base.records import read_record
 from fssbench.schemas.card import Card
 
-__all__ = ["SUFFIX", "card_path", "read_card", "read_safetensors", "write_safetensors"]
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["SUFFIX", "card_path", "chosen_weights", "read_card", "read_safetensors", "write_safetensors"]
 
 SUFFIX = ".safetensors"
 
@@ -25,8 +23,18 @@ def card_path(weights: Path) -> Path:
     return weights.with_suffix(".json")
 
 
+def chosen_weights(path: Path) -> Path:
+    """The weights to evaluate in the folder of a training run; a path that is no folder is left as it is."""
+    if not path.is_dir():
+        return path
+    return next((path / name for name in ("best.safetensors", "last.safetensors") if (path / name).is_file()), path)
+
+
 def read_safetensors(path: Path) -> dict[str, Tensor]:
     """The tensors by name; `CheckpointError` if the file is damaged, or not the one that its card names."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
     if card_path(path).is_file() and (found := sha256_file(path)) != read_card(path).weights_sha256:
         raise CheckpointError(
             f"{path} has the SHA-256 {found[:12]}…, its card says {read_card(path).weights_sha256[:12]}…",
@@ -52,6 +60,9 @@ def read_card(weights: Path) -> Card:
 
 def write_safetensors(path: Path, state: dict[str, Tensor], **facts: Any) -> Card:
     """Write the tensors, and last the card with ``facts``: a card always has its weights."""
+    import torch
+    from safetensors.torch import save
+
     # A tensor with two names, as published PSPNets have them, must be written twice.
     data = save({name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in state.items()})
     card = Card(weights_sha256=sha256_bytes(data), **facts)

@@ -23,6 +23,7 @@ from fssbench.base.errors import UsageError
 from fssbench.base.suggest import known_are
 from fssbench.models.backbones import load_backbone
 from fssbench.models.batch import EpisodeBatch
+from fssbench.models.dtypes import at_least_float32
 from fssbench.models.feature_store import FeatureStore
 from fssbench.models.interface import FeatureSegmenter, Preprocess, vote
 from fssbench.models.squeeze import KERNELS, MOST_LAYERS, HypercorrelationSqueeze
@@ -104,7 +105,7 @@ def _let_learn(network: nn.Module) -> None:
 
 def mask_features(features: Sequence[Tensor], masks: Tensor) -> list[Tensor]:
     """Maps (N, C, h, w) times masks (N, H, W), resized bilinearly to each map's size (equation 1)."""
-    whole = masks[:, None].float()  # (N, 1, H, W)
+    whole = masks[:, None].to(at_least_float32(features[0].dtype))  # (N, 1, H, W)
     sizes = {f.shape[-2:] for f in features}
     shares = {size: F.interpolate(whole, size, mode="bilinear", align_corners=True) for size in sizes}
     return [f * shares[f.shape[-2:]].to(f.dtype) for f in features]

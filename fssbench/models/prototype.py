@@ -13,6 +13,7 @@ from torch import Tensor
 from torchvision.models.feature_extraction import create_feature_extractor
 
 from fssbench.models.backbones import load_backbone
+from fssbench.models.dtypes import at_least_float32
 from fssbench.models.interface import FeatureSegmenter, Preprocess
 
 __all__ = ["Prototype"]
@@ -42,7 +43,8 @@ class Prototype(FeatureSegmenter):
         """The prototypes of background and foreground: (N, 2, C), zero where there is none."""
         (maps,) = features  # (N, C, h, w)
         # Averaging keeps every mask pixel: an object smaller than a cell still has weight.
-        share = F.adaptive_avg_pool2d(masks[:, None].float(), (maps.shape[-2], maps.shape[-1]))  # (N, 1, h, w)
+        whole = masks[:, None].to(at_least_float32(maps.dtype))
+        share = F.adaptive_avg_pool2d(whole, (maps.shape[-2], maps.shape[-1]))  # (N, 1, h, w)
         weight = torch.cat([1 - share, share], dim=1)  # (N, 2, h, w)
         total = weight.sum(dim=(2, 3))[..., None]  # (N, 2, 1)
         summed = torch.einsum("nchw,nkhw->nkc", maps, weight)  # (N, 2, C)

@@ -6,7 +6,8 @@ import importlib
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import entry_points
+from functools import cached_property, partial
+from importlib.metadata import EntryPoint, entry_points
 from numbers import Number
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -55,11 +56,27 @@ _registered: dict[str, Callable[..., FewShotSegmenter]] = {}
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSpec:
-    """A model that can be built: its name, its factory, and the options the factory takes with their defaults."""
+    """A model that can be built. Its name alone loads no torch; whatever else is asked of it does."""
 
     name: str
-    factory: Callable[..., nn.Module]
-    options: dict[str, Any]
+    find: Callable[[], Callable[..., nn.Module]]
+
+    @cached_property
+    def factory(self) -> Callable[..., nn.Module]:
+        """What builds it.
+
+        Raises:
+            UsageError: where it should be, there is nothing that builds a model.
+            ModelError: a package that offers it cannot be loaded.
+        """
+        return self.find()
+
+    @cached_property
+    def options(self) -> dict[str, Any]:
+        """The options its factory takes, with their defaults."""
+        parameters = inspect.signature(self.factory).parameters.values()
+        keyword = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        return {p.name: p.default for p in parameters if p.kind in keyword}
 
     @property
     def has_backbone(self) -> bool:
@@ -111,10 +128,7 @@ def model_spec(name: str, *, parts: bool = False) -> ModelSpec:
             f"{name} is trained to become a part of another model, and answers no episodes",
             remedy=f"train it with fssbench train --model {name}, and name the model it is for here",
         )
-    factory = _find(name)
-    parameters = inspect.signature(factory).parameters.values()
-    keyword = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return ModelSpec(name=name, factory=factory, options={p.name: p.default for p in parameters if p.kind in keyword})
+    return ModelSpec(name=name, find=_finder(name))
 
 
 def full_name(name: str) -> str:
@@ -138,26 +152,38 @@ def full_name(name: str) -> str:
     return f"{name}:{found[0]}"
 
 
-def _find(name: str) -> Callable[..., nn.Module]:
+def _finder(name: str) -> Callable[[], Callable[..., nn.Module]]:
+    """How the factory of a model is had; `UsageError` if there is no such model."""
     if name in _registered:
-        return _registered[name]
+        return partial(_registered.__getitem__, name)
     if ours := (BUILTIN | PARTS).get(name):
-        module, _, attribute = ours.partition(":")
-        return _attribute(importlib.import_module(module), attribute, where=module)
+        return partial(_ours, *ours.split(":"))
     for point in entry_points(group=ENTRY_POINTS, name=name):
-        try:
-            found = point.load()
-        except Exception as error:
-            raise ModelError(
-                f"model '{name}' of entry point {point.value} cannot be loaded: {type(error).__name__}: {error}",
-                remedy="mend or remove the package that offers it",
-            ) from error
-        return _callable(found, where=f"entry point {point.value}")
+        return partial(_installed, point)
     path, separator, attribute = name.rpartition(":")
     if separator and path.endswith(".py"):
-        return _attribute(load_file(str(Path(path).resolve())), attribute, where=path)
+        return partial(_in_file, path, attribute)
     remedy = f"{known_are(name, model_names())}, or pass path/to/file.py:Name"
     raise UsageError(f"there is no model '{name}'", remedy=remedy)
+
+
+def _ours(module: str, attribute: str) -> Callable[..., nn.Module]:
+    return _attribute(importlib.import_module(module), attribute, where=module)
+
+
+def _in_file(path: str, attribute: str) -> Callable[..., nn.Module]:
+    return _attribute(load_file(str(Path(path).resolve())), attribute, where=path)
+
+
+def _installed(point: EntryPoint) -> Callable[..., nn.Module]:
+    try:
+        found = point.load()
+    except Exception as error:
+        raise ModelError(
+            f"model '{point.name}' of entry point {point.value} cannot be loaded: {type(error).__name__}: {error}",
+            remedy="mend or remove the package that offers it",
+        ) from error
+    return _callable(found, where=f"entry point {point.value}")
 
 
 def _attribute(module: object, attribute: str, *, where: str) -> Callable[..., FewShotSegmenter]:

@@ -61,7 +61,7 @@ def from_bytes(data: bytes, *, where: str, check: bool = True) -> CountsTable:
         CountsError: its counts contradict themselves.
     """
     try:
-        stored = pq.read_table(io.BytesIO(data))
+        stored = pq.ParquetFile(io.BytesIO(data)).read()
         if nulls := [name for name in stored.column_names if name != NULLABLE and stored[name].null_count]:
             raise ValueError(f"column {nulls[0]} has cells without a value")
         table = _from_columns(stored.to_pydict())

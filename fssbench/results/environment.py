@@ -9,8 +9,6 @@ import subprocess
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
-import torch
-
 from fssbench import __version__
 from fssbench.base.errors import UsageError
 from fssbench.schemas.result import Environment
@@ -42,6 +40,8 @@ def installed_requirements() -> dict[str, str | None]:
 
 def describe_machine() -> dict[str, str]:
     """What a figure or a failure may depend on besides versions: the system, the processor as torch uses it, CUDA."""
+    import torch
+
     capability = torch.backends.cpu.get_cpu_capability()
     return {
         "platform": platform.platform(),
@@ -74,6 +74,8 @@ def pick_device(name: str, *, local: int = 0) -> str:
 
     ``local`` is this process's number on its machine: of several, each takes its own GPU.
     """
+    import torch
+
     if name == "auto" and torch.cuda.is_available():
         return f"cuda:{local % torch.cuda.device_count()}"
     if name == "auto":
@@ -88,6 +90,8 @@ def pick_device(name: str, *, local: int = 0) -> str:
 
 def device_name(device: str) -> str:
     """A device in words, with the number of threads for a CPU."""
+    import torch
+
     if device.startswith("cuda"):
         return torch.cuda.get_device_name(device)
     return f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads"

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-import torch
+import numpy as np
+import numpy.typing as npt
 
 from fssbench.base.errors import EpisodeIndexError, MaskShapeError, ResultError, SourceError
 from fssbench.base.files import is_file_name, sha256_bytes, sha256_file, write_atomic
@@ -16,7 +17,6 @@ from fssbench.episodes.protocols import ScoringPolicy, find_protocol
 from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
 from fssbench.pipelines.episode_sets.stream import truth_of
 from fssbench.pipelines.formats import masks
-from fssbench.results.counting import policy_counts
 from fssbench.results.counts_file import to_bytes
 from fssbench.results.environment import describe_environment
 from fssbench.results.foreign import read_foreign
@@ -115,6 +115,11 @@ def recount(
         MaskShapeError: a mask has not the size it should have, or is missing at one.
         MetricError: a mask is no valid encoding.
     """
+    # Here, since results without masks are checked without torch.
+    import torch
+
+    from fssbench.results.counting import policy_counts
+
     for sample in samples:
         if sample.index not in queries:
             raise EpisodeIndexError(f"there is a mask of episode {sample.index}, the track has {len(queries)} episodes")
@@ -122,7 +127,8 @@ def recount(
         truth, ignore = truth_of(meta, where=f"image {meta.image_id}")
         shapes = {"original": truth.shape, "model": (side, side)}
         predicted = {
-            size: _decoded(sample, size, shapes[size]) for size in dict.fromkeys(policy.size for policy in policies)
+            size: torch.from_numpy(_decoded(sample, size, shapes[size]))
+            for size in dict.fromkeys(policy.size for policy in policies)
         }
         counts = policy_counts(
             predicted,
@@ -133,7 +139,7 @@ def recount(
         yield EpisodeCounts(sample.index, counts, query_facts(truth, meta.n_classes))
 
 
-def _decoded(sample: PredictionSample, size: MaskSize, shape: tuple[int | None, ...]) -> torch.Tensor:
+def _decoded(sample: PredictionSample, size: MaskSize, shape: tuple[int | None, ...]) -> npt.NDArray[np.bool_]:
     """One stored mask (H, W) bool, checked."""
     if size not in sample.masks:
         raise MaskShapeError(f"episode {sample.index} has no mask at {size} size")
@@ -143,10 +149,9 @@ def _decoded(sample: PredictionSample, size: MaskSize, shape: tuple[int | None, 
             f"the mask of episode {sample.index} at {size} size is {tuple(encoded['size'])}, expected {shape}"
         )
     try:
-        mask = masks.decode(encoded)
+        return masks.decode(encoded)
     except (SourceError, IndexError) as error:
         raise MaskShapeError(f"the mask of episode {sample.index} at {size} size is no encoding: {error}") from error
-    return torch.from_numpy(mask)
 
 
 def scorable(episode_set: EpisodeSet, sizes: Iterable[MaskSize]) -> tuple[ScoringPolicy, ...]:

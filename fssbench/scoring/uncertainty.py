@@ -24,7 +24,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import stdtr, stdtrit
 
 from fssbench.scoring.estimates import FIGURES, RESAMPLES, Sample
 
@@ -189,6 +188,8 @@ class Evidence:
         tail = 100 * (1 - LEVEL) / 2
         with np.errstate(invalid="ignore"):
             low, high = np.percentile(self.resampled, [tail, 100 - tail], axis=0)
+        from scipy.special import stdtrit
+
         reach = self.errors * stdtrit(np.maximum(self.freedom, 1), (1 + LEVEL) / 2)
         return [
             Uncertainty(
@@ -227,6 +228,8 @@ def _p_student(value: float, error: float, freedom: int) -> float | None:
     """Two-sided p-value of a difference with its standard error, by Student's t."""
     if error == 0:
         return 1.0 if value == 0 else None
+    from scipy.special import stdtr
+
     return float(2 * stdtr(freedom, -abs(value) / error))
 
 

@@ -14,8 +14,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from fssbench.base.errors import TrainingError
 from fssbench.base.files import write_atomic
 
@@ -97,6 +95,8 @@ class RunFolder:
 
     def save(self, progress: Progress, *, identity: str, parts: Mapping[str, Any]) -> None:
         """Write the state: how far the run is, the state dicts in ``parts``, and what run it is."""
+        import torch
+
         buffer = io.BytesIO()
         torch.save({"version": VERSION, "identity": identity, "progress": asdict(progress), **parts}, buffer)
         write_atomic(self.state, buffer.getbuffer().tobytes())
@@ -106,6 +106,8 @@ class RunFolder:
 
         Only tensors and plain containers are unpickled.
         """
+        import torch
+
         try:
             state: dict[str, Any] = torch.load(self.state, map_location="cpu", weights_only=True)
             if state["version"] != VERSION:

@@ -11,6 +11,7 @@ from typing import Any
 from torch import nn
 
 from fssbench.base.errors import TrainingError, UsageError
+from fssbench.base.progress import Report
 from fssbench.engine.ranks import Ranks
 from fssbench.episodes.training import TrainingLists
 from fssbench.models.feature_store import FeatureStore
@@ -19,9 +20,11 @@ from fssbench.pipelines.training_sets.batches import batches, semantic_batches, 
 from fssbench.pipelines.training_sets.leakage import Leakage
 from fssbench.pipelines.training_sets.sequential import streamed_batches, streamed_semantic_batches
 from fssbench.training.curve import draw_curve
-from fssbench.training.folder import BEST, LAST, Progress
+from fssbench.training.folder import BEST, LAST, Progress, RunFolder
+from fssbench.training.log import Log
 from fssbench.training.loop import Learner, Supply, Watcher, train
 from fssbench.training.settings import TrainingJob
+from fssbench.training.shown import ShownTraining
 from fssbench.training.stopping import stop_requests
 from fssbench.training.validation import validate_on_batches, validate_on_set
 from fssbench.training.weights import Facts, write_weights
@@ -34,26 +37,51 @@ class Trained:
     """How a run ended.
 
     Attributes:
+        folder: that it lies in, with its log, learning curve and all that is needed to go on.
+        planned: steps of the whole run.
         weights: the checkpoint that the recipe's rule chose.
         signal: that stopped it, or 0.
     """
 
+    folder: RunFolder
     progress: Progress
     planned: int
     weights: Path
     signal: int
 
 
-def train_model(
-    job: TrainingJob, model: nn.Module, lists: TrainingLists, leakage: Leakage, *, ranks: Ranks, watch: Watcher
-) -> Trained:
-    """Train ``model`` as the job says; every process calls this.
+def train_model(job: TrainingJob, *, ranks: Ranks, report: Report) -> Trained:
+    """Train as the job says, unless what is trained on is tested; every process calls this.
+
+    Args:
+        report: where the first process shows how it goes.
 
     Raises:
-        TrainingError: there is a run in the folder already, or none to go on with, or another; or the loss is no
-            number.
-        TrainingSetError: data are missing or damaged.
+        TrainingError: there is a run in the folder already, or none to go on with, or another; or the loss is not
+            finite.
+        TrainingSetError: data are missing or damaged, or a class or an image that is tested would be trained on.
     """
+    lists = job.lists()
+    leakage = job.audit(lists)
+    if ranks.first:
+        report.say("\n".join(leakage.lines()))
+        if job.test_set is None:
+            report.note(f"there is no episode set of fold {job.fold} to compare the images with")
+    leakage.require_none()
+    run = job.recipe.run
+    steps = run.max_steps or run.epochs * job.plan.n_batches(lists)
+    with report.progress(f"{job.model} fold {job.fold}", steps, unit="steps") as bar:
+        shown = ShownTraining(bar, report, run, Log(job.folder) if ranks.first else None)
+        try:
+            return _train(job, job.build(), lists, leakage, ranks=ranks, watch=shown)
+        finally:
+            shown.close()
+
+
+def _train(
+    job: TrainingJob, model: nn.Module, lists: TrainingLists, leakage: Leakage, *, ranks: Ranks, watch: Watcher
+) -> Trained:
+    """Train ``model``, from the beginning or from where the run in the folder stopped."""
     _require_fit(job, model, lists)
     _open(job, ranks)
     learner = Learner(model, job.recipe, device=job.device, ranks=ranks)
@@ -81,7 +109,7 @@ def train_model(
         validate = _validation(job, lists, ranks)
         train(learner, supply, progress, validate=validate, keep=keep, watch=watch, stop=stop)
     weights = job.folder.weights(select_on=job.recipe.run.select_on)
-    return Trained(progress=progress, planned=planned, weights=weights, signal=stop.signal)
+    return Trained(folder=job.folder, progress=progress, planned=planned, weights=weights, signal=stop.signal)
 
 
 def _require_fit(job: TrainingJob, model: nn.Module, lists: TrainingLists) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from fssbench.base.errors import UsageError
 from fssbench.base.suggest import known_are
 from fssbench.engine.ranks import Ranks
+from fssbench.models.dtypes import at_least_float32
 from fssbench.models.trainable import Group
 from fssbench.training.recipe import Optimizer, Schedule
 
@@ -54,7 +55,7 @@ def set_rates(optimizer: torch.optim.Optimizer, factor: float) -> None:
 
 
 def share_gradients(parameters: Sequence[nn.Parameter], said: Tensor, ranks: Ranks) -> Tensor:
-    """Sum gradients over all processes in place; returns the sum of what each of them ``said``, (n,) float32.
+    """Sum gradients over all processes in place; returns the sum of what each of them ``said``, (n,) float32 or wider.
 
     A parameter that has a gradient in any process has the sum in all of them. One message, so that processes
     cannot disagree on what belongs to a step.
@@ -65,7 +66,7 @@ def share_gradients(parameters: Sequence[nn.Parameter], said: Tensor, ranks: Ran
 
     there = said.new_tensor([float(p.grad is not None) for p in parameters])
     gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
-    message = torch.cat([said, there, *(g.detach().flatten().float() for g in gradients)])
+    message = torch.cat([said, there, *(g.detach().flatten().to(at_least_float32(g.dtype)) for g in gradients)])
     dist.all_reduce(message)
     sizes = [said.numel(), len(parameters), *(g.numel() for g in gradients)]
     heard, there, *shared = torch.split(message, sizes)

@@ -53,18 +53,67 @@ def test_every_command_has_help(fssbench: Command, command: list[str]) -> None:
     assert "Usage: fssbench" in ran.out
 
 
-@pytest.mark.parametrize(
-    "arguments", [["--help"], ["eval", "--help"], ["prepare", "coco", "--help"], ["doctor", "--help"], ["--version"]]
-)
-def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
-    heavy = ["torch", "torchvision", "datasets", "pyarrow", "numpy", "PIL", "webdataset", "pycocotools"]
+HELP = [["--help"], ["eval", "--help"], ["prepare", "coco", "--help"], ["doctor", "--help"], ["--version"]]
+LIGHT = [
+    ["list"],
+    ["list", "protocols"],
+    ["list", "models"],
+    ["info", "{set}"],
+    ["info", "{set}", "--brief"],
+    ["verify", "{set}"],
+    ["verify", "nowhere"],
+    ["prepare", "coco", "--source", "nowhere"],
+    ["prepare", "coco", "--train", "--source", "nowhere"],
+    ["episodes", "coco", "--source", "nowhere"],
+    ["doctor", "nowhere"],
+    ["eval", "-m", "nonesuch"],
+    ["eval", "-m", "hsnet", "-b", "nonesuch"],
+    ["eval", "-m", "hsnet", "-b", "toy", "--fold", "9"],
+    ["eval", "-m", "hsnet", "-b", "toy", "--control", "nonesuch"],
+    ["eval", "-m", "hsnet", "-b", "toy"],
+    ["train", "-m", "nonesuch"],
+    ["train", "-m", "hsnet", "-b", "toy", "--fold", "0"],
+    ["check-model", "nonesuch"],
+    ["profile", "-m", "nonesuch"],
+    ["score", "nowhere"],
+    ["score", "nowhere", "--check"],
+    ["compare", "nowhere", "nowhere"],
+    ["stability", "nowhere"],
+    ["show", "nowhere"],
+    ["report", "nowhere"],
+    ["submit", "nowhere", "-o", "submission.tar"],
+    ["leaderboard", "build", "nowhere"],
+    ["leaderboard", "show", "nowhere.json"],
+    ["leaderboard", "verify", "nowhere.json"],
+    ["reproduce", "--list"],
+    ["reproduce", "nonesuch"],
+]
+TORCH = ("torch", "torchvision", "webdataset", "datasets", "scipy", "pandas", "safetensors")
+FORMATS = ("pyarrow", "numpy", "PIL", "pycocotools")
+
+
+@pytest.mark.parametrize(("commands", "heavy"), [(HELP, TORCH + FORMATS), (LIGHT, TORCH)], ids=["help", "light"])
+def test_quick_answers_load_nothing_heavy(
+    commands: list[list[str]], heavy: tuple[str, ...], toy_set: EpisodeSet, tmp_path: Path
+) -> None:
+    """In one process that gives them all, so that whichever loads something first is named."""
+    asked = [[word.format(set=toy_set.path) for word in words] for words in commands]
     code = (
-        "import sys\nfrom fssbench.cli import main\n"
-        f"try: main({arguments!r})\nexcept SystemExit as e: assert e.code == 0\n"
-        f"print([m for m in {heavy!r} if m in sys.modules], file=sys.stderr)"
+        "import json, sys\nfrom fssbench.cli import main\nfound = {}\n"
+        f"for words in {asked!r}:\n"
+        "    try: main(words)\n"
+        "    except SystemExit as left: assert left.code in (0, 2), words\n"
+        f"    found.update({{name: words for name in {heavy!r} if name in sys.modules and name not in found}})\n"
+        "print(json.dumps(found), file=sys.stderr)"
     )
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert ran.stderr.strip() == "[]"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert json.loads(ran.stderr.splitlines()[-1]) == {}
+
+
+def test_a_device_that_torch_has_not_is_refused(fssbench: Command, toy_set: EpisodeSet) -> None:
+    ran = fssbench("eval", "-m", "copy-support", "-b", "toy", "-d", toy_set.path, "-f", 0, "--device", "abacus")
+    assert ran.code == 2
+    assert "device 'abacus' cannot be used" in ran.error
 
 
 def test_the_core_loads_neither_torch_nor_file_formats() -> None:
@@ -110,7 +159,6 @@ def test_the_folders_at_the_top_are_links_and_no_packages_of_their_own() -> None
         (["eval", "-m", "copy-support", "--options", "no.toml"], "--options no.toml cannot be read: No such file"),
         (["eval", "-m", "copy-support"], "there is no episode set .* build it with: fssbench prepare coco$"),
         (["eval", "-m", "copy-support", "--fold", "7"], "COCO-20i has no fold 7; folds are 0 to 3"),
-        (["eval", "-m", "copy-support", "--device", "abacus"], "device 'abacus' cannot be used"),
         (["eval", "-m", "copy-support", "--option", "size"], "--option must be name=value, got 'size'"),
         (["eval", "-m", "copy-support", "--shot", "0"], "Invalid value for '--shot'"),
         (["prepare", "coco", "--source", "nowhere"], "there is no folder nowhere; point --source at"),

@@ -80,8 +80,8 @@ def test_a_resumed_evaluation_has_the_counts_of_an_uninterrupted_one(toy_set: Ep
     second, whole = ask(toy_set, tmp_path / "a"), ask(toy_set, tmp_path / "b")
     assert resumed(second) == 15
     assert resumed(whole) == 0
-    assert second.record.counts == whole.result.counts
-    assert second.record.policies == whole.result.policies
+    assert second.record.counts == whole.record.counts
+    assert second.record.policies == whole.record.policies
     assert not left.exists()
 
 
@@ -90,7 +90,7 @@ def test_a_line_cut_by_the_interruption_is_asked_again(toy_set: EpisodeSet, tmp_
     left.write_text(left.read_text()[:-20])
     second = ask(toy_set, tmp_path / "a")
     assert resumed(second) == 14
-    assert second.record.counts == ask(toy_set, tmp_path / "b").result.counts
+    assert second.record.counts == ask(toy_set, tmp_path / "b").record.counts
 
 
 def test_counts_of_another_model_are_not_taken_over(toy_set: EpisodeSet, tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_counts_of_another_model_are_not_taken_over(toy_set: EpisodeSet, tmp_pat
 def test_a_smaller_number_of_episodes_uses_only_its_own(toy_set: EpisodeSet, tmp_path: Path) -> None:
     interrupted(toy_set, tmp_path / "a")
     few = ask(toy_set, tmp_path / "a", n=10)
-    assert few.result.counts == ask(toy_set, tmp_path / "b", n=10).result.counts
+    assert few.record.counts == ask(toy_set, tmp_path / "b", n=10).record.counts
     assert resumed(few) < 10
 
 

@@ -88,6 +88,7 @@ def test_a_row_of_the_paper_stands_beside_its_own_model_alone(
     assert (found.learnable_parameters if found else None) == parameters
 
 
+@pytest.mark.slow
 def test_the_command_tells_ours_beside_the_papers(fssbench: Command) -> None:
     arguments = ("profile", "--model", "hsnet", "--backbone", "resnet101", "--repeats", 1, "--device", "cpu")
     said = json.loads(fssbench(*arguments, "--json").out)

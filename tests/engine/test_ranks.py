@@ -96,8 +96,8 @@ def test_what_two_processes_left_unfinished_one_takes_over(toy_set: EpisodeSet, 
     again: list[int] = []
     finished = run(loaded, job, look=lambda answer: again.append(answer.index))
     assert sorted(asked + again) == list(range(40))
-    assert finished.result.execution is not None
-    assert finished.result.execution.resumed_episodes == 10
+    assert finished.record.execution is not None
+    assert finished.record.execution.resumed_episodes == 10
     assert not list((tmp_path / "a").rglob("*.partial"))
     whole = run(loaded, Job(episode_set=toy_set, shot=1, seed=0, episodes=None, output=tmp_path / "b"))
-    assert whole.result.counts == finished.result.counts
+    assert whole.record.counts == finished.record.counts

@@ -129,8 +129,8 @@ def test_a_run_names_its_file_and_its_hash(measured: Path) -> None:
     runs = [run for entry in build_leaderboard(measured).entries for run in entry.runs]
     assert len({run.result for run in runs}) == 12
     for one in runs:
-        assert sha256_file(measured / one.record) == one.result_sha256
-        stated = json.loads((measured / one.record).read_text())
+        assert sha256_file(measured / one.result) == one.result_sha256
+        stated = json.loads((measured / one.result).read_text())
         assert one.digest == stated["episodes"]["digest"]
         assert one.miou == stated["policies"][0]["miou"]["value"]
         assert one.fb_iou == stated["policies"][0]["fb_iou"]["value"]

@@ -6,16 +6,19 @@ of the tensor's published name, then scaled so that a deep network neither dies 
 
 from __future__ import annotations
 
+import copy
 import zlib
 from collections.abc import Sequence
 from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 Module = TypeVar("Module", bound=nn.Module)
+Episode = tuple[Tensor, Tensor, Tensor]
+Floats = npt.NDArray[np.float32]
 
 
 def weights(name: str, shape: Sequence[int]) -> Tensor:
@@ -40,12 +43,40 @@ def fill(module: Module, *, skip: str | tuple[str, ...] = ()) -> Module:
     return module.eval()
 
 
+def doubled(module: Module) -> Module:
+    """A copy that computes in float64."""
+    return copy.deepcopy(module).double()
+
+
 def image(seed: int, size: int) -> Tensor:
     """A normalised image (1, 3, size, size): a smooth random field with some noise."""
     generator = np.random.RandomState(seed)
-    coarse = torch.from_numpy(generator.standard_normal((1, 3, 16, 16)).astype(np.float32))
+    coarse = generator.standard_normal((1, 3, 16, 16)).astype(np.float32)
     noise = torch.from_numpy(generator.standard_normal((1, 3, size, size)).astype(np.float32))
-    return F.interpolate(coarse, (size, size), mode="bilinear", align_corners=True) + 0.1 * noise
+    return torch.from_numpy(resized(coarse, (size, size))) + 0.1 * noise
+
+
+def resized(x: Floats, size: Sequence[int]) -> Floats:
+    """(…, H, W) → (…, h, w), bilinear with corners aligned, in float32 and the same on every processor.
+
+    The stored outputs are of images that torch interpolated. Its last bits depend on the processor and on the number
+    of threads, and move a model's output by 3e-8, so its arithmetic is written out: the second product is rounded,
+    the first is not.
+    """
+    across = _interpolated(x, size[1])
+    return _interpolated(across.swapaxes(-1, -2), size[0]).swapaxes(-1, -2)
+
+
+def _interpolated(x: Floats, size: int) -> Floats:
+    """The last dimension alone."""
+    last = x.shape[-1] - 1
+    position = np.arange(size, dtype=np.float32) * (np.float32(last) / np.float32(size - 1))
+    left = np.minimum(position.astype(np.int64), last)
+    share = np.clip(position - left.astype(np.float32), 0, 1)
+    second = x[..., np.minimum(left + 1, last)] * share
+    whole = x[..., left].astype(np.float64) * (1 - share) + second
+    rounded: Floats = whole.astype(np.float32)
+    return rounded
 
 
 def mask(seed: int, size: int) -> Tensor:
@@ -57,7 +88,13 @@ def mask(seed: int, size: int) -> Tensor:
     return torch.from_numpy(inside[None].astype(np.float32))
 
 
-def episode(query: int, supports: Sequence[int], masks: Sequence[int], size: int) -> tuple[Tensor, Tensor, Tensor]:
+def episode(query: int, supports: Sequence[int], masks: Sequence[int], size: int) -> Episode:
     """One episode by its seeds: query (1, 3, size, size), supports (1, K, 3, …) and masks (1, K, …)."""
     shown = torch.stack([image(seed, size) for seed in supports], dim=1)
     return image(query, size), shown, torch.stack([mask(seed, size) for seed in masks], dim=1)
+
+
+def episode64(query: int, supports: Sequence[int], masks: Sequence[int], size: int) -> Episode:
+    """`episode`, drawn in float32 and then cast to float64, for models that are `doubled`."""
+    asked, shown, inside = episode(query, supports, masks, size)
+    return asked.double(), shown.double(), inside.double()

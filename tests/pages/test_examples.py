@@ -16,7 +16,8 @@ from toys import copy_support
 from fssbench.base.errors import ResultError
 from fssbench.engine.job import Job
 from fssbench.engine.run import run
-from fssbench.pages.examples import INDEX, SHEET, SIDE, Examples, examples_folder, extremes, keep_examples
+from fssbench.pages.draw_examples import SIDE, extremes, keep_examples
+from fssbench.pages.examples import INDEX, SHEET, Examples, examples_folder
 from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
 from fssbench.results.evaluation import Evaluation
 from fssbench.results.load import load_result

@@ -79,17 +79,23 @@ TRIED = {
 }
 """Situation and fault, and how many operations on the next fault comes."""
 
+AT_LENGTH = pytest.param(1, id="at length", marks=pytest.mark.slow)
+IN_SMALL = pytest.param(4, id="in small")
+"""How many times as many operations on it comes."""
+
 Trial = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
-def trials(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], list[Trial]]:
+def trials(
+    request: pytest.FixtureRequest, raw: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[tuple[str, str], list[Trial]]:
     """What sabotage.py saw."""
     plans = []
     for (situation, kind), step in TRIED.items():
         earlier, now = SITUATIONS[situation]
         before = asked(raw, *earlier) if earlier else []
-        plans.append({"earlier": before, "command": asked(raw, *now), "kind": kind, "step": step})
+        plans.append({"earlier": before, "command": asked(raw, *now), "kind": kind, "step": step * request.param})
     folder = tmp_path_factory.mktemp("trials")
     command = [sys.executable, str(HERE / "sabotage.py"), str(folder), json.dumps(plans)]
     ran = subprocess.run(command, capture_output=True, text=True)
@@ -109,13 +115,14 @@ def check_whole(trial: Trial, *, extended: bool) -> None:
     assert all(problem.endswith("not listed in manifest.json") for problem in trial["problems"]), trial
 
 
+@pytest.mark.parametrize("trials", [AT_LENGTH, IN_SMALL], indirect=True)
 @pytest.mark.parametrize("situation", SITUATIONS)
 def test_after_a_kill_at_any_operation_the_next_run_gives_the_same_bytes(
     trials: dict[tuple[str, str], list[Trial]], situation: str
 ) -> None:
     """SIGKILL of a real process before the n-th opening, write, fsync, renaming, making or removing."""
     killed = trials[situation, "kill"]
-    assert len(killed) >= 12
+    assert len(killed) >= 3
     assert {trial["code"] for trial in killed} == {-signal.SIGKILL}
     for trial in killed:
         check_whole(trial, extended=situation == "extended")
@@ -123,6 +130,7 @@ def test_after_a_kill_at_any_operation_the_next_run_gives_the_same_bytes(
         assert trial["same"], trial
 
 
+@pytest.mark.parametrize("trials", [AT_LENGTH], indirect=True)
 def test_every_kind_of_operation_was_met_with_a_kill(trials: dict[tuple[str, str], list[Trial]]) -> None:
     """And more than fifty moments."""
     killed = [trial["struck"] for (_, kind), tried in trials.items() if kind == "kill" for trial in tried]
@@ -134,6 +142,7 @@ def test_every_kind_of_operation_was_met_with_a_kill(trials: dict[tuple[str, str
     }
 
 
+@pytest.mark.parametrize("trials", [AT_LENGTH, IN_SMALL], indirect=True)
 @pytest.mark.parametrize(
     ("situation", "kind", "reason"),
     [
@@ -147,7 +156,7 @@ def test_a_disk_that_refuses_is_said_so_in_one_line_and_the_next_run_completes(
 ) -> None:
     """From the n-th operation on the disk is full, or read-only, until the next run."""
     refused = trials[situation, kind]
-    assert len(refused) >= 6
+    assert len(refused) >= 2
     for trial in refused:
         check_whole(trial, extended=situation == "extended")
         assert trial["same"], trial
@@ -208,7 +217,7 @@ def test_of_several_runs_at_once_one_builds_and_the_others_say_so(raw: Path, tmp
     command = [sys.executable, "-c", SLOW, str(brake), *asked(raw, "--output", output)]
     building = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 300
         while not (output / SET.parent / "fold0.partial").exists():
             assert time.monotonic() < deadline
             assert building.poll() is None, building.communicate()

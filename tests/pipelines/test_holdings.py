@@ -10,7 +10,7 @@ from downloads import BODY, HURRY, holding, left, remote, zipped
 from file_server import FileServer
 
 from fssbench.base.errors import SourceError, StorageError
-from fssbench.pipelines.episode_sets import staging
+from fssbench.base.locking import exclusive
 from fssbench.pipelines.transport.download import Holding, obtain, read_catalogue, require_by_hand, require_space
 
 
@@ -130,7 +130,7 @@ def test_a_plain_file_goes_to_its_place(server: FileServer, tmp_path: Path) -> N
 
 def test_two_runs_do_not_fetch_into_one_folder(images: Holding) -> None:
     """And the one that is sent away does not open the door for a third."""
-    with staging.exclusive(images.folder / "download"):
+    with exclusive(images.folder / "download"):
         for _ in range(2):
             with pytest.raises(StorageError, match=r"another run is downloading to .*raw/download .*; wait for it"):
                 obtain(images, patience=HURRY)

@@ -104,7 +104,7 @@ def test_a_result_without_masks_is_not_enough_where_they_are_to_be_kept(toy_set:
     run(copy_support(), Job(episode_set=toy_set, shot=1, seed=0, episodes=5, output=tmp_path))
     with pytest.raises(ResultError, match=r"seed0\.json is there without its predictions; pass --overwrite"):
         run_with_masks(toy_set, tmp_path, episodes=5)
-    assert run_with_masks(toy_set, tmp_path / "other", episodes=5).result.predictions is not None
+    assert run_with_masks(toy_set, tmp_path / "other", episodes=5).record.predictions is not None
 
 
 # --- the same bytes -------------------------------------------------------------------------------------

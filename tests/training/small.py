@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from fssbench.episodes.episodes import Episode
 from fssbench.models.batch import EpisodeBatch
+from fssbench.models.dtypes import at_least_float32
 from fssbench.models.interface import FewShotSegmenter, Preprocess
 from fssbench.models.trainable import Group, Step
 from fssbench.training.loop import Supply
@@ -61,6 +62,8 @@ class Small(FewShotSegmenter):
         self.preprocess = Preprocess(size=SIDE)
 
     def logits(self, query: Tensor, supports: Tensor, masks: Tensor) -> Tensor:
+        dtype = self.decide.weight.dtype
+        query, supports, masks = query.to(dtype), supports.to(dtype), masks.to(dtype)
         asked, shown = self.norm(self.features(query)), self.features(supports[:, 0])
         mean = (shown * masks[:, :1]).sum((2, 3), keepdim=True) / masks[:, :1].sum((2, 3), keepdim=True).clamp(min=1)
         x = F.relu(self.compare(torch.cat([asked, mean.expand_as(asked)], dim=1)))
@@ -84,7 +87,7 @@ class Small(FewShotSegmenter):
         normalise = self.preprocess.normalise
         masks = (batch.support_target == 1).float()
         logits = self.logits(normalise(batch.query), normalise(batch.support), masks)
-        loss = F.cross_entropy(logits.float(), (batch.query_target == 1).long())
+        loss = F.cross_entropy(logits.to(at_least_float32(logits.dtype)), (batch.query_target == 1).long())
         return Step(loss=loss, parts={"ce": loss.detach()}, predictions=logits.detach().argmax(dim=1))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,10 +22,11 @@ from fssbench.training.loop import Learner, Seen, Supply, train
 from fssbench.training.recipe import find_recipe, overridden
 from fssbench.training.stopping import StopRequest
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 CAT, LARGE = 15, 30_000
-STEPS = 160
+STEPS = 2000
+"""As many as are allowed. How many are needed depends on rounding; 160 were enough wherever it was tried."""
 
 
 def pair(real_data: Path, model: HSNet) -> EpisodeBatch:
@@ -49,13 +51,16 @@ def pair(real_data: Path, model: HSNet) -> EpisodeBatch:
     )
 
 
-class LastSeen:
-    """Keeps the last line of the log."""
+class UntilKnown:
+    """Asks to stop once the batch is known by heart."""
 
-    last: Seen
+    def __init__(self, stop: StopRequest) -> None:
+        self.stop, self.best = stop, 0.0
 
     def seen(self, seen: Seen) -> None:
-        self.last = seen
+        self.best = max(self.best, seen.miou or 0.0)
+        if self.best > 0.9:
+            self.stop.signal = signal.SIGTERM
 
     def validated(self, found: Validated, best: bool) -> None:
         raise AssertionError("nothing is validated")
@@ -72,7 +77,8 @@ def test_a_real_pair_is_learned_by_heart(real_data: Path) -> None:
     def again(epoch: int, first: int) -> Iterator[EpisodeBatch]:
         yield batch
 
-    told = LastSeen()
+    stop = StopRequest()
+    told = UntilKnown(stop)
     train(
         Learner(model, overridden(recipe, short), device="cpu", ranks=Ranks()),
         Supply(batches=again, episodes=2, batch=2, n_classes=81),
@@ -80,8 +86,6 @@ def test_a_real_pair_is_learned_by_heart(real_data: Path) -> None:
         validate=None,
         keep=lambda best: None,
         watch=told,
-        stop=StopRequest(),
+        stop=stop,
     )
-    assert told.last.step == STEPS
-    assert told.last.miou is not None
-    assert told.last.miou > 0.9
+    assert told.best > 0.9

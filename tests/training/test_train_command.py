@@ -127,7 +127,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(data: Path, config: Path, tmp_path: 
         while not process.stdout.readline().startswith("step"):
             assert process.poll() is None
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=300)
     assert process.returncode == 128 + signal.SIGINT, err
     assert "and saved; go on with --resume" in err
     assert torch.load(run / "state.pt", weights_only=True)["progress"]["step"] >= 5

@@ -9,7 +9,7 @@ from statistics import fmean
 
 from fssbench.base.errors import ResultError
 from fssbench.leaderboard.reported import Row
-from fssbench.results.load import Loaded, load_run
+from fssbench.results.load import load_result
 from fssbench.schemas.result import FigureRecord, PolicyResult
 from fssbench.scoring.estimates import Sample
 from fssbench.scoring.uncertainty import METHODS, Evidence, Uncertainty
@@ -104,7 +104,7 @@ def measure(row: Row, found: Sequence[Sequence[Path]], *, policy: str) -> Measur
 
 
 def _track(path: Path, policy: str) -> _Track:
-    loaded: Loaded = next(iter(load_run(path).values()))
+    loaded = load_result(path)
     score = next((one for one in loaded.result.policies if one.policy == policy), None)
     if score is None:
         raise ResultError(

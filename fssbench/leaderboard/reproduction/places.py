@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from fssbench.base.errors import EpisodeSetError, ResultError
-from fssbench.engine.model import chosen_weights
 from fssbench.episodes.benchmarks import Benchmark
 from fssbench.leaderboard.reproduction.runs import Evaluation, Variant
 from fssbench.models import model_spec
-from fssbench.models.cards import read_card
+from fssbench.models.cards import chosen_weights, read_card
 from fssbench.pipelines.episode_sets.episode_set import EpisodeSet, set_path
 from fssbench.pipelines.training_sets.training_set import TRAINING, training_path
 from fssbench.results.load import results_below
@@ -57,10 +56,20 @@ class Places:
 
 
 class Results:
-    """The finished results below a folder, by what they are of."""
+    """The finished results below a folder, by what they are of.
+
+    Attributes:
+        damaged: what is wrong with those that cannot be read; they are as good as not there.
+    """
 
     def __init__(self, folder: Path) -> None:
-        self._found = [(path, read_result(path)) for path in _files(folder)]
+        self._found: list[tuple[Path, Result]] = []
+        self.damaged: list[str] = []
+        for path in _files(folder):
+            try:
+                self._found.append((path, read_result(path)))
+            except ResultError as error:
+                self.damaged.append(error.problem)
 
     def of(self, wanted: Evaluation, fold: int, seed: int, *, episodes: int) -> Path | None:
         """The result of a model, trained if it needs it, on the first ``episodes`` of a track, or ``None``.

@@ -35,6 +35,10 @@ class Reproduction:
         """The commands, in order, as things stand."""
         return self._planner().steps(self.rows, costs=self.table.costs)
 
+    def damaged(self) -> list[str]:
+        """What is wrong with results that cannot be read; which row they are of, they do not say."""
+        return Results(self.places.results).damaged
+
     def measure(self) -> list[Measured]:
         """What results say of the rows that can be measured and say how good a method is."""
         planner = self._planner()

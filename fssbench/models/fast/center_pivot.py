@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fssbench.models.center_pivot import CenterPivotConv4d
+from fssbench.models.dtypes import at_least_float32
 from fssbench.models.fast.windows import Span, Window
 
 __all__ = [
@@ -192,8 +193,8 @@ def normalised_rest(x: Correlated, norm: nn.GroupNorm) -> Correlated:
 
 
 def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and variance of the channels of (…, N, C), (…, C) float32 each."""
-    mean = x.mean(dim=-2, keepdim=True, dtype=torch.float32)
+    """Mean and variance of the channels of (…, N, C), (…, C) each, in float32 or wider."""
+    mean = x.mean(dim=-2, keepdim=True, dtype=at_least_float32(x.dtype))
     return mean.squeeze(-2), (x - mean).square_().mean(dim=-2)  # torch.var_mean takes ten times as long
 
 

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from fssbench.models.dtypes import at_least_float32
 from fssbench.models.fast.center_pivot import SupportLevel
 from fssbench.models.fast.folding import folded
 from fssbench.models.fast.squeeze import FastSqueeze
@@ -52,7 +53,7 @@ class FastHSNet(FeatureSegmenter):
             return rows
         weights, windows = [], []
         for length in lengths:
-            share = self._share(masks, (length.shape[-2], length.shape[-1]))
+            share = self._share(masks, length)
             # (m·f) / (|m·f| + ε), from f / (|f| + ε)
             weights.append((share * (length + EPSILON) / (share * length + EPSILON)).flatten(2))
             windows.append(torch.stack(bounding_box(share[:, 0] > 0), dim=1).cpu())
@@ -74,7 +75,7 @@ class FastHSNet(FeatureSegmenter):
                 asked.append([rows[0] for rows in query[:n]])
                 shown.append(self._shown([part[0] for part in support], sizes))
         logits: Tensor = self.hpn_learner(asked, shown, sizes)
-        return logits.view(len(queries), -1, *logits.shape[1:]).float()
+        return logits.view(len(queries), -1, *logits.shape[1:]).to(at_least_float32(logits.dtype))
 
     def decide(self, logits: Tensor, size: Size) -> Tensor:
         """The mask (B, H, W) uint8: foreground where its logit, interpolated, is the greater one; see `vote`."""
@@ -89,7 +90,8 @@ class FastHSNet(FeatureSegmenter):
 
     def _unit(self, maps: Sequence[Tensor]) -> list[Tensor]:
         """Maps (N, h, w, C), which are overwritten → what `encode` gives."""
-        lengths = [torch.linalg.vector_norm(one, dim=-1, dtype=torch.float32) for one in maps]  # (N, h, w)
+        wide = at_least_float32(self._dtype)
+        lengths = [torch.linalg.vector_norm(one, dim=-1, dtype=wide) for one in maps]  # (N, h, w)
         rows = [
             one.mul_((1 / (length + EPSILON)).to(one.dtype)[..., None]).flatten(1, 2)
             for one, length in zip(maps, lengths, strict=True)
@@ -97,9 +99,10 @@ class FastHSNet(FeatureSegmenter):
         remaining = iter(lengths)
         return [*rows, *(torch.stack(list(islice(remaining, count)), dim=1) for count in self.levels)]
 
-    def _share(self, masks: Tensor, size: Size) -> Tensor:
-        """How much of each position is in the mask: (N, 1, h, w)."""
-        return F.interpolate(masks[:, None].float(), size, mode="bilinear", align_corners=True)
+    def _share(self, masks: Tensor, lengths: Tensor) -> Tensor:
+        """How much of each position of a level (N, L, h, w) is in the mask: (N, 1, h, w)."""
+        size = (lengths.shape[-2], lengths.shape[-1])
+        return F.interpolate(masks[:, None].to(lengths.dtype), size, mode="bilinear", align_corners=True)
 
     def _shown(self, parts: Sequence[Tensor], sizes: Sequence[Size]) -> list[SupportLevel]:
         """One support's levels."""
@@ -141,7 +144,7 @@ class FastHMFS(FastHSNet):
         """The feature-masked maps (N, h, w, C), from what `encode` gave, one after the other."""
         rows = iter(features[: sum(self.levels)])
         for lengths in features[sum(self.levels) :]:
-            share = self._share(masks, (lengths.shape[-2], lengths.shape[-1]))
+            share = self._share(masks, lengths)
             for length in (share * (lengths + EPSILON)).unbind(dim=1):  # (N, h, w)
                 weight = length[..., None]
                 yield next(rows).view(*length.shape, -1) * weight.to(features[0].dtype)

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fssbench.models.batch import IGNORED
+from fssbench.models.dtypes import at_least_float32
 
 __all__ = ["DISTILLATIONS", "Losses", "distillation_loss", "segmentation_loss"]
 
@@ -57,7 +58,7 @@ def distillation_loss(
     if method == "none":
         return total
     # The released teacher: 1 where foreground, never elsewhere, so that it is even over the foreground.
-    teacher = torch.where(target == 1, 1.0, NEVER)
+    teacher = torch.where(target == 1, 1.0, NEVER).to(at_least_float32(correlations[0].dtype))
     for level, student in enumerate(correlations):
         by_truth = method == "ce" or (method == "ce+kd" and level == 0)
         total = total + (_cross_entropy(student, target) if by_truth else _divergence(student, teacher, temperature))

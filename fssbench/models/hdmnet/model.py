@@ -122,7 +122,7 @@ class HDMNet(LearnsFromEpisodes):
         The Gram matrix (N, C, C); the prototype (N, 256, 1, 1); layer 4's map (N, C', h, w) and the semantic map
         (N, 512, h, w); the masks (N, H, W); the pyramid, each (N, 64, h, w), fine to coarse.
         """
-        masks = masks.float() if self.support_mask else torch.ones_like(masks, dtype=torch.float32)
+        masks = masks.to(images.dtype) if self.support_mask else torch.ones_like(masks, dtype=images.dtype)
         middle, fused, deep, semantic = self.maps(images * masks[:, None])
         x = self.down_supp(fused)  # (N, 256, h, w)
         mean = prototype(x, masks)

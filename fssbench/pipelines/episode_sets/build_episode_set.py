@@ -103,9 +103,11 @@ def _identity(plan: FoldPlan, images_per_shard: int) -> dict[str, object]:
 
 
 def _require_unchanged(plan: FoldPlan) -> None:
-    """Refuse to build on, or in place of, a set that another run has changed since the plan was made."""
+    """Refuse to build on a set that another run has changed since the plan was made."""
+    if plan.overwrite:  # whatever is there, damaged or not
+        return
     there = EpisodeSet.open(plan.path).manifest if (plan.path / MANIFEST).exists() else None
-    if not plan.overwrite and there != (plan.base.manifest if plan.base else None):
+    if there != (plan.base.manifest if plan.base else None):
         raise StorageError(f"{plan.path} was changed by another run meanwhile", remedy="run the command again")
 
 

@@ -152,8 +152,12 @@ def find_sets(root: Place) -> list[Place]:
     if isinstance(root, Remote):
         builtin = [(benchmark.name, fold) for benchmark in BENCHMARKS for fold in range(len(benchmark.folds))]
         return _there(root, builtin) if root.transport.searchable else []
+    return [*_local_sets(root)]
+
+
+def _local_sets(root: Path) -> list[Path]:
     found = (file.parent for file in root.glob(f"*/*/*/{MANIFEST}"))
-    return [*sorted(path for path in found if not path.name.endswith(PARTIAL))]
+    return sorted(path for path in found if not path.name.endswith(PARTIAL))
 
 
 def _there(root: Remote, sets: list[tuple[str, int]]) -> list[Place]:
@@ -177,11 +181,10 @@ def benchmark_below(root: Place, name: str) -> Benchmark:
     try:
         return find_benchmark(name)
     except UsageError as error:
-        below = find_sets(root) + (_there(root, [(name, 0)]) if isinstance(root, Remote) else [])
-        own = [one for path in below if (one := EpisodeSet.open(path)).manifest.definition is not None]
-        found = [one for one in own if one.manifest.benchmark == name]
+        own = _own_sets(root, name)
+        found = _sound(own.get(name, []))
         if not found:
-            names = ", ".join(sorted({one.manifest.benchmark for one in own}))
+            names = ", ".join(sorted(own))
             raise UsageError(
                 error.problem, remedy=f"{error.remedy}{f', and {names} in {root}' if names else ''}"
             ) from error
@@ -191,6 +194,35 @@ def benchmark_below(root: Place, name: str) -> Benchmark:
                 remedy="prepare all folds anew with --overwrite",
             ) from error
         return found[0].benchmark
+
+
+def _own_sets(root: Place, name: str) -> dict[str, list[Place]]:
+    """The sets below ``root`` that define their benchmark, by its name; elsewhere only those of ``name``."""
+    if (root / MANIFEST).is_file():
+        manifest = EpisodeSet.open(root).manifest
+        return {manifest.benchmark: [root]} if manifest.definition is not None else {}
+    if isinstance(root, Remote):
+        return {name: there} if (there := _there(root, [(name, 0)])) else {}
+    sets: dict[str, list[Place]] = {}
+    for path in _local_sets(root):
+        sets.setdefault(path.parent.parent.name, []).append(path)
+    return {found: paths for found, paths in sets.items() if found not in {one.name for one in BENCHMARKS}}
+
+
+def _sound(places: list[Place]) -> list[EpisodeSet]:
+    """Those sets of a benchmark that can be opened: one of them says what it is, whatever befell another.
+
+    Raises what is wrong with the first if all are damaged.
+    """
+    sound, damage = [], []
+    for place in places:
+        try:
+            sound.append(EpisodeSet.open(place))
+        except EpisodeSetError as error:
+            damage.append(error)
+    if damage and not sound:
+        raise damage[0]
+    return sound
 
 
 def locate_set(root: Place, *, benchmark: Benchmark, protocol: str, fold: int) -> EpisodeSet:

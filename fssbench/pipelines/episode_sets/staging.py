@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from fssbench.base.errors import EpisodeSetError
 from fssbench.base.files import PARTIAL, sha256_bytes, storage_errors, write_atomic
 from fssbench.base.locking import exclusive, lock_file
 from fssbench.pipelines.episode_sets.episode_set import MANIFEST, EpisodeSet
@@ -112,4 +113,8 @@ def recover(path: Path, *, manifest: str = MANIFEST) -> None:
 
 
 def _there(path: Path) -> str | None:
-    return identity(EpisodeSet.open(path)) if (path / MANIFEST).is_file() else None
+    """The `identity` of the set at ``path``; none if that is damaged, so that nothing extends it."""
+    try:
+        return identity(EpisodeSet.open(path))
+    except EpisodeSetError:
+        return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Container, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
 from fssbench.pipelines.formats import images, masks
 from fssbench.pipelines.formats.lookahead import Lookahead
 from fssbench.pipelines.formats.shards import episodes_ahead, images_ahead
+from fssbench.pipelines.formats.tar import TarSample
 from fssbench.schemas.manifest import ShardRecord
 from fssbench.schemas.samples import EpisodeSample, ImageMeta, ImageSample
 
@@ -129,9 +131,19 @@ def stream(
                 yield StreamedEpisode(sample.index, episode, query, tuple(supports))
 
 
+def by_webdataset(data: bytes) -> Iterator[TarSample]:
+    """A shard's samples as WebDataset's own stages expand and group them: the same as `tar.unpack`."""
+    # Here, since WebDataset brings torch: whoever only looks at a set is spared both.
+    from webdataset.tariterators import group_by_keys, tar_file_expander
+
+    for sample in group_by_keys(tar_file_expander([{"url": "", "stream": io.BytesIO(data)}])):
+        yield sample["__key__"], {suffix: member for suffix, member in sample.items() if not suffix.startswith("__")}
+
+
 def _samples_by_class(episode_set: EpisodeSet, track: str, limit: int) -> dict[int, list[EpisodeSample]]:
     by_class: dict[int, list[EpisodeSample]] = {}
-    for read in episodes_ahead(episode_set.place, episode_set.shards("episodes", track=track)):
+    shards = episode_set.shards("episodes", track=track)
+    for read in episodes_ahead(episode_set.place, shards, unpack=by_webdataset):
         for sample in read:
             if sample.index < limit:
                 by_class.setdefault(sample.class_id, []).append(sample)
@@ -147,7 +159,7 @@ def _classes(
     for shard in episode_set.shards("images"):
         if (first := next((c for c in by_class if c in shard.classes), None)) is not None:
             first_for[first].append(shard)
-    reading = images_ahead(episode_set.place, chain.from_iterable(first_for.values()))
+    reading = images_ahead(episode_set.place, chain.from_iterable(first_for.values()), unpack=by_webdataset)
     waiting: dict[int, dict[str, ImageSample]] = {class_id: {} for class_id in by_class}
     for class_id, samples in by_class.items():
         for image in chain.from_iterable(islice(reading, len(first_for[class_id]))):

@@ -63,7 +63,7 @@ def from_bytes(data: bytes, *, benchmark: str, protocol: str, fold: int, where: 
         EpisodeSetError: it is no such file, a column is missing, or indices do not count from 0.
     """
     try:
-        columns = pq.read_table(io.BytesIO(data), columns=list(COLUMNS)).to_pydict()
+        columns = pq.ParquetFile(io.BytesIO(data)).read(columns=list(COLUMNS)).to_pydict()
         rows = list(zip(*(columns[name] for name in COLUMNS), strict=True))
     except (pa.ArrowException, OSError, KeyError) as error:
         raise EpisodeSetError(f"{where} is no lock of episodes: {error}", remedy="prepare the set again") from error

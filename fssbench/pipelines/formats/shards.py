@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import tarfile
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, Literal, TypeVar
+from typing import BinaryIO, Literal, TypeVar, cast
 
 from pydantic import ValidationError
-from webdataset import TarWriter
-from webdataset.tariterators import group_by_keys, tar_file_expander
 
 from fssbench.base.errors import EpisodeSetError
 from fssbench.base.files import atomic_file, sha256_file
 from fssbench.base.records import first_error
-from fssbench.pipelines.formats import images
+from fssbench.pipelines.formats import images, tar
+from fssbench.pipelines.formats.tar import TarSample
 from fssbench.pipelines.transport import Place, Remote
 from fssbench.pipelines.transport.ahead import read_ahead
 from fssbench.pipelines.transport.remote import difference
@@ -52,7 +50,9 @@ __all__ = [
     "write_training",
 ]
 
-Sample = dict[str, bytes | str]
+Unpack = Callable[[bytes], Iterator[TarSample]]
+"""How the bytes of a tar file are taken apart: by `fssbench.pipelines.formats.tar.unpack`, or by WebDataset."""
+
 S = TypeVar("S", ImageSample, EpisodeSample)
 Indexed = TypeVar("Indexed", EpisodeSample, PredictionSample)
 REBUILD = "prepare the set again with --overwrite, or fetch the file again"
@@ -72,13 +72,11 @@ class _HashingWriter:
         return self.file.write(data)
 
 
-def _write(path: Path, samples: Iterable[Sample]) -> FileRecord:
-    """Write samples in the given order; time stamp, owner and mode are fixed, so only content matters."""
+def _write(path: Path, samples: Iterable[TarSample]) -> FileRecord:
+    """Write samples in the given order."""
     with atomic_file(path) as file:
         writer = _HashingWriter(file)
-        with TarWriter(writer, encoder=False, mtime=0, user="", group="", mode=0o644) as tar:
-            for sample in samples:
-                tar.write(sample)
+        tar.pack(cast(BinaryIO, writer), samples)  # nothing but write is asked of it
         return FileRecord(name=path.name, sha256=writer.sha256.hexdigest(), bytes=writer.bytes)
 
 
@@ -86,7 +84,7 @@ def write_images(path: Path, samples: Iterable[ImageSample]) -> FileRecord:
     """Write an image shard; image files go in as they came, a PNG under the suffix ``png``."""
     return _write(
         path,
-        ({"__key__": s.key, images.suffix(s.jpeg): s.jpeg, "json": s.meta.model_dump_json().encode()} for s in samples),
+        ((s.key, {images.suffix(s.jpeg): s.jpeg, "json": s.meta.model_dump_json().encode()}) for s in samples),
     )
 
 
@@ -94,7 +92,7 @@ def write_episodes(path: Path, samples: Iterable[EpisodeSample]) -> FileRecord:
     """Write an episode shard."""
     return _write(
         path,
-        ({"__key__": episode_key(s.index), "json": s.model_dump_json().encode()} for s in samples),
+        ((episode_key(s.index), {"json": s.model_dump_json().encode()}) for s in samples),
     )
 
 
@@ -102,7 +100,7 @@ def write_predictions(path: Path, samples: Iterable[PredictionSample]) -> FileRe
     """Write a shard of predicted masks."""
     return _write(
         path,
-        ({"__key__": episode_key(s.index), "json": s.model_dump_json().encode()} for s in samples),
+        ((episode_key(s.index), {"json": s.model_dump_json().encode()}) for s in samples),
     )
 
 
@@ -110,7 +108,7 @@ def write_training(path: Path, samples: Iterable[TrainingSample]) -> FileRecord:
     """Write a shard of images to train on, each with the masks of all its classes."""
     return _write(
         path,
-        ({"__key__": s.key, images.suffix(s.jpeg): s.jpeg, "json": s.meta.model_dump_json().encode()} for s in samples),
+        ((s.key, {images.suffix(s.jpeg): s.jpeg, "json": s.meta.model_dump_json().encode()}) for s in samples),
     )
 
 
@@ -157,15 +155,15 @@ def read_checked(folder: Place, record: FileRecord) -> bytes:
     return data
 
 
-def _samples(data: bytes, *, where: str) -> Iterator[dict[str, bytes]]:
-    """A tar file's samples by WebDataset's rule: neighbouring members with one key belong together."""
-    seen: set[object] = set()
+def _samples(data: bytes, *, where: str, unpack: Unpack = tar.unpack) -> Iterator[TarSample]:
+    """A tar file's samples, each key in one place; `EpisodeSetError` at the first that cannot be read."""
+    seen: set[str] = set()
     try:
-        for sample in group_by_keys(tar_file_expander([{"url": where, "stream": io.BytesIO(data)}])):
-            if sample["__key__"] in seen:
-                raise EpisodeSetError(f"{where}: sample {sample['__key__']} stands in two places", remedy=REBUILD)
-            seen.add(sample["__key__"])
-            yield sample
+        for key, members in unpack(data):
+            if key in seen:
+                raise EpisodeSetError(f"{where}: sample {key} stands in two places", remedy=REBUILD)
+            seen.add(key)
+            yield key, members
     except (tarfile.TarError, ValueError, EOFError) as error:
         raise EpisodeSetError(f"{where} cannot be read as a tar file: {error.args[0]}", remedy=REBUILD) from error
 
@@ -173,21 +171,14 @@ def _samples(data: bytes, *, where: str) -> Iterator[dict[str, bytes]]:
 def sample_spans(data: bytes, *, where: str) -> dict[str, tuple[int, int]]:
     """For every key of a shard's bytes where its sample begins and ends, padding included; in order."""
     try:
-        with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as tar:
-            members = [(one.name.partition(".")[0], one.offset, one.offset_data + one.size) for one in tar]
+        return tar.spans(data)
     except tarfile.TarError as error:
         raise EpisodeSetError(f"{where} cannot be read as a tar file: {error}", remedy=REBUILD) from error
-    starts = [(key, start) for n, (key, start, _) in enumerate(members) if n == 0 or members[n - 1][0] != key]
-    end = members[-1][2] if members else 0
-    padded = -(-end // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
-    ends = [*(start for _, start in starts[1:]), padded]
-    return {key: (start, end) for (key, start), end in zip(starts, ends, strict=True)}
 
 
-def image_samples(data: bytes, *, where: str) -> Iterator[ImageSample]:
+def image_samples(data: bytes, *, where: str, unpack: Unpack = tar.unpack) -> Iterator[ImageSample]:
     """The samples of an image shard's bytes; `EpisodeSetError` at the first that is malformed."""
-    for sample in _samples(data, where=where):
-        key = str(sample["__key__"])
+    for key, sample in _samples(data, where=where, unpack=unpack):
         try:
             image = sample["png"] if "png" in sample else sample["jpg"]
             yield ImageSample(key, image, ImageMeta.model_validate_json(sample["json"]))
@@ -197,8 +188,7 @@ def image_samples(data: bytes, *, where: str) -> Iterator[ImageSample]:
 
 def training_samples(data: bytes, *, where: str) -> Iterator[TrainingSample]:
     """The samples of a training shard's bytes, or of a run of whole samples in it; see `image_samples`."""
-    for sample in _samples(data, where=where):
-        key = str(sample["__key__"])
+    for key, sample in _samples(data, where=where):
         try:
             image = sample["png"] if "png" in sample else sample["jpg"]
             yield TrainingSample(key, image, TrainingMeta.model_validate_json(sample["json"]))
@@ -206,9 +196,9 @@ def training_samples(data: bytes, *, where: str) -> Iterator[TrainingSample]:
             raise EpisodeSetError(f"{where}: image {key} is malformed: {_first(error)}", remedy=REBUILD) from error
 
 
-def episode_samples(data: bytes, *, where: str) -> Iterator[EpisodeSample]:
+def episode_samples(data: bytes, *, where: str, unpack: Unpack = tar.unpack) -> Iterator[EpisodeSample]:
     """The samples of an episode shard's bytes; `EpisodeSetError` at the first that is malformed."""
-    return _indexed(EpisodeSample, data, where=where)
+    return _indexed(EpisodeSample, data, where=where, unpack=unpack)
 
 
 def prediction_samples(data: bytes, *, where: str) -> Iterator[PredictionSample]:
@@ -216,9 +206,8 @@ def prediction_samples(data: bytes, *, where: str) -> Iterator[PredictionSample]
     return _indexed(PredictionSample, data, where=where)
 
 
-def _indexed(kind: type[Indexed], data: bytes, *, where: str) -> Iterator[Indexed]:
-    for sample in _samples(data, where=where):
-        key = str(sample["__key__"])
+def _indexed(kind: type[Indexed], data: bytes, *, where: str, unpack: Unpack = tar.unpack) -> Iterator[Indexed]:
+    for key, sample in _samples(data, where=where, unpack=unpack):
         try:
             episode = kind.model_validate_json(sample["json"])
         except (KeyError, ValidationError) as error:
@@ -234,26 +223,30 @@ def _first(error: KeyError | ValidationError) -> str:
     return first_error(error)
 
 
-def read_images(folder: Place, record: ShardRecord) -> list[ImageSample]:
+def read_images(folder: Place, record: ShardRecord, *, unpack: Unpack = tar.unpack) -> list[ImageSample]:
     """All samples of an image shard, none before the whole shard has passed its checks."""
     where = str(folder / record.name)
-    return _counted(list(image_samples(read_checked(folder, record), where=where)), record, where)
+    return _counted(list(image_samples(read_checked(folder, record), where=where, unpack=unpack)), record, where)
 
 
-def read_episodes(folder: Place, record: ShardRecord) -> list[EpisodeSample]:
+def read_episodes(folder: Place, record: ShardRecord, *, unpack: Unpack = tar.unpack) -> list[EpisodeSample]:
     """All samples of an episode shard, none before the whole shard has passed its checks."""
     where = str(folder / record.name)
-    return _counted(list(episode_samples(read_checked(folder, record), where=where)), record, where)
+    return _counted(list(episode_samples(read_checked(folder, record), where=where, unpack=unpack)), record, where)
 
 
-def images_ahead(folder: Place, records: Iterable[ShardRecord]) -> Iterator[list[ImageSample]]:
+def images_ahead(
+    folder: Place, records: Iterable[ShardRecord], *, unpack: Unpack = tar.unpack
+) -> Iterator[list[ImageSample]]:
     """The samples of some image shards, shard by shard; the next ones are read while one is used."""
-    return read_ahead(records, partial(read_images, folder))
+    return read_ahead(records, partial(read_images, folder, unpack=unpack))
 
 
-def episodes_ahead(folder: Place, records: Iterable[ShardRecord]) -> Iterator[list[EpisodeSample]]:
+def episodes_ahead(
+    folder: Place, records: Iterable[ShardRecord], *, unpack: Unpack = tar.unpack
+) -> Iterator[list[EpisodeSample]]:
     """The samples of some episode shards, likewise."""
-    return read_ahead(records, partial(read_episodes, folder))
+    return read_ahead(records, partial(read_episodes, folder, unpack=unpack))
 
 
 def _counted(samples: list[S], record: ShardRecord, where: str) -> list[S]:

@@ -103,7 +103,7 @@ def to_bytes(entries: Sequence[Entry]) -> bytes:
 def from_bytes(data: bytes, *, where: str) -> dict[str, Entry]:
     """The entries of a Parquet index by image id; `TrainingSetError` naming ``where`` if it is none."""
     try:
-        columns = pq.read_table(io.BytesIO(data), columns=SCHEMA.names).to_pydict()
+        columns = pq.ParquetFile(io.BytesIO(data)).read(columns=SCHEMA.names).to_pydict()
         rows = zip(*(columns[name] for name in SCHEMA.names), strict=True)
     except (pa.ArrowException, OSError, KeyError) as error:
         raise TrainingSetError(f"{where} is no index of images: {error}", remedy="prepare the set again") from error

@@ -10,6 +10,7 @@ from typing import Any
 from fssbench.pipelines.formats import masks
 from fssbench.pipelines.sources.coco_annotations import Annotation, Annotations, text_id
 from fssbench.pipelines.sources.doctor.findings import Finding, found
+from fssbench.schemas.rle import Rle
 
 __all__ = ["examine_annotations"]
 
@@ -93,7 +94,7 @@ def _pixels(region: dict[str, Any]) -> int:
     counts = region["counts"]
     if isinstance(counts, list):
         return sum(counts[1::2])
-    return masks.area(masks.Rle(size=region["size"], counts=counts))
+    return masks.area(Rle(size=region["size"], counts=counts))
 
 
 def _coverage(rows: Sequence[Annotation], sizes: dict[Any, tuple[int, int]]) -> Iterator[Finding]:

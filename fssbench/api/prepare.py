@@ -1,0 +1,253 @@
+"""Raw data → episode sets, and sets of images to train on."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from fssbench.api.sources import class_list, named_protocol, open_raw, own_benchmark, split_files
+from fssbench.base.errors import PoolError
+from fssbench.base.home import Home
+from fssbench.base.progress import SILENT, Report
+from fssbench.episodes.benchmarks import FSS_1000, Benchmark, find_benchmark
+from fssbench.pipelines.episode_sets.build_episode_set import Built, build
+from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
+from fssbench.pipelines.episode_sets.plan import Request, plan_folds
+from fssbench.pipelines.sources import Source
+from fssbench.pipelines.sources.coco_masks import Crowds
+from fssbench.pipelines.training_sets.build_training_set import BuiltTraining, build_training, plan_training
+from fssbench.pipelines.training_sets.training_set import TrainingSet
+
+__all__ = ["build_sets", "build_training_set", "named_benchmark", "prepare", "prepare_training"]
+
+MOST_WORKERS = 8
+
+
+def prepare(
+    benchmark: str,
+    *,
+    source: str | Path | None = None,
+    folds: Sequence[int] | None = None,
+    shots: Sequence[int] = (1,),
+    seeds: Sequence[int] | None = None,
+    episodes: int | None = None,
+    protocol: str = "strict",
+    output: str | Path | None = None,
+    splits: str | Path | None = None,
+    crowds: Crowds = "exclude",
+    masks: str | Path | None = None,
+    columns: Mapping[str, str] | None = None,
+    min_pixels: int | None = None,
+    loader_workers: int | None = None,
+    allow_missing_classes: bool = False,
+    workers: int | None = None,
+    overwrite: bool = False,
+    report: Report = SILENT,
+) -> list[EpisodeSet]:
+    """Build the episode sets of a benchmark, one a fold; what is there already is extended, or left as it is.
+
+    Args:
+        benchmark: its name or alias, such as ``coco``; ``folder`` for one of your own, described in ``source``.
+        source: folder of raw data as it was published, or ``hf:NAME``; ``None`` for that in the home.
+        folds: which; ``None`` for all.
+        shots: numbers of supports, a track for each.
+        seeds: likewise; ``None`` for the protocol's own.
+        episodes: of a track; ``None`` for the protocol's number.
+        protocol: ``strict``, ``hsnet`` or ``hdmnet``.
+        output: where sets go; ``None`` for the home.
+        splits: folder of split lists, or ``derive``.
+        crowds: what becomes of COCO's crowd regions.
+        masks: folder of ready-made masks for COCO.
+        columns: of a Hugging Face dataset, by role.
+        min_pixels: least mask pixels for an image to serve a class.
+        loader_workers: data-loader workers that hdmnet's draws emulate.
+        allow_missing_classes: leave out classes with too few images.
+        workers: shards written at a time; ``None`` for the cores, at most 8.
+        overwrite: build anew what is there.
+        report: where to show progress and remarks.
+
+    Raises:
+        UsageError: something asked for is unknown, or contradicts itself.
+        SourceError: raw data are missing, damaged, or do not suffice.
+        EpisodeSetError: a set of another origin is in the way.
+        StorageError: the disk is full, or another run is building the same set.
+    """
+    place = None if source is None else str(source)
+    built = build_sets(
+        named_benchmark(benchmark, place),
+        source=place,
+        folds=folds,
+        shots=shots,
+        seeds=seeds,
+        episodes=episodes,
+        protocol=protocol,
+        output=output,
+        splits=None if splits is None else str(splits),
+        crowds=crowds,
+        masks=masks,
+        columns=columns,
+        min_pixels=min_pixels,
+        loader_workers=loader_workers,
+        allow_missing_classes=allow_missing_classes,
+        workers=workers,
+        overwrite=overwrite,
+        report=report,
+    )
+    return [EpisodeSet(one.path, one.manifest) for one in built]
+
+
+def prepare_training(
+    benchmark: str,
+    *,
+    source: str | Path | None = None,
+    output: str | Path | None = None,
+    splits: str | Path | None = None,
+    crowds: Crowds = "exclude",
+    masks: str | Path | None = None,
+    columns: Mapping[str, str] | None = None,
+    workers: int | None = None,
+    overwrite: bool = False,
+    report: Report = SILENT,
+) -> TrainingSet:
+    """Build the set of images that models learn from, good for all folds; arguments and errors as in `prepare`."""
+    place = None if source is None else str(source)
+    built = build_training_set(
+        named_benchmark(benchmark, place).training,
+        source=place,
+        output=output,
+        splits=None if splits is None else str(splits),
+        crowds=crowds,
+        masks=masks,
+        columns=columns,
+        workers=workers,
+        overwrite=overwrite,
+        report=report,
+    )
+    return TrainingSet.open(built.path)
+
+
+def named_benchmark(name: str, source: str | None) -> Benchmark:
+    """The benchmark with this name or alias; of ``folder`` the one that ``source`` describes."""
+    return own_benchmark(source) if name == "folder" else find_benchmark(name)
+
+
+def build_sets(
+    benchmark: Benchmark,
+    *,
+    source: str | None,
+    folds: Sequence[int] | None,
+    shots: Sequence[int],
+    seeds: Sequence[int] | None,
+    episodes: int | None,
+    protocol: str,
+    output: str | Path | None,
+    splits: str | None,
+    crowds: Crowds,
+    masks: str | Path | None,
+    columns: Mapping[str, str] | None,
+    min_pixels: int | None,
+    loader_workers: int | None,
+    allow_missing_classes: bool,
+    workers: int | None,
+    overwrite: bool,
+    report: Report,
+    after: Callable[[Built], None] | None = None,
+) -> list[Built]:
+    """As `prepare`, saying of every set what became of it; ``after`` is called with each when it is there."""
+    rules = named_protocol(protocol, loader_workers, report=report)
+    request = Request(
+        benchmark=benchmark,
+        protocol=rules,
+        splits=split_files(rules, benchmark, splits, report=report),
+        folds=tuple(dict.fromkeys(range(len(benchmark.folds)) if folds is None else folds)),
+        shots=tuple(shots),
+        seeds=None if seeds is None else tuple(seeds),
+        episodes=episodes,
+        min_pixels=min_pixels,
+        allow_missing_classes=allow_missing_classes,
+    )
+    for fold in request.folds:
+        benchmark.novel_classes(fold)  # refused before anything is read
+    raw = open_raw(
+        benchmark,
+        source,
+        class_list(benchmark, splits, request.splits),
+        crowds=crowds,
+        masks=None if masks is None else Path(masks),
+        columns=columns,
+        report=report,
+    )
+    target = Home.find().episodes if output is None else Path(output)
+    with report.progress(f"reading {benchmark.title}", None, unit="masks") as advance:
+        try:
+            plans = plan_folds(raw, request, target, overwrite=overwrite, advance=advance)
+        except PoolError:
+            _note(raw, report)  # what was left out is often why a class has too few images
+            raise
+    if any(plan.tracks for plan in plans):
+        _note(raw, report)
+    built = []
+    for plan in plans:
+        with report.progress(f"fold {plan.header.fold}", len(plan.images), unit="images") as advance:
+            built.append(build(plan, raw, workers=_workers(workers), advance=advance))
+        for note in built[-1].notes:
+            report.note(note)
+        if after is not None:
+            after(built[-1])
+    if reasons := dict.fromkeys(reason for one in built for reason in one.manifest.reasons):
+        report.note(f"results on this will not be official: {'; '.join(reasons)}")
+    return built
+
+
+def build_training_set(
+    benchmark: Benchmark,
+    *,
+    source: str | None,
+    output: str | Path | None,
+    splits: str | None,
+    crowds: Crowds,
+    masks: str | Path | None,
+    columns: Mapping[str, str] | None,
+    workers: int | None,
+    overwrite: bool,
+    report: Report,
+) -> BuiltTraining:
+    """As `prepare_training`, saying what became of the set."""
+    raw = open_raw(
+        benchmark,
+        source,
+        _training_lists(benchmark, splits),
+        crowds=crowds,
+        masks=None if masks is None else Path(masks),
+        columns=columns,
+        part="training",
+        report=report,
+    )
+    target = Home.find().episodes if output is None else Path(output)
+    with report.progress(f"reading {benchmark.title}", None, unit="masks") as advance:
+        plan = plan_training(raw, target, overwrite=overwrite, advance=advance)
+    if plan.there is None:
+        _note(raw, report)
+    with report.progress(f"{benchmark.title} to train on", len(plan.shown), unit="images") as advance:
+        built = build_training(plan, raw, workers=_workers(workers), advance=advance)
+    if built.manifest.unofficial:
+        report.note(f"models trained on this differ from publications: {'; '.join(built.manifest.unofficial)}")
+    return built
+
+
+def _training_lists(benchmark: Benchmark, splits: str | None) -> Path | None:
+    """The folder that lists FSS-1000's classes: the one named, or HSNet's in the home if that is there."""
+    if splits is not None:
+        return Path(splits)
+    folder = Home.find().splits("hsnet")
+    return folder if benchmark is FSS_1000 and folder.is_dir() else None
+
+
+def _workers(asked: int | None) -> int:
+    return asked or min(MOST_WORKERS, os.cpu_count() or 1)
+
+
+def _note(raw: Source, report: Report) -> None:
+    for note in raw.notes():
+        report.note(note)

@@ -1,0 +1,49 @@
+"""How a training run goes, for the eye and for its log."""
+
+from __future__ import annotations
+
+import time
+
+from fssbench.base.progress import Bar, Report
+from fssbench.training.folder import Validated
+from fssbench.training.log import Log
+from fssbench.training.loop import Seen
+from fssbench.training.recipe import Run
+
+__all__ = ["ShownTraining"]
+
+
+class ShownTraining:
+    """Moves a bar on, says a line for each validation, and writes both down; a `fssbench.training.loop.Watcher`."""
+
+    def __init__(self, bar: Bar, report: Report, run: Run, log: Log | None) -> None:
+        self.bar, self.report, self.log = bar, report, log
+        self.batch, self.select_on = run.batch, run.select_on
+        self.start, self.first, self.last = time.perf_counter(), 0, 0
+        self.latest = ""
+
+    def seen(self, seen: Seen) -> None:
+        """Move the bar on."""
+        if self.log is not None:
+            self.log.seen(seen)
+        if not self.last:  # of a run that is gone on with, the steps done before count for the bar, not for the speed
+            self.first = seen.step
+            self.start = time.perf_counter()
+        self.bar(seen.step - self.last)
+        self.last = seen.step
+        speed = self.batch * (seen.step - self.first) / max(1e-9, time.perf_counter() - self.start)
+        miou = "" if seen.miou is None else f", mIoU {100 * seen.miou:.1f}"
+        self.latest = f"loss {seen.loss:.3f}{miou}"
+        self.bar.say(f"{self.latest}, {speed:.1f} episodes/s")
+
+    def validated(self, found: Validated, best: bool) -> None:
+        """Say what the weights scored."""
+        if self.log is not None:
+            self.log.validated(found, best)
+        mark = ", the best so far" if best else ""
+        self.report.say(f"step {found.step:,}: {self.latest}; {self.select_on} mIoU {100 * found.miou:.2f}{mark}")
+
+    def close(self) -> None:
+        """Let the log reach the disk."""
+        if self.log is not None:
+            self.log.close()

@@ -1,0 +1,63 @@
+"""Our own tar files: WebDataset writes the same bytes, and reads the same samples."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from webdataset import TarWriter
+
+from fssbench.pipelines.episode_sets.stream import by_webdataset
+from fssbench.pipelines.formats.shards import Unpack
+from fssbench.pipelines.formats.tar import pack, unpack
+
+parts = st.text("abAB01", min_size=1, max_size=3)
+names = st.lists(parts, min_size=1, max_size=3).map(".".join)
+paths = st.lists(names, min_size=1, max_size=2).map("/".join)
+contents = st.binary(max_size=40)
+members = st.dictionaries(st.sampled_from(["jpg", "json", "mask.png"]), contents, min_size=1)
+samples = st.lists(st.tuples(parts, members), max_size=5)
+
+
+def tarred(files: list[tuple[str, bytes]]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for name, data in files:
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+@given(samples=samples)
+def test_webdataset_writes_the_same_bytes(samples: list[tuple[str, dict[str, bytes]]]) -> None:
+    """Whatever the samples, a file of ours is the one that WebDataset's writer makes of them."""
+    ours, theirs = io.BytesIO(), io.BytesIO()
+    pack(ours, samples)
+    with TarWriter(theirs, encoder=False, mtime=0, user="", group="", mode=0o644) as writer:
+        for key, found in samples:
+            writer.write({"__key__": key, **found})
+    assert ours.getvalue() == theirs.getvalue()
+
+
+@given(files=st.lists(st.tuples(paths, contents), max_size=6, unique_by=lambda file: file[0].lower()))
+def test_webdataset_reads_the_same_samples(files: list[tuple[str, bytes]]) -> None:
+    """Whatever the names of the members, both group them into the same samples, in order."""
+    data = tarred(files)
+    assert [*unpack(data)] == [*by_webdataset(data)]
+
+
+@pytest.mark.parametrize("read", [unpack, by_webdataset])
+def test_a_member_that_stands_twice_is_refused(read: Unpack) -> None:
+    with pytest.raises(ValueError, match=r"a\.json"):
+        [*read(tarred([("a.json", b"1"), ("a.json", b"2")]))]
+
+
+@pytest.mark.parametrize("read", [unpack, by_webdataset])
+def test_a_cut_file_is_refused(read: Unpack) -> None:
+    data = tarred([("a.json", b"1" * 2000)])
+    with pytest.raises(tarfile.ReadError, match="unexpected end of data"):
+        [*read(data[:1500])]
