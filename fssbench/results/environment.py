@@ -46,7 +46,7 @@ def describe_machine() -> dict[str, str]:
     return {
         "platform": platform.platform(),
         "cpu": f"{os.cpu_count()} cores, {capability}, {torch.get_num_threads()} threads",
-        "torch": f"{torch.VERSION}, CUDA {torch.version.cuda or 'not built in'}",
+        "torch": f"{torch.__version__}, CUDA {torch.version.cuda or 'not built in'}",
     }
 
 

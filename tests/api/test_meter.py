@@ -76,10 +76,13 @@ def test_neither_order_nor_parts_nor_types_matter(
     kind: str,
 ) -> None:
     """Any order, any two meters, any of the types a mask may have: the same figures."""
-    made = {"bool": lambda m: m, "uint8": lambda m: m.astype(np.uint8), "tensor": lambda m: torch.from_numpy(m).long()}
+
+    def typed(mask: npt.NDArray[np.bool_]) -> object:
+        return torch.from_numpy(mask).long() if kind == "tensor" else mask.astype(kind)
+
     parts = [Meter(track), Meter(track)]
     for place, index in enumerate(order):
-        parts[place >= cut].update(torch.tensor(index), made[kind](masks[index]))
+        parts[place >= cut].update(torch.tensor(index), typed(masks[index]))
     merged = parts[0].merge(parts[1])
     assert len(merged) == 20
     assert merged.compute().per_class == evaluated.per_class

@@ -17,8 +17,8 @@ from fssbench.models.trainable import Step, Trainable
 from fssbench.pipelines.sources import open_source
 from fssbench.pipelines.training_sets.augment import Augmentation
 from fssbench.pipelines.training_sets.batches import EpochPlan, batches, semantic_batches
+from fssbench.pipelines.training_sets.build_training_set import build_training, plan_training
 from fssbench.pipelines.training_sets.lists import training_lists
-from fssbench.pipelines.training_sets.prepare import build_training, plan_training
 from fssbench.pipelines.training_sets.training_set import TrainingSet
 from fssbench.training.optimization import build_optimizer
 from fssbench.training.recipe import find_recipe

@@ -72,7 +72,7 @@ def episode_batches(
     """A batch for each of ``parts``, of episodes of one shot."""
     numbers = label_numbers(lists) if len(lists.base) < IGNORED else None
     places = {class_id: place for place, class_id in enumerate(lists.base)}
-    make = Maker(reading, seed, epoch)
+    make = ImageLoader(reading, seed, epoch)
 
     def jobs(part: Sequence[Drawn]) -> Iterator[Job]:
         for one in part:
@@ -82,7 +82,7 @@ def episode_batches(
             for place, support in enumerate(supports):
                 yield partial(make, support, one.index, f"support {place}", partial(_target, class_id=class_id))
 
-    def collate(part: Sequence[Drawn], made: Sequence[Made]) -> EpisodeBatch:
+    def collate(part: Sequence[Drawn], made: Sequence[ImageTensors]) -> EpisodeBatch:
         each = len(part[0].loads)
         queries, supports = made[::each], [one for n, one in enumerate(made) if n % each]
         return EpisodeBatch(
@@ -106,12 +106,12 @@ def image_batches(
 ) -> Iterator[SemanticBatch]:
     """A batch for each of ``parts``: indices in the epoch, with what loads their images."""
     label = partial(_labels, numbers=label_numbers(lists))
-    make = Maker(reading, seed, epoch)
+    make = ImageLoader(reading, seed, epoch)
 
     def jobs(part: Sequence[tuple[int, Load]]) -> Iterator[Job]:
         return (partial(make, load, index, "image", label) for index, load in part)
 
-    def collate(part: Sequence[tuple[int, Load]], made: Sequence[Made]) -> SemanticBatch:
+    def collate(part: Sequence[tuple[int, Load]], made: Sequence[ImageTensors]) -> SemanticBatch:
         return SemanticBatch(
             epoch=epoch,
             indices=tuple(index for index, _ in part),
@@ -155,7 +155,7 @@ def _query_labels(image: LabelledImage, *, class_id: int, numbers: Mapping[int, 
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Made:
+class ImageTensors:
     """A sample as tensors: its image (3, s, s) uint8 and N maps of labels (N, s, s) uint8."""
 
     image_id: str
@@ -163,18 +163,18 @@ class Made:
     maps: Tensor
 
 
-Job = Callable[[], Made]
+Job = Callable[[], ImageTensors]
 
 
 @dataclass(frozen=True, slots=True)
-class Maker:
+class ImageLoader:
     """Loads, decodes and augments one image at a time, in whichever thread."""
 
     reading: Reading
     seed: int
     epoch: int
 
-    def __call__(self, load: Load, index: int, role: str, label: Label) -> Made:
+    def __call__(self, load: Load, index: int, role: str, label: Label) -> ImageTensors:
         """The image that plays ``role`` in the ``index``-th episode of the epoch."""
         decoded = decode_sample(load())
         reading, labels = self.reading, label(decoded)
@@ -183,14 +183,18 @@ class Maker:
         else:
             draws = Draws("fssbench augment/1", self.seed, self.epoch, index, role)
             image, maps = reading.augmentation(decoded.image, labels, preprocess=reading.preprocess, draws=draws)
-        return Made(decoded.meta.image_id, image, maps)
+        return ImageTensors(decoded.meta.image_id, image, maps)
 
 
 def _ahead(
-    parts: Iterable[P], jobs: Callable[[P], Iterable[Job]], collate: Callable[[P, Sequence[Made]], B], *, workers: int
+    parts: Iterable[P],
+    jobs: Callable[[P], Iterable[Job]],
+    collate: Callable[[P, Sequence[ImageTensors]], B],
+    *,
+    workers: int,
 ) -> Iterator[B]:
     """What ``collate`` makes of each part and the results of its ``jobs``, which threads do ahead of need."""
-    waiting: deque[tuple[P, list[Future[Made]]]] = deque()
+    waiting: deque[tuple[P, list[Future[ImageTensors]]]] = deque()
 
     def finish() -> B:
         part, futures = waiting.popleft()

@@ -29,7 +29,7 @@ def track(toy_set: EpisodeSet, request: pytest.FixtureRequest) -> LoadedTrack:
 
 
 def same_frame(a: Frame, b: Frame) -> bool:
-    ignores = (a.ignore is None) == (b.ignore is None) and (a.ignore is None or np.array_equal(a.ignore, b.ignore))
+    ignores = np.array_equal(a.ignore if a.ignore is not None else 0, b.ignore if b.ignore is not None else 0)
     return (
         (a.key, a.image_id) == (b.key, b.image_id)
         and ignores
