@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from fssbench.leaderboard import leaderboard
     from fssbench.models import models
     from fssbench.models.registry import build_model
-    from fssbench.pipelines.episode_sets.loaded_track import LoadedEpisode, LoadedTrack
+    from fssbench.pipelines.episode_sets.loaded_episode import LoadedEpisode
+    from fssbench.pipelines.episode_sets.loaded_track import LoadedTrack
     from fssbench.results.evaluation import Evaluation, Score
     from fssbench.results.meter import Meter
 
@@ -47,7 +48,7 @@ __all__ = [
 _HOME_OF = {
     "Evaluation": "results.evaluation",
     "FssbenchError": "base.errors",
-    "LoadedEpisode": "pipelines.episode_sets.loaded_track",
+    "LoadedEpisode": "pipelines.episode_sets.loaded_episode",
     "LoadedTrack": "pipelines.episode_sets.loaded_track",
     "Meter": "results.meter",
     "Score": "results.evaluation",

@@ -102,7 +102,7 @@ def test_what_a_function_raises_is_told_as_its_own_error_with_the_line(track: Lo
         raise KeyError("no such layer")
 
     line = broken.__code__.co_firstlineno + 1
-    with pytest.raises(ModelError, match=rf"broken raised KeyError in episode 0: .*test_evaluate.py, line {line}\)"):
+    with pytest.raises(ModelError, match=rf"broken raised KeyError in episode 0: .*test_evaluating.py, line {line}\)"):
         fssbench.evaluate(broken, track)
 
 

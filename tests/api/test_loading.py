@@ -155,6 +155,7 @@ def test_what_cannot_be_loaded_is_refused(toy_set: EpisodeSet, tmp_path: Path) -
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")  # where there are fewer cores
 def test_workers_share_the_episodes_without_repeats(track: LoadedTrack) -> None:
     loader = DataLoader(track.torch(size=48), batch_size=7, num_workers=2, shuffle=True)
     batches = list(loader)
@@ -210,6 +211,7 @@ def test_its_raw_samples_are_decoded_by_webdatasets_own_decoder(track: LoadedTra
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")  # where there are fewer cores
 def test_its_workers_share_the_episodes_without_repeats(track: LoadedTrack) -> None:
     loader = DataLoader(track.webdataset().to_tuple("index"), batch_size=None, num_workers=3)
     assert sorted(int(index) for (index,) in loader) == list(range(40))
