@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
+from fssbench.base.version import __version__
+
 if TYPE_CHECKING:
     from fssbench import leaderboard, models
     from fssbench.api.compare import compare
@@ -20,8 +22,6 @@ if TYPE_CHECKING:
     from fssbench.pipelines.episode_sets.loaded_track import LoadedEpisode, LoadedTrack
     from fssbench.results.evaluation import Evaluation, Score
     from fssbench.results.meter import Meter
-
-__version__ = "0.1.0"
 
 __all__ = [
     "Evaluation",

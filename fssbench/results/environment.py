@@ -9,7 +9,7 @@ import subprocess
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
-from fssbench import __version__
+from fssbench.base.version import __version__
 from fssbench.base.errors import UsageError
 from fssbench.schemas.result import Environment
 
