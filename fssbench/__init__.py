@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
-from fssbench.base.version import VERSION
+from fssbench.base.version import __version__
 
 if TYPE_CHECKING:
     from fssbench.api.compare import compare
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from fssbench.pipelines.episode_sets.loaded_track import LoadedTrack
     from fssbench.results.evaluation import Evaluation, Score
     from fssbench.results.meter import Meter
-
-__version__ = VERSION
 
 __all__ = [
     "Evaluation",

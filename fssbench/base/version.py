@@ -1,7 +1,3 @@
-"""The version of the package: it stands here and nowhere else."""
+"""The package's version. It stands here alone; a build reads it without importing the package."""
 
-from __future__ import annotations
-
-__all__ = ["VERSION"]
-
-VERSION = "0.1.0"
+__version__ = "0.1.0"

@@ -72,9 +72,9 @@ app.command("list")(listing.list_)
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from fssbench.base.version import VERSION
+        from fssbench.base.version import __version__
 
-        print(f"fssbench {VERSION}")
+        print(f"fssbench {__version__}")
         raise typer.Exit
 
 

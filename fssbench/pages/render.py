@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from fssbench.base.errors import UsageError
-from fssbench.base.version import VERSION
+from fssbench.base.version import __version__
 from fssbench.episodes.benchmarks import find_benchmark
 from fssbench.pages.charts import scale_top
 from fssbench.schemas.leaderboard import Entry, ReportedEntry
@@ -61,7 +61,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    made.globals["version"] = VERSION
+    made.globals["version"] = __version__
     made.filters |= {
         "between": between,
         "between_differences": _between_differences,

@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
 from fssbench.base.errors import UsageError
-from fssbench.base.version import VERSION
+from fssbench.base.version import __version__
 from fssbench.schemas.result import Environment
 
 __all__ = ["describe_environment", "describe_machine", "device_name", "installed_requirements", "pick_device"]
@@ -23,7 +23,7 @@ def describe_environment() -> Environment:
     revision = _git("rev-parse", "HEAD")
     status = None if revision is None else _git("status", "--porcelain", "--untracked-files=no")
     return Environment(
-        fssbench=VERSION,
+        fssbench=__version__,
         python=platform.python_version(),
         packages={name: found for name in PACKAGES if (found := _version(name))},
         git_revision=revision,

@@ -13,7 +13,7 @@ from urllib import request
 from urllib.error import HTTPError, URLError
 
 from fssbench.base.errors import SourceError
-from fssbench.base.version import VERSION
+from fssbench.base.version import __version__
 
 __all__ = ["Answer", "AttemptError", "Patience", "StaleError", "StatusError", "ask"]
 
@@ -100,7 +100,7 @@ def ask(url: str, *, start: int = 0, validator: str | None = None, timeout: floa
         AttemptError: the server is busy, silent or out of reach; `StaleError` if it sends another range or has none.
         SourceError: it refuses, or sends us to something that is not http or https.
     """
-    asked = request.Request(url, headers={"User-Agent": f"fssbench/{VERSION}", "Accept-Encoding": "identity"})
+    asked = request.Request(url, headers={"User-Agent": f"fssbench/{__version__}", "Accept-Encoding": "identity"})
     if start:
         asked.add_header("Range", f"bytes={start}-")
         if validator is not None:
