@@ -8,20 +8,22 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
+from fssbench.base.version import __version__
+
 if TYPE_CHECKING:
-    from fssbench import leaderboard, models
     from fssbench.api.compare import compare
     from fssbench.api.evaluate import evaluate
     from fssbench.api.load import load
     from fssbench.api.prepare import prepare
     from fssbench.api.train import train
     from fssbench.base.errors import FssbenchError
+    from fssbench.leaderboard import leaderboard
+    from fssbench.models import models
     from fssbench.models.registry import build_model
-    from fssbench.pipelines.episode_sets.loaded_track import LoadedEpisode, LoadedTrack
+    from fssbench.pipelines.episode_sets.loaded_episode import LoadedEpisode
+    from fssbench.pipelines.episode_sets.loaded_track import LoadedTrack
     from fssbench.results.evaluation import Evaluation, Score
     from fssbench.results.meter import Meter
-
-__version__ = "0.1.0"
 
 __all__ = [
     "Evaluation",
@@ -44,7 +46,7 @@ __all__ = [
 _HOME_OF = {
     "Evaluation": "results.evaluation",
     "FssbenchError": "base.errors",
-    "LoadedEpisode": "pipelines.episode_sets.loaded_track",
+    "LoadedEpisode": "pipelines.episode_sets.loaded_episode",
     "LoadedTrack": "pipelines.episode_sets.loaded_track",
     "Meter": "results.meter",
     "Score": "results.evaluation",

@@ -60,8 +60,8 @@ class BeladyCache(Generic[K, V]):
     def end(self, done: int, *, now: Iterable[K] = ()) -> None:
         """``done`` steps have been; what no other needs is dropped."""
         changed, self._now = self._now, dict.fromkeys(now)
-        for step in range(self._done, done) if self._needs is not None else ():
-            for key in self._needs[step]:
+        for keys in [] if self._needs is None else self._needs[self._done : done]:
+            for key in keys:
                 self._uses[key].popleft()
                 changed[key] = None
         self._done = done

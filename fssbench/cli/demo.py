@@ -144,7 +144,7 @@ def _ask(name: str, options: dict[str, Any], weights: str, output: Path) -> Aske
         options=options,
         weights=weights,
         device="cpu",
-        pace=USUAL,
+        inference=USUAL,
         output=output / "results",
         overwrite=True,
         asked=("fssbench", "demo"),

@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fssbench.cli.console import DataOption, JsonFlag, print_json, progress, warn
-from fssbench.cli.standings import print_leaderboard, print_reported
+from fssbench.cli.console import TERMINAL, DataOption, JsonFlag, print_json, progress, warn
 
 if TYPE_CHECKING:
     from fssbench.leaderboard.verify import Verdict
-    from fssbench.schemas.leaderboard import Leaderboard
 
-__all__ = ["app", "print_leaderboard"]
+__all__ = ["app"]
 
 app = typer.Typer(no_args_is_help=True, help="Gather results into a leaderboard; check, share and export it.")
 
@@ -43,25 +41,16 @@ def build(
 ) -> None:
     """Gather all results below a folder into one JSON file and print them as a table."""
     from fssbench.base.files import write_atomic
-    from fssbench.leaderboard.build import build_leaderboard
-    from fssbench.leaderboard.published import published_entries
+    from fssbench.leaderboard import leaderboard
+    from fssbench.leaderboard.standings import print_rankings, print_reported
 
-    with progress("computing every figure again", None, unit="results") as advance:
-        board = build_leaderboard(folder, reported=published_entries() if reported else (), advance=advance)
+    board = leaderboard(folder, reported=reported, report=TERMINAL)
     write_atomic(output, board.to_json())
-    print_leaderboard(board)
-    _beside(board)
+    print_rankings(board.groups())
+    print_reported(board.reported_beside(), most=BEST)
     if not board.entries:
         warn(f"{folder} holds no results yet; make some with fssbench eval --output {folder}")
     print(f"{len(board.entries)} entries{f', {len(board.reported)} reported' if reported else ''} → {output}")
-
-
-def _beside(board: Leaderboard) -> None:
-    """Print what papers report on the benchmarks and shots that something was measured on; all if nothing was."""
-    measured = {(entry.benchmark, entry.shot) for entry in board.entries}
-    groups = board.reported_groups()
-    beside = (group for group in groups if not measured or (group[0].benchmark, group[0].shot) in measured)
-    print_reported(beside, most=BEST)
 
 
 @app.command("show")
@@ -74,18 +63,14 @@ def show(
     reported: ReportedFlag = True,
 ) -> None:
     """Print a leaderboard file; without one, what papers report."""
+    from fssbench.leaderboard.board import Leaderboard, read_leaderboard
     from fssbench.leaderboard.export import selected
     from fssbench.leaderboard.published import published_entries
-    from fssbench.schemas.leaderboard import SCHEMA_VERSION, Leaderboard, read_leaderboard
+    from fssbench.leaderboard.standings import print_rankings, print_reported
 
-    if file is None:
-        board = Leaderboard(
-            schema_version=SCHEMA_VERSION, kind="fssbench-leaderboard", entries=(), reported=published_entries()
-        )
-    else:
-        board = read_leaderboard(file)
+    board = Leaderboard.of((), published_entries()) if file is None else read_leaderboard(file)
     board = selected(board, benchmark=benchmark, shot=shot)
-    print_leaderboard(board)
+    print_rankings(board.groups())
     if reported:
         print_reported(board.reported_groups())
 
@@ -103,8 +88,8 @@ def export_(
     """Write a leaderboard as tables for a paper, a spreadsheet or a program."""
     from fssbench.base.errors import UsageError
     from fssbench.base.files import write_atomic
+    from fssbench.leaderboard.board import read_leaderboard
     from fssbench.leaderboard.export import export, selected
-    from fssbench.schemas.leaderboard import read_leaderboard
 
     data = export(selected(read_leaderboard(file), benchmark=benchmark, shot=shot), form)
     if output is not None:
@@ -128,8 +113,8 @@ def verify(
     from dataclasses import asdict
 
     from fssbench.base.errors import ResultError
+    from fssbench.leaderboard.board import read_leaderboard
     from fssbench.leaderboard.verify import results_of, unlisted, verify_board
-    from fssbench.schemas.leaderboard import read_leaderboard
 
     board = read_leaderboard(file)
     folder = results or results_of(board, file)

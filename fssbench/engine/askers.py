@@ -18,7 +18,7 @@ from fssbench.engine.inference import InferenceCost, InferenceSettings
 from fssbench.engine.order import order_for_reuse
 from fssbench.models.fast.accelerate import accelerate
 from fssbench.models.interface import FeatureSegmenter, FewShotSegmenter, Size, check_answer
-from fssbench.pipelines.episode_sets.loaded_track import LoadedEpisode
+from fssbench.pipelines.episode_sets.loaded_episode import LoadedEpisode
 from fssbench.pipelines.episode_sets.stream import Frame
 from fssbench.schemas.samples import EpisodeSample
 

@@ -51,7 +51,9 @@ def check_model(build: Callable[[], FewShotSegmenter], *, device: str = "cpu") -
 
     Whatever the model raises is a finding too; what ``build`` raises is not caught.
     """
-    model = build().to(device)
+    with torch.random.fork_rng():
+        torch.manual_seed(1)  # what is found does not depend on what was drawn before
+        model = build().to(device)
     preprocess: object = model.preprocess  # a user's class may have set anything
     if not isinstance(preprocess, Preprocess):
         found, remedy = type(preprocess).__name__, "set preprocess = Preprocess(size=…)"

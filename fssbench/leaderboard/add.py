@@ -11,12 +11,13 @@ from pathlib import Path
 
 from fssbench.base.errors import ResultError
 from fssbench.base.files import PARTIAL, sha256_file, storage_errors
+from fssbench.leaderboard.board import Leaderboard
 from fssbench.leaderboard.build import board_of
 from fssbench.leaderboard.gathered import Gathered, gather
 from fssbench.leaderboard.submission import LIST, RESULTS, kind_of
 from fssbench.leaderboard.unpack import examine, unpack
 from fssbench.results.check import FindSet
-from fssbench.schemas.leaderboard import Leaderboard, ReportedEntry
+from fssbench.schemas.leaderboard import ReportedEntry
 
 __all__ = ["Added", "add"]
 

@@ -9,12 +9,13 @@ from typing import Any, Literal
 
 from fssbench.base.errors import FssbenchError, ResultError
 from fssbench.base.progress import Advance, no_progress
+from fssbench.leaderboard.board import Leaderboard
 from fssbench.leaderboard.build import board_of
 from fssbench.leaderboard.gathered import Gathered
 from fssbench.leaderboard.published import published_entries
 from fssbench.results.check import Checked, check_result, differences
 from fssbench.results.load import find_results
-from fssbench.schemas.leaderboard import Entry, Leaderboard, ReportedEntry, RunSummary
+from fssbench.schemas.leaderboard import Entry, ReportedEntry, RunSummary
 
 __all__ = ["Verdict", "results_of", "unlisted", "verify_board"]
 

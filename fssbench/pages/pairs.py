@@ -6,9 +6,10 @@ from itertools import combinations
 from typing import Any
 
 from fssbench.base.progress import Advance, no_progress
+from fssbench.leaderboard.board import Leaderboard
 from fssbench.pages.render import between
 from fssbench.pages.view import View
-from fssbench.schemas.leaderboard import Entry, Leaderboard, Score
+from fssbench.schemas.leaderboard import Entry, Score
 from fssbench.schemas.result import Ends
 from fssbench.scoring.comparison import ClassDifference, Comparison, p_of, say
 from fssbench.scoring.uncertainty import Difference, Evidence, holm

@@ -11,8 +11,8 @@ from typing import Any, Protocol
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from fssbench import __version__
 from fssbench.base.errors import UsageError
+from fssbench.base.version import __version__
 from fssbench.episodes.benchmarks import find_benchmark
 from fssbench.pages.charts import scale_top
 from fssbench.schemas.leaderboard import Entry, ReportedEntry

@@ -12,13 +12,14 @@ from jinja2 import Environment
 from fssbench.base.errors import StorageError
 from fssbench.base.files import PARTIAL, storage_errors, write_atomic
 from fssbench.base.progress import Advance, no_progress
+from fssbench.leaderboard.board import Leaderboard
 from fssbench.leaderboard.gathered import Gathered
 from fssbench.pages.charts import scale_top
 from fssbench.pages.examples import read_picture
 from fssbench.pages.pairs import comparisons, entry_data, pair_data
 from fssbench.pages.render import SITE_POLICY, asset, benchmark_title, environment
 from fssbench.pages.view import PicturedExample, View
-from fssbench.schemas.leaderboard import Entry, Leaderboard, ReportedEntry
+from fssbench.schemas.leaderboard import Entry, ReportedEntry
 from fssbench.scoring.comparison import Comparison
 from fssbench.scoring.uncertainty import Difference
 

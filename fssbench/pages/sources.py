@@ -7,12 +7,13 @@ from pathlib import Path
 from fssbench.base.errors import ResultError
 from fssbench.base.files import sha256_file
 from fssbench.base.progress import Advance, no_progress
+from fssbench.leaderboard.board import Leaderboard, read_leaderboard
 from fssbench.leaderboard.build import board_of
 from fssbench.leaderboard.gathered import Gathered, candidates, gather
 from fssbench.leaderboard.published import published_entries
 from fssbench.pages.view import View
 from fssbench.results.check import check_result
-from fssbench.schemas.leaderboard import Entry, Leaderboard, read_leaderboard
+from fssbench.schemas.leaderboard import Entry
 
 __all__ = ["from_file", "from_folder"]
 

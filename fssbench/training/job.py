@@ -161,6 +161,8 @@ def _supply(job: TrainingJob, model: nn.Module, lists: TrainingLists, ranks: Ran
     if job.buffer is not None:
         make = partial(streamed_batches if of_episodes else streamed_semantic_batches, buffer=job.buffer)
 
+    preprocess: Any = model.preprocess  # of any model that can be trained
+
     def epoch(number: int, first: int) -> Iterator[Any]:
         asked = Epoch(
             job.training_set,
@@ -170,7 +172,7 @@ def _supply(job: TrainingJob, model: nn.Module, lists: TrainingLists, ranks: Ran
             start=first,
             rank=ranks.rank,
             world=ranks.world,
-            preprocess=model.preprocess,
+            preprocess=preprocess,
             augmentation=job.augmentation,
             workers=job.workers,
         )

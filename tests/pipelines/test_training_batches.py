@@ -156,7 +156,7 @@ def test_the_same_image_is_augmented_anew_in_every_epoch(
 def test_validation_is_the_same_episodes_of_held_out_classes_over_any_ranks(
     toy_training: TrainingSet, lists: TrainingLists
 ) -> None:
-    def run(**options: int) -> list[EpisodeBatch]:
+    def run(**options: Any) -> list[EpisodeBatch]:
         plan = EpochPlan(episodes=11, batch=4)
         epoch = Epoch(toy_training, lists, plan=plan, number=-1, preprocess=SIZE, **options)
         return list(validation_batches(epoch))

@@ -12,8 +12,8 @@ from typing import IO
 from urllib import request
 from urllib.error import HTTPError, URLError
 
-from fssbench import __version__
 from fssbench.base.errors import SourceError
+from fssbench.base.version import __version__
 from fssbench.pipelines.transport.attempts import AttemptError
 
 __all__ = ["Answer", "StaleError", "StatusError", "ask"]
