@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
+from fssbench.base.version import __version__
+
 if TYPE_CHECKING:
     from fssbench.api.compare import compare
     from fssbench.api.evaluate import evaluate
@@ -18,11 +20,10 @@ if TYPE_CHECKING:
     from fssbench.leaderboard import leaderboard
     from fssbench.models import models
     from fssbench.models.registry import build_model
-    from fssbench.pipelines.episode_sets.loaded_track import LoadedEpisode, LoadedTrack
+    from fssbench.pipelines.episode_sets.loaded_episode import LoadedEpisode
+    from fssbench.pipelines.episode_sets.loaded_track import LoadedTrack
     from fssbench.results.evaluation import Evaluation, Score
     from fssbench.results.meter import Meter
-
-__version__ = "0.1.0"
 
 __all__ = [
     "Evaluation",
@@ -45,7 +46,7 @@ __all__ = [
 _HOME_OF = {
     "Evaluation": "results.evaluation",
     "FssbenchError": "base.errors",
-    "LoadedEpisode": "pipelines.episode_sets.loaded_track",
+    "LoadedEpisode": "pipelines.episode_sets.loaded_episode",
     "LoadedTrack": "pipelines.episode_sets.loaded_track",
     "Meter": "results.meter",
     "Score": "results.evaluation",

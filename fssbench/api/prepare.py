@@ -11,12 +11,12 @@ from fssbench.base.errors import PoolError
 from fssbench.base.home import Home
 from fssbench.base.progress import SILENT, Report
 from fssbench.episodes.benchmarks import FSS_1000, Benchmark, find_benchmark
+from fssbench.pipelines.episode_sets.build_episode_set import Built, build
 from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
 from fssbench.pipelines.episode_sets.plan import Request, plan_folds
-from fssbench.pipelines.episode_sets.prepare import Built, build
 from fssbench.pipelines.sources import Source
 from fssbench.pipelines.sources.coco_masks import Crowds
-from fssbench.pipelines.training_sets.prepare import BuiltTraining, build_training, plan_training
+from fssbench.pipelines.training_sets.build_training_set import BuiltTraining, build_training, plan_training
 from fssbench.pipelines.training_sets.training_set import TrainingSet
 
 __all__ = ["build_sets", "build_training_set", "named_benchmark", "prepare", "prepare_training"]

@@ -115,7 +115,7 @@ def _print_answers(columns: dict[str, list[int]]) -> None:
         figures |= {"mIoU": found.miou, "FB-IoU": found.fb_iou}
         for name, own in cells.items():
             value = figures.get(name)
-            own += [percent(value and float(value)) if name in figures else "", str(value or "")]
+            own += [percent(None if value is None else float(value)) if name in figures else "", str(value or "")]
     for name, own in cells.items():
         table.add_row(name, *own)
     Console(highlight=False).print(table)

@@ -11,11 +11,11 @@ import typer
 from fssbench.base.errors import UsageError
 from fssbench.cli import training_sets
 from fssbench.cli.console import TERMINAL, JsonFlag, integers, megabytes, print_json
-from fssbench.cli.download import CatalogueFile, Download, DryRun, Training, Wish, fetch_missing
+from fssbench.cli.download import CatalogueFile, Download, DownloadRequest, DryRun, Training, fetch_missing
 from fssbench.episodes.benchmarks import BENCHMARKS, FSS_1000, TOY_20I, Benchmark
 
 if TYPE_CHECKING:
-    from fssbench.pipelines.episode_sets.prepare import Built
+    from fssbench.pipelines.episode_sets.build_episode_set import Built
 
 __all__ = ["app", "named_columns"]
 
@@ -118,7 +118,9 @@ def _command(benchmark: Benchmark | None) -> Callable[..., None]:
         from fssbench.episodes.protocols import find_protocol
 
         found, rules = benchmark or own_benchmark(source), find_protocol(protocol)
-        wish = Wish(download=download, dry_run=dry_run, training=training or (train and download), catalogue=catalogue)
+        request = DownloadRequest(
+            download=download, dry_run=dry_run, training=training or (train and download), catalogue=catalogue
+        )
         raw: dict[str, Any] = {
             "source": source,
             "output": output,
@@ -142,14 +144,14 @@ def _command(benchmark: Benchmark | None) -> Callable[..., None]:
                 protocol=None if protocol == "strict" else protocol,
                 splits=None if found is FSS_1000 else splits,
             )
-            fetch_missing(found.training, rules, wish, source=source, splits=splits, as_json=as_json)
+            fetch_missing(found.training, rules, request, source=source, splits=splits, as_json=as_json)
             training_sets.report_built(build_training_set(found.training, **raw), as_json=as_json)
             return
         n_shots = integers(shots or "1", option="--shots", least=1)
         chosen = None if seeds is None else integers(seeds, option="--seeds", least=0)
         for one in fold or ():
             found.novel_classes(one)  # refused before anything is fetched, not after
-        fetch_missing(found, rules, wish, source=source, splits=splits, as_json=as_json)
+        fetch_missing(found, rules, request, source=source, splits=splits, as_json=as_json)
         built = build_sets(
             found,
             folds=fold,

@@ -16,7 +16,7 @@ from fssbench.leaderboard.gathered import Candidate, Gathered
 from fssbench.schemas.leaderboard import ClassScore, FoldScore, Score
 from fssbench.schemas.result import FigureRecord, IntervalRecord, PolicyResult
 from fssbench.scoring.estimates import Sample
-from fssbench.scoring.uncertainty import METHODS, Evidence, Interval, Uncertainty
+from fssbench.scoring.uncertainty import METHODS, Evidence, Uncertainty
 
 __all__ = ["FB_IOU", "MIOU", "Figures", "figures_of"]
 
@@ -109,10 +109,6 @@ def _mean(figures: Sequence[FigureRecord], sure: Uncertainty, *, reason: str | N
     return Score(
         value=math.fsum(values) / len(values),
         reason=None,
-        other_episodes=_interval(sure.episodes, METHODS["episodes"]),
-        other_images=_interval(sure.images, METHODS["images"]),
+        other_episodes=IntervalRecord.of(sure.episodes, METHODS["episodes"]),
+        other_images=IntervalRecord.of(sure.images, METHODS["images"]),
     )
-
-
-def _interval(interval: Interval | None, method: str) -> IntervalRecord | None:
-    return None if interval is None else IntervalRecord(low=interval.low, high=interval.high, method=method)

@@ -16,9 +16,9 @@ from fssbench.pages.examples import Example, Examples
 from fssbench.schemas.leaderboard import Score
 from fssbench.schemas.result import FigureRecord, IntervalRecord, Result
 from fssbench.scoring.estimates import Sample
-from fssbench.scoring.uncertainty import METHODS, Evidence, Interval
+from fssbench.scoring.uncertainty import METHODS, Evidence
 
-__all__ = ["PolicyRow", "Shown", "View"]
+__all__ = ["PicturedExample", "PolicyRow", "View"]
 
 FIGURES = ("miou", "fb_iou", "episode_iou")
 
@@ -34,7 +34,7 @@ class PolicyRow:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shown:
+class PicturedExample:
     """An example and the fold it is of; its pictures as addresses that a page can use."""
 
     fold: int
@@ -83,8 +83,8 @@ class View:
                 if mean.value is None
                 else mean.model_copy(
                     update={
-                        "other_episodes": _interval(between.episodes, METHODS["episodes"]),
-                        "other_images": _interval(between.images, METHODS["images"]),
+                        "other_episodes": IntervalRecord.of(between.episodes, METHODS["episodes"]),
+                        "other_images": IntervalRecord.of(between.images, METHODS["images"]),
                     }
                 )
                 for mean, between in zip(means, sure, strict=True)
@@ -109,7 +109,7 @@ class View:
             return charts
         return *charts, by_classes(np.array(counts, dtype=np.int64)[there], ious[there])
 
-    def examples(self, address: Callable[[Gathered, str], str]) -> tuple[Shown, ...]:
+    def examples(self, address: Callable[[Gathered, str], str]) -> tuple[PicturedExample, ...]:
         """The examples beside the results, the worst first.
 
         Args:
@@ -123,7 +123,7 @@ class View:
         order = ("worst", "median", "best")
         found.sort(key=lambda one: (order.index(one[1].choice), one[1].iou))
         return tuple(
-            Shown(
+            PicturedExample(
                 fold=run.fold,
                 example=example,
                 pictures={name: address(run, file) for name, file in example.pictures.items()},
@@ -138,10 +138,6 @@ def _mean(figures: Sequence[FigureRecord]) -> Score:
     values = [figure.value for figure in figures if figure.value is not None]
     value = None if reason else math.fsum(values) / len(values)
     return Score(value=value, reason=reason, other_episodes=None, other_images=None)
-
-
-def _interval(interval: Interval | None, method: str) -> IntervalRecord | None:
-    return None if interval is None else IntervalRecord(low=interval.low, high=interval.high, method=method)
 
 
 def _episode_ious(run: Gathered) -> npt.NDArray[np.float64]:

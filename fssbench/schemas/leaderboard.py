@@ -63,12 +63,11 @@ class ClassScore(Record):
     iou: Score
 
 
-class ShiftInterval(Record):
+class ShiftInterval(IntervalRecord):
     """A 95 % interval of a difference and how it was made."""
 
     low: Shift
     high: Shift
-    method: str
 
 
 class DifferenceRecord(Record):

@@ -241,7 +241,7 @@ class EvaluateStep(Step):
     def _call(self, report: Report) -> None:
         from fssbench.api.evaluate import EvaluationRequest
         from fssbench.api.tracks import asked_tracks
-        from fssbench.engine.pace import USUAL
+        from fssbench.engine.inference import USUAL
 
         request = EvaluationRequest(
             model=self.variant.model,
@@ -255,7 +255,7 @@ class EvaluateStep(Step):
             ),
             options=self.variant.options,
             weights=None if self.weights is None else str(self.weights),
-            pace=USUAL,
+            inference=USUAL,
             device=self.settings.device or "auto",
             output=self.settings.results or Home.find().results,
             asked=("fssbench", *self.arguments),

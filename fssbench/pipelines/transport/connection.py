@@ -12,8 +12,8 @@ from typing import IO
 from urllib import request
 from urllib.error import HTTPError, URLError
 
-from fssbench import __version__
 from fssbench.base.errors import SourceError
+from fssbench.base.version import __version__
 
 __all__ = ["Answer", "AttemptError", "Patience", "StaleError", "StatusError", "ask"]
 

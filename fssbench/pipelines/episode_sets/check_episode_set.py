@@ -58,7 +58,7 @@ def verify_set(path: Place, *, advance: Advance = no_progress) -> Verdict:
     except FssbenchError as error:
         verdict.problems.append(error.problem)
         return verdict
-    _Check(episode_set, verdict, advance).run()
+    _EpisodeSetCheck(episode_set, verdict, advance).run()
     return verdict
 
 
@@ -84,7 +84,7 @@ def read_noted(place: Place, record: FileRecord, wrong: Callable[[str], None]) -
     return data
 
 
-class _Check:
+class _EpisodeSetCheck:
     """One pass over one set; each method checks one thing and adds to the verdict's problems."""
 
     def __init__(self, episode_set: EpisodeSet, verdict: Verdict, advance: Advance) -> None:

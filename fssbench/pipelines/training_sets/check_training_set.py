@@ -8,7 +8,7 @@ from pathlib import Path
 from fssbench.base.errors import FssbenchError
 from fssbench.base.progress import Advance, no_progress
 from fssbench.episodes.episodes import pool_digest
-from fssbench.pipelines.episode_sets.verify import Verdict, read_noted
+from fssbench.pipelines.episode_sets.check_episode_set import Verdict, read_noted
 from fssbench.pipelines.formats import images, masks
 from fssbench.pipelines.formats.shards import training_samples
 from fssbench.pipelines.formats.training_index import index_shard
@@ -31,11 +31,11 @@ def verify_training_set(path: Place, *, advance: Advance = no_progress) -> Verdi
     except FssbenchError as error:
         verdict.problems.append(error.problem)
         return verdict
-    _Check(training_set, verdict, advance).run()
+    _TrainingSetCheck(training_set, verdict, advance).run()
     return verdict
 
 
-class _Check:
+class _TrainingSetCheck:
     """One pass over one set; each method checks one thing and adds to the verdict's problems."""
 
     def __init__(self, training_set: TrainingSet, verdict: Verdict, advance: Advance) -> None:
