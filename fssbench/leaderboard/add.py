@@ -40,6 +40,14 @@ class Added:
     unchecked: tuple[str, ...] = ()
     board: Leaderboard | None = None
 
+    def require(self, archive: Path) -> None:
+        """Raise `ResultError` if the archive was refused."""
+        if n := len(self.problems):
+            raise ResultError(
+                f"{archive} is refused for {n} reason{'s' if n > 1 else ''}, and nothing of it was added",
+                remedy="let its author mend the results and submit them again",
+            )
+
 
 def add(
     archive: Path, results: Path, *, find_set: FindSet | None = None, reported: Sequence[ReportedEntry] = ()

@@ -15,9 +15,16 @@ from fssbench.pages.view import View
 from fssbench.results.check import check_result
 from fssbench.schemas.leaderboard import Entry
 
-__all__ = ["from_file", "from_folder"]
+__all__ = ["from_either", "from_file", "from_folder"]
 
 Source = tuple[Leaderboard, dict[str, View]]
+
+
+def from_either(source: Path, results: Path | None = None, *, reported: bool, advance: Advance = no_progress) -> Source:
+    """`from_folder` for a folder of results, `from_file` for a leaderboard file."""
+    if source.is_dir():
+        return from_folder(source, reported=reported, advance=advance)
+    return from_file(source, results, reported=reported, advance=advance)
 
 
 def from_folder(folder: Path, *, reported: bool, advance: Advance = no_progress) -> Source:

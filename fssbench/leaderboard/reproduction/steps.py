@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import shlex
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from fssbench.base.errors import FssbenchError
+from fssbench.base.errors import FssbenchError, UsageError
 from fssbench.base.home import Home
 from fssbench.base.progress import Report
 from fssbench.episodes.benchmarks import Benchmark
@@ -34,6 +34,12 @@ __all__ = [
 
 Kind = Literal["prepare", "train", "eval", "profile"]
 
+RAW_DATA: dict[str, type] = {"source": str, "splits": str, "masks": str, "crowds": str, "workers": int}
+DRAWING: dict[str, type] = {"min-pixels": int, "loader-workers": int}
+TRAINING: dict[str, type] = {"list": str, "config": str, "batch": int, "precision": str, "workers": int}
+INFERENCE: dict[str, type] = {"batch": int, "feature-cache": str, "precision": str, "workers": int}
+"""Options of steps that a reproduction has not, by name: what data there are, and what suits the machine."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
@@ -42,6 +48,9 @@ class Trial:
     episodes: int | None = None
     steps: int | None = None
 
+
+WORKERS = 4
+"""Decoding threads, if the environment names no other number."""
 
 WHOLE = Trial()
 """Nothing less."""
@@ -55,12 +64,27 @@ class Settings:
         sets: where episode and training sets lie.
         results: where results go.
         device: where models run.
+        environment: variables such as ``FSSBENCH_PREPARE_COCO_SOURCE``, which name options of steps that a
+            reproduction has not, as they do for the commands.
     """
 
     sets: Path | None = None
     results: Path | None = None
     device: str | None = None
     trial: Trial = WHOLE
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def given(self, command: str, options: Mapping[str, type]) -> dict[str, Any]:
+        """The options of a command that the environment names; `UsageError` for a value of the wrong type."""
+        found: dict[str, Any] = {}
+        for name, kind in options.items():
+            variable = f"FSSBENCH_{command}_{name}".upper().replace("-", "_")
+            if value := self.environment.get(variable):
+                try:
+                    found[name] = kind(value)
+                except ValueError as error:
+                    raise UsageError(f"{variable} must be an integer, got '{value}'") from error
+        return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,9 +102,19 @@ class Step(ABC):
     makes: Path | None = None
 
     @property
-    @abstractmethod
     def arguments(self) -> tuple[str, ...]:
         """What stands behind ``fssbench`` in the command."""
+        return (*self._arguments, *(word for name, value in self.given.items() for word in (f"--{name}", str(value))))
+
+    @property
+    @abstractmethod
+    def _arguments(self) -> tuple[str, ...]:
+        """Those that follow from the step's fields."""
+
+    @property
+    @abstractmethod
+    def given(self) -> dict[str, Any]:
+        """Options that the environment names."""
 
     @property
     def command(self) -> str:
@@ -112,14 +146,18 @@ class PrepareStep(Step):
     folds: tuple[int, ...] | None
 
     @property
-    def arguments(self) -> tuple[str, ...]:
-        """What stands behind ``fssbench`` in the command."""
+    def _arguments(self) -> tuple[str, ...]:
         return (
             *("prepare", self.benchmark.alias, "--protocol", self.protocol, "--shots", ",".join(map(str, self.shots))),
             *_repeated("--fold", self.folds or ()),
             *_option("--episodes", self.settings.trial.episodes),
             *_option("--output", self.settings.sets),
         )
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """Options that the environment names."""
+        return self.settings.given(f"prepare_{self.benchmark.alias}", RAW_DATA | DRAWING)
 
     def _call(self, report: Report) -> None:
         from fssbench.api.prepare import prepare
@@ -132,6 +170,7 @@ class PrepareStep(Step):
             episodes=self.settings.trial.episodes,
             output=self.settings.sets,
             report=report,
+            **{name.replace("-", "_"): value for name, value in self.given.items()},
         )
 
 
@@ -143,14 +182,18 @@ class PrepareTrainingStep(Step):
     benchmark: Benchmark
 
     @property
-    def arguments(self) -> tuple[str, ...]:
-        """What stands behind ``fssbench`` in the command."""
+    def _arguments(self) -> tuple[str, ...]:
         return ("prepare", self.benchmark.alias, "--train", *_option("--output", self.settings.sets))
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """Options that the environment names."""
+        return self.settings.given(f"prepare_{self.benchmark.alias}", RAW_DATA)
 
     def _call(self, report: Report) -> None:
         from fssbench.api.prepare import prepare_training
 
-        prepare_training(self.benchmark.alias, output=self.settings.sets, report=report)
+        prepare_training(self.benchmark.alias, output=self.settings.sets, report=report, **self.given)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,8 +216,7 @@ class TrainStep(Step):
     resume: bool = False
 
     @property
-    def arguments(self) -> tuple[str, ...]:
-        """What stands behind ``fssbench`` in the command."""
+    def _arguments(self) -> tuple[str, ...]:
         variant = self.variant
         return (
             *("train", *_model(variant), "--benchmark", variant.benchmark.alias, "--fold", str(self.fold)),
@@ -186,10 +228,18 @@ class TrainStep(Step):
             *_option("--device", self.settings.device),
         )
 
+    @property
+    def given(self) -> dict[str, Any]:
+        """Options that the environment names."""
+        return self.settings.given("train", TRAINING)
+
     def _call(self, report: Report) -> None:
         from fssbench.api.train import train
 
+        given = self.given
         changes = {
+            "run.batch": given.get("batch"),
+            "run.precision": given.get("precision"),
             "run.select_on": self.select_on,
             "run.max_steps": self.settings.trial.steps,
             "options.backbone_weights": None if self.base_learner is None else str(self.base_learner),
@@ -199,6 +249,9 @@ class TrainStep(Step):
             self.variant.benchmark.alias,
             fold=self.fold,
             shot=self.variant.shot,
+            config=given.get("config"),
+            image_list=given.get("list"),
+            workers=given.get("workers", WORKERS),
             changes={name: value for name, value in changes.items() if value is not None},
             options=self.variant.options,
             data=self.settings.sets,
@@ -226,8 +279,7 @@ class EvaluateStep(Step):
     weights: Path | None
 
     @property
-    def arguments(self) -> tuple[str, ...]:
-        """What stands behind ``fssbench`` in the command."""
+    def _arguments(self) -> tuple[str, ...]:
         return (
             *("eval", *_model(self.variant), "--benchmark", self.benchmark.alias, "--protocol", self.protocol),
             *_repeated("--fold", self.folds or ()),
@@ -238,11 +290,18 @@ class EvaluateStep(Step):
             *_option("--device", self.settings.device),
         )
 
+    @property
+    def given(self) -> dict[str, Any]:
+        """Options that the environment names."""
+        return self.settings.given("eval", INFERENCE)
+
     def _call(self, report: Report) -> None:
         from fssbench.api.evaluate import EvaluationRequest
         from fssbench.api.tracks import asked_tracks
-        from fssbench.engine.inference import USUAL
+        from fssbench.engine.inference import FEATURE_BYTES, InferenceSettings, parse_bytes, parse_precision
+        from fssbench.results.environment import pick_device
 
+        given, device = self.given, self.settings.device or "auto"
         request = EvaluationRequest(
             model=self.variant.model,
             tracks=asked_tracks(
@@ -255,8 +314,13 @@ class EvaluateStep(Step):
             ),
             options=self.variant.options,
             weights=None if self.weights is None else str(self.weights),
-            inference=USUAL,
-            device=self.settings.device or "auto",
+            inference=InferenceSettings(
+                batch=given.get("batch"),
+                feature_cache=parse_bytes(given["feature-cache"]) if "feature-cache" in given else FEATURE_BYTES,
+                precision=parse_precision(given.get("precision", "float32"), pick_device(device)),
+            ),
+            device=device,
+            workers=given.get("workers", WORKERS),
             output=self.settings.results or Home.find().results,
             asked=("fssbench", *self.arguments),
         )
@@ -272,12 +336,16 @@ class ProfileStep(Step):
     row: Row
 
     @property
-    def arguments(self) -> tuple[str, ...]:
-        """What stands behind ``fssbench`` in the command."""
+    def _arguments(self) -> tuple[str, ...]:
         return (
             *("profile", *_model(self.variant), "--shot", str(self.variant.shot)),
             *_option("--device", self.settings.device),
         )
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """Options that the environment names."""
+        return {}
 
     def measure(self) -> Profile:
         """The costs; weights are random, since no cost depends on them."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
@@ -47,6 +48,7 @@ class Reproduction:
         output: Path | None = None,
         device: str | None = None,
         trial: Trial | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> Self:
         """The rows of a table that are asked for.
 
@@ -57,6 +59,7 @@ class Reproduction:
             output: where results lie; ``None`` for the home.
             device: where models run; ``None`` for ``auto``.
             trial: do as little as it says, in a folder of its own, to see that everything runs.
+            environment: as in `Settings`; ``None`` for the process's own.
 
         Raises:
             UsageError: there is no such table, or it has no such row.
@@ -73,6 +76,7 @@ class Reproduction:
                 results=places.results if trial else output,
                 device=device,
                 trial=trial or WHOLE,
+                environment=os.environ if environment is None else environment,
             ),
             folds=folds,
         )
