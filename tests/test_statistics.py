@@ -225,6 +225,35 @@ def test_resamples_are_drawn_once_for_all_models_on_the_same_episodes() -> None:
     assert (after.misses - before.misses, after.hits - before.hits) == (1, 3)
 
 
+@pytest.mark.parametrize("each", [2, 3, 4, 8])
+def test_no_interval_leaves_out_its_own_figure(each: int) -> None:
+    """However few episodes a class has, and however unlike they are: small objects found, large ones missed."""
+    classes = 60
+    table = Population(classes=classes, images=30).table(classes * each)
+    rows = np.array([unlike(n // classes) for n in range(classes * each)])  # classes take turns
+    found = evidence(with_counts(table, rows), classes)
+    low, high = np.percentile(found.resampled[:, MIOU], [2.5, 97.5])
+    if each < 8:
+        assert not low <= found.values[MIOU] <= high  # without a correction it would
+    for value, between in zip(found.values, found.uncertainties(), strict=True):
+        for interval in filter(None, (between.episodes, between.images)):
+            assert interval.low <= value <= interval.high
+
+
+def unlike(n: int) -> list[int]:
+    """Counts of an episode: every other one has a large object and a poor mask."""
+    inter, union = ((9, 10), (10, 5_000 + 7 * (n % 11)))[n % 2]
+    return [inter, union, 10_000 - union, 10_000 - union + inter, 10_000]
+
+
+def test_with_two_episodes_a_class_only_figures_that_are_no_mean_of_ratios_have_intervals() -> None:
+    """A resample of two episodes is one, and of one episode the class's IoU is the episode's."""
+    found = sure(Population(classes=12, images=30).table(24), 12)
+    assert found[MIOU].episodes is None
+    assert found[FB].episodes is not None
+    assert found[EPISODE].episodes is not None
+
+
 # --- differences ----------------------------------------------------------------------------------------
 
 

@@ -63,11 +63,13 @@ class Sample:
         """Whether there is enough to say how sure each figure is, if other episodes were drawn.
 
         For the overall ones every class must vary, and together they need the degrees of freedom that ten
-        episodes of one class have.
+        episodes of one class have. mIoU needs three episodes of each class: a resample of two is one episode, whose
+        IoU as a class is its own, so that the interval would be that of the mean of the episodes' IoUs.
         """
         sizes = [len(rows) for rows in self.of_class]
-        enough = bool(sizes) and min(sizes) >= 2 and sum(n - 1 for n in sizes) >= MIN_QUERIES - 1
-        return [*map(self.says_of_class, range(len(self.classes))), *[enough] * len(FIGURES)]
+        least = min(sizes, default=0)
+        enough = least >= 2 and sum(n - 1 for n in sizes) >= MIN_QUERIES - 1
+        return [*map(self.says_of_class, range(len(self.classes))), enough and least >= 3, enough, enough]
 
     @property
     def says_of_images(self) -> list[bool]:

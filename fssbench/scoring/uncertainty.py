@@ -5,7 +5,9 @@ Two questions have two answers, and every interval says which of them it is:
 *Other episodes of the same images.* What if other queries and supports had been drawn from these images? Episodes
 are resampled within their class, so every class keeps its number; one less than there are is drawn and weighted up
 accordingly, without which a class of few episodes would look too sure (Rao and Wu 1988). The digest of the episodes
-seeds it, and the generator is numpy's legacy one, whose stream is frozen.
+seeds it, and the generator is numpy's legacy one, whose stream is frozen. IoU is a ratio, so resamples of few episodes
+lean to one side, in each class to the same; where that leaves the figure outside its own interval, the resamples are
+moved so that their median is the figure.
 
 *Other images.* What if the images had been others? Episodes that share a query or a support image tell less than
 independent ones. Each figure is linearised, and the squares and products of all episodes that share an image are
@@ -21,6 +23,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -183,11 +186,19 @@ class Evidence:
         error: Floats = np.sqrt(np.maximum((by_image**2).sum(axis=0) - again, own))
         return error
 
+    @cached_property
+    def centred(self) -> Floats:
+        """The resamples (R, F), those of a figure moved onto it where it lies outside their middle 95 %."""
+        low, high = _middle(self.resampled)
+        outside = (self.values < low) | (self.values > high)  # never where anything is undefined
+        if not outside.any():
+            return self.resampled
+        centred: Floats = self.resampled + np.where(outside, self.values - np.median(self.resampled, axis=0), 0)
+        return centred
+
     def uncertainties(self) -> list[Uncertainty]:
         """The intervals of each figure."""
-        tail = 100 * (1 - LEVEL) / 2
-        with np.errstate(invalid="ignore"):
-            low, high = np.percentile(self.resampled, [tail, 100 - tail], axis=0)
+        low, high = _middle(self.centred)
         from scipy.special import stdtrit
 
         reach = self.errors * stdtrit(np.maximum(self.freedom, 1), (1 + LEVEL) / 2)
@@ -212,10 +223,18 @@ class Evidence:
             if math.isnan(value):
                 found.append(None)
                 continue
-            by_episodes = _p_resampled(self.resampled[:, f]) if between.episodes else None
+            by_episodes = _p_resampled(self.centred[:, f]) if between.episodes else None
             by_images = _p_student(value, float(error), self.freedom[f]) if between.images else None
             found.append(Difference(value=value, between=between, p_episodes=by_episodes, p_images=by_images))
         return found
+
+
+def _middle(resampled: Floats) -> Floats:
+    """The ends of the middle 95 % of resamples (R, F): (2, F)."""
+    tail = 100 * (1 - LEVEL) / 2
+    with np.errstate(invalid="ignore"):
+        ends: Floats = np.percentile(resampled, [tail, 100 - tail], axis=0)
+    return ends
 
 
 def _p_resampled(differences: Floats) -> float:
