@@ -16,7 +16,7 @@ from fssbench.schemas.rle import Rle
 from fssbench.schemas.samples import MaskSize, PredictionSample
 from fssbench.scoring.counts import EpisodeCounts, QueryFacts
 
-__all__ = ["ScoredEpisode", "Unfinished", "unfinished"]
+__all__ = ["ScoredEpisode", "Unfinished", "of_identity", "unfinished"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,6 +93,12 @@ def unfinished(path: Path, *, identity: str, fresh: bool = False, others: Sequen
             other.unlink(missing_ok=True)
         yield episodes
     path.unlink(missing_ok=True)
+
+
+def of_identity(path: Path, identity: str) -> bool:
+    """Whether a file that a run left is of this identity."""
+    with path.open() as file:
+        return file.readline().rstrip("\n") == json.dumps(identity)
 
 
 def _read(path: Path, identity: str) -> dict[int, ScoredEpisode]:

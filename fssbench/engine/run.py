@@ -5,23 +5,26 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
+from glob import escape
 from pathlib import Path
 
 from fssbench.base.errors import ResultError
 from fssbench.base.files import PARTIAL, sha256_bytes
+from fssbench.base.progress import SILENT
 from fssbench.engine.evaluate import Answer, answers
 from fssbench.engine.inference import InferenceCost
 from fssbench.engine.job import Job
 from fssbench.engine.model import LoadedModel
-from fssbench.engine.partial import ScoredEpisode, Unfinished, unfinished
+from fssbench.engine.partial import ScoredEpisode, Unfinished, of_identity, unfinished
 from fssbench.engine.precision import check_precision
 from fssbench.engine.ranks import Ranks
 from fssbench.models.interface import FeatureSegmenter
 from fssbench.pipelines.formats import masks
 from fssbench.results.environment import describe_environment, device_name
 from fssbench.results.evaluation import Evaluation
+from fssbench.results.naming import results_folder
 from fssbench.results.outcome import Outcome
 from fssbench.results.policies import policies_for
 from fssbench.schemas.result import Environment, Execution, Request, Result, read_result
@@ -35,7 +38,12 @@ ALONE = Ranks()
 
 
 def run(
-    loaded: LoadedModel, job: Job, *, look: Callable[[Answer], None] | None = None, ranks: Ranks = ALONE
+    loaded: LoadedModel,
+    job: Job,
+    *,
+    look: Callable[[Answer], None] | None = None,
+    ranks: Ranks = ALONE,
+    note: Callable[[str], None] = SILENT.note,
 ) -> Evaluation:
     """Evaluate and write ``foldF-KshotseedS.json`` with its counts beside it, if the job has an output.
 
@@ -44,15 +52,23 @@ def run(
     Args:
         look: called with every answer of this process.
         ranks: the processes that share the episodes; the first writes, and all return the same.
+        note: told what is not taken up, and why.
 
     Raises:
         ResultError: a result on other episodes is in the way.
     """
     path = job.path(loaded)
+    environment = describe_environment(loaded.modules)
     if path is not None and path.exists() and not job.overwrite:
-        return Evaluation(_same_result(path, loaded, job), path=path, skipped=True)
-    environment = describe_environment()
-    with _so_far(path, _identity(loaded, job, environment), job, ranks) as (so_far, known):
+        there = _same_result(path, loaded, job)
+        if ranks.first and (changed := _changed(there.environment, environment)):
+            note(f"{path} was there already, made with {changed}; pass --overwrite to evaluate again")
+        return Evaluation(there, path=path, skipped=True)
+    identity = _identity(loaded, job, environment)
+    if path is not None and ranks.first and not job.overwrite:
+        for left in _left_by_others(path, loaded, identity):
+            note(f"{left} is of an interrupted run of other code, options, weights or software: this one starts anew")
+    with _so_far(path, identity, job, ranks) as (so_far, known):
         start, cost = time.perf_counter(), InferenceCost()
         others = frozenset(range(job.n_episodes)) - ranks.share(job.track)
         _ask(loaded, job, so_far, look, cost, skip=known | others)
@@ -116,19 +132,20 @@ def _so_far(path: Path | None, identity: str, job: Job, ranks: Ranks) -> Iterato
 
 def ask(loaded: LoadedModel, job: Job, *, skip: frozenset[int], cost: InferenceCost | None = None) -> Iterator[Answer]:
     """Ask the episodes of a job that are not to be skipped; nothing is written."""
-    return answers(
-        loaded.model,
-        job.episode_set,
-        shot=job.shot,
-        seed=job.seed,
-        episodes=job.episodes,
-        device=job.device,
-        workers=job.workers,
-        skip=skip,
-        control=loaded.record.control,
-        inference=job.inference,
-        cost=cost,
-    )
+    with loaded.code.in_sight() if loaded.code else nullcontext():
+        yield from answers(
+            loaded.model,
+            job.episode_set,
+            shot=job.shot,
+            seed=job.seed,
+            episodes=job.episodes,
+            device=job.device,
+            workers=job.workers,
+            skip=skip,
+            control=loaded.record.control,
+            inference=job.inference,
+            cost=cost,
+        )
 
 
 def _ask(
@@ -142,6 +159,8 @@ def _ask(
 ) -> None:
     """Ask the episodes that are not to be skipped, keeping every answer as it comes."""
     for answer in ask(loaded, job, skip=skip, cost=cost):
+        if loaded.code is not None:
+            loaded.code.require_hashed()
         so_far.add(ScoredEpisode(answer.scored, _encoded(answer) if job.save_predictions else {}))
         if look is not None:
             look(answer)
@@ -176,6 +195,22 @@ def _encoded(answer: Answer) -> dict[MaskSize, Rle]:
 def _table(job: Job, kept: Sequence[ScoredEpisode]) -> CountsTable:
     names = tuple(policy.name for policy in policies_for(job.episode_set))
     return CountsTable.of(job.track, names, (episode.scored for episode in kept))
+
+
+def _left_by_others(path: Path, loaded: LoadedModel, identity: str) -> Iterator[Path]:
+    """What interrupted runs on these episodes left that were of something else by the model's name."""
+    partial = path.with_suffix(f".counts{PARTIAL}").name
+    label = results_folder(loaded.record).rpartition("-")[0]
+    for left in sorted(path.parent.parent.glob(f"{escape(label)}-*/{escape(partial)}")):
+        if left.parent.name.rpartition("-")[0] == label and not of_identity(left, identity):
+            yield left
+
+
+def _changed(then: Environment, now: Environment) -> str:
+    """The software that a result was made with, as far as it is another one now; or nothing."""
+    before, here = ({"fssbench": one.fssbench, **one.packages} for one in (then, now))
+    changed = [name for name in before if name in here and before[name] != here[name]]
+    return ", ".join(f"{name} {before[name]} (here {here[name]})" for name in changed)
 
 
 def _same_result(path: Path, loaded: LoadedModel, job: Job) -> Result:

@@ -8,7 +8,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fssbench.base.callable_module import make_callable
-from fssbench.models.registry import ModelSpec, build_model, build_module, full_name, model_names, model_spec, register
+from fssbench.models.registry import (
+    ModelSpec,
+    build_model,
+    build_module,
+    full_name,
+    model_names,
+    model_spec,
+    recorded_name,
+    register,
+    user_code,
+)
 
 if TYPE_CHECKING:
     from fssbench.models.checkpoints import load_checkpoint
@@ -22,7 +32,9 @@ __all__ = [
     "model_names",
     "model_spec",
     "models",
+    "recorded_name",
     "register",
+    "user_code",
 ]
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from fssbench.base.errors import ModelError, UsageError
 from fssbench.base.suggest import did_you_mean, known_are
-from fssbench.models.user_file import load_file
+from fssbench.models.user_file import UserCode, load_file
 
 if TYPE_CHECKING:
     from torch import nn
@@ -29,7 +29,9 @@ __all__ = [
     "full_name",
     "model_names",
     "model_spec",
+    "recorded_name",
     "register",
+    "user_code",
 ]
 
 ENTRY_POINTS = "fssbench.models"
@@ -140,7 +142,7 @@ def full_name(name: str) -> str:
         return name
     from fssbench.models.interface import FewShotSegmenter
 
-    module = load_file(str(Path(name).resolve()))
+    module = load_file(str(Path(name).resolve())).module
     own = [value for value in vars(module).values() if getattr(value, "__module__", None) == module.__name__]
     found = [c.__name__ for c in own if inspect.isclass(c) and issubclass(c, FewShotSegmenter)]
     if len(found) != 1:
@@ -152,6 +154,22 @@ def full_name(name: str) -> str:
     return f"{name}:{found[0]}"
 
 
+def recorded_name(name: str) -> str:
+    """What results call a model: of ``path/to/mine.py:Net`` it is ``mine.py:Net``, wherever the file lies."""
+    return Path(name).name if _user_file(name) else name
+
+
+def user_code(name: str) -> UserCode | None:
+    """The code of a model in a user's file; ``None`` of any other."""
+    path = _user_file(name)
+    return None if path is None else load_file(str(Path(path).resolve()))
+
+
+def _user_file(name: str) -> str | None:
+    path, separator, _ = name.rpartition(":")
+    return path if separator and path.endswith(".py") and name not in _registered else None
+
+
 def _finder(name: str) -> Callable[[], Callable[..., nn.Module]]:
     """How the factory of a model is had; `UsageError` if there is no such model."""
     if name in _registered:
@@ -160,9 +178,8 @@ def _finder(name: str) -> Callable[[], Callable[..., nn.Module]]:
         return partial(_ours, *ours.split(":"))
     for point in entry_points(group=ENTRY_POINTS, name=name):
         return partial(_installed, point)
-    path, separator, attribute = name.rpartition(":")
-    if separator and path.endswith(".py"):
-        return partial(_in_file, path, attribute)
+    if path := _user_file(name):
+        return partial(_in_file, path, name.rpartition(":")[2])
     remedy = f"{known_are(name, model_names())}, or pass path/to/file.py:Name"
     raise UsageError(f"there is no model '{name}'", remedy=remedy)
 
@@ -172,7 +189,7 @@ def _ours(module: str, attribute: str) -> Callable[..., nn.Module]:
 
 
 def _in_file(path: str, attribute: str) -> Callable[..., nn.Module]:
-    return _attribute(load_file(str(Path(path).resolve())), attribute, where=path)
+    return _attribute(load_file(str(Path(path).resolve())).module, attribute, where=path)
 
 
 def _installed(point: EntryPoint) -> Callable[..., nn.Module]:
