@@ -21,7 +21,8 @@ from fssbench.engine.model import LoadedModel, load_model, load_object
 from fssbench.engine.ranks import Ranks, joined
 from fssbench.engine.run import run
 from fssbench.engine.running import RunningScore
-from fssbench.models import full_name, model_spec
+from fssbench.models import full_name, model_spec, recorded_name
+from fssbench.models.registry import BUILTIN
 from fssbench.pipelines.episode_sets.loaded_track import LoadedTrack
 from fssbench.results.control_names import require_control
 from fssbench.results.environment import pick_device
@@ -80,7 +81,7 @@ def evaluate(
         options: of a model that is named.
         weights: of a model that is named: ``none``, or a checkpoint in which ``{fold}`` stands for the fold; ``None``
             to look in the home.
-        name: what results call a module or function; ``None`` for its own name.
+        name: what results call the model; ``None`` for its own name.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, …
         workers: decoding threads.
         batch: images encoded and episodes matched at a time; ``None`` for 1 on a CPU, 8 elsewhere.
@@ -171,6 +172,11 @@ class EvaluationRequest:
     def __post_init__(self) -> None:
         if self.control is not None:
             require_control(self.control)
+        if self.name is not None and ("/" in self.name or not self.name.strip() or self._is_taken(self.name)):
+            raise UsageError(
+                f"a model cannot be called '{self.name}'",
+                remedy="choose a name without / that no model of fssbench has",
+            )
         if isinstance(self.model, str):
             object.__setattr__(self, "model", full_name(self.model))
             spec = model_spec(str(self.model))
@@ -181,6 +187,9 @@ class EvaluationRequest:
                 "a model that is built already takes no options and no weights",
                 remedy="pass them when it is built, or pass the model's name",
             )
+
+    def _is_taken(self, name: str) -> bool:
+        return name in BUILTIN and name != self.model
 
     def run(
         self, *, report: Report = SILENT, after: After | None = None, look: Callable[[Answer], None] | None = None
@@ -219,7 +228,7 @@ class EvaluationRequest:
                 if look is not None:
                     look(answer)
 
-            evaluation = run(loaded, job, look=see, ranks=ranks)
+            evaluation = run(loaded, job, look=see, ranks=ranks, note=report.note)
         if self.output is not None and not evaluation.saved and ranks.first:
             evaluation.save(self.output, overwrite=self.overwrite)
         return evaluation
@@ -245,6 +254,7 @@ class EvaluationRequest:
             n_folds=len({one.fold for one in self.tracks}),
             home=Home.find(),
             control=self.control,
+            called=self.name,
         )
 
     def _job(self, track: AskedTrack, device: str) -> Job:
@@ -265,7 +275,8 @@ class EvaluationRequest:
             overwrite=self.overwrite,
             asked=tuple(self.asked),
             resolved={
-                "model": self.model if isinstance(self.model, str) else self.name,
+                "model": recorded_name(self.model) if isinstance(self.model, str) else self.name,
+                "name": self.name,
                 "options": {key: str(value) for key, value in self.options.items()},
                 "weights": self.weights,
                 "data": str(track.root),

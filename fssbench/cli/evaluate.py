@@ -59,6 +59,9 @@ def evaluate(
     ] = None,
     option: PairsOption = None,
     options_file: OptionsFileOption = None,
+    name: Annotated[
+        str | None, typer.Option("--name", help="What results call the model. [default: its own name]")
+    ] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, …")] = "auto",
     workers: Annotated[int, typer.Option("--workers", "-w", min=1, help="Decoding threads.")] = 4,
     feature_cache: Annotated[
@@ -149,6 +152,7 @@ def evaluate(
         tracks=tracks,
         options=resolve_options(spec, given, backbone=backbone, backbone_weights=backbone_weights),
         weights=weights,
+        name=name,
         device=device,
         workers=workers,
         inference=InferenceSettings(

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from torch import Tensor, nn
 
 from fssbench.base.errors import CheckpointError, ModelError, UsageError
-from fssbench.base.files import sha256_file
+from fssbench.base.files import sha256_bytes, sha256_file
 from fssbench.base.home import Home
 from fssbench.engine.functions import as_segmenter, source_sha256, state_sha256
 from fssbench.episodes.benchmarks import Benchmark
-from fssbench.models import build_model, model_spec
+from fssbench.models import build_model, model_spec, recorded_name, user_code
+from fssbench.models.backbones import of_unknown_origin
 from fssbench.models.cards import card_path, chosen_weights, read_card
 from fssbench.models.checkpoints import load_checkpoint, read_state_dict
 from fssbench.models.guess import fitting_option
 from fssbench.models.interface import FewShotSegmenter
+from fssbench.models.user_file import UserCode
 from fssbench.results.naming import checkpoint_label, file_name
 from fssbench.schemas.card import Card
 from fssbench.schemas.result import ModelRecord, TrainingRecord
@@ -35,10 +38,17 @@ __all__ = [
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model ready to be asked, and the record that goes into its results."""
+    """A model ready to be asked, and the record that goes into its results.
+
+    Attributes:
+        code: of a model in a user's file.
+        modules: top names of what it is made of, such as ``timm``.
+    """
 
     model: FewShotSegmenter
     record: ModelRecord
+    code: UserCode | None = None
+    modules: frozenset[str] = field(default_factory=frozenset)
 
 
 def find_weights(
@@ -98,10 +108,11 @@ def load_model(
     n_folds: int = 1,
     home: Home,
     control: str | None = None,
+    called: str | None = None,
 ) -> LoadedModel:
     """Build a model and fill it with its checkpoint; see `find_weights` for ``weights``.
 
-    With a ``control`` the model is asked with other supports; see `fssbench.engine.controls`.
+    Results call it ``called``, if that is given. With a ``control`` the model is asked with other supports; see `fssbench.engine.controls`.
 
     A checkpoint holds the backbone too, so with one the backbone's own weights are not fetched. Options that are not
     given are those that the checkpoint's card names.
@@ -129,16 +140,20 @@ def load_model(
     if card is not None:
         require_unseen(card, checkpoint, name=name, benchmark=benchmark, fold=fold)
         options = {**card.options, **options}
-    if checkpoint is not None and spec.has_backbone:
-        model = build_model(name, **{**options, "backbone_weights": "none"})
-    else:
-        model = build_model(name, **options)
+    code = user_code(name)
+    filled = {"backbone_weights": "none"} if checkpoint is not None and spec.has_backbone else {}
+    with code.in_sight() if code else nullcontext():
+        model = build_model(name, **{**options, **filled})
+        if code is not None:
+            code.add_imported()
+    if not filled:
         if weights is None and model.needs_training and checkpoint is None:
             checkpoint = find()  # only the model itself could tell, since a function built it
     if checkpoint is not None:
         fill(model, read_state_dict(checkpoint), name=name, options=options, where=str(checkpoint))
-    record = _record(name, options, model, checkpoint, card)
-    return LoadedModel(model, record.model_copy(update={"control": control}))
+    record = _record(called or recorded_name(name), options, model, checkpoint, card, code)
+    modules = _made_of(model) | (code.packages if code else frozenset())
+    return LoadedModel(model, record.model_copy(update={"control": control}), code=code, modules=modules)
 
 
 def load_object(
@@ -163,8 +178,10 @@ def load_object(
                 "checkpoint_sha256": state_sha256(model) if isinstance(model, nn.Module) else None,
                 "parameters": sum(p.numel() for p in segmenter.parameters()) if own else None,
                 "control": control,
+                "regime": segmenter.regime,
             }
         ),
+        modules=_made_of(model),
     )
 
 
@@ -207,15 +224,20 @@ def require_unseen(card: Card, checkpoint: Path | None, *, name: str, benchmark:
 
 
 def _record(
-    name: str, options: Mapping[str, Any], model: FewShotSegmenter, checkpoint: Path | None, card: Card | None
+    name: str,
+    options: Mapping[str, Any],
+    model: FewShotSegmenter,
+    checkpoint: Path | None,
+    card: Card | None,
+    code: UserCode | None,
 ) -> ModelRecord:
     backbone = model.backbone_info
-    own = Path(name.rpartition(":")[0])
+    declared = _declared(model)
     return ModelRecord(
         name=name,
         options={key: value for key, value in sorted(options.items()) if key != "backbone_weights"},
-        code_sha256=sha256_file(own) if own.suffix == ".py" else None,
-        training=_training(model, checkpoint),
+        code_sha256=code.sha256 if code else None,
+        training=_training(model, checkpoint, declared=bool(declared)),
         checkpoint_sha256=sha256_file(checkpoint) if checkpoint else None,
         backbone=backbone.name if backbone else None,
         backbone_weights=("checkpoint" if checkpoint else backbone.weights) if backbone else None,
@@ -227,11 +249,48 @@ def _record(
         trained=TrainingRecord(**{f: getattr(card.training, f) for f in TrainingRecord.model_fields})
         if card and card.training
         else None,
+        regime=model.regime,
+        weights=declared,
     )
 
 
-def _training(model: FewShotSegmenter, checkpoint: Path | None) -> Literal["not needed", "untrained", "trained"]:
+def _training(
+    model: FewShotSegmenter, checkpoint: Path | None, *, declared: bool
+) -> Literal["not needed", "untrained", "trained", "declared", "undeclared"]:
     if checkpoint is not None:
         return "trained"
     random_backbone = model.backbone_info is not None and model.backbone_info.weights == "none"
-    return "untrained" if model.needs_training or random_backbone else "not needed"
+    if random_backbone or (model.needs_training and not declared):
+        return "untrained"
+    if not of_unknown_origin(model):
+        return "not needed"
+    return "declared" if declared and model.regime is not None else "undeclared"
+
+
+def _declared(model: FewShotSegmenter) -> dict[str, str]:
+    """SHA-256 of the weights that a model says it loaded, by a name that says nothing of where they lie."""
+    found: dict[str, str] = {}
+    for path in map(Path, model.weights_files()):
+        if not path.exists():
+            raise ModelError(
+                f"{type(model).__name__}.weights_files names {path}, which is not there",
+                remedy="name the files or folders that it loaded its weights from",
+            )
+        name = path.name if path.name not in found else f"{path.parent.name}/{path.name}"
+        found[name] = _sha256(path)
+    return found
+
+
+def _sha256(path: Path) -> str:
+    """Of a file, or of a line a file of a folder."""
+    if path.is_file():
+        return sha256_file(path)
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    lines = (f"{sha256_file(file)}  {file.relative_to(path).as_posix()}\n" for file in files)
+    return sha256_bytes("".join(lines).encode())
+
+
+def _made_of(model: object) -> frozenset[str]:
+    """Top names of the modules that a model, and every part of it, is defined in."""
+    parts = model.modules() if isinstance(model, nn.Module) else [model]
+    return frozenset((getattr(part, "__module__", None) or "").partition(".")[0] for part in parts) - {""}

@@ -15,6 +15,7 @@ from fssbench.base.progress import Advance, no_progress
 from fssbench.results.check import Checked, check_result
 from fssbench.results.load import find_results
 from fssbench.results.naming import file_name
+from fssbench.results.official import trained_elsewhere
 from fssbench.schemas.result import Result
 from fssbench.scoring.counts import CountsTable
 
@@ -87,6 +88,13 @@ class Candidate:
             marks.append("untrained")
         elif model.backbone_weights == "file":
             marks.append("own backbone weights")
+        trainings = [item.result.model.trained for item in self.items if item.result.model.trained is not None]
+        for trained in [one for one in trainings if one.cut_short][:1]:
+            marks.append(f"{trained.steps:,} of {trained.planned_steps:,} steps")
+        for trained in [one for one in trainings if trained_elsewhere(one, self.first.episodes.benchmark)][:1]:
+            marks.append(f"trained on {trained.benchmark}")
+        if model.training == "undeclared":
+            marks.append("undeclared weights")
         if model.selected_on_test_fold:
             marks.append("chosen on the test fold")
         if model.control is not None:
@@ -158,7 +166,7 @@ def candidates(items: Iterable[Gathered]) -> list[Candidate]:
 def _key(result: Result) -> str:
     """What makes results runs of one entry: everything but fold, seed, and what training for a fold makes another."""
     episodes, trained = result.episodes, result.model.trained
-    model = result.model.model_dump(mode="json", exclude={"checkpoint_sha256", "trained"})
+    model = result.model.model_dump(mode="json", exclude={"checkpoint_sha256", "trained", *result.model.later_fields})
     training = trained.model_dump(mode="json", include=RULES) if trained else None
     return json.dumps(
         [

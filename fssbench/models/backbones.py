@@ -14,9 +14,12 @@ from fssbench.base.files import sha256_file
 from fssbench.base.suggest import known_are
 from fssbench.models.checkpoints import read_state_dict
 
-__all__ = ["BACKBONES", "BackboneInfo", "imagenet_file", "load_backbone"]
+__all__ = ["BACKBONES", "BackboneInfo", "imagenet_file", "load_backbone", "of_unknown_origin"]
 
 BACKBONES = ("resnet18", "resnet50", "resnet101", "vgg16")
+
+FILLED = "filled_by_fssbench"
+"""Marks parameters whose values `load_backbone` knows the origin of, whichever model they end up in."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +60,14 @@ def load_backbone(name: str, weights: str) -> tuple[nn.Module, BackboneInfo]:
         _fill(network, path, name)
         origin = "imagenet" if weights == "imagenet" else "file"
         info = BackboneInfo(name=name, weights=origin, sha256=sha256_file(path))
+    for parameter in network.parameters():
+        setattr(parameter, FILLED, True)
     return network.requires_grad_(False).eval(), info
+
+
+def of_unknown_origin(model: nn.Module) -> int:
+    """How many of a model's numbers are in parameters that no backbone of ours brought with it."""
+    return sum(parameter.numel() for parameter in model.parameters() if not hasattr(parameter, FILLED))
 
 
 def _random(name: str) -> nn.Module:

@@ -12,6 +12,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +29,7 @@ __all__ = [
     "FeatureSegmenter",
     "FewShotSegmenter",
     "Preprocess",
+    "Regime",
     "Size",
     "check_answer",
     "check_inputs",
@@ -35,6 +38,10 @@ __all__ = [
 ]
 
 Size = tuple[int, int]
+
+Regime = Literal["base classes", "training-free", "generalist"]
+"""What a model's weights have learned from: the fold's base classes alone; nothing of this task, such as a backbone
+of ImageNet; or data that may well hold the tested classes or images."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,11 +151,20 @@ class FewShotSegmenter(nn.Module, ABC):
         preprocess: how images become its input; print it to see the expected format.
         needs_training: whether it means anything before weights were loaded into it.
         backbone_info: which feature extractor it uses and where its weights came from, if it has one.
+        regime: what its weights have learned from; models are ranked among those of their regime alone.
     """
 
     preprocess: Preprocess = Preprocess()
     needs_training: bool = False
     backbone_info: BackboneInfo | None = None
+    regime: Regime | None = None
+
+    def weights_files(self) -> Sequence[str | Path]:
+        """The files or folders of weights that the model loaded by itself; results record their SHA-256.
+
+        What it has from anywhere else, and does not name here, makes its results unofficial.
+        """
+        return ()
 
     @abstractmethod
     def predict(self, query: Tensor, supports: Tensor, masks: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
 from fssbench.pipelines.episode_sets.stream import truth_of
 from fssbench.results import counts_file
 from fssbench.results.figures import policy_results
-from fssbench.results.official import own_reasons, set_reasons
+from fssbench.results.official import HANDED_IN, IN_MEMORY, own_reasons, set_reasons
 from fssbench.results.outcome import episodes_record
 from fssbench.results.policies import policies_for, query_facts
 from fssbench.results.predictions import INDEX, StoredPredictions
@@ -199,7 +199,7 @@ class _ResultCheck:
         if wanted in sizes and self.result.headline.partition("/")[0] != wanted:
             self.wrong(f"headline: it is {self.result.headline}, {stated.protocol} scores at {wanted} size")
         for reason in reasons:
-            if reason not in self.result.unofficial:
+            if reason not in self.stated_reasons():
                 self.wrong(f"unofficial: the result does not say that {reason}")
 
     def own_reasons(self) -> tuple[str, ...]:
@@ -207,10 +207,19 @@ class _ResultCheck:
         result = self.result
         return own_reasons(
             model=result.model,
+            benchmark=result.episodes.benchmark,
             protocol=result.episodes.protocol,
             headline=result.headline,
+            source=result.source,
             git_dirty=result.environment.git_dirty,
         )
+
+    def stated_reasons(self) -> tuple[str, ...]:
+        """What the result says speaks against it; of models that were asked, worded as today."""
+        reasons = self.result.unofficial
+        if self.result.source == "recomputed":
+            return reasons
+        return tuple(IN_MEMORY if reason == HANDED_IN else reason for reason in reasons)
 
     def predictions(self) -> list[PredictionSample]:
         """The masks are those the result names: hashes, and one for every episode."""
@@ -273,7 +282,7 @@ class _ResultCheck:
         for reason in asked:  # `policies` has looked for the others
             if reason not in self.result.unofficial:
                 self.wrong(f"unofficial: the result does not say that {reason}")
-        for reason in self.result.unofficial:
+        for reason in self.stated_reasons():
             if reason not in reasons:
                 self.wrong(f"unofficial: nothing shows that {reason}")
 

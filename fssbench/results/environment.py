@@ -6,7 +6,8 @@ import os
 import platform
 import re
 import subprocess
-from importlib.metadata import PackageNotFoundError, requires, version
+from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, packages_distributions, requires, version
 from pathlib import Path
 
 from fssbench.base.errors import UsageError
@@ -18,17 +19,31 @@ __all__ = ["describe_environment", "describe_machine", "device_name", "installed
 PACKAGES = ("torch", "torchvision", "numpy", "pillow", "pycocotools", "webdataset", "datasets", "pyarrow")
 
 
-def describe_environment() -> Environment:
-    """Versions of what a score can depend on, and the revision of fssbench if it runs from a checkout."""
+def describe_environment(modules: Iterable[str] = ()) -> Environment:
+    """Versions of what a score can depend on, and the revision of fssbench if it runs from a checkout.
+
+    Args:
+        modules: top names of what a model is made of besides, such as ``timm``.
+    """
     revision = _git("rev-parse", "HEAD")
     status = None if revision is None else _git("status", "--porcelain", "--untracked-files=no")
     return Environment(
         fssbench=__version__,
         python=platform.python_version(),
-        packages={name: found for name in PACKAGES if (found := _version(name))},
+        packages={name: found for name in (*PACKAGES, *_distributions(modules)) if (found := _version(name))},
         git_revision=revision,
         git_dirty=None if status is None else bool(status),
     )
+
+
+def _distributions(modules: Iterable[str]) -> list[str]:
+    """The packages that modules were installed with, but for fssbench and those that are named anyway."""
+    wanted = set(modules) - {"fssbench", *PACKAGES}
+    if not wanted:
+        return []
+    by_module = packages_distributions()  # reads the metadata of all that is installed
+    found = {distribution.lower() for module in wanted for distribution in by_module.get(module, ())}
+    return sorted(found - {"fssbench", *PACKAGES})
 
 
 def installed_requirements() -> dict[str, str | None]:

@@ -108,8 +108,10 @@ class Outcome:
             *set_reasons(self.episode_set, self.episodes),
             *own_reasons(
                 model=self.model,
+                benchmark=self.episodes.benchmark,
                 protocol=self.episodes.protocol,
                 headline=self.headline.name,
+                source=self.source,
                 git_dirty=self.environment.git_dirty,
             ),
         )

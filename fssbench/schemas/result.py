@@ -147,14 +147,25 @@ class TrainingRecord(Record):
         default=None, ge=0, description="learned from, where novel classes were background; null if not counted"
     )
 
+    @property
+    def cut_short(self) -> bool:
+        """Whether these are the last weights of a run that had not come to its end."""
+        return self.select_on == "last" and self.steps < self.planned_steps
+
 
 class ModelRecord(Record):
     """The model: what it is, and the weights it ran with."""
 
     name: str
     options: dict[str, Any] = Field(description="as given to the model; what is not named has its default")
-    code_sha256: Sha256 | None = Field(description="of the file of a user's own model; null for ours")
-    training: Literal["not needed", "untrained", "trained", "unknown"]
+    code_sha256: Sha256 | None = Field(
+        description="of the code of a user's own model: of its file, or where that imports others of its folder, of a "
+        "line a file, with the file's SHA-256 and its path; null for ours"
+    )
+    training: Literal["not needed", "untrained", "trained", "unknown", "declared", "undeclared"] = Field(
+        description="trained: by a checkpoint that fssbench loaded; declared: by files that the model loaded itself "
+        "and names; undeclared: it has parameters that nobody says the origin of"
+    )
     checkpoint_sha256: Sha256 | None
     backbone: str | None
     backbone_weights: str | None = Field(description="none (random), imagenet, file, or checkpoint: part of it")
@@ -169,6 +180,12 @@ class ModelRecord(Record):
         default=None, description="the rule by which its weights were chosen, as their card says; null if unknown"
     )
     trained: TrainingRecord | None = Field(default=None, description="how, where fssbench trained it")
+    regime: Literal["base classes", "training-free", "generalist"] | None = Field(
+        default=None, description="what its weights have learned from, as the model declares; null if it does not"
+    )
+    weights: dict[str, Sha256] = Field(
+        default_factory=dict, description="by name, the files of weights that it declares to have loaded itself"
+    )
 
     @staticmethod
     def unseen(name: str, *, options: Mapping[str, Any] | None = None, input_size: int | None = None) -> ModelRecord:
@@ -192,6 +209,25 @@ class ModelRecord(Record):
             learnable_parameters=None,
             input_size=input_size,
         )
+
+    @property
+    def seen(self) -> str:
+        """The regime it is ranked in: the declared one, or what the record implies, or ``unknown``.
+
+        Results from before regimes were recorded imply it in the same way.
+        """
+        if self.regime is not None:
+            return self.regime
+        ours = self.code_sha256 is None and self.training != "unknown"
+        if self.trained is not None or (ours and self.training == "trained"):
+            return "base classes"
+        free = self.training in ("not needed", "untrained") and (ours or not self.parameters)
+        return "training-free" if free else "unknown"
+
+    @property
+    def later_fields(self) -> set[str]:
+        """Fields that came after schema 2 and say nothing here: without them a record is named as it was then."""
+        return {name for name in ("regime", "weights") if not getattr(self, name)}
 
     @property
     def selected_on_test_fold(self) -> bool:

@@ -88,7 +88,7 @@ def own(tmp_path: Path) -> Path:
 @pytest.fixture
 def clean(monkeypatch: pytest.MonkeyPatch) -> None:
     """A checkout without changes, whatever the one these tests run from is like."""
-    monkeypatch.setattr(module, "describe_environment", lambda: CLEAN)
+    monkeypatch.setattr(module, "describe_environment", lambda *_: CLEAN)
 
 
 @pytest.fixture(scope="module")
@@ -489,7 +489,7 @@ def test_uncommitted_changes_are_unofficial(
     toy_set: EpisodeSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dirty = CLEAN.model_copy(update={"git_dirty": True})
-    monkeypatch.setattr(module, "describe_environment", lambda: dirty)
+    monkeypatch.setattr(module, "describe_environment", lambda *_: dirty)
     result = run(copy_support(), job(official_set(toy_set), tmp_path, episodes=40)).record
     assert result.unofficial == ("fssbench ran from a checkout with uncommitted changes",)
     assert result.environment == dirty
@@ -581,7 +581,7 @@ def test_a_checkpoint_is_loaded_and_recorded_by_hash(own: Path, tmp_path: Path) 
     assert all((tensor == 1).all() for tensor in loaded.model.state_dict().values())
     record = loaded.record
     assert (record.training, record.checkpoint_sha256) == ("trained", sha256_file(path))
-    assert (record.name, record.code_sha256) == (f"{own}:Net", sha256_bytes(OWN.encode()))
+    assert (record.name, record.code_sha256) == ("own_net.py:Net", sha256_bytes(OWN.encode()))
     assert (record.parameters, record.learnable_parameters, record.input_size) == (11, 6, 16)
     with pytest.raises(CheckpointError, match=r"net\.pt does not fit CopySupport: 2 unexpected \(fixed, weight\)"):
         load("copy-support", weights=str(path))

@@ -169,7 +169,7 @@ def trained(fold: int, *, select_on: Literal["last", "test-fold"], seed: int = 0
         held_out=(),
         select_on=select_on,
         steps=100 + fold,
-        planned_steps=200 + fold,
+        planned_steps=100 + fold,
         recipe_sha256="e" * 64,
     )
 
