@@ -22,7 +22,19 @@ if TYPE_CHECKING:
 
 __all__ = ["Leaderboard", "read_leaderboard"]
 
-SHOWN = ["benchmark", "protocol", "shot", "rank", "model", "miou", "miou_low", "miou_high", "fb_iou", "official"]
+SHOWN = [
+    "benchmark",
+    "protocol",
+    "shot",
+    "regime",
+    "rank",
+    "model",
+    "miou",
+    "miou_low",
+    "miou_high",
+    "fb_iou",
+    "official",
+]
 """Columns that a notebook shows."""
 
 
@@ -85,6 +97,7 @@ class Leaderboard(Record):
             "benchmark",
             "protocol",
             "shot",
+            "regime",
             "rank",
             "model",
             "miou",

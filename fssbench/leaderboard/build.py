@@ -14,10 +14,13 @@ from fssbench.leaderboard.board import Leaderboard
 from fssbench.leaderboard.gathered import Candidate, Gathered, candidates, gather, slug
 from fssbench.leaderboard.ranking import ranked
 from fssbench.leaderboard.scores import Figures, figures_of
-from fssbench.schemas.leaderboard import DifferenceRecord, Entry, ReportedEntry, RunSummary
+from fssbench.schemas.leaderboard import REGIME_NAMES, DifferenceRecord, Entry, ReportedEntry, RunSummary
 from fssbench.schemas.result import EpisodesRecord
 
 __all__ = ["board_of", "build_leaderboard", "gather"]
+
+REGIMES = tuple(REGIME_NAMES)
+"""In the order that their rankings of one question stand in."""
 
 
 def build_leaderboard(
@@ -42,7 +45,7 @@ def board_of(items: Iterable[Gathered], *, reported: Sequence[ReportedEntry] = (
     """The leaderboard of results that were gathered; `ResultError` if two are the same run of one model."""
     groups: dict[tuple[object, ...], list[Candidate]] = defaultdict(list)
     for candidate in candidates(items):
-        groups[_question(candidate)].append(candidate)
+        groups[*_question(candidate), REGIMES.index(candidate.first.model.seen)].append(candidate)
     entries: list[Entry] = []
     for _, group in sorted(groups.items()):
         found = zip(group, figures_of(group), strict=True)
@@ -64,9 +67,9 @@ def _question(candidate: Candidate) -> tuple[str, str, int, int, str, str]:
     )
 
 
-def _group(asked: EpisodesRecord, question: tuple[object, ...]) -> str:
+def _group(asked: EpisodesRecord, question: tuple[object, ...], regime: str) -> str:
     short = sha256_bytes(repr(question).encode())[:8]
-    return slug(asked.benchmark, asked.protocol, f"{asked.shot}shot", short)
+    return slug(asked.benchmark, asked.protocol, f"{asked.shot}shot", regime, short)
 
 
 def _entry(candidate: Candidate, figures: Figures) -> Entry:
@@ -80,7 +83,7 @@ def _entry(candidate: Candidate, figures: Figures) -> Entry:
         reasons[candidate.incomplete] = None
     return Entry(
         id=candidate.id,
-        group=_group(first.episodes, question),
+        group=_group(first.episodes, question, first.model.seen),
         rank=None,
         label=candidate.label,
         model=first.model,
@@ -89,6 +92,7 @@ def _entry(candidate: Candidate, figures: Figures) -> Entry:
         protocol_version=first.episodes.protocol_version,
         shot=first.episodes.shot,
         policy=first.headline,
+        regime=first.model.seen,
         episodes_digest=question[-1],
         miou=figures.miou,
         fb_iou=figures.fb_iou,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fssbench.leaderboard.board import Leaderboard
 from fssbench.leaderboard.flat import sure_of
 from fssbench.leaderboard.standings import percent
-from fssbench.schemas.leaderboard import Entry, Score
+from fssbench.schemas.leaderboard import REGIME_NAMES, Entry, Score
 
 __all__ = ["to_latex", "to_markdown"]
 
@@ -28,8 +28,9 @@ def readable(board: Leaderboard) -> Iterator[Readable]:
         first = entries[0]
         folds = sorted({fold.fold for entry in entries for fold in entry.folds})
         yield Readable(
-            f"{first.benchmark}, {first.protocol}/{first.protocol_version}, {first.shot}-shot, {first.policy}",
-            ("rank", "model", *(f"fold {fold}" for fold in folds), "mIoU", "FB-IoU", "behind", "official"),
+            f"{first.benchmark}, {first.protocol}/{first.protocol_version}, {first.shot}-shot, {first.policy}, "
+            f"{REGIME_NAMES[first.regime]}",
+            ("rank", "model", "regime", *(f"fold {fold}" for fold in folds), "mIoU", "FB-IoU", "behind", "official"),
             tuple(_cells(entry, folds) for entry in entries),
         )
     for group in board.reported_groups():
@@ -51,6 +52,7 @@ def _cells(entry: Entry, folds: Iterable[int]) -> tuple[str, ...]:
     return (
         str(entry.rank or ""),
         entry.label,
+        entry.regime,
         *(by_fold.get(fold, "") for fold in folds),
         _between(entry.miou),
         _between(entry.fb_iou),
@@ -98,7 +100,7 @@ def to_latex(board: Leaderboard) -> bytes:
     return text.encode()
 
 
-WORDS = ("model", "official", "printed in")
+WORDS = ("model", "regime", "official", "printed in")
 """Columns that are no numbers."""
 
 # What a model is called is whatever somebody called it.

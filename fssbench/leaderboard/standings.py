@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from fssbench.leaderboard.flat import sure_of
+from fssbench.schemas.leaderboard import REGIME_NAMES
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -81,7 +82,7 @@ def _ranking(entries: tuple[Entry, ...]) -> Table:
     first = entries[0]
     folds = sorted({fold.fold for entry in entries for fold in entry.folds})
     asked = f"{first.benchmark} · {first.protocol}/{first.protocol_version} · {first.shot}-shot"
-    table = _table(f"{asked} · {first.policy} · mIoU in %", folds, ranks=True)
+    table = _table(f"{asked} · {first.policy} · {REGIME_NAMES[first.regime]} · mIoU in %", folds, ranks=True)
     for name in ("behind", "ep/s"):
         table.add_column(name, justify="right", no_wrap=True)
     for entry in entries:

@@ -185,7 +185,7 @@ class _Pages:
     @staticmethod
     def _title(entry: Entry) -> str:
         title = benchmark_title(entry.benchmark)
-        return f"{title}, {entry.protocol}, {entry.shot}-shot, episodes {entry.episodes_digest[:8]}"
+        return f"{title}, {entry.protocol}, {entry.shot}-shot, episodes {entry.episodes_digest[:8]}, {entry.regime}"
 
     def _examples(self, entry: Entry, folder: Path) -> tuple[PicturedExample, ...]:
         """An entry's examples, their pictures copied into the site."""

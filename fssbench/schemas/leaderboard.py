@@ -10,6 +10,7 @@ from fssbench.base.records import Record, Sha256
 from fssbench.schemas.result import IntervalRecord, ModelRecord, Share
 
 __all__ = [
+    "REGIME_NAMES",
     "ClassScore",
     "DifferenceRecord",
     "Entry",
@@ -24,6 +25,15 @@ __all__ = [
 Shift = Annotated[float, Field(ge=-1, le=1)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9]+([.-][a-z0-9]+)*$")]
+
+
+REGIME_NAMES = {
+    "base classes": "trained on base classes",
+    "training-free": "training-free",
+    "generalist": "generalist that saw the tested classes or images",
+    "unknown": "not known what it was trained on",
+}
+"""What a model's weights have learned from, in words."""
 
 
 class Score(Record):
@@ -129,7 +139,9 @@ class Entry(Record):
     """One model on one benchmark, protocol and number of shots, over all its folds and seeds."""
 
     id: Slug = Field(description="stable and unique among entries: for anchors and file names")
-    group: Slug = Field(description="entries with one group were asked the same and scored alike: one ranking")
+    group: Slug = Field(
+        description="entries with one group were asked the same, scored alike and are of one regime: one ranking"
+    )
     rank: int | None = Field(
         ge=1, description="within the group; null without a mean, and for controls; equals share one"
     )
@@ -140,6 +152,9 @@ class Entry(Record):
     protocol_version: int
     shot: int
     policy: str = Field(description="how masks were scored, such as original/ignore")
+    regime: Literal["base classes", "training-free", "generalist", "unknown"] = Field(
+        default="unknown", description="what its weights have learned from; ranks are given within a regime"
+    )
     episodes_digest: Sha256 = Field(
         description="of the folds', seeds' and episodes' digests: equal means same episodes"
     )
@@ -162,7 +177,7 @@ class Entry(Record):
 
     @property
     def comparable(self) -> tuple[str, str, int, int, str, str]:
-        """Entries that agree in this were asked the same episodes and scored in the same way."""
+        """Entries that agree in this were asked the same episodes and scored in the same way, in any regime."""
         return (
             self.benchmark,
             self.protocol,

@@ -63,13 +63,11 @@ class Sample:
         """Whether there is enough to say how sure each figure is, if other episodes were drawn.
 
         For the overall ones every class must vary, and together they need the degrees of freedom that ten
-        episodes of one class have. mIoU needs three episodes of each class: a resample of two is one episode, whose
-        IoU as a class is its own, so that the interval would be that of the mean of the episodes' IoUs.
+        episodes of one class have.
         """
         sizes = [len(rows) for rows in self.of_class]
-        least = min(sizes, default=0)
-        enough = least >= 2 and sum(n - 1 for n in sizes) >= MIN_QUERIES - 1
-        return [*map(self.says_of_class, range(len(self.classes))), enough and least >= 3, enough, enough]
+        enough = min(sizes, default=0) >= 2 and sum(n - 1 for n in sizes) >= MIN_QUERIES - 1
+        return [*map(self.says_of_class, range(len(self.classes))), *[enough] * len(FIGURES)]
 
     @property
     def says_of_images(self) -> list[bool]:
@@ -102,7 +100,13 @@ class Sample:
             # How often each episode is drawn decides everything; sums of counts stay exact in float64.
             drawn = times[c].astype(np.float64) @ columns[rows].reshape(n, -1)
             sums[:, :, c] = drawn.reshape(RESAMPLES, *columns.shape[1:]) * (n / (n - 1))
-        return _figures(sums, n_episodes=len(self))
+        found = _figures(sums, n_episodes=len(self))
+        pairs = [c for c, rows in enumerate(self.of_class) if len(rows) == 2]
+        for c in pairs:
+            found[:, :, c] = _of_two(columns[self.of_class[c]], times[c])
+        if pairs:
+            found[:, :, -3] = found[:, :, : len(self.classes)].mean(axis=-1)
+        return found
 
     def influence(self, counts: npt.NDArray[np.int64]) -> Floats:
         """How much each episode moves each figure, to first order: (N, C + 3) for counts (N, 5).
@@ -139,6 +143,18 @@ def _draws(seed: int, sizes: tuple[int, ...]) -> tuple[npt.NDArray[np.unsignedin
         drawn = random.multinomial(n - 1, np.full(n, 1 / n), size=RESAMPLES) if n > 1 else np.zeros((RESAMPLES, n))
         times.append(drawn.astype(np.min_scalar_type(int(drawn.max(initial=0)))))
     return tuple(times)
+
+
+def _of_two(columns: Floats, times: npt.NDArray[np.unsignedinteger]) -> Floats:
+    """The IoU of a class of two episodes, resampled: (R, M) for columns (2, M, 5).
+
+    A resample of two is one episode, whose IoU as a class is its own. So what is drawn is by how much an episode's IoU
+    departs from the mean of the two; to first order in the sums alone, the spread would come out too small.
+    """
+    own = _ratio(columns[..., 0], columns[..., 1])
+    together = _ratio(columns[..., 0].sum(axis=0), columns[..., 1].sum(axis=0))
+    found: Floats = together + times.astype(np.float64) @ (own - own.mean(axis=0))
+    return found
 
 
 def _few_images(n: int, shot: int) -> float:

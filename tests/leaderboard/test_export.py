@@ -98,7 +98,9 @@ def test_the_command_prints_or_writes(fssbench: Command, board: Leaderboard, tmp
     write_atomic(file, board.to_json())
     ran = fssbench("leaderboard", "export", file, "-b", "drawn")
     assert ran.code == 0
-    assert ran.out.startswith("### drawn, strict/1, 1-shot, original/ignore\n\n| rank | model | fold 0 | fold 1 |")
+    assert ran.out.startswith(
+        "### drawn, strict/1, 1-shot, original/ignore, training-free\n\n| rank | model | regime | fold 0 | fold 1 |"
+    )
     assert fssbench("leaderboard", "export", file, "--format", "csv", "-o", tmp_path / "b.csv").out == ""
     assert (tmp_path / "b.csv").read_bytes() == export(board, "csv")
     assert "pass --output" in fssbench("leaderboard", "export", file, "--format", "parquet").error
