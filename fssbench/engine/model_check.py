@@ -87,6 +87,8 @@ class _ModelCheck:
             self.sizes(answers[1])
         if answers[2] is not None:
             self.batches(answers[2])
+        if all(answer is not None for answer in answers.values()) and not self.constant():
+            self.supports()
         if isinstance(self.model, FeatureSegmenter):
             _FeatureCheck(self, self.model).run(answers)
 
@@ -191,6 +193,56 @@ class _ModelCheck:
             remedy="initialise weights from a fixed seed, or set needs_training = True if a checkpoint holds them",
         )
         self.model = first
+
+    def constant(self) -> bool:
+        """Whether every mask is background alone, or foreground alone; wrong unless weights are still to come."""
+        masks = (self.predict(self.asked[1].only(row)) for row in range(len(CLASSES)))
+        first, same = None, True
+        for mask in masks:
+            if mask is None or bool((mask != mask.flatten()[0]).any()):
+                return False
+            first = mask.flatten()[0] if first is None else first
+            same = same and bool(mask.flatten()[0] == first)
+        if same and not self.untrained:
+            self.wrong(
+                "constant answers",
+                expected="masks that tell foreground from background",
+                found=f"{'foreground' if first else 'background'} alone in {len(CLASSES)} episodes of {len(CLASSES)}",
+                remedy="look at the logits and at how they are decided",
+            )
+        return same
+
+    @property
+    def untrained(self) -> bool:
+        """Whether it waits for weights, or has random ones."""
+        info = self.model.backbone_info
+        return self.model.needs_training or (info is not None and info.weights == "none")
+
+    def supports(self) -> None:
+        """What it answers depends on its support, and on each of several."""
+        for shot, what in ((1, "its support"), (2, "the second of two supports")):
+            asked = self.asked[shot].only(0, 1)
+            other = ModelInputs(asked.query, asked.supports.clone(), asked.masks.clone())
+            other.supports[:, -1] = asked.supports[:, -1].flip(0)
+            other.masks[:, -1] = 1 - asked.masks[:, -1]
+            one, two = self.outcome(asked), self.outcome(other)
+            if one is not None and two is not None and one.equal(two):
+                self.wrong(
+                    f"use of supports, K={shot}",
+                    expected=f"another answer when {what} and its mask are others",
+                    found="the very same one",
+                    remedy="let predict use all of supports and masks (B, K, …), or raise if it is built for one shot"
+                    if shot > 1
+                    else "compare the query with what supports show under masks",
+                )
+                return
+
+    def outcome(self, asked: ModelInputs) -> Tensor | None:
+        """Logits, which weights that mean nothing yet change too; where there are none, the mask."""
+        if isinstance(self.model, FeatureSegmenter):
+            logits = self.call("logits", partial(self.model._logits, *asked.tensors), given=asked.tensors)
+            return logits if isinstance(logits, Tensor) else None
+        return self.predict(asked)
 
     def batches(self, answer: Tensor) -> None:
         """An episode's mask does not depend on the others in its batch."""

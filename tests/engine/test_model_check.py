@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from toys import Redder, Voters
 
 from fssbench.engine.model_check import check_model
-from fssbench.models.baselines import CopySupport
+from fssbench.models.baselines import AllForeground, CopySupport
 from fssbench.models.interface import FewShotSegmenter
 
 SIZE = 32
@@ -159,6 +159,32 @@ class NoPreprocess(Sound):
         self.preprocess = 48  # type: ignore[assignment]
 
 
+class FirstShot(Sound):
+    """Built for one shot, and asked several it looks at the first alone."""
+
+    def predict(self, query: Tensor, supports: Tensor, masks: Tensor) -> Tensor:
+        return super().predict(query, supports[:, :1], masks[:, :1])
+
+
+class Saliency(Sound):
+    """Asks the query alone."""
+
+    def score(self, query: Tensor, supports: Tensor, masks: Tensor) -> Tensor:
+        return query[:, 0] - query[:, 0].mean(dim=(1, 2), keepdim=True)
+
+
+class Blank(Sound):
+    def decide(self, score: Tensor) -> Tensor:
+        return torch.zeros_like(score, dtype=torch.uint8)
+
+
+class BlindVoters(Voters):
+    """Of features, and its supports change nothing."""
+
+    def condition(self, features: list[Tensor], images: Tensor, masks: Tensor) -> list[Tensor]:
+        return [torch.zeros_like(part) for part in super().condition(features, images, masks)]
+
+
 @pytest.mark.parametrize("build", [Sound, Redder, Voters, CopySupport])
 def test_a_model_that_does_everything_right_is_sound(build: Callable[[], FewShotSegmenter]) -> None:
     assert check_model(lambda: build().eval()) == []
@@ -186,6 +212,11 @@ def test_a_model_that_does_everything_right_is_sound(build: Callable[[], FewShot
         (Unlike, "feature reuse, K=1: expected the mask of predict from encode, .* found masks that differ in 100"),
         (Overwriting, "condition's inputs: expected them as they were given, found tensor 0 changed in place"),
         (Flat, r"found \(1, 2, 12, 12\); give logits of background and foreground"),
+        (FirstShot, "use of supports, K=2: expected another answer when the second of two supports .*; let predict use"),
+        (Saliency, "use of supports, K=1: expected another answer when its support and its mask are others"),
+        (BlindVoters, "use of supports, K=1"),
+        (Blank, "constant answers: expected masks that tell .*, found background alone in 5 episodes of 5"),
+        (AllForeground, "constant answers: .* found foreground alone"),
         (NoPreprocess, "preprocess: expected a Preprocess, found int"),
     ],
 )
