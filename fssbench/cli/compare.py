@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fssbench.cli.console import JsonFlag, print_json
+from fssbench.cli.console import JsonFlag, print_json, several
 
 if TYPE_CHECKING:
-    from fssbench.api.compare import ModelComparison
+    from rich.table import Table
+
+    from fssbench.api.compare import ModelComparison, SeveralCompared
     from fssbench.scoring.comparison import ClassDifference
     from fssbench.scoring.uncertainty import Difference, Interval
 
@@ -25,44 +29,109 @@ PolicyOption = Annotated[
 def compare(
     first: Annotated[Path, typer.Argument(help="A result, or a folder with one model's results.")],
     second: Annotated[Path, typer.Argument(help="The same of another model, on the same episodes.")],
+    more: Annotated[list[Path] | None, typer.Argument(help="The same of further models.")] = None,
     policy: PolicyOption = None,
+    shot: Annotated[
+        list[int] | None, typer.Option("--shot", "-k", min=1, help="Supports, repeatable. [default: all there are]")
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Compare two models episode by episode: difference, interval and p-value, overall and by class."""
-    from fssbench.api.compare import compare
+    """Compare models episode by episode: difference, interval and p-value, overall and by class.
 
-    found = compare(first, second, policy=policy)
+    Of more than two, every two are compared, and p-values are corrected for the number of pairs. Results of several
+    numbers of supports make a table each.
+    """
+    from fssbench.api.compare import SeveralCompared, compare, shots_of
+
+    paths = (first, second, *(more or ()))
+    tables = []
+    for k in several(shot) or shots_of(first):
+        found = compare(first, second, *paths[2:], policy=policy, shot=k)
+        if as_json:
+            tables.append(_as_json(found, paths) | {"shot": k})
+            continue
+        if isinstance(found, SeveralCompared):
+            _show_several(found)
+        else:
+            _show(found)
+        print(found)
     if as_json:
+        print_json(tables[0] if len(tables) == 1 else tables)
+
+
+def _as_json(found: ModelComparison | SeveralCompared, paths: Sequence[Path]) -> dict[str, Any]:
+    from fssbench.api.compare import ModelComparison
+
+    if isinstance(found, ModelComparison):
         runs = [run._asdict() for run in found.runs]
-        print_json(
-            {"first": str(first), "second": str(second), "sentence": str(found)} | asdict(found) | {"runs": runs}
-        )
-        return
-    _show(found)
-    print(found)
+        named = {"first": str(paths[0]), "second": str(paths[1]), "sentence": str(found)}
+        return named | asdict(found) | {"runs": runs}
+    return {
+        "models": [str(path) for path in paths],
+        "scores": found.scores,
+        "correction": "Holm 1979, for the number of pairs",
+        "pairs": [
+            _as_json(pair, two) | {"p_corrected": p}
+            for pair, two, p in zip(found.pairs, combinations(paths, 2), found.p_corrected, strict=True)
+        ],
+    }
 
 
-def _show(found: ModelComparison) -> None:
-    from rich import box
+def _show_several(found: SeveralCompared) -> None:
     from rich.console import Console
+    from rich.markup import escape
+
+    from fssbench.scoring.comparison import p_text
+
+    console, first = Console(), found.pairs[0]
+    table = _table(f"{_asked(first)} · in %", next(iter(found.scores.values())))
+    for name, own in found.scores.items():
+        table.add_row(escape(name), *(_percent(value) for value in own.values()))
+    console.print(table)
+    table = _table("differences in mIoU, points in %", ("difference", "other images", "other episodes", "p"))
+    for pair, p in zip(found.pairs, found.p_corrected, strict=True):
+        cells = [*_cells(pair.miou)[:-1], "—" if p is None else p_text(p)]
+        table.add_row(escape(" less ".join(pair.names)), *cells)
+    console.print(table)
+    print(f"p is corrected for the {len(found.pairs)} pairs compared (Holm), here and below.")
+
+
+def _table(title: str, columns: Iterable[str]) -> Table:
+    from rich import box
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left")
-    table.title = escape(f"{found.names[0]} less {found.names[1]} · {found.policy} · points of IoU in %")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left", title=escape(title))
     table.add_column("")
-    for name in ("difference", "other images", "other episodes", "p"):
+    for name in columns:
         table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
+def _asked(found: ModelComparison) -> str:
+    return f"{found.runs[0].shot}-shot · {found.policy}"
+
+
+def _percent(value: float | None) -> str:
+    return "undefined" if value is None else f"{100 * value:.2f}"
+
+
+def _show(found: ModelComparison) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+
+    title = f"{' less '.join(found.names)} · {_asked(found)} · points of IoU in %"
+    table = _table(title, ("first", "second", "difference", "other images", "other episodes", "p"))
     for name, difference in found.overall.items():
-        table.add_row(name, *_cells(difference))
+        table.add_row(name, *(_percent(own[name]) for own in found.scores), *_cells(difference))
     if len(found.runs) > 1:
-        several = len({(run.shot, run.seed) for run in found.runs}) > 1
+        seeds = len({run.seed for run in found.runs}) > 1
         for run, difference in zip(found.runs, found.tracks, strict=True):
-            more = f" k={run.shot} seed={run.seed}" if several else ""
-            table.add_row(f"fold {run.fold}{more}", *_cells(difference))
+            more = f" seed={run.seed}" if seeds else ""
+            table.add_row(f"fold {run.fold}{more}", "", "", *_cells(difference))
     table.add_section()
     for one in found.per_class:
-        table.add_row(escape(one.name), *_cells(one.difference, corrected=one))
+        table.add_row(escape(one.name), "", "", *_cells(one.difference, corrected=one))
     Console().print(table)
     print(f"p of classes is corrected for the {len(found.per_class)} compared (Holm).", end=" ")
     print("— means that there are too few episodes or images to say.")

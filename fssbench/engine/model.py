@@ -146,9 +146,8 @@ def load_model(
         model = build_model(name, **{**options, **filled})
         if code is not None:
             code.add_imported()
-    if not filled:
-        if weights is None and model.needs_training and checkpoint is None:
-            checkpoint = find()  # only the model itself could tell, since a function built it
+    if not filled and weights is None and model.needs_training and checkpoint is None:
+        checkpoint = find()  # only the model itself could tell, since a function built it
     if checkpoint is not None:
         fill(model, read_state_dict(checkpoint), name=name, options=options, where=str(checkpoint))
     record = _record(called or recorded_name(name), options, model, checkpoint, card, code)

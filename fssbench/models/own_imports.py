@@ -29,7 +29,7 @@ def own_imports(file: Path) -> tuple[frozenset[Path], frozenset[str]]:
 
 
 def _imported_names(file: Path, root: Path) -> Iterator[str]:
-    """Whole names that a file imports; of ``from a import b`` both ``a`` and ``a.b``, if the latter is a module here."""
+    """Whole names that a file imports; of ``from a import b`` both ``a`` and, if it is a module here, ``a.b``."""
     try:
         tree = ast.parse(file.read_bytes())
     except (OSError, SyntaxError, ValueError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ import fssbench as fb
 from fssbench.api.compare import ModelComparison
 from fssbench.base.errors import ResultError
 from fssbench.results.evaluation import Evaluation
+from fssbench.scoring.counts import CountsTable
+from fssbench.scoring.uncertainty import holm
 
 
 @pytest.fixture
@@ -97,3 +100,60 @@ def test_a_leaderboard_is_a_table_and_what_the_command_prints(
     assert ran.out.startswith(str(board))
     assert "poor" in board._repr_html_()
     assert {row.source for row in fb.leaderboard(tmp_path / "results", reported=True).reported} == {"reported"}
+
+
+def test_results_of_several_shots_are_not_averaged(tmp_path: Path, fssbench: Command) -> None:
+    """A mean over 1 and 5 supports says nothing: one is chosen, or each makes a table of its own."""
+    for name, better in (("good", 0.5), ("poor", 0.0)):
+        write_model(tmp_path / name, name, better=better, chance=1)
+        for fold in range(len(FOLDS)):
+            table = answers(fold=fold, better=better, chance=3)
+            episodes = tuple(replace(one, supports=one.supports * 5) for one in table.track.episodes)
+            track = replace(table.track, shot=5, episodes=episodes)
+            five = CountsTable(track, table.policies, table.counts, table.queries)
+            write_result(tmp_path / name, five, model(name))
+    good, poor = tmp_path / "good", tmp_path / "poor"
+    with pytest.raises(ResultError, match=r"are of 1, 5 shots, and a mean over them says nothing; pass a shot"):
+        fb.compare(good, poor)
+    with pytest.raises(ResultError, match="there are no 2-shot results; there are 1, 5 shots"):
+        fb.compare(good, poor, shot=2)
+    each = [fb.compare(good, poor, shot=k) for k in (1, 5)]
+    assert [{run.shot for run in found.runs} for found in each] == [{1}, {5}]
+    assert each[0].miou != each[1].miou
+    said = json.loads(fssbench("compare", good, poor, "--json").out)
+    assert [one["sentence"] for one in said] == [str(found) for found in each]
+    assert json.loads(fssbench("compare", good, poor, "--shot", 5, "--json").out)["sentence"] == str(each[1])
+    shown = fssbench("compare", good, poor).out
+    assert all(str(found) in shown and f"{run.shot}-shot" in shown for found in each for run in found.runs)
+
+
+def test_both_models_own_scores_are_there(folders: tuple[Path, Path], fssbench: Command) -> None:
+    """Their difference is the difference."""
+    found = fb.compare(*folders)
+    good, poor = (own["mIoU"] for own in found.scores)
+    assert good is not None
+    assert poor is not None
+    assert found.miou is not None
+    assert good - poor == pytest.approx(found.miou.value, abs=1e-12)
+    shown = fssbench("compare", *folders).out
+    assert f"{100 * good:.2f}" in shown
+    assert f"{100 * poor:.2f}" in shown
+
+
+def test_of_three_models_every_two_are_compared_and_p_is_corrected(tmp_path: Path, fssbench: Command) -> None:
+    for n, better in enumerate((0.5, 0.1, 0.0)):
+        write_model(tmp_path / str(n), f"model{n}", better=better, chance=n)
+    found = fb.compare(*(tmp_path / str(n) for n in range(3)))
+    assert [pair.names for pair in found.pairs] == [("model0", "model1"), ("model0", "model2"), ("model1", "model2")]
+    alone = [fb.compare(tmp_path / a, tmp_path / b) for a, b in ("01", "02", "12")]
+    assert [pair.miou for pair in found.pairs] == [pair.miou for pair in alone]
+    p = [pair.miou.p_images if pair.miou else None for pair in alone]
+    assert list(found.p_corrected) == holm(p)
+    assert found.to_pandas().p.tolist() == list(found.p_corrected)
+    assert len(str(found).splitlines()) == 3
+    said = json.loads(fssbench("compare", *(tmp_path / str(n) for n in range(3)), "--json").out)
+    assert [pair["p_corrected"] for pair in said["pairs"]] == list(found.p_corrected)
+    assert set(said["scores"]) == {"model0", "model1", "model2"}
+    shown = fssbench("compare", *(tmp_path / str(n) for n in range(3))).out
+    assert "p is corrected for the 3 pairs compared (Holm)" in shown
+    assert shown.endswith(f"{found}\n")

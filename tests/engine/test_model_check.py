@@ -212,7 +212,10 @@ def test_a_model_that_does_everything_right_is_sound(build: Callable[[], FewShot
         (Unlike, "feature reuse, K=1: expected the mask of predict from encode, .* found masks that differ in 100"),
         (Overwriting, "condition's inputs: expected them as they were given, found tensor 0 changed in place"),
         (Flat, r"found \(1, 2, 12, 12\); give logits of background and foreground"),
-        (FirstShot, "use of supports, K=2: expected another answer when the second of two supports .*; let predict use"),
+        (
+            FirstShot,
+            "use of supports, K=2: expected another answer when the second of two supports .*; let predict use",
+        ),
         (Saliency, "use of supports, K=1: expected another answer when its support and its mask are others"),
         (BlindVoters, "use of supports, K=1"),
         (Blank, "constant answers: expected masks that tell .*, found background alone in 5 episodes of 5"),

@@ -231,7 +231,7 @@ def test_declared_weights_are_hashed_and_ranked_in_their_regime(
     assert not reasons(record)
     assert weighty(file=str(file)).training == "undeclared"  # what they learned from is not said
     assert weighty(regime="generalist").training == "undeclared"  # nor where they are from
-    with pytest.raises(ModelError, match="weights_files names .*absent, which is not there"):
+    with pytest.raises(ModelError, match=r"weights_files names .*absent, which is not there"):
         weighty(file=str(tmp_path / "absent"))
 
 
