@@ -119,7 +119,7 @@ def compare(a: Results, b: Results, *, policy: str | None = ..., shot: int | Non
 
 @overload
 def compare(
-    a: Results, b: Results, c: Results, *more: Results, policy: str | None = ..., shot: int | None = ...
+    a: Results, b: Results, c: Results, /, *more: Results, policy: str | None = ..., shot: int | None = ...
 ) -> SeveralCompared: ...
 
 
@@ -213,8 +213,8 @@ def _with_p(found: ModelComparison, p: float | None) -> ModelComparison:
     """With a corrected p-value in place of the one that `say` reads."""
     if found.miou is None or p is None:
         return found
-    which = "p_images" if found.miou.between.images else "p_episodes"
-    return replace(found, miou=replace(found.miou, **{which: p}))
+    over_images = found.miou.between.images is not None
+    return replace(found, miou=replace(found.miou, p_images=p) if over_images else replace(found.miou, p_episodes=p))
 
 
 def _named(results: Results, otherwise: str) -> str:

@@ -43,12 +43,15 @@ def compare(
     """
     from fssbench.api.compare import SeveralCompared, compare, shots_of
 
-    paths = (first, second, *(more or ()))
     tables = []
     for k in several(shot) or shots_of(first):
-        found = compare(first, second, *paths[2:], policy=policy, shot=k)
+        found: ModelComparison | SeveralCompared
+        if more:
+            found = compare(first, second, more[0], *more[1:], policy=policy, shot=k)
+        else:
+            found = compare(first, second, policy=policy, shot=k)
         if as_json:
-            tables.append(_as_json(found, paths) | {"shot": k})
+            tables.append(_as_json(found, (first, second, *(more or ()))) | {"shot": k})
             continue
         if isinstance(found, SeveralCompared):
             _show_several(found)

@@ -20,7 +20,7 @@ from fssbench.models.backbones import of_unknown_origin
 from fssbench.models.cards import card_path, chosen_weights, read_card
 from fssbench.models.checkpoints import load_checkpoint, read_state_dict
 from fssbench.models.guess import fitting_option
-from fssbench.models.interface import FewShotSegmenter
+from fssbench.models.interface import FewShotSegmenter, Regime
 from fssbench.models.user_file import UserCode
 from fssbench.results.naming import checkpoint_label, file_name
 from fssbench.schemas.card import Card
@@ -112,7 +112,8 @@ def load_model(
 ) -> LoadedModel:
     """Build a model and fill it with its checkpoint; see `find_weights` for ``weights``.
 
-    Results call it ``called``, if that is given. With a ``control`` the model is asked with other supports; see `fssbench.engine.controls`.
+    Results call it ``called``, if that is given. With a ``control`` the model is asked with other supports; see
+    `fssbench.engine.controls`.
 
     A checkpoint holds the backbone too, so with one the backbone's own weights are not fetched. Options that are not
     given are those that the checkpoint's card names.
@@ -146,7 +147,7 @@ def load_model(
         model = build_model(name, **{**options, **filled})
         if code is not None:
             code.add_imported()
-    if not filled and weights is None and model.needs_training and checkpoint is None:
+    if weights is None and model.needs_training and checkpoint is None:
         checkpoint = find()  # only the model itself could tell, since a function built it
     if checkpoint is not None:
         fill(model, read_state_dict(checkpoint), name=name, options=options, where=str(checkpoint))
@@ -232,23 +233,27 @@ def _record(
 ) -> ModelRecord:
     backbone = model.backbone_info
     declared = _declared(model)
+    training = _training(model, checkpoint, declared=bool(declared))
+    parameters = sum(p.numel() for p in model.parameters())
+    # A user's own code around a backbone of ours: of records without a regime nobody could tell.
+    free: Regime | None = "training-free" if training == "not needed" and code and parameters else None
     return ModelRecord(
         name=name,
         options={key: value for key, value in sorted(options.items()) if key != "backbone_weights"},
         code_sha256=code.sha256 if code else None,
-        training=_training(model, checkpoint, declared=bool(declared)),
+        training=training,
         checkpoint_sha256=sha256_file(checkpoint) if checkpoint else None,
         backbone=backbone.name if backbone else None,
         backbone_weights=("checkpoint" if checkpoint else backbone.weights) if backbone else None,
         backbone_sha256=backbone.sha256 if backbone else None,
-        parameters=sum(p.numel() for p in model.parameters()),
+        parameters=parameters,
         learnable_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
         input_size=model.preprocess.size,
         selection=card.selection if card else None,
         trained=TrainingRecord(**{f: getattr(card.training, f) for f in TrainingRecord.model_fields})
         if card and card.training
         else None,
-        regime=model.regime,
+        regime=model.regime or free,
         weights=declared,
     )
 

@@ -211,7 +211,7 @@ class ModelRecord(Record):
         )
 
     @property
-    def seen(self) -> str:
+    def seen(self) -> Literal["base classes", "training-free", "generalist", "unknown"]:
         """The regime it is ranked in: the declared one, or what the record implies, or ``unknown``.
 
         Results from before regimes were recorded imply it in the same way.

@@ -21,6 +21,7 @@ from fssbench.episodes.benchmarks import TOY_20I
 from fssbench.models import registry
 from fssbench.models.interface import FewShotSegmenter, Preprocess, Regime
 from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
+from fssbench.results.environment import describe_environment
 from fssbench.results.naming import results_folder
 from fssbench.results.official import HANDED_IN, IN_MEMORY, own_reasons
 from fssbench.schemas.result import ModelRecord, TrainingRecord
@@ -145,7 +146,7 @@ def test_other_versions_of_what_it_was_made_with_are_told(
 
     notes: list[str] = []
     run(load("copy-support"), asked(toy_set, tmp_path))
-    now = module.describe_environment()
+    now = describe_environment()
     other = now.model_copy(update={"packages": now.packages | {"torch": "0.1"}})
     monkeypatch.setattr(module, "describe_environment", lambda *_: other)
     again = run(load("copy-support"), asked(toy_set, tmp_path), note=notes.append)
