@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from fssbench.api.compare import compare
     from fssbench.api.evaluate import evaluate
     from fssbench.api.load import load
-    from fssbench.api.prepare import prepare
+    from fssbench.api.load_training import load_training
+    from fssbench.api.prepare import prepare, prepare_training
     from fssbench.api.train import train
     from fssbench.base.errors import FssbenchError
     from fssbench.leaderboard import leaderboard
@@ -38,8 +39,10 @@ __all__ = [
     "evaluate",
     "leaderboard",
     "load",
+    "load_training",
     "models",
     "prepare",
+    "prepare_training",
     "train",
 ]
 
@@ -54,7 +57,9 @@ _HOME_OF = {
     "compare": "api.compare",
     "evaluate": "api.evaluate",
     "load": "api.load",
+    "load_training": "api.load_training",
     "prepare": "api.prepare",
+    "prepare_training": "api.prepare",
     "train": "api.train",
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -113,7 +114,7 @@ def _command(benchmark: Benchmark | None) -> Callable[..., None]:
         catalogue: CatalogueFile = None,
         as_json: JsonFlag = False,
     ) -> None:
-        from fssbench.api.prepare import build_sets, build_training_set
+        from fssbench.api import prepare as api
         from fssbench.api.sources import own_benchmark
         from fssbench.episodes.protocols import find_protocol
 
@@ -145,14 +146,21 @@ def _command(benchmark: Benchmark | None) -> Callable[..., None]:
                 splits=None if found is FSS_1000 else splits,
             )
             fetch_missing(found.training, rules, request, source=source, splits=splits, as_json=as_json)
-            training_sets.report_built(build_training_set(found.training, **raw), as_json=as_json)
+            api.prepare_training(found, after=partial(training_sets.report_built, as_json=as_json), **raw)
             return
         n_shots = integers(shots or "1", option="--shots", least=1)
         chosen = None if seeds is None else integers(seeds, option="--seeds", least=0)
         for one in fold or ():
             found.novel_classes(one)  # refused before anything is fetched, not after
         fetch_missing(found, rules, request, source=source, splits=splits, as_json=as_json)
-        built = build_sets(
+        built: list[Built] = []
+
+        def after(one: Built) -> None:
+            built.append(one)
+            if not as_json:
+                _report(one)
+
+        api.prepare(
             found,
             folds=fold,
             shots=n_shots,
@@ -162,7 +170,7 @@ def _command(benchmark: Benchmark | None) -> Callable[..., None]:
             min_pixels=min_pixels,
             loader_workers=loader_workers,
             allow_missing_classes=allow_missing_classes,
-            after=None if as_json else _report,
+            after=after,
             **raw,
         )
         if as_json:

@@ -11,7 +11,7 @@ import typer
 from fssbench.cli.console import PLACE, JsonFlag, Place, print_json, progress
 
 if TYPE_CHECKING:
-    from fssbench.pipelines.episode_sets.check_episode_set import Verdict
+    from fssbench.pipelines.episode_sets.check_set import Verdict
 
 __all__ = ["verify"]
 

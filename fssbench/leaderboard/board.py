@@ -9,10 +9,10 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import ValidationError, model_validator
+from pydantic import model_validator
 
 from fssbench.base.errors import ResultError
-from fssbench.base.records import Record, first_error
+from fssbench.base.records import Record, read_record
 from fssbench.leaderboard.flat import rows, table
 from fssbench.leaderboard.standings import print_rankings
 from fssbench.schemas.leaderboard import Entry, ReportedEntry
@@ -99,14 +99,11 @@ class Leaderboard(Record):
 
 def read_leaderboard(path: Path) -> Leaderboard:
     """Read a leaderboard file; `ResultError` naming the file if it is missing or no leaderboard."""
-    try:
-        return Leaderboard.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise ResultError(
-            f"{path} cannot be read: {error.strerror}", remedy="make it with fssbench leaderboard build"
-        ) from error
-    except ValidationError as error:
-        raise ResultError(
-            f"{path} is no leaderboard of this version: {first_error(error)}",
-            remedy="make it again with fssbench leaderboard build",
-        ) from error
+    return read_record(
+        path,
+        Leaderboard,
+        error=ResultError,
+        damaged="is no leaderboard of this version",
+        remedy="make it again with fssbench leaderboard build",
+        bring="make it with fssbench leaderboard build",
+    )

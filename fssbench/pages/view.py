@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,12 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from fssbench.leaderboard.gathered import Gathered
+from fssbench.leaderboard.scores import UNKNOWN, mean_score
 from fssbench.pages.charts import Chart, by_classes, by_size
 from fssbench.pages.examples import Example, Examples
 from fssbench.schemas.leaderboard import Score
-from fssbench.schemas.result import FigureRecord, IntervalRecord, Result
+from fssbench.schemas.result import Result
 from fssbench.scoring.estimates import Sample
-from fssbench.scoring.uncertainty import METHODS, Evidence
+from fssbench.scoring.uncertainty import Evidence
 
 __all__ = ["PicturedExample", "PolicyRow", "View"]
 
@@ -75,20 +75,10 @@ class View:
 
     def _row(self, policy: str) -> PolicyRow:
         found = [next(p for p in run.result.policies if p.policy == policy) for run in self.runs]
-        means = [_mean([getattr(one, name) for one in found]) for name in FIGURES]
+        sure = [UNKNOWN] * len(FIGURES)
         if policy == self.first.headline:
             sure = Evidence.mean(self.evidence).uncertainties()
-            means = [
-                mean
-                if mean.value is None
-                else mean.model_copy(
-                    update={
-                        "other_episodes": IntervalRecord.of(between.episodes, METHODS["episodes"]),
-                        "other_images": IntervalRecord.of(between.images, METHODS["images"]),
-                    }
-                )
-                for mean, between in zip(means, sure, strict=True)
-            ]
+        means = [mean_score([getattr(one, name) for one in found], s) for name, s in zip(FIGURES, sure, strict=True)]
         return PolicyRow(policy=policy, **dict(zip(FIGURES, means, strict=True)))
 
     @property
@@ -130,14 +120,6 @@ class View:
             )
             for run, example in found
         )
-
-
-def _mean(figures: Sequence[FigureRecord]) -> Score:
-    """The mean of some figures, without an interval; undefined if one of them is."""
-    reason = next((figure.reason for figure in figures if figure.reason), None)
-    values = [figure.value for figure in figures if figure.value is not None]
-    value = None if reason else math.fsum(values) / len(values)
-    return Score(value=value, reason=reason, other_episodes=None, other_images=None)
 
 
 def _episode_ious(run: Gathered) -> npt.NDArray[np.float64]:

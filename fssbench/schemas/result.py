@@ -142,7 +142,7 @@ class TrainingRecord(Record):
     )
     steps: int = Field(ge=0, description="after which these weights were kept")
     planned_steps: int = Field(ge=1, description="of the whole run")
-    recipe_sha256: Sha256 = Field(description="of the recipe as resolved, in TOML")
+    recipe_sha256: Sha256 = Field(description="of the recipe as resolved, in JSON")
     images_with_novel_classes: int | None = Field(
         default=None, ge=0, description="learned from, where novel classes were background; null if not counted"
     )

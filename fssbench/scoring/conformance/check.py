@@ -8,11 +8,11 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field, ValidationError, field_validator
+from pydantic import BeforeValidator, Field, field_validator
 from pydantic_core import PydanticCustomError
 
 from fssbench.base.errors import ResultError
-from fssbench.base.records import Record, first_error
+from fssbench.base.records import Record, read_record
 from fssbench.scoring.conformance.definitions import OURS, Definition, definitions
 from fssbench.scoring.conformance.kit import CLASSES
 from fssbench.scoring.conformance.scoring import numbers_under
@@ -121,12 +121,7 @@ def read_reported(path: Path) -> Reported:
         ResultError: the file cannot be read, is no JSON, lacks mIoU, or holds a key, a class or a value it must not.
     """
     remedy = "give miou and, if the tool has them, fb_iou and per_class, as in the numbers.json that --export writes"
-    try:
-        return Reported.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise ResultError(f"{path} cannot be read: {error.strerror}") from error
-    except ValidationError as error:
-        raise ResultError(f"{path}: {first_error(error)}", remedy=remedy) from error
+    return read_record(path, Reported, error=ResultError, damaged="is no tool's numbers", remedy=remedy)
 
 
 def judge(reported: Reported, *, tolerance: Fraction) -> Verdict:
