@@ -6,11 +6,12 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from fssbench.api.sources import class_list, named_protocol, open_raw, own_benchmark, split_files
+from fssbench.api.sources import class_list, list_files, named_protocol, open_raw, own_benchmark
 from fssbench.base.errors import PoolError
 from fssbench.base.home import Home
 from fssbench.base.progress import SILENT, Report
 from fssbench.episodes.benchmarks import FSS_1000, Benchmark, find_benchmark
+from fssbench.episodes.protocols import MaskRule
 from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
 from fssbench.pipelines.episode_sets.plan import Request, plan_folds
 from fssbench.pipelines.episode_sets.prepare import Built, build
@@ -35,6 +36,7 @@ def prepare(
     protocol: str = "strict",
     output: str | Path | None = None,
     splits: str | Path | None = None,
+    mask_rule: MaskRule | None = None,
     crowds: Crowds = "exclude",
     masks: str | Path | None = None,
     columns: Mapping[str, str] | None = None,
@@ -56,7 +58,8 @@ def prepare(
         episodes: of a track; ``None`` for the protocol's number.
         protocol: ``strict``, ``hsnet`` or ``hdmnet``.
         output: where sets go; ``None`` for the home.
-        splits: folder of split lists, or ``derive``.
+        splits: folder of split lists; ``derive``; or ``derive:DIR`` to derive them in the order of a file there.
+        mask_rule: how COCO's annotations become masks, ``union`` or ``label-map``; ``None`` for the protocol's.
         crowds: what becomes of COCO's crowd regions.
         masks: folder of ready-made masks for COCO.
         columns: of a Hugging Face dataset, by role.
@@ -84,6 +87,7 @@ def prepare(
         protocol=protocol,
         output=output,
         splits=None if splits is None else str(splits),
+        mask_rule=mask_rule,
         crowds=crowds,
         masks=masks,
         columns=columns,
@@ -103,6 +107,7 @@ def prepare_training(
     source: str | Path | None = None,
     output: str | Path | None = None,
     splits: str | Path | None = None,
+    mask_rule: MaskRule | None = None,
     crowds: Crowds = "exclude",
     masks: str | Path | None = None,
     columns: Mapping[str, str] | None = None,
@@ -117,6 +122,7 @@ def prepare_training(
         source=place,
         output=output,
         splits=None if splits is None else str(splits),
+        mask_rule=mask_rule,
         crowds=crowds,
         masks=masks,
         columns=columns,
@@ -143,6 +149,7 @@ def build_sets(
     protocol: str,
     output: str | Path | None,
     splits: str | None,
+    mask_rule: MaskRule | None,
     crowds: Crowds,
     masks: str | Path | None,
     columns: Mapping[str, str] | None,
@@ -156,10 +163,12 @@ def build_sets(
 ) -> list[Built]:
     """As `prepare`, saying of every set what became of it; ``after`` is called with each when it is there."""
     rules = named_protocol(protocol, loader_workers, report=report)
+    files, order = list_files(rules, benchmark, splits, report=report)
     request = Request(
         benchmark=benchmark,
         protocol=rules,
-        splits=split_files(rules, benchmark, splits, report=report),
+        splits=files,
+        order=order,
         folds=tuple(dict.fromkeys(range(len(benchmark.folds)) if folds is None else folds)),
         shots=tuple(shots),
         seeds=None if seeds is None else tuple(seeds),
@@ -173,6 +182,8 @@ def build_sets(
         benchmark,
         source,
         class_list(benchmark, splits, request.splits),
+        protocol=rules,
+        mask_rule=mask_rule,
         crowds=crowds,
         masks=None if masks is None else Path(masks),
         columns=columns,
@@ -206,6 +217,7 @@ def build_training_set(
     source: str | None,
     output: str | Path | None,
     splits: str | None,
+    mask_rule: MaskRule | None,
     crowds: Crowds,
     masks: str | Path | None,
     columns: Mapping[str, str] | None,
@@ -218,6 +230,7 @@ def build_training_set(
         benchmark,
         source,
         _training_lists(benchmark, splits),
+        mask_rule=mask_rule,
         crowds=crowds,
         masks=None if masks is None else Path(masks),
         columns=columns,

@@ -11,8 +11,9 @@ from pathlib import Path
 from fssbench.base.errors import SourceError, UsageError
 from fssbench.episodes.benchmarks import COCO_20I, PASCAL_5I, Benchmark
 from fssbench.pipelines.sources import files
+from fssbench.pipelines.sources.hsnet_splits import COCO_PATH, PAIR, PUBLISHED
 from fssbench.pipelines.sources.pickles import load_plain
-from fssbench.pipelines.sources.splits import COCO_PATH, LARGEST, PAIR, PUBLISHED
+from fssbench.pipelines.sources.published_files import read_limited
 
 __all__ = ["Pairs", "read_hsnet_lists"]
 
@@ -48,8 +49,6 @@ def read_hsnet_lists(folder: Path, benchmark: Benchmark, fold: int) -> Pairs:
 def _find(folder: Path, name: str) -> Path:
     for path in (folder / name, folder / "hsnet" / name):
         if path.is_file():
-            if (size := path.stat().st_size) > LARGEST:
-                raise SourceError(f"{path} has {size:,} bytes, a split file has at most {LARGEST:,}", remedy=PUBLISHED)
             return path
     raise SourceError(
         f"there is no list {folder / name}", remedy="name HSNet's folder data/splits, which holds pascal and coco"
@@ -59,6 +58,7 @@ def _find(folder: Path, name: str) -> Path:
 def _lines(path: Path) -> Pairs:
     """Lines such as ``2007_000032__01``, an image and a class counted from 1."""
     pairs = set()
+    read_limited(path)  # checks the size
     for line in files.read_names(path):
         pair = PAIR.fullmatch(line)
         if pair is None or not 1 <= int(pair[2]) <= PASCAL_5I.n_classes:
@@ -72,7 +72,7 @@ def _lines(path: Path) -> Pairs:
 
 def _pickle(path: Path, benchmark: Benchmark) -> Pairs:
     """A pickled dict of class index → list of image paths."""
-    stored = load_plain(files.read_bytes(path), where=str(path))
+    stored = load_plain(read_limited(path), where=str(path))
     if not isinstance(stored, dict):
         raise SourceError(f"{path} is no dict of class index → list of paths", remedy=PUBLISHED)
     pairs = set()
