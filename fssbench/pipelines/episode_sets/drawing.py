@@ -74,7 +74,7 @@ class Request:
         return ProtocolRecord(
             name=self.protocol.name,
             version=self.protocol.version,
-            min_pixels=self.n_pixels,
+            min_pixels=self.n_pixels if self.splits is None else 1,  # split files decide, whatever the masks have
             lists="files" if self.splits is not None else "derived" if self.protocol.listed else "pools",
             loader_workers=self.protocol.loader_workers,
         )

@@ -67,8 +67,8 @@ class HdmnetSplits:
 
     def lists(self, fold: int) -> FoldLists:
         """See `SplitFiles.lists`. The classes of a query are those whose list names it."""
-        pools = self._pools(fold)
         listed: dict[str, list[int]] = {image: [] for image in self._images(fold)}
+        pools = self._pools(fold)
         for class_id, ids in pools.items():
             for image in ids:
                 if image not in listed:

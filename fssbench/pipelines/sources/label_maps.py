@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from functools import cached_property
+from functools import cache, cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,8 @@ __all__ = ["LabelMaps"]
 
 FURTHEST = 1 << 15
 """Pixels from the origin at which a corner may lie; OpenCV's fixed-point coordinates end there."""
+PROBE, PROBE_PIXELS = ((6, 16), (1, 6), (19, 13), (0, 4), (2, 13)), 57
+"""A polygon and the pixels of it that OpenCV fills since 4.11; before, it filled 62."""
 
 
 class LabelMaps:
@@ -51,15 +54,14 @@ class LabelMaps:
 
         Raises `SourceError` if an annotation cannot be painted.
         """
-        import cv2  # half a second of processor time that only these masks need
-
+        cv2 = _opencv()
         labels = np.zeros(self.annotations.size(image_id), np.uint8)
         for class_id, annotation in self._painted.get(image_id, ()):
             if isinstance(annotation["segmentation"], list):
                 for polygon in annotation["segmentation"]:
                     cv2.fillPoly(labels, [self._corners(polygon, image_id)], class_id + 1)
             else:
-                labels[masks.decode(self.annotations.draw(annotation))] = class_id + 1
+                labels[masks.decode(masks.union([self.annotations.draw(annotation)]))] = class_id + 1
         return labels
 
     def _corners(self, polygon: object, image_id: str) -> npt.NDArray[np.int32]:
@@ -113,3 +115,18 @@ class LabelMaps:
     def notes(self) -> tuple[str, ...]:
         """Nothing: what the annotations say is complete or refused."""
         return ()
+
+
+@cache
+def _opencv() -> Any:
+    """OpenCV; `SourceError` if it fills polygons otherwise than the versions whose masks are known."""
+    import cv2  # a large library that only these masks need
+
+    probe = np.zeros((20, 20), np.uint8)
+    cv2.fillPoly(probe, [np.array(PROBE, np.int32)], 1)
+    if (pixels := np.count_nonzero(probe)) != PROBE_PIXELS:
+        raise SourceError(
+            f"OpenCV {cv2.__version__} fills {pixels} pixels of a polygon of which 4.11 to 5.0 fill {PROBE_PIXELS}",
+            remedy="install opencv-python-headless 5.0.0.93, so that masks are the same everywhere",
+        )
+    return cv2

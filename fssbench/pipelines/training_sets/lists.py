@@ -51,8 +51,8 @@ def training_lists(
     pairs = _pairs(image_list, found, fold)
     if absent := sorted((i, c) for i, c in pairs if c not in areas.get(i, {})):
         raise SourceError(
-            f"the lists in {image_list} name {len(absent):,} of {len(pairs):,} images for a class that {training_set.place} does "
-            f"not show in them: {files.shorten([f'{image_id} (class {class_id})' for image_id, class_id in absent])}",
+            f"the lists in {image_list} name {len(absent):,} of {len(pairs):,} images for a class that "
+            f"{training_set.place} does not show in them: {files.shorten([f'{i} (class {c})' for i, c in absent])}",
             remedy="build the training set of the data as published, whole",
         )
     return derive_training(areas, benchmark=found, fold=fold, policy=policy, pairs=pairs)
