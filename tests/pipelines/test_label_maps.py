@@ -92,7 +92,7 @@ def test_what_is_no_polygon_is_refused(tmp_path: Path, shape: Any) -> None:
 def test_an_opencv_that_fills_otherwise_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(label_maps, "PROBE_PIXELS", 62)
     label_maps._opencv.cache_clear()
-    with pytest.raises(SourceError, match="fills 57 pixels of a polygon of which .* fill 62; install"):
+    with pytest.raises(SourceError, match="fills 57 pixels of a polygon of which"):
         painted(tmp_path, [(1, 0, [columns(0, 3)])])
 
 
