@@ -18,7 +18,7 @@ SHELL := bash
 PYTHON ?= python3
 BIN := .venv/bin
 
-PYTEST := pytest --numprocesses auto --dist loadfile
+PYTEST := pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 .PHONY: help demo test check lint types docs install oldest dist clean
 

@@ -29,8 +29,8 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from fssbench.engine.askers import Asked, FeatureAsker, Shown
-from fssbench.engine.pace import Effort, Pace, parse_bytes
+from fssbench.engine.askers import FeatureAsker, PreparedEpisode, PreparedFrame
+from fssbench.engine.inference import InferenceCost, InferenceSettings, parse_bytes
 from fssbench.models import build_model
 from fssbench.models.interface import FeatureSegmenter
 from fssbench.pipelines.episode_sets.stream import Frame
@@ -97,17 +97,22 @@ def compare(arguments: argparse.Namespace, shot: int, peaks: dict[torch.dtype, f
     images = draw(model, arguments.images)
     samples = draw_episodes(arguments.images, arguments.episodes, shot)
     cache = parse_bytes(arguments.feature_cache)
-    ways: dict[str, Callable[[Sequence[Asked]], list[list[Tensor]]]] = {}
-    efforts = {}
-    paces = {"fast": Pace(feature_cache=cache), "bf16": Pace(feature_cache=cache, precision="bf16")}
-    for name, pace in paces.items():
-        efforts[name] = Effort()
-        asker = FeatureAsker(model, arguments.device, pace, efforts[name])
+    ways: dict[str, Callable[[Sequence[PreparedEpisode]], list[list[Tensor]]]] = {}
+    costs = {}
+    settings = {
+        "fast": InferenceSettings(feature_cache=cache),
+        "bf16": InferenceSettings(feature_cache=cache, precision="bf16"),
+    }
+    for name, inference in settings.items():
+        costs[name] = InferenceCost()
+        asker = FeatureAsker(model, arguments.device, inference, costs[name])
         asker.arrange(samples)
         ways[name] = asker
     spent = {name: Spent() for name in ("published", *ways)}
     every = max(1, arguments.episodes // arguments.published)
-    asked = [Asked(images[s.query], [images[key] for key in s.supports], [(400, 400)], s.index) for s in samples]
+    asked = [
+        PreparedEpisode(images[s.query], [images[key] for key in s.supports], [(400, 400)], s.index) for s in samples
+    ]
     published(model, asked[0])  # warm; the fast ways are to be charged for all they do
     for start in range(0, len(asked), AT_A_TIME):
         part = asked[start : start + AT_A_TIME]
@@ -117,22 +122,22 @@ def compare(arguments: argparse.Namespace, shot: int, peaks: dict[torch.dtype, f
         for name, ask in ways.items():
             timed(spent[name], arguments.device, start, part, ask)
     flops = {"published": operations(lambda: published(model, asked[0]))}
-    for name, pace in paces.items():
-        asker = FeatureAsker(model, arguments.device, pace, Effort())
-        flops[name] = shared_operations(asker, asked[0], efforts[name], len(asked))
-    report(shot, spent, efforts, peaks, flops)
+    for name, inference in settings.items():
+        asker = FeatureAsker(model, arguments.device, inference, InferenceCost())
+        flops[name] = shared_operations(asker, asked[0], costs[name], len(asked))
+    report(shot, spent, costs, peaks, flops)
 
 
 def timed(
     spent: Spent,
     device: str,
     number: int,
-    part: Sequence[Asked],
-    ask: Callable[[Sequence[Asked]], list[list[Tensor]]],
+    part: Sequence[PreparedEpisode],
+    ask: Callable[[Sequence[PreparedEpisode]], list[list[Tensor]]],
 ) -> None:
     """Ask episodes and add up what it takes."""
     clock, processor = time.perf_counter(), time.process_time()
-    with Pace().arithmetic():
+    with InferenceSettings().arithmetic():
         found = ask(part)
     if device.startswith("cuda"):
         torch.cuda.synchronize(device)
@@ -142,7 +147,7 @@ def timed(
     spent.masks |= {number + i: masks[0] for i, masks in enumerate(found)}
 
 
-def published(model: FeatureSegmenter, episode: Asked) -> Tensor:
+def published(model: FeatureSegmenter, episode: PreparedEpisode) -> Tensor:
     """One episode as the published code asks it: query and support anew for every shot, where shots vote."""
     normalise, device = model.preprocess.normalise, next(model.parameters()).device
     query = normalise(episode.query.pixels[None].to(device))
@@ -159,16 +164,16 @@ def published(model: FeatureSegmenter, episode: Asked) -> Tensor:
 
 def operations(ask: Callable[[], object]) -> float:
     """Floating-point operations of convolutions and products."""
-    with FlopCounterMode(display=False) as counter, Pace().arithmetic():
+    with FlopCounterMode(display=False) as counter, InferenceSettings().arithmetic():
         ask()
     return float(counter.get_total_flops())
 
 
-def shared_operations(asker: FeatureAsker, episode: Asked, effort: Effort, episodes: int) -> float:
+def shared_operations(asker: FeatureAsker, episode: PreparedEpisode, cost: InferenceCost, episodes: int) -> float:
     """Those of one of a class's episodes in which so much was computed; this one's masks stand for all."""
     first = operations(lambda: asker([episode]))
     units, again = len(asker.cache), operations(lambda: asker([episode]))
-    return again + (first - again) / units * (effort.encoded + effort.conditioned) / episodes
+    return again + (first - again) / units * (cost.encoded + cost.conditioned) / episodes
 
 
 def peak(device: str, dtype: torch.dtype) -> float:
@@ -184,7 +189,7 @@ def peak(device: str, dtype: torch.dtype) -> float:
     return 2 * 2500 * 2500 * 1024 / best
 
 
-def draw(model: FeatureSegmenter, count: int) -> dict[str, Shown]:
+def draw(model: FeatureSegmenter, count: int) -> dict[str, PreparedFrame]:
     """Images of coarse noise with an ellipse of another kind of noise, and its mask."""
     chance = np.random.default_rng(0)
     drawn = {}
@@ -196,7 +201,7 @@ def draw(model: FeatureSegmenter, count: int) -> dict[str, Shown]:
         mask = ((rows - y) / h) ** 2 + ((columns - x) / w) ** 2 <= 1
         image[mask] = chance.integers(0, 256, 3) // 2 + image[mask] // 2
         frame = Frame(f"i{number:07d}", f"{number}", 0, image, mask, None, None)
-        drawn[frame.key] = Shown(frame, model.preprocess.image(image), model.preprocess.mask(mask))
+        drawn[frame.key] = PreparedFrame(frame, model.preprocess.image(image), model.preprocess.mask(mask))
     shares = [float(one.mask.float().mean()) for one in drawn.values()]
     print(f"{count} images, the object covers {np.mean(shares):.0%} of them")
     return drawn
@@ -215,7 +220,7 @@ def draw_episodes(images: int, episodes: int, shot: int) -> list[EpisodeSample]:
 def report(
     shot: int,
     spent: dict[str, Spent],
-    efforts: dict[str, Effort],
+    costs: dict[str, InferenceCost],
     peaks: dict[torch.dtype, float],
     flops: dict[str, float],
 ) -> None:
@@ -223,7 +228,7 @@ def report(
     plain, fast, bf16 = (spent[name] for name in ("published", "fast", "bf16"))
     print(f"\n{shot}-shot, {fast.episodes} episodes, {plain.episodes} of them in the published way")
     for name, one in spent.items():
-        encoded = f", {efforts[name].encoded} images encoded" if name in efforts else ""
+        encoded = f", {costs[name].encoded} images encoded" if name in costs else ""
         print(f"{one.each:8.3f} s  {name} an episode ({one.processor_each:.3f} s of the processor{encoded})")
     for name, one, other in (("fast", plain, fast), ("bf16", fast, bf16)):
         against = "the published way" if name == "fast" else "float32"

@@ -31,8 +31,8 @@ from synthetic_coco import SPLITS, write_annotations
 
 from fssbench.episodes.benchmarks import COCO_20I
 from fssbench.episodes.protocols import STRICT
+from fssbench.pipelines.episode_sets.build_episode_set import build
 from fssbench.pipelines.episode_sets.plan import Request, draw_one, plan_folds
-from fssbench.pipelines.episode_sets.prepare import build
 from fssbench.pipelines.formats import locks
 from fssbench.pipelines.sources.coco import CocoSource
 

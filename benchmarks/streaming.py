@@ -40,9 +40,9 @@ from torch import Tensor
 from fssbench.episodes.benchmarks import COCO_20I
 from fssbench.episodes.protocols import STRICT
 from fssbench.models.interface import Preprocess
+from fssbench.pipelines.episode_sets.build_episode_set import build
 from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
 from fssbench.pipelines.episode_sets.plan import Request, plan_folds
-from fssbench.pipelines.episode_sets.prepare import build
 from fssbench.pipelines.episode_sets.stream import Frame, stream
 from fssbench.pipelines.sources.coco import CocoSource
 from fssbench.pipelines.transport import Remote

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from fssbench.leaderboard.board import Leaderboard
 from fssbench.pages.examples import Examples
 from fssbench.schemas.card import Card
-from fssbench.schemas.leaderboard import Leaderboard
 from fssbench.schemas.leakage import LeakageRecord
 from fssbench.schemas.manifest import Manifest
 from fssbench.schemas.predictions import PredictionsManifest

@@ -8,20 +8,23 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
+from fssbench.base.version import __version__
+
 if TYPE_CHECKING:
-    from fssbench import leaderboard, models
     from fssbench.api.compare import compare
     from fssbench.api.evaluate import evaluate
     from fssbench.api.load import load
-    from fssbench.api.prepare import prepare
+    from fssbench.api.load_training import load_training
+    from fssbench.api.prepare import prepare, prepare_training
     from fssbench.api.train import train
     from fssbench.base.errors import FssbenchError
+    from fssbench.leaderboard import leaderboard
+    from fssbench.models import models
     from fssbench.models.registry import build_model
-    from fssbench.pipelines.episode_sets.loaded_track import LoadedEpisode, LoadedTrack
+    from fssbench.pipelines.episode_sets.loaded_episode import LoadedEpisode
+    from fssbench.pipelines.episode_sets.loaded_track import LoadedTrack
     from fssbench.results.evaluation import Evaluation, Score
     from fssbench.results.meter import Meter
-
-__version__ = "0.1.0"
 
 __all__ = [
     "Evaluation",
@@ -36,15 +39,17 @@ __all__ = [
     "evaluate",
     "leaderboard",
     "load",
+    "load_training",
     "models",
     "prepare",
+    "prepare_training",
     "train",
 ]
 
 _HOME_OF = {
     "Evaluation": "results.evaluation",
     "FssbenchError": "base.errors",
-    "LoadedEpisode": "pipelines.episode_sets.loaded_track",
+    "LoadedEpisode": "pipelines.episode_sets.loaded_episode",
     "LoadedTrack": "pipelines.episode_sets.loaded_track",
     "Meter": "results.meter",
     "Score": "results.evaluation",
@@ -52,7 +57,9 @@ _HOME_OF = {
     "compare": "api.compare",
     "evaluate": "api.evaluate",
     "load": "api.load",
+    "load_training": "api.load_training",
     "prepare": "api.prepare",
+    "prepare_training": "api.prepare",
     "train": "api.train",
 }
 

@@ -24,12 +24,12 @@ from fssbench.episodes.benchmarks import TOY_20I
 from fssbench.episodes.protocols import STRICT
 from fssbench.pages.site import write_site
 from fssbench.pages.sources import Source
+from fssbench.pipelines.episode_sets.build_episode_set import build
 from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
 from fssbench.pipelines.episode_sets.plan import Request, plan_folds
-from fssbench.pipelines.episode_sets.prepare import build
 from fssbench.pipelines.sources import open_source
 from fssbench.pipelines.sources.toy import draw_toy
-from fssbench.pipelines.training_sets.prepare import build_training, plan_training
+from fssbench.pipelines.training_sets.build_training_set import build_training, plan_training
 from fssbench.pipelines.training_sets.training_set import TrainingSet
 
 # Timings here depend on whatever else the machine does; a slow example is no failure.

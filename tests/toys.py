@@ -17,9 +17,9 @@ from fssbench.engine.run import run
 from fssbench.episodes.benchmarks import TOY_20I
 from fssbench.episodes.protocols import STRICT
 from fssbench.models.interface import FeatureSegmenter, FewShotSegmenter, Preprocess
+from fssbench.pipelines.episode_sets.build_episode_set import build
 from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
 from fssbench.pipelines.episode_sets.plan import Request, plan_folds
-from fssbench.pipelines.episode_sets.prepare import build
 from fssbench.pipelines.sources import open_source
 from fssbench.results.evaluation import Evaluation
 from fssbench.schemas.result import Environment, ModelRecord

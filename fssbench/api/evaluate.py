@@ -15,9 +15,9 @@ from fssbench.base.home import Home
 from fssbench.base.progress import SILENT, Report
 from fssbench.engine.estimate import Estimate, estimate
 from fssbench.engine.evaluate import Answer
+from fssbench.engine.inference import InferenceSettings, parse_bytes, parse_precision
 from fssbench.engine.job import Job
 from fssbench.engine.model import LoadedModel, load_model, load_object
-from fssbench.engine.pace import Pace, parse_bytes, parse_precision
 from fssbench.engine.ranks import Ranks, joined
 from fssbench.engine.run import run
 from fssbench.engine.running import RunningScore
@@ -120,7 +120,7 @@ def evaluate(
         name=name,
         device=device,
         workers=workers,
-        pace=Pace(
+        inference=InferenceSettings(
             fast=not plain,
             batch=batch,
             feature_cache=parse_bytes(feature_cache) if isinstance(feature_cache, str) else feature_cache,
@@ -149,13 +149,13 @@ class EvaluationRequest:
 
     Attributes:
         tracks: from `fssbench.api.tracks.asked_tracks`.
-        pace: how the model is asked.
+        inference: how the model is asked.
         asked: the command or call, for the record.
     """
 
     model: Model
     tracks: Sequence[AskedTrack]
-    pace: Pace
+    inference: InferenceSettings
     options: Mapping[str, Any]
     weights: str | None = None
     name: str | None = None
@@ -259,7 +259,7 @@ class EvaluationRequest:
             output=self.output if isinstance(self.model, str) else None,
             device=device,
             workers=self.workers,
-            pace=self.pace,
+            inference=self.inference,
             exclude_ignored=self.ignore_label,
             save_predictions=self.save_predictions,
             overwrite=self.overwrite,
@@ -275,11 +275,11 @@ class EvaluationRequest:
                 "control": self.control,
                 "device": device,
                 "output": None if self.output is None else str(self.output),
-                "path": "fast" if self.pace.fast else "plain",
-                "batch": self.pace.batch_on(device),
-                "feature_cache": self.pace.feature_cache,
-                "precision": self.pace.precision,
-                "compile": self.pace.compiled,
+                "path": "fast" if self.inference.fast else "plain",
+                "batch": self.inference.batch_on(device),
+                "feature_cache": self.inference.feature_cache,
+                "precision": self.inference.precision,
+                "compile": self.inference.compiled,
                 **asked,
             },
         )

@@ -6,27 +6,26 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from fssbench.api.sources import class_list, list_files, named_protocol, open_raw, own_benchmark
-from fssbench.base.errors import PoolError
+from fssbench.api.sources import class_list, named_protocol, open_raw, own_benchmark, from fssbench.base.errors import PoolError
 from fssbench.base.home import Home
 from fssbench.base.progress import SILENT, Report
 from fssbench.episodes.benchmarks import FSS_1000, Benchmark, find_benchmark
 from fssbench.episodes.protocols import MaskRule
+from fssbench.pipelines.episode_sets.build_episode_set import Built, build
 from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
 from fssbench.pipelines.episode_sets.plan import Request, plan_folds
-from fssbench.pipelines.episode_sets.prepare import Built, build
 from fssbench.pipelines.sources import Source
 from fssbench.pipelines.sources.coco_masks import Crowds
-from fssbench.pipelines.training_sets.prepare import BuiltTraining, build_training, plan_training
+from fssbench.pipelines.training_sets.build_training_set import BuiltTraining, build_training, plan_training
 from fssbench.pipelines.training_sets.training_set import TrainingSet
 
-__all__ = ["build_sets", "build_training_set", "named_benchmark", "prepare", "prepare_training"]
+__all__ = ["named_benchmark", "prepare", "prepare_training"]
 
 MOST_WORKERS = 8
 
 
 def prepare(
-    benchmark: str,
+    benchmark: str | Benchmark,
     *,
     source: str | Path | None = None,
     folds: Sequence[int] | None = None,
@@ -46,6 +45,7 @@ def prepare(
     workers: int | None = None,
     overwrite: bool = False,
     report: Report = SILENT,
+    after: Callable[[Built], None] | None = None,
 ) -> list[EpisodeSet]:
     """Build the episode sets of a benchmark, one a fold; what is there already is extended, or left as it is.
 
@@ -69,6 +69,7 @@ def prepare(
         workers: shards written at a time; ``None`` for the cores, at most 8.
         overwrite: build anew what is there.
         report: where to show progress and remarks.
+        after: called with what became of each set, when it is there.
 
     Raises:
         UsageError: something asked for is unknown, or contradicts itself.
@@ -76,100 +77,16 @@ def prepare(
         EpisodeSetError: a set of another origin is in the way.
         StorageError: the disk is full, or another run is building the same set.
     """
-    place = None if source is None else str(source)
-    built = build_sets(
-        named_benchmark(benchmark, place),
-        source=place,
-        folds=folds,
-        shots=shots,
-        seeds=seeds,
-        episodes=episodes,
-        protocol=protocol,
-        output=output,
-        splits=None if splits is None else str(splits),
-        mask_rule=mask_rule,
-        crowds=crowds,
-        masks=masks,
-        columns=columns,
-        min_pixels=min_pixels,
-        loader_workers=loader_workers,
-        allow_missing_classes=allow_missing_classes,
-        workers=workers,
-        overwrite=overwrite,
-        report=report,
-    )
-    return [EpisodeSet(one.path, one.manifest) for one in built]
-
-
-def prepare_training(
-    benchmark: str,
-    *,
-    source: str | Path | None = None,
-    output: str | Path | None = None,
-    splits: str | Path | None = None,
-    mask_rule: MaskRule | None = None,
-    crowds: Crowds = "exclude",
-    masks: str | Path | None = None,
-    columns: Mapping[str, str] | None = None,
-    workers: int | None = None,
-    overwrite: bool = False,
-    report: Report = SILENT,
-) -> TrainingSet:
-    """Build the set of images that models learn from, good for all folds; arguments and errors as in `prepare`."""
-    place = None if source is None else str(source)
-    built = build_training_set(
-        named_benchmark(benchmark, place).training,
-        source=place,
-        output=output,
-        splits=None if splits is None else str(splits),
-        mask_rule=mask_rule,
-        crowds=crowds,
-        masks=masks,
-        columns=columns,
-        workers=workers,
-        overwrite=overwrite,
-        report=report,
-    )
-    return TrainingSet.open(built.path)
-
-
-def named_benchmark(name: str, source: str | None) -> Benchmark:
-    """The benchmark with this name or alias; of ``folder`` the one that ``source`` describes."""
-    return own_benchmark(source) if name == "folder" else find_benchmark(name)
-
-
-def build_sets(
-    benchmark: Benchmark,
-    *,
-    source: str | None,
-    folds: Sequence[int] | None,
-    shots: Sequence[int],
-    seeds: Sequence[int] | None,
-    episodes: int | None,
-    protocol: str,
-    output: str | Path | None,
-    splits: str | None,
-    mask_rule: MaskRule | None,
-    crowds: Crowds,
-    masks: str | Path | None,
-    columns: Mapping[str, str] | None,
-    min_pixels: int | None,
-    loader_workers: int | None,
-    allow_missing_classes: bool,
-    workers: int | None,
-    overwrite: bool,
-    report: Report,
-    after: Callable[[Built], None] | None = None,
-) -> list[Built]:
-    """As `prepare`, saying of every set what became of it; ``after`` is called with each when it is there."""
+    place, lists = _text(source), _text(splits)
+    found = named_benchmark(benchmark, place)
     rules = named_protocol(protocol, loader_workers, report=report)
-    files, order = list_files(rules, benchmark, splits, report=report)
+    files, order = list_files(rules, found, lists, report=report)
     request = Request(
-        benchmark=benchmark,
+        benchmark=found,
         protocol=rules,
         splits=files,
         order=order,
-        folds=tuple(dict.fromkeys(range(len(benchmark.folds)) if folds is None else folds)),
+        folds=tuple(dict.fromkeys(range(len(found.folds)) if folds is None else folds)),
         shots=tuple(shots),
         seeds=None if seeds is None else tuple(seeds),
         episodes=episodes,
@@ -177,11 +94,11 @@ def build_sets(
         allow_missing_classes=allow_missing_classes,
     )
     for fold in request.folds:
-        benchmark.novel_classes(fold)  # refused before anything is read
+        found.novel_classes(fold)  # refused before anything is read
     raw = open_raw(
-        benchmark,
-        source,
-        class_list(benchmark, splits, request.splits),
+        found,
+        place,
+        class_list(found, lists, request.splits),
         protocol=rules,
         mask_rule=mask_rule,
         crowds=crowds,
@@ -190,7 +107,7 @@ def build_sets(
         report=report,
     )
     target = Home.find().episodes if output is None else Path(output)
-    with report.progress(f"reading {benchmark.title}", None, unit="masks") as advance:
+    with report.progress(f"reading {found.title}", None, unit="masks") as advance:
         try:
             plans = plan_folds(raw, request, target, overwrite=overwrite, advance=advance)
         except PoolError:
@@ -208,28 +125,31 @@ def build_sets(
             after(built[-1])
     if reasons := dict.fromkeys(reason for one in built for reason in one.manifest.reasons):
         report.note(f"results on this will not be official: {'; '.join(reasons)}")
-    return built
+    return [EpisodeSet(one.path, one.manifest) for one in built]
 
 
-def build_training_set(
-    benchmark: Benchmark,
+def prepare_training(
+    benchmark: str | Benchmark,
     *,
-    source: str | None,
-    output: str | Path | None,
-    splits: str | None,
-    mask_rule: MaskRule | None,
-    crowds: Crowds,
-    masks: str | Path | None,
-    columns: Mapping[str, str] | None,
-    workers: int | None,
-    overwrite: bool,
-    report: Report,
-) -> BuiltTraining:
-    """As `prepare_training`, saying what became of the set."""
+    source: str | Path | None = None,
+    output: str | Path | None = None,
+    splits: str | Path | None = None,
+    mask_rule: MaskRule | None = None,
+    crowds: Crowds = "exclude",
+    masks: str | Path | None = None,
+    columns: Mapping[str, str] | None = None,
+    workers: int | None = None,
+    overwrite: bool = False,
+    report: Report = SILENT,
+    after: Callable[[BuiltTraining], None] | None = None,
+) -> TrainingSet:
+    """Build the set of images that models learn from, good for all folds; arguments and errors as in `prepare`."""
+    place = _text(source)
+    found = named_benchmark(benchmark, place).training
     raw = open_raw(
-        benchmark,
-        source,
-        _training_lists(benchmark, splits),
+        found,
+        place,
+        _training_lists(found, _text(splits)),
         mask_rule=mask_rule,
         crowds=crowds,
         masks=None if masks is None else Path(masks),
@@ -238,15 +158,28 @@ def build_training_set(
         report=report,
     )
     target = Home.find().episodes if output is None else Path(output)
-    with report.progress(f"reading {benchmark.title}", None, unit="masks") as advance:
+    with report.progress(f"reading {found.title}", None, unit="masks") as advance:
         plan = plan_training(raw, target, overwrite=overwrite, advance=advance)
     if plan.there is None:
         _note(raw, report)
-    with report.progress(f"{benchmark.title} to train on", len(plan.shown), unit="images") as advance:
+    with report.progress(f"{found.title} to train on", len(plan.shown), unit="images") as advance:
         built = build_training(plan, raw, workers=_workers(workers), advance=advance)
     if built.manifest.unofficial:
         report.note(f"models trained on this differ from publications: {'; '.join(built.manifest.unofficial)}")
-    return built
+    if after is not None:
+        after(built)
+    return TrainingSet.open(built.path)
+
+
+def named_benchmark(benchmark: str | Benchmark, source: str | None) -> Benchmark:
+    """A benchmark by its name or alias, or itself; of ``folder`` the one that ``source`` describes."""
+    if isinstance(benchmark, Benchmark):
+        return benchmark
+    return own_benchmark(source) if benchmark == "folder" else find_benchmark(benchmark)
+
+
+def _text(value: str | Path | None) -> str | None:
+    return None if value is None else str(value)
 
 
 def _training_lists(benchmark: Benchmark, splits: str | None) -> Path | None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-__all__ = ["Record", "Sha256", "first_error"]
+from fssbench.base.errors import FssbenchError
+
+__all__ = ["Record", "Sha256", "first_error", "read_record"]
 
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
@@ -15,6 +17,46 @@ class Record(BaseModel):
     """A part of a stored file: fixed once made, and nothing in it that the schema does not name."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+class Readable(Protocol):
+    """A file, here or elsewhere."""
+
+    def read_bytes(self) -> bytes:
+        """What it holds; `OSError` if it cannot be read."""
+
+
+R = TypeVar("R", bound=Record)
+
+
+def read_record(
+    path: Readable,
+    kind: type[R],
+    *,
+    error: type[FssbenchError],
+    damaged: str,
+    remedy: str,
+    absent: str = "",
+    bring: str = "check the path",
+) -> R:
+    """The record that a JSON file holds.
+
+    Args:
+        error: what to raise if it holds none.
+        damaged: what to say of a file that holds something else, such as ``is no result``.
+        remedy: what to do about that.
+        absent: what to say if there is no such file.
+        bring: what to do if it cannot be read.
+    """
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except OSError as failure:
+        missing = absent and isinstance(failure, FileNotFoundError | NotADirectoryError)
+        said = absent if missing else f"{path} cannot be read"
+        remedy = bring if missing or not absent else "check who may read it"
+        raise error(f"{said}: {failure.strerror or failure}", remedy=remedy) from failure
+    except ValidationError as failure:
+        raise error(f"{path} {damaged}: {first_error(failure)}", remedy=remedy) from failure
 
 
 def first_error(error: ValidationError) -> str:

@@ -72,7 +72,7 @@ app.command("list")(listing.list_)
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from fssbench import __version__
+        from fssbench.base.version import __version__
 
         print(f"fssbench {__version__}")
         raise typer.Exit

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,11 +11,10 @@ import typer
 from fssbench.cli.console import JsonFlag, percent, print_json
 
 if TYPE_CHECKING:
-    from fractions import Fraction
+    from collections.abc import Sequence
 
     from fssbench.scoring.conformance.check import Reported
     from fssbench.scoring.conformance.definitions import Definition
-    from fssbench.scoring.metrics import Scores
 
 __all__ = ["conformance"]
 
@@ -62,14 +61,14 @@ def _export(folder: Path, as_json: bool) -> None:
 def _show(as_json: bool) -> None:
     from fssbench.scoring.conformance.kit import ABSENT, CLASSES, PAIRS, right_answers
 
-    occurring = [class_id for class_id in CLASSES if class_id != ABSENT]
-    answers = {"all classes": right_answers(), "classes that occur": right_answers(occurring)}
+    columns = {"all classes": list(CLASSES), "classes that occur": [one for one in CLASSES if one != ABSENT]}
+    answers = {name: right_answers(class_ids) for name, class_ids in columns.items()}
     if as_json:
         pairs = [asdict(pair) for pair in PAIRS]
         print_json({"pairs": pairs, "answers": {name: asdict(scores) for name, scores in answers.items()}})
         return
     _print_pairs()
-    _print_answers(answers)
+    _print_answers(columns)
     print(f"— {answers['all classes'].miou.reason}")
 
 
@@ -78,7 +77,7 @@ def _print_pairs() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from fssbench.scoring.conformance.definitions import Ignored
+    from fssbench.scoring.conformance.definitions import OURS
     from fssbench.scoring.conformance.kit import CLASSES, PAIRS
     from fssbench.scoring.conformance.scoring import count_pixels
 
@@ -89,40 +88,36 @@ def _print_pairs() -> None:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("what it is there for")
     for index, pair in enumerate(PAIRS):
-        ratios = (f"{inter}/{union}" for inter, union in count_pixels(pair, Ignored.EXCLUDED))
+        ratios = (f"{inter}/{union}" for inter, union in count_pixels(pair, OURS.ignored))
         masks = ("\n".join(rows) for rows in (pair.prediction, pair.truth))
         table.add_row(str(index), CLASSES[pair.class_id], pair.query, *masks, *ratios, pair.about, end_section=True)
     Console(highlight=False).print(table)
 
 
-def _print_answers(answers: dict[str, Scores]) -> None:
-    """Print figures in percent, and the fractions they are."""
+def _print_answers(columns: dict[str, list[int]]) -> None:
+    """Print figures in percent, and the fractions they are, over some classes a column."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
-    from fssbench.scoring.conformance.definitions import OURS, Absent
+    from fssbench.scoring.conformance.definitions import OURS
     from fssbench.scoring.conformance.kit import CLASSES
     from fssbench.scoring.conformance.scoring import numbers_under
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left", title="The right answers, in %")
     table.add_column("")
-    for name in answers:
-        table.add_column(name, justify="right", no_wrap=True)
+    cells: dict[str, list[str]] = {name: [] for name in (*CLASSES.values(), "mIoU", "FB-IoU")}
+    for column, class_ids in columns.items():
+        table.add_column(column, justify="right", no_wrap=True)
         table.add_column("fraction", justify="right", no_wrap=True)
-    columns = []
-    for scores, absent in zip(answers.values(), (Absent.UNDEFINED, Absent.SKIPPED), strict=True):
-        exact = numbers_under(replace(OURS, absent=absent))
-        figures = {
-            CLASSES[class_id]: (figure, exact.per_class[class_id]) for class_id, figure in scores.per_class.items()
-        }
-        columns.append({**figures, "mIoU": (scores.miou, exact.miou), "FB-IoU": (scores.fb_iou, exact.fb_iou)})
-    for name in columns[0]:
-        cells = []
-        for column in columns:
-            figure, fraction = column.get(name, (None, None))
-            cells += [percent(figure.value) if figure else "", str(fraction or "")]
-        table.add_row(name, *cells)
+        found = numbers_under(OURS, classes={class_id: CLASSES[class_id] for class_id in class_ids})
+        figures = {CLASSES[class_id]: value for class_id, value in found.per_class.items()}
+        figures |= {"mIoU": found.miou, "FB-IoU": found.fb_iou}
+        for name, own in cells.items():
+            value = figures.get(name)
+            own += [percent(None if value is None else float(value)) if name in figures else "", str(value or "")]
+    for name, own in cells.items():
+        table.add_row(name, *own)
     Console(highlight=False).print(table)
 
 
@@ -130,36 +125,27 @@ def _check(path: Path, tolerance: float, as_json: bool) -> None:
     """Say which definitions give the numbers in a file; `ResultError` if none does."""
     from fractions import Fraction
 
-    from fssbench.base.errors import ResultError
-    from fssbench.scoring.conformance.check import agreeing, nearest, read_reported
+    from fssbench.scoring.conformance.check import judge, read_reported
     from fssbench.scoring.conformance.definitions import OURS
 
     reported = read_reported(path)
-    margin = Fraction(repr(tolerance)) / 100
-    found = agreeing(reported, tolerance=margin)
-    closest, off = (None, []) if found else nearest(reported, tolerance=margin)
+    verdict = judge(reported, tolerance=Fraction(repr(tolerance)) / 100)
     if as_json:
         print_json(
             {
-                "ours": OURS in found,
-                "definitions": [_definition(one) for one in found],
-                "nearest": _definition(closest) if closest else None,
+                "ours": OURS in verdict.agreeing,
+                "definitions": [_definition(one) for one in verdict.agreeing],
+                "nearest": None if verdict.agreeing else _definition(verdict.nearest),
             }
         )
-    elif closest:
-        print(f"{path}: of the definitions known here, nearest is that of a tool that{_clauses(closest)}")
+    elif verdict.agreeing:
+        _print_definitions(path, reported, verdict.agreeing)
     else:
-        _print_definitions(path, reported, found)
-    if off:
-        unit = "percent" if reported.in_percent else "values in [0, 1]"
-        wrong = "; ".join(f"{one.figure} is {_percent(one.reported)}, there {_percent(one.defined)}" for one in off)
-        raise ResultError(
-            f"{path}: no definition known here gives these numbers, read as {unit}; the nearest differs: {wrong}",
-            remedy="if the tool gives fewer than two decimals of a percent, raise --tolerance",
-        )
+        print(f"{path}: of the definitions known here, nearest is that of a tool that{_clauses(verdict.nearest)}")
+    verdict.require_agreement(reported, path)
 
 
-def _print_definitions(path: Path, reported: Reported, found: list[Definition]) -> None:
+def _print_definitions(path: Path, reported: Reported, found: Sequence[Definition]) -> None:
     if len(found) == 1:
         verdict = "does not score as fssbench does; it" if found[0].differences else "scores"
         print(f"{path}: the tool {verdict}{_clauses(found[0])}")
@@ -178,7 +164,3 @@ def _clauses(definition: Definition) -> str:
 
 def _definition(definition: Definition) -> dict[str, Any]:
     return {**asdict(definition), "differences": list(definition.differences)}
-
-
-def _percent(value: Fraction | None) -> str:
-    return "undefined" if value is None else f"{percent(float(value))} %"

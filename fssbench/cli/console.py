@@ -112,14 +112,14 @@ def progress(description: str, total: int | None, *, unit: str = "", shown: bool
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(description, total=total, said="")
 
-        class Shown(Bar):
+        class TerminalBar(Bar):
             def __call__(self, n: int) -> None:
                 bar.advance(task, n)
 
             def say(self, text: str) -> None:
                 bar.update(task, said=text)
 
-        yield Shown()
+        yield TerminalBar()
 
 
 class Terminal(Report):

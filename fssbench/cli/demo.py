@@ -126,7 +126,7 @@ def _prepare(output: Path) -> EpisodeSet:
 
 def _verify(episode_set: EpisodeSet) -> None:
     from fssbench.base.errors import EpisodeSetError
-    from fssbench.pipelines.episode_sets.verify import verify_set
+    from fssbench.pipelines.episode_sets.check_episode_set import verify_set
 
     if problems := verify_set(episode_set.path).problems:
         raise EpisodeSetError(f"{episode_set.path}: {problems[0]}", remedy="delete the demo's folder and run it again")
@@ -136,7 +136,7 @@ def _ask(name: str, options: dict[str, Any], weights: str, output: Path) -> Aske
     """Evaluate a model on the fold."""
     from fssbench.api.evaluate import EvaluationRequest
     from fssbench.api.tracks import asked_tracks
-    from fssbench.engine.pace import USUAL
+    from fssbench.engine.inference import USUAL
 
     request = EvaluationRequest(
         model=name,
@@ -144,7 +144,7 @@ def _ask(name: str, options: dict[str, Any], weights: str, output: Path) -> Aske
         options=options,
         weights=weights,
         device="cpu",
-        pace=USUAL,
+        inference=USUAL,
         output=output / "results",
         overwrite=True,
         asked=("fssbench", "demo"),

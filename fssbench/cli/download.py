@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from fssbench.episodes.protocols import EvaluationProtocol
     from fssbench.pipelines.transport.download import Catalogue, Holding
 
-__all__ = ["CatalogueFile", "Download", "DryRun", "Training", "Wish", "fetch_missing"]
+__all__ = ["CatalogueFile", "Download", "DownloadRequest", "DryRun", "Training", "fetch_missing"]
 
 Download = Annotated[bool, typer.Option("--download", help="First fetch what is missing, from its publisher.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="With --download: only show what would be fetched.")]
@@ -32,7 +32,7 @@ MEGA = 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wish:
+class DownloadRequest:
     """What was said about downloads."""
 
     download: bool
@@ -50,7 +50,7 @@ class Wish:
 def fetch_missing(
     benchmark: Benchmark,
     protocol: EvaluationProtocol,
-    wish: Wish,
+    request: DownloadRequest,
     *,
     source: str | None,
     splits: str | None,
@@ -64,13 +64,13 @@ def fetch_missing(
     """
     from fssbench.pipelines.transport.download import obtain, read_catalogue, require_by_hand, require_space
 
-    if not wish.download:
+    if not request.download:
         return
     protocol.require(benchmark)
-    wanted = _wanted(read_catalogue(wish.catalogue), benchmark, protocol, wish, source=source, splits=splits)
-    if wish.dry_run or not as_json:
+    wanted = _wanted(read_catalogue(request.catalogue), benchmark, protocol, request, source=source, splits=splits)
+    if request.dry_run or not as_json:
         _show(wanted, as_json=as_json)
-    if wish.dry_run:
+    if request.dry_run:
         raise typer.Exit
     require_by_hand(wanted)
     require_space(wanted)
@@ -87,7 +87,7 @@ def _wanted(
     catalogue: Catalogue,
     benchmark: Benchmark,
     protocol: EvaluationProtocol,
-    wish: Wish,
+    request: DownloadRequest,
     *,
     source: str | None,
     splits: str | None,
@@ -104,7 +104,7 @@ def _wanted(
             remedy=f"leave out --download; it knows {', '.join(sorted(catalogue.raw))}",
         )
     folder = home.raw(benchmark.raw) if source is None else Path(source)
-    files = [file for file in catalogue.raw[benchmark.raw] if wish.training or not file.training]
+    files = [file for file in catalogue.raw[benchmark.raw] if request.training or not file.training]
     lists = catalogue.splits.get(protocol.name, {}).get(benchmark.alias, ()) if splits is None else ()
     return [
         *(Holding(file=file, folder=home.splits(protocol.name)) for file in lists),

@@ -142,7 +142,7 @@ def evaluate(
 
     # The model itself, and torch with it, is loaded when all that needs neither has been looked at.
     from fssbench.api.evaluate import EvaluationRequest
-    from fssbench.engine.pace import Pace, parse_bytes, parse_precision
+    from fssbench.engine.inference import InferenceSettings, parse_bytes, parse_precision
 
     request = EvaluationRequest(
         model=model,
@@ -151,7 +151,7 @@ def evaluate(
         weights=weights,
         device=device,
         workers=workers,
-        pace=Pace(
+        inference=InferenceSettings(
             fast=not plain,
             batch=batch,
             feature_cache=parse_bytes(feature_cache),

@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fssbench.cli.console import DataOption, JsonFlag, print_json, progress, warn
-from fssbench.cli.standings import print_leaderboard, print_reported
+from fssbench.cli.console import TERMINAL, DataOption, JsonFlag, print_json, progress, warn
 
 if TYPE_CHECKING:
     from fssbench.leaderboard.verify import Verdict
-    from fssbench.schemas.leaderboard import Leaderboard
 
-__all__ = ["app", "print_leaderboard"]
+__all__ = ["app"]
 
 app = typer.Typer(no_args_is_help=True, help="Gather results into a leaderboard; check, share and export it.")
 
@@ -43,25 +41,16 @@ def build(
 ) -> None:
     """Gather all results below a folder into one JSON file and print them as a table."""
     from fssbench.base.files import write_atomic
-    from fssbench.leaderboard.build import build_leaderboard
-    from fssbench.leaderboard.published import published_entries
+    from fssbench.leaderboard import leaderboard
+    from fssbench.leaderboard.standings import print_rankings, print_reported
 
-    with progress("computing every figure again", None, unit="results") as advance:
-        board = build_leaderboard(folder, reported=published_entries() if reported else (), advance=advance)
+    board = leaderboard(folder, reported=reported, report=TERMINAL)
     write_atomic(output, board.to_json())
-    print_leaderboard(board)
-    _beside(board)
+    print_rankings(board.groups())
+    print_reported(board.reported_beside(), most=BEST)
     if not board.entries:
         warn(f"{folder} holds no results yet; make some with fssbench eval --output {folder}")
     print(f"{len(board.entries)} entries{f', {len(board.reported)} reported' if reported else ''} → {output}")
-
-
-def _beside(board: Leaderboard) -> None:
-    """Print what papers report on the benchmarks and shots that something was measured on; all if nothing was."""
-    measured = {(entry.benchmark, entry.shot) for entry in board.entries}
-    groups = board.reported_groups()
-    beside = (group for group in groups if not measured or (group[0].benchmark, group[0].shot) in measured)
-    print_reported(beside, most=BEST)
 
 
 @app.command("show")
@@ -74,18 +63,14 @@ def show(
     reported: ReportedFlag = True,
 ) -> None:
     """Print a leaderboard file; without one, what papers report."""
+    from fssbench.leaderboard.board import Leaderboard, read_leaderboard
     from fssbench.leaderboard.export import selected
     from fssbench.leaderboard.published import published_entries
-    from fssbench.schemas.leaderboard import SCHEMA_VERSION, Leaderboard, read_leaderboard
+    from fssbench.leaderboard.standings import print_rankings, print_reported
 
-    if file is None:
-        board = Leaderboard(
-            schema_version=SCHEMA_VERSION, kind="fssbench-leaderboard", entries=(), reported=published_entries()
-        )
-    else:
-        board = read_leaderboard(file)
+    board = Leaderboard.of((), published_entries()) if file is None else read_leaderboard(file)
     board = selected(board, benchmark=benchmark, shot=shot)
-    print_leaderboard(board)
+    print_rankings(board.groups())
     if reported:
         print_reported(board.reported_groups())
 
@@ -103,8 +88,8 @@ def export_(
     """Write a leaderboard as tables for a paper, a spreadsheet or a program."""
     from fssbench.base.errors import UsageError
     from fssbench.base.files import write_atomic
+    from fssbench.leaderboard.board import read_leaderboard
     from fssbench.leaderboard.export import export, selected
-    from fssbench.schemas.leaderboard import read_leaderboard
 
     data = export(selected(read_leaderboard(file), benchmark=benchmark, shot=shot), form)
     if output is not None:
@@ -127,26 +112,17 @@ def verify(
     """Compute every figure, interval, difference and rank again, and say entry by entry what came of it."""
     from dataclasses import asdict
 
-    from fssbench.base.errors import ResultError
-    from fssbench.leaderboard.verify import results_of, unlisted, verify_board
-    from fssbench.schemas.leaderboard import read_leaderboard
+    from fssbench.leaderboard.verify import verify_file
 
-    board = read_leaderboard(file)
-    folder = results or results_of(board, file)
-    with progress("computing", sum(len(entry.runs) for entry in board.entries), unit="results") as advance:
-        verdicts = list(verify_board(board, folder, advance=advance))
-    others = unlisted(board, folder) if board.entries else []
+    verified = verify_file(file, results, report=TERMINAL)
     if as_json:
-        print_json({"results": str(folder), "entries": [asdict(one) for one in verdicts], "unlisted": others})
+        entries = [asdict(one) for one in verified.verdicts]
+        print_json({"results": str(verified.results), "entries": entries, "unlisted": verified.unlisted})
     else:
-        _say(verdicts)
-        for name in others:
-            warn(f"{folder / name} is not in the leaderboard")
-    if wrong := sum(one.outcome == "differs" for one in verdicts):
-        raise ResultError(
-            f"{wrong} of {len(verdicts)} entries of {file} {'is' if wrong == 1 else 'are'} not what the results give",
-            remedy="build the leaderboard again",
-        )
+        _say(verified.verdicts)
+        for name in verified.unlisted:
+            warn(f"{verified.results / name} is not in the leaderboard")
+    verified.require(file)
 
 
 def _say(verdicts: Sequence[Verdict]) -> None:
@@ -170,10 +146,9 @@ def add(
     as_json: JsonFlag = False,
 ) -> None:
     """Check an archive, list all that is wrong with it, or add its results and build the leaderboard again."""
-    from fssbench.base.errors import ResultError
+    from fssbench.api.check import finder
     from fssbench.base.files import write_atomic
     from fssbench.base.home import Home
-    from fssbench.cli.sets import finder
     from fssbench.leaderboard.add import add as take_in
     from fssbench.leaderboard.published import published_entries
 
@@ -189,12 +164,7 @@ def add(
         for heading, names in (("refused", added.problems), ("added", added.new), ("was there", added.there)):
             print("".join(f"{heading}: {name}\n" for name in names), end="")
         print("".join(f"not checked: {what}\n" for what in added.unchecked), end="")
-    if added.problems:
-        n = len(added.problems)
-        raise ResultError(
-            f"{archive} is refused for {n} reason{'s' if n > 1 else ''}, and nothing of it was added",
-            remedy="let its author mend the results and submit them again",
-        )
+    added.require(archive)
     if not as_json:
         print(f"{len(added.new)} results added to {folder} → {output}")
 
@@ -214,13 +184,10 @@ def page(
 ) -> None:
     """Write a static site: rankings to sort and filter, a page for every model, and two of them side by side."""
     from fssbench.pages.site import write_site
-    from fssbench.pages.sources import from_file, from_folder
+    from fssbench.pages.sources import from_either
 
     with progress("computing every figure again", None, unit="results") as advance:
-        if source.is_dir():
-            board, views = from_folder(source, reported=reported, advance=advance)
-        else:
-            board, views = from_file(source, results, reported=reported, advance=advance)
+        board, views = from_either(source, results, reported=reported, advance=advance)
     with progress("comparing", None, unit="pairs") as advance:
         write_site(output, board, views, advance=advance)
     if without := len(board.entries) - len(views):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -11,11 +12,11 @@ import typer
 from fssbench.base.errors import UsageError
 from fssbench.cli import training_sets
 from fssbench.cli.console import TERMINAL, JsonFlag, integers, megabytes, print_json
-from fssbench.cli.download import CatalogueFile, Download, DryRun, Training, Wish, fetch_missing
+from fssbench.cli.download import CatalogueFile, Download, DownloadRequest, DryRun, Training, fetch_missing
 from fssbench.episodes.benchmarks import BENCHMARKS, FSS_1000, TOY_20I, Benchmark
 
 if TYPE_CHECKING:
-    from fssbench.pipelines.episode_sets.prepare import Built
+    from fssbench.pipelines.episode_sets.build_episode_set import Built
 
 __all__ = ["app", "named_columns"]
 
@@ -123,12 +124,14 @@ def _command(benchmark: Benchmark | None) -> Callable[..., None]:
         catalogue: CatalogueFile = None,
         as_json: JsonFlag = False,
     ) -> None:
-        from fssbench.api.prepare import build_sets, build_training_set
+        from fssbench.api import prepare as api
         from fssbench.api.sources import own_benchmark
         from fssbench.episodes.protocols import find_protocol
 
         found, rules = benchmark or own_benchmark(source), find_protocol(protocol)
-        wish = Wish(download=download, dry_run=dry_run, training=training or (train and download), catalogue=catalogue)
+        request = DownloadRequest(
+            download=download, dry_run=dry_run, training=training or (train and download), catalogue=catalogue
+        )
         raw: dict[str, Any] = {
             "source": source,
             "output": output,
@@ -153,15 +156,22 @@ def _command(benchmark: Benchmark | None) -> Callable[..., None]:
                 protocol=None if protocol == "strict" else protocol,
                 splits=None if found is FSS_1000 else splits,
             )
-            fetch_missing(found.training, rules, wish, source=source, splits=splits, as_json=as_json)
-            training_sets.report_built(build_training_set(found.training, **raw), as_json=as_json)
+            fetch_missing(found.training, rules, request, source=source, splits=splits, as_json=as_json)
+            api.prepare_training(found, after=partial(training_sets.report_built, as_json=as_json), **raw)
             return
         n_shots = integers(shots or "1", option="--shots", least=1)
         chosen = None if seeds is None else integers(seeds, option="--seeds", least=0)
         for one in fold or ():
             found.novel_classes(one)  # refused before anything is fetched, not after
-        fetch_missing(found, rules, wish, source=source, splits=splits, as_json=as_json)
-        built = build_sets(
+        fetch_missing(found, rules, request, source=source, splits=splits, as_json=as_json)
+        built: list[Built] = []
+
+        def after(one: Built) -> None:
+            built.append(one)
+            if not as_json:
+                _report(one)
+
+        api.prepare(
             found,
             folds=fold,
             shots=n_shots,
@@ -171,7 +181,7 @@ def _command(benchmark: Benchmark | None) -> Callable[..., None]:
             min_pixels=min_pixels,
             loader_workers=loader_workers,
             allow_missing_classes=allow_missing_classes,
-            after=None if as_json else _report,
+            after=after,
             **raw,
         )
         if as_json:

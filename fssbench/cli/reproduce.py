@@ -5,20 +5,17 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from fssbench.base.errors import UsageError
-from fssbench.cli.console import JsonFlag, print_json, warn
+from fssbench.cli.console import JsonFlag, Terminal, print_json, warn
 from fssbench.cli.side_by_side import costs_as_json, measured_as_json, show_costs, show_measured
 
 if TYPE_CHECKING:
     from fssbench.leaderboard.reported import Paper, Row
-    from fssbench.leaderboard.reproduction.commands import Step
-    from fssbench.leaderboard.reproduction.places import Places
     from fssbench.leaderboard.reproduction.table import Reproduction
 
 __all__ = ["reproduce"]
@@ -68,7 +65,7 @@ def reproduce(
 
     What is finished is kept, so an interrupted run goes on where it stopped.
     """
-    from fssbench.leaderboard.reported import find_table, papers, read_paper
+    from fssbench.leaderboard.reported import papers, read_paper
 
     known = papers() if tables is None else (read_paper(tables),)
     if all_tables:
@@ -76,41 +73,35 @@ def reproduce(
         return
     if table is None:
         raise UsageError("no table was named", remedy="see them all with fssbench reproduce --list")
-    from fssbench.leaderboard.reproduction.commands import WHOLE, Commands, Trial
-    from fssbench.leaderboard.reproduction.runs import wanted_rows
+    from fssbench.leaderboard.reproduction.steps import Trial
     from fssbench.leaderboard.reproduction.table import Reproduction
 
-    found, places = find_table(table, among=known), _places(data, output, trial=trial)
-    reproduction = Reproduction(
-        table=found,
-        rows=wanted_rows(found, backbones=backbone or (), shots=shot or ()),
-        places=places,
-        commands=Commands(
-            sets=places.sets if trial else data,
-            results=places.results if trial else output,
-            device=device,
-            trial=Trial(episodes=TRIAL_EPISODES, steps=TRIAL_STEPS) if trial else WHOLE,
-        ),
+    reproduction = Reproduction.of(
+        table,
+        among=known,
+        backbones=backbone or (),
+        shots=shot or (),
         folds=fold or (),
+        data=data,
+        output=output,
+        device=device,
+        trial=Trial(episodes=TRIAL_EPISODES, steps=TRIAL_STEPS) if trial else None,
     )
     for problem in reproduction.damaged():
         warn(f"{problem}: it counts as not there")
-    steps = reproduction.steps()
     if dry_run:
-        _show_plan(reproduction, steps, as_json=as_json)
+        _show_plan(reproduction, as_json=as_json)
         return
-    _run([step for step in steps if not step.there and step.kind != "profile"])
-    _show_outcome(reproduction, [step for step in steps if step.kind == "profile"], as_json=as_json)
+    reproduction.run(Aside())
+    _show_outcome(reproduction, as_json=as_json)
 
 
-def _places(data: Path | None, output: Path | None, *, trial: bool) -> Places:
-    from fssbench.base.home import Home
-    from fssbench.leaderboard.reproduction.places import Places
+class Aside(Terminal):
+    """Says all on standard error: standard output is for the outcome."""
 
-    home = Home.find()
-    if trial:
-        home = Home(home.path / "trial")
-    return Places(sets=data or home.episodes, checkpoints=home.checkpoints, results=output or home.results)
+    def say(self, text: str) -> None:
+        """Print a step of the work."""
+        print(text, file=sys.stderr, flush=True)
 
 
 def _list(papers: Sequence[Paper], *, as_json: bool) -> None:
@@ -137,21 +128,20 @@ def _list(papers: Sequence[Paper], *, as_json: bool) -> None:
                 print(f"  {one['name']:<22} {one['number']:<9} {share:>14}  {one['title']}")
 
 
-def _run(steps: Sequence[Step]) -> None:
-    """Run what is missing, one after the other, until one fails."""
-    from fssbench.leaderboard.reproduction.execute import execute
-
-    for n, step in enumerate(steps, 1):
-        print(f"[{n}/{len(steps)}] {step.command}", file=sys.stderr, flush=True)
-        execute(step)
-
-
-def _show_plan(reproduction: Reproduction, steps: Sequence[Step], *, as_json: bool) -> None:
+def _show_plan(reproduction: Reproduction, *, as_json: bool) -> None:
+    steps = reproduction.steps()
     if as_json:
-        named = [asdict(step) | {"command": step.command, "makes": step.makes and str(step.makes)} for step in steps]
-        print_json(
-            {"table": reproduction.table.name, "steps": [{k: v for k, v in s.items() if k != "row"} for s in named]}
-        )
+        told = [
+            {
+                "kind": step.kind,
+                "arguments": step.arguments,
+                "there": step.there,
+                "makes": step.makes and str(step.makes),
+                "command": step.command,
+            }
+            for step in steps
+        ]
+        print_json({"table": reproduction.table.name, "steps": told})
         return
     for step in steps:
         print(f"{'there ' if step.there else 'to run'}  {step.command}")
@@ -166,11 +156,9 @@ def _say_what_cannot(rows: Sequence[Row]) -> None:
         warn(f"{n} {'row is' if n == 1 else 'rows are'} left out: {why}")
 
 
-def _show_outcome(reproduction: Reproduction, profiles: Sequence[Step], *, as_json: bool) -> None:
-    from fssbench.leaderboard.reproduction.execute import execute_json
-
+def _show_outcome(reproduction: Reproduction, *, as_json: bool) -> None:
     measured = reproduction.measure()
-    costs = [costs_as_json(step.row, execute_json(step)) for step in profiles if step.row is not None]
+    costs = [costs_as_json(step.row, step.measure()) for step in reproduction.profiles()]
     table = reproduction.table
     if as_json:
         found: dict[str, Any] = {"table": table.name, "rows": [measured_as_json(one) for one in measured]}

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fssbench.base.errors import UsageError
-from fssbench.cli.console import DataOption, JsonFlag, print_json, progress, warn
-from fssbench.cli.sets import locate
+from fssbench.cli.console import TERMINAL, DataOption, JsonFlag, print_json, progress, warn
 
 if TYPE_CHECKING:
     from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
@@ -64,16 +63,18 @@ def score(
 ) -> None:
     """Score predicted masks without a model, or check a result against all that it rests on."""
     if check:
-        from fssbench.cli.checking import check_all, refuse_wrong, say, verdict
+        from fssbench.api.check import check_all, require_sound
+        from fssbench.cli.checking import say, verdict
 
-        checked = check_all(path, data)
+        checked = check_all(path, data=data, report=TERMINAL)
         if as_json:
             print_json([verdict(one) for one in checked])
         else:
             for one in checked:
                 say(one)
-        refuse_wrong(checked)
+        require_sound(checked)
         return
+    from fssbench.api.check import locate
     from fssbench.base.home import Home
     from fssbench.results.outcome import episodes_record, result_path
     from fssbench.results.predictions import INDEX, StoredPredictions

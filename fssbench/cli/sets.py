@@ -12,9 +12,8 @@ from fssbench.cli.console import PLACE, Place
 
 if TYPE_CHECKING:
     from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
-    from fssbench.results.check import FindSet
 
-__all__ = ["SetArgument", "finder", "locate", "open_set"]
+__all__ = ["SetArgument", "open_set"]
 
 SetArgument = Annotated[
     Place, typer.Argument(help="A set's folder or address, or a folder with one set below it.", **PLACE)
@@ -36,22 +35,3 @@ def open_set(place: Place) -> EpisodeSet:
         names = ", ".join(str(one) for one in found[:5]) + (", …" if len(found) > 5 else "")
         raise UsageError(f"{folder} holds {len(found)} sets: {names}", remedy="name one of them")
     return EpisodeSet.open(found[0] if found else folder)
-
-
-def locate(data: Place | None, benchmark: str | None, protocol: str | None, fold: int | None) -> EpisodeSet:
-    """The set asked for; if ``data`` is a set itself, what was not asked for is as it has it."""
-    from fssbench.base.home import Home
-    from fssbench.pipelines.episode_sets.episode_set import MANIFEST, EpisodeSet, benchmark_below, locate_set
-
-    root = data or Home.find().episodes
-    if (root / MANIFEST).is_file():
-        there = EpisodeSet.open(root).manifest
-        benchmark, protocol = benchmark or there.benchmark, protocol or there.protocol.name
-        fold = there.fold if fold is None else fold
-    found = benchmark_below(root, benchmark or "coco")
-    return locate_set(root, benchmark=found, protocol=protocol or "strict", fold=fold or 0)
-
-
-def finder(data: Place | None) -> FindSet:
-    """Finds the set that a result is about, below ``data`` or in the home."""
-    return lambda asked: locate(data, asked.benchmark, asked.protocol, asked.fold)

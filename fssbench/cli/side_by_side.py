@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fssbench.engine.profile import Profile
     from fssbench.leaderboard.reported import Row
     from fssbench.leaderboard.reproduction.measured import Figure, Measured
 
@@ -78,14 +79,16 @@ def _cell(value: float | None, digits: int = 1, *, sign: str = "") -> str:
     return "—" if value is None else f"{value:{sign}.{digits}f}"
 
 
-def costs_as_json(row: Row, profile: Mapping[str, Any]) -> dict[str, Any]:
+def costs_as_json(row: Row, measured: Profile) -> dict[str, Any]:
     """A row with its costs, each measured and reported."""
-    measured = profile["measured"]
+    from fssbench.results.environment import device_name
+
     costs = {
-        name: {"value": measured[MEASURED.get(name, name)] / unit, "reported": getattr(row, name)}
+        name: {"value": getattr(measured, MEASURED.get(name, name)) / unit, "reported": getattr(row, name)}
         for _, name, unit in COSTS
     }
-    return {"method": row.label, "backbone": row.backbone, "shot": row.shot, "device": profile["device_name"], **costs}
+    device = device_name(measured.device)
+    return {"method": row.label, "backbone": row.backbone, "shot": row.shot, "device": device, **costs}
 
 
 def show_costs(costs: Sequence[Mapping[str, Any]]) -> None:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from fssbench.cli.checking import check_all, refuse_wrong, say
-from fssbench.cli.console import DataOption, JsonFlag, megabytes, print_json, warn
-
-if TYPE_CHECKING:
-    from fssbench.schemas.result import Result
+from fssbench.cli.checking import say
+from fssbench.cli.console import TERMINAL, DataOption, JsonFlag, megabytes, print_json, warn
 
 __all__ = ["submit"]
 
@@ -27,40 +24,24 @@ def submit(
     as_json: JsonFlag = False,
 ) -> None:
     """Pack results with their counts, masks and checkpoints' cards into one archive, the same bytes every time."""
-    from fssbench.leaderboard.archive import find_cards, pack
+    from fssbench.api.check import check_all, require_sound
+    from fssbench.leaderboard.archive import archive
 
-    checked = check_all(folder, data)
+    checked = check_all(folder, data=data, report=TERMINAL)
     for one in checked:
         if one.problems:
             say(one)
-    refuse_wrong(checked)
-    results = [one.result for one in checked if one.result is not None]
-    found = find_cards(results, _cards(cards, results))
-    archive = pack(checked, output, cards=found)
-    without = {r.model.checkpoint_sha256 for r in results if r.model.checkpoint_sha256} - found.keys()
+    require_sound(checked)
+    packed = archive(checked, output, cards=cards)
     if as_json:
         print_json(
-            {"path": str(output), "results": len(results), "without_card": sorted(without)}
-            | {"sha256": archive.sha256, "files": [file.model_dump() for file in archive.files]}
+            {"path": str(output), "results": len(checked), "without_card": packed.without_card}
+            | {"sha256": packed.sha256, "files": [file.model_dump() for file in packed.files]}
         )
         return
-    for sha256 in sorted(without):
+    for sha256 in packed.without_card:
         warn(f"no card of the checkpoint {sha256[:12]}… was found; make one with fssbench convert, or pass --cards")
     print(
-        f"{len(results)} results in {len(archive.files)} files, {megabytes(archive.n_bytes)} → {output}\n"
-        f"SHA-256 {archive.sha256}"
+        f"{len(checked)} results in {len(packed.files)} files, {megabytes(packed.n_bytes)} → {output}\n"
+        f"SHA-256 {packed.sha256}"
     )
-
-
-def _cards(folder: Path | None, results: list[Result]) -> list[Path]:
-    """Files that may be cards: below the folder named, or in the home and wherever the weights lay."""
-    from fssbench.base.home import Home
-    from fssbench.models.cards import card_path, chosen_weights
-
-    if folder is not None:
-        return sorted(folder.rglob("*.json"))
-    weights = {
-        str(one.command.resolved.get("weights") or "none").replace("{fold}", str(one.episodes.fold)) for one in results
-    }
-    beside = [card_path(chosen_weights(Path(one))) for one in sorted(weights - {"none"})]
-    return [*sorted(Home.find().checkpoints.rglob("*.json")), *beside]

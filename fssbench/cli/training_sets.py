@@ -8,7 +8,7 @@ from fssbench.base.errors import UsageError
 from fssbench.cli.console import megabytes, print_json
 
 if TYPE_CHECKING:
-    from fssbench.pipelines.training_sets.prepare import BuiltTraining
+    from fssbench.pipelines.training_sets.build_training_set import BuiltTraining
     from fssbench.pipelines.training_sets.training_set import TrainingSet
     from fssbench.pipelines.transport import Place
 

@@ -11,7 +11,7 @@ import typer
 from fssbench.cli.console import PLACE, JsonFlag, Place, print_json, progress
 
 if TYPE_CHECKING:
-    from fssbench.pipelines.episode_sets.verify import Verdict
+    from fssbench.pipelines.episode_sets.check_set import Verdict
 
 __all__ = ["verify"]
 
@@ -25,10 +25,10 @@ def verify(
 ) -> None:
     """Check every hash, count and key of episode sets and training sets, and list all that is wrong."""
     from fssbench.base.errors import EpisodeSetError
+    from fssbench.pipelines.episode_sets.check_episode_set import verify_set
     from fssbench.pipelines.episode_sets.episode_set import find_sets
-    from fssbench.pipelines.episode_sets.verify import verify_set
+    from fssbench.pipelines.training_sets.check_training_set import verify_training_set
     from fssbench.pipelines.training_sets.training_set import find_training_sets
-    from fssbench.pipelines.training_sets.verify import verify_training_set
 
     found: list[tuple[Place, Callable[..., Verdict]]] = [(path, verify_set) for path in find_sets(folder)]
     found += [(path, verify_training_set) for path in find_training_sets(folder)]

@@ -11,18 +11,27 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from fssbench.base.belady import BeladyCache
 from fssbench.base.errors import ModelError
-from fssbench.engine.cache import Cache
 from fssbench.engine.functions import FunctionSegmenter
+from fssbench.engine.inference import InferenceCost, InferenceSettings
 from fssbench.engine.order import order_for_reuse
-from fssbench.engine.pace import Effort, Pace
 from fssbench.models.fast.accelerate import accelerate
 from fssbench.models.interface import FeatureSegmenter, FewShotSegmenter, Size, check_answer
-from fssbench.pipelines.episode_sets.loaded_track import LoadedEpisode
+from fssbench.pipelines.episode_sets.loaded_episode import LoadedEpisode
 from fssbench.pipelines.episode_sets.stream import Frame
 from fssbench.schemas.samples import EpisodeSample
 
-__all__ = ["Asked", "FeatureAsker", "FunctionAsker", "Key", "PlainAsker", "Shown", "feature_bytes", "short_of_memory"]
+__all__ = [
+    "FeatureAsker",
+    "FunctionAsker",
+    "Key",
+    "PlainAsker",
+    "PreparedEpisode",
+    "PreparedFrame",
+    "feature_bytes",
+    "short_of_memory",
+]
 
 T = TypeVar("T")
 Key = tuple[str, str]
@@ -30,7 +39,7 @@ NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "bad
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Shown:
+class PreparedFrame:
     """A frame as the model sees it, and as it is scored.
 
     Attributes:
@@ -45,7 +54,7 @@ class Shown:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Asked:
+class PreparedEpisode:
     """An episode as the model is shown it.
 
     Attributes:
@@ -53,8 +62,8 @@ class Asked:
         index: in its track.
     """
 
-    query: Shown
-    supports: Sequence[Shown]
+    query: PreparedFrame
+    supports: Sequence[PreparedFrame]
     sizes: Sequence[Size]
     index: int
 
@@ -64,16 +73,16 @@ class FunctionAsker:
 
     batch = 1
 
-    def __init__(self, model: FunctionSegmenter, class_names: Mapping[int, str], effort: Effort) -> None:
-        self.model, self.class_names, self.effort = model, class_names, effort
+    def __init__(self, model: FunctionSegmenter, class_names: Mapping[int, str], cost: InferenceCost) -> None:
+        self.model, self.class_names, self.cost = model, class_names, cost
 
-    def __call__(self, episodes: Sequence[Asked]) -> list[list[Tensor]]:
+    def __call__(self, episodes: Sequence[PreparedEpisode]) -> list[list[Tensor]]:
         """For each episode its masks (h, w) uint8, one for each size."""
         return [self._ask(episode) for episode in episodes]
 
-    def _ask(self, asked: Asked) -> list[Tensor]:
+    def _ask(self, asked: PreparedEpisode) -> list[Tensor]:
         query, supports = asked.query.frame, tuple(one.frame for one in asked.supports)
-        self.effort.encoded += 1 + len(supports)
+        self.cost.encoded += 1 + len(supports)
         episode = LoadedEpisode(asked.index, query.class_id, self.class_names[query.class_id], query, supports)
         return self.model.answer(episode, asked.sizes)
 
@@ -83,20 +92,20 @@ class PlainAsker:
 
     batch = 1
 
-    def __init__(self, model: FewShotSegmenter, device: str, pace: Pace, effort: Effort) -> None:
+    def __init__(self, model: FewShotSegmenter, device: str, inference: InferenceSettings, cost: InferenceCost) -> None:
         self.model = model.to(device).eval()
-        self.device, self.pace, self.effort = device, pace, effort
+        self.device, self.inference, self.cost = device, inference, cost
 
-    def __call__(self, episodes: Sequence[Asked]) -> list[list[Tensor]]:
+    def __call__(self, episodes: Sequence[PreparedEpisode]) -> list[list[Tensor]]:
         """For each episode its masks (h, w) uint8, one for each size."""
         return [self._ask(episode) for episode in episodes]
 
-    def _ask(self, episode: Asked) -> list[Tensor]:
+    def _ask(self, episode: PreparedEpisode) -> list[Tensor]:
         normalise = self.model.preprocess.normalise
         images = normalise(torch.stack([one.pixels for one in (episode.query, *episode.supports)]).to(self.device))
         shown = torch.stack([one.mask for one in episode.supports]).to(self.device).float()
-        self.effort.encoded += len(images)
-        with _cast(self.device, self.pace.dtype):
+        self.cost.encoded += len(images)
+        with _cast(self.device, self.inference.dtype):
             masks = self.model.predict_sizes(images[:1], images[None, 1:], shown[None], list(episode.sizes))
         return _only(self.model, masks, episode.sizes)
 
@@ -111,13 +120,13 @@ class FeatureAsker:
         batch: how many at a time; halved when memory runs out.
     """
 
-    def __init__(self, model: FeatureSegmenter, device: str, pace: Pace, effort: Effort) -> None:
-        self.device, self.effort = device, effort
-        self.model = _prepared(model.to(device).eval(), device, pace)
-        self.cast = torch.float32 if self.model.casts_whole else pace.dtype
-        self.encode = torch.compile(self.model.encode) if pace.compiled else self.model.encode
-        self.batch = effort.batch = pace.batch_on(device)
-        self.cache: Cache[Key, list[Tensor]] = Cache(pace.feature_cache)
+    def __init__(self, model: FeatureSegmenter, device: str, inference: InferenceSettings, cost: InferenceCost) -> None:
+        self.device, self.cost = device, cost
+        self.model = _prepared(model.to(device).eval(), device, inference)
+        self.cast = torch.float32 if self.model.casts_whole else inference.dtype
+        self.encode = torch.compile(self.model.encode) if inference.compiled else self.model.encode
+        self.batch = cost.batch = inference.batch_on(device)
+        self.cache: BeladyCache[Key, list[Tensor]] = BeladyCache(inference.feature_cache)
         self.size = feature_bytes(self.model, device)
         self.upcoming: dict[int, list[EpisodeSample]] = {}
         self.class_id = -1
@@ -133,7 +142,7 @@ class FeatureAsker:
             self.upcoming[samples[0].class_id] = samples
         return samples
 
-    def __call__(self, episodes: Sequence[Asked]) -> list[list[Tensor]]:
+    def __call__(self, episodes: Sequence[PreparedEpisode]) -> list[list[Tensor]]:
         """For each episode, all of one class, its masks (h, w) uint8, one for each size.
 
         Raises:
@@ -171,7 +180,7 @@ class FeatureAsker:
             kept = sample.supports if self.model.keeps_supports else ()
             yield [*(("image", key) for key in images), *(("support", key) for key in kept)]
 
-    def _try(self, part: Sequence[Asked]) -> list[list[Tensor]] | None:
+    def _try(self, part: Sequence[PreparedEpisode]) -> list[list[Tensor]] | None:
         """The masks, or ``None`` if memory ran out."""
         try:
             with _cast(self.device, self.cast):
@@ -183,10 +192,10 @@ class FeatureAsker:
 
     def _lessen(self) -> None:
         """Try less at a time with less kept, and in the end one episode with nothing kept."""
-        self.effort.shortages += 1
+        self.cost.shortages += 1
         self.cache.clear()
         if self.batch > 1:
-            self.batch = self.effort.batch = self.batch // 2
+            self.batch = self.cost.batch = self.batch // 2
             self.cache.budget //= 2
         elif self.cache.budget:
             self.cache.budget = 0
@@ -198,7 +207,7 @@ class FeatureAsker:
         if self.device.startswith("cuda"):
             torch.cuda.empty_cache()
 
-    def _ask(self, part: Sequence[Asked]) -> list[list[Tensor]]:
+    def _ask(self, part: Sequence[PreparedEpisode]) -> list[list[Tensor]]:
         queries = {one.query.frame.key: one.query for one in part}
         supports = {support.frame.key: support for one in part for support in one.supports}
         self.cache.begin(
@@ -219,18 +228,20 @@ class FeatureAsker:
             for i, one in enumerate(part)
         ]
 
-    def _features(self, images: dict[str, Shown]) -> dict[str, list[Tensor]]:
+    def _features(self, images: dict[str, PreparedFrame]) -> dict[str, list[Tensor]]:
         """The features of images by key."""
         found = {key: self.cache.get(("image", key)) for key in images}
         lacking = [key for key, features in found.items() if features is None]
         for keys in _parts(lacking, self.batch):
             features = self.encode(self._input([images[key] for key in _filled(keys, self.batch)]))
-            self.effort.encoded += len(keys)
+            self.cost.encoded += len(keys)
             for number, key in enumerate(keys):
                 found[key] = self._keep(("image", key), features, number)
         return {key: features for key, features in found.items() if features is not None}
 
-    def _supports(self, supports: dict[str, Shown], features: dict[str, list[Tensor]]) -> dict[str, list[Tensor]]:
+    def _supports(
+        self, supports: dict[str, PreparedFrame], features: dict[str, list[Tensor]]
+    ) -> dict[str, list[Tensor]]:
         """What supports show, by key, some of it from the features of their images."""
         if not self.model.keeps_supports:
             return {key: self._conditioned([one], [features[key]]) for key, one in supports.items()}
@@ -240,12 +251,12 @@ class FeatureAsker:
             filled = _filled(keys, self.batch)
             own = [features[key] for key in filled] if self.model.reads_features else []
             shown = self._conditioned([supports[key] for key in filled], own)
-            self.effort.conditioned += len(keys)
+            self.cost.conditioned += len(keys)
             for number, key in enumerate(keys):
                 found[key] = self._keep(("support", key), shown, number)
         return {key: shown for key, shown in found.items() if shown is not None}
 
-    def _conditioned(self, shown: Sequence[Shown], features: Sequence[list[Tensor]]) -> list[Tensor]:
+    def _conditioned(self, shown: Sequence[PreparedFrame], features: Sequence[list[Tensor]]) -> list[Tensor]:
         masks = torch.stack([one.mask for one in shown]).to(self.device).float()
         together = features[0] if len(features) == 1 else [torch.cat(maps) for maps in zip(*features, strict=True)]
         return self.model.condition(together, self._input(shown), masks)
@@ -258,14 +269,14 @@ class FeatureAsker:
         self.cache.put(key, own, sum(one.nbytes for one in own))
         return own
 
-    def _input(self, shown: Sequence[Shown]) -> Tensor:
+    def _input(self, shown: Sequence[PreparedFrame]) -> Tensor:
         return self.model.preprocess.normalise(torch.stack([one.pixels for one in shown]).to(self.device))
 
 
-def _prepared(model: FeatureSegmenter, device: str, pace: Pace) -> FeatureSegmenter:
+def _prepared(model: FeatureSegmenter, device: str, inference: InferenceSettings) -> FeatureSegmenter:
     twin = accelerate(model).to(device).eval()
-    if twin.casts_whole and pace.dtype != torch.float32:
-        twin = (copy.deepcopy(twin) if twin is model else twin).to(pace.dtype)
+    if twin.casts_whole and inference.dtype != torch.float32:
+        twin = (copy.deepcopy(twin) if twin is model else twin).to(inference.dtype)
     return twin
 
 

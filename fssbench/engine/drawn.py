@@ -12,20 +12,20 @@ from fssbench.episodes.benchmarks import TOY_CLASSES
 from fssbench.models.interface import Preprocess
 from fssbench.pipelines.sources.toy import draw_example
 
-__all__ = ["Asked", "drawn"]
+__all__ = ["ModelInputs", "drawn"]
 
 
 @dataclass(frozen=True, eq=False)
-class Asked:
+class ModelInputs:
     """A batch of episodes: query (B, 3, s, s), supports (B, K, 3, s, s) and masks (B, K, s, s), as models get them."""
 
     query: Tensor
     supports: Tensor
     masks: Tensor
 
-    def only(self, *rows: int) -> Asked:
+    def only(self, *rows: int) -> ModelInputs:
         """Some of the episodes."""
-        return Asked(*(tensor[list(rows)] for tensor in self.tensors))
+        return ModelInputs(*(tensor[list(rows)] for tensor in self.tensors))
 
     @property
     def tensors(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -38,10 +38,10 @@ class Asked:
         return f"B={self.supports.shape[0]}, K={self.supports.shape[1]}"
 
 
-def drawn(preprocess: Preprocess, *, classes: Sequence[int], shot: int, device: str) -> Asked:
+def drawn(preprocess: Preprocess, *, classes: Sequence[int], shot: int, device: str) -> ModelInputs:
     """One episode of each class of the toy, by its index, with ``shot`` supports."""
     episodes = [[draw_example(class_id + len(TOY_CLASSES) * n) for n in range(1 + shot)] for class_id in classes]
     images = torch.stack([torch.stack([preprocess.image(image) for image, _ in one]) for one in episodes])
     masks = torch.stack([torch.stack([preprocess.mask(mask) for _, mask in one]) for one in episodes])
     normal = preprocess.normalise(images.to(device))
-    return Asked(normal[:, 0], normal[:, 1:], masks[:, 1:].to(device).float())
+    return ModelInputs(normal[:, 0], normal[:, 1:], masks[:, 1:].to(device).float())

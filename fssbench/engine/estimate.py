@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import torch
 
-from fssbench.engine.askers import Asked, FeatureAsker, Key, PlainAsker, Shown
-from fssbench.engine.cache import Cache
+from fssbench.base.belady import BeladyCache
+from fssbench.engine.askers import FeatureAsker, Key, PlainAsker, PreparedEpisode, PreparedFrame
+from fssbench.engine.inference import InferenceCost
 from fssbench.engine.job import Job
 from fssbench.engine.model import LoadedModel
-from fssbench.engine.pace import Effort
 from fssbench.engine.profile import peak_bytes
 from fssbench.episodes.episodes import Episode
 from fssbench.models.interface import FeatureSegmenter, FewShotSegmenter
@@ -58,8 +58,8 @@ class Estimate:
 def estimate(loaded: LoadedModel, job: Job, *, processes: int = 1) -> Estimate:
     """Look at the episodes, ask one that is drawn, and say what all of them will take."""
     model, track = loaded.model, job.track
-    fast = job.pace.fast and isinstance(model, FeatureSegmenter)
-    asker = (FeatureAsker if fast else PlainAsker)(model, job.device, job.pace, Effort())  # type: ignore[arg-type]
+    fast = job.inference.fast and isinstance(model, FeatureSegmenter)
+    asker = (FeatureAsker if fast else PlainAsker)(model, job.device, job.inference, InferenceCost())  # type: ignore[arg-type]
     weights = _weights(model) + (_weights(asker.model) if asker.model is not model else 0)
     by_class: dict[int, list[Episode]] = {}
     for episode in track.episodes:
@@ -104,11 +104,11 @@ def _times(asker: FeatureAsker | PlainAsker, job: Job) -> tuple[float, float, in
     drawn = [_drawn(asker.model, job.shot, number) for number in range(2 * asker.batch)]
     warm, timed = drawn[: asker.batch], drawn[asker.batch :]
 
-    def ask(episodes: Sequence[Asked]) -> None:
-        with job.pace.arithmetic():
+    def ask(episodes: Sequence[PreparedEpisode]) -> None:
+        with job.inference.arithmetic():
             asker(episodes)
 
-    def seconds(episodes: Sequence[Asked]) -> float:
+    def seconds(episodes: Sequence[PreparedEpisode]) -> float:
         start = time.perf_counter()
         ask(episodes)
         if job.device.startswith("cuda"):
@@ -125,15 +125,15 @@ def _times(asker: FeatureAsker | PlainAsker, job: Job) -> tuple[float, float, in
     return first, again, peak_bytes(lambda: ask(timed), asker.model, job.device)
 
 
-def _drawn(model: FewShotSegmenter, shot: int, number: int) -> Asked:
+def _drawn(model: FewShotSegmenter, shot: int, number: int) -> PreparedEpisode:
     """A toy episode of images that no other has."""
     shown = []
     for n in range(1 + shot):
         image, mask = draw_example(number * (1 + shot) + n)
         frame = Frame(f"{number}/{n}", f"{number}/{n}", 0, image, mask, None, None)
-        shown.append(Shown(frame, model.preprocess.image(image), model.preprocess.mask(mask)))
+        shown.append(PreparedFrame(frame, model.preprocess.image(image), model.preprocess.mask(mask)))
     side = model.preprocess.size
-    return Asked(shown[0], shown[1:], [(side, side), shown[0].frame.mask.shape], 0)
+    return PreparedEpisode(shown[0], shown[1:], [(side, side), shown[0].frame.mask.shape], 0)
 
 
 def _held(asker: FeatureAsker) -> dict[str, float]:
@@ -157,7 +157,7 @@ def _samples(keys: Mapping[tuple[int, str], str], class_id: int, episodes: Seque
 def _planned(asker: FeatureAsker, samples: list[EpisodeSample], each: dict[str, float]) -> tuple[int, float]:
     """How much is computed for a class, and how many bytes are held at most."""
     needs = [list(keys) for keys in asker.needs(asker.arrange(samples))]
-    cache: Cache[Key, None] = Cache(asker.cache.budget)
+    cache: BeladyCache[Key, None] = BeladyCache(asker.cache.budget)
     cache.expect(needs)
     computed, most = 0, 0.0
     for step, keys in enumerate(needs):

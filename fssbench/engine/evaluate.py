@@ -11,10 +11,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from fssbench.engine.askers import Asked, FeatureAsker, FunctionAsker, PlainAsker, Shown
+from fssbench.engine.askers import FeatureAsker, FunctionAsker, PlainAsker, PreparedEpisode, PreparedFrame
 from fssbench.engine.controls import controlled
 from fssbench.engine.functions import FunctionSegmenter
-from fssbench.engine.pace import USUAL, Effort, Pace
+from fssbench.engine.inference import USUAL, InferenceCost, InferenceSettings
 from fssbench.episodes.episodes import Episode
 from fssbench.episodes.protocols import ScoringPolicy
 from fssbench.models.interface import FeatureSegmenter, FewShotSegmenter, Size
@@ -62,11 +62,11 @@ def evaluate(
     episodes: int | None = None,
     device: str = "cpu",
     workers: int = 4,
-    pace: Pace = USUAL,
+    inference: InferenceSettings = USUAL,
 ) -> CountsTable:
     """Ask ``model`` the episodes of a track and count its masks; arguments and errors as in `answers`."""
     asked = answers(
-        model, episode_set, shot=shot, seed=seed, episodes=episodes, device=device, workers=workers, pace=pace
+        model, episode_set, shot=shot, seed=seed, episodes=episodes, device=device, workers=workers, inference=inference
     )
     track = episode_set.tracks[episode_set.record(shot=shot, seed=seed).label]
     names = tuple(policy.name for policy in policies_for(episode_set))
@@ -84,8 +84,8 @@ def answers(
     control: str | None = None,
     device: str = "cpu",
     workers: int = 4,
-    pace: Pace = USUAL,
-    effort: Effort | None = None,
+    inference: InferenceSettings = USUAL,
+    cost: InferenceCost | None = None,
 ) -> Iterator[Answer]:
     """Ask ``model`` the episodes of a track, class by class, and score each.
 
@@ -100,22 +100,22 @@ def answers(
         control: show other supports than the episode's own; see `fssbench.engine.controls`.
         device: a torch device.
         workers: decoding threads.
-        pace: how the model is asked.
-        effort: counts what that took.
+        inference: how the model is asked.
+        cost: counts what that took.
 
     Raises:
         EpisodeSetError: the set is damaged.
         ModelError: the model's masks are not what they must be, or memory does not suffice.
     """
-    effort = Effort() if effort is None else effort
+    cost = InferenceCost() if cost is None else cost
     policies = policies_for(episode_set)
     ask: FeatureAsker | PlainAsker | FunctionAsker
     if isinstance(model, FunctionSegmenter):
-        ask = FunctionAsker(model, {pool.id: pool.name for pool in episode_set.manifest.classes}, effort)
-    elif pace.fast and isinstance(model, FeatureSegmenter):
-        ask = FeatureAsker(model, device, pace, effort)
+        ask = FunctionAsker(model, {pool.id: pool.name for pool in episode_set.manifest.classes}, cost)
+    elif inference.fast and isinstance(model, FeatureSegmenter):
+        ask = FeatureAsker(model, device, inference, cost)
     else:
-        ask = PlainAsker(model, device, pace, effort)
+        ask = PlainAsker(model, device, inference, cost)
     show = _show(model)
     swap = controlled(control, episode_set, shot=shot, seed=seed, show=show) if control else None
     streamed = stream(
@@ -132,17 +132,20 @@ def answers(
     for part in _in_parts(streamed, ask.batch):
         supports = [swap(p.index, [one.frame for one in p.supports]) if swap else p.supports for p in part]
         asked = [
-            Asked(item.query, shown, list(_sizes(item.query).values()), item.index)
+            PreparedEpisode(item.query, shown, list(_sizes(item.query).values()), item.index)
             for item, shown in zip(part, supports, strict=True)
         ]
-        with pace.arithmetic():
+        with inference.arithmetic():
             found = ask(asked)
         for item, one, masks in zip(part, asked, found, strict=True):
             yield _answer(item, one, dict(zip(_sizes(item.query), masks, strict=True)), policies)
 
 
 def _answer(
-    item: StreamedEpisode[Shown], asked: Asked, masks: dict[MaskSize, Tensor], policies: Sequence[ScoringPolicy]
+    item: StreamedEpisode[PreparedFrame],
+    asked: PreparedEpisode,
+    masks: dict[MaskSize, Tensor],
+    policies: Sequence[ScoringPolicy],
 ) -> Answer:
     """Score the masks of an episode where they are."""
     query, device = asked.query.frame, masks["original"].device
@@ -152,24 +155,26 @@ def _answer(
     return Answer(item.index, item.episode, query, tuple(one.frame for one in asked.supports), masks, counts)
 
 
-def _in_parts(streamed: Iterator[StreamedEpisode[Shown]], size: int) -> Iterator[list[StreamedEpisode[Shown]]]:
+def _in_parts(
+    streamed: Iterator[StreamedEpisode[PreparedFrame]], size: int
+) -> Iterator[list[StreamedEpisode[PreparedFrame]]]:
     """Neighbours of one class, so many at a time."""
     for _, of_class in groupby(streamed, key=lambda item: item.episode.class_id):
         while part := list(islice(of_class, size)):
             yield part
 
 
-def _sizes(query: Shown) -> dict[MaskSize, Size]:
+def _sizes(query: PreparedFrame) -> dict[MaskSize, Size]:
     """At which sizes a query is scored."""
     height, width = query.frame.mask.shape
     return {"original": (height, width), "model": (query.mask.shape[0], query.mask.shape[1])}
 
 
-def _show(model: FewShotSegmenter) -> Callable[[Frame], Shown]:
+def _show(model: FewShotSegmenter) -> Callable[[Frame], PreparedFrame]:
     preprocess, as_it_is = model.preprocess, isinstance(model, FunctionSegmenter)
 
-    def show(frame: Frame) -> Shown:
+    def show(frame: Frame) -> PreparedFrame:
         pixels = torch.empty(0) if as_it_is else preprocess.image(frame.image)
-        return Shown(frame, pixels, preprocess.mask(frame.mask))
+        return PreparedFrame(frame, pixels, preprocess.mask(frame.mask))
 
     return show

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from fssbench.base.errors import FssbenchError, ModelError
 from fssbench.models.interface import FewShotSegmenter, Preprocess, Size, resize_mask
-from fssbench.pipelines.episode_sets.loaded_track import LoadedEpisode
+from fssbench.pipelines.episode_sets.loaded_episode import LoadedEpisode
 
 __all__ = ["FunctionSegmenter", "ModuleSegmenter", "as_segmenter", "masks_at", "source_sha256", "state_sha256"]
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from fssbench.base.errors import UsageError
+from fssbench.engine.inference import USUAL, InferenceSettings
 from fssbench.engine.model import LoadedModel
-from fssbench.engine.pace import USUAL, Pace
 from fssbench.episodes.episodes import Track
 from fssbench.episodes.protocols import ScoringPolicy, find_protocol
 from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
@@ -26,7 +26,7 @@ class Job:
     Attributes:
         episodes: the first so many of the track, or ``None`` for all.
         output: results are written below it; ``None`` to write nothing.
-        pace: how the model is asked.
+        inference: how the model is asked.
         exclude_ignored: which of the two ways to treat ignored pixels is the headline; both are scored.
         save_predictions: keep the masks beside the result.
         asked: the command line, for the record.
@@ -40,7 +40,7 @@ class Job:
     output: Path | None
     device: str = "cpu"
     workers: int = 4
-    pace: Pace = USUAL
+    inference: InferenceSettings = USUAL
     exclude_ignored: bool = True
     save_predictions: bool = False
     overwrite: bool = False

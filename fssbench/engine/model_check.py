@@ -13,7 +13,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from fssbench.engine.drawn import Asked, drawn
+from fssbench.engine.drawn import ModelInputs, drawn
 from fssbench.models.interface import FeatureSegmenter, FewShotSegmenter, Preprocess
 
 __all__ = ["Finding", "check_model"]
@@ -51,18 +51,20 @@ def check_model(build: Callable[[], FewShotSegmenter], *, device: str = "cpu") -
 
     Whatever the model raises is a finding too; what ``build`` raises is not caught.
     """
-    model = build().to(device)
+    with torch.random.fork_rng():
+        torch.manual_seed(1)  # what is found does not depend on what was drawn before
+        model = build().to(device)
     preprocess: object = model.preprocess  # a user's class may have set anything
     if not isinstance(preprocess, Preprocess):
         found, remedy = type(preprocess).__name__, "set preprocess = Preprocess(size=…)"
         return [Finding(check="preprocess", expected="a Preprocess", found=found, remedy=remedy)]
-    check = _Check(model, device)
+    check = _ModelCheck(model, device)
     with torch.random.fork_rng():
         check.run(build)
     return check.findings
 
 
-class _Check:
+class _ModelCheck:
     """One pass over one model; each method looks at one thing and adds to the findings."""
 
     def __init__(self, model: FewShotSegmenter, device: str) -> None:
@@ -98,7 +100,7 @@ class _Check:
                 remedy="let eval() reach them, and do not call train() in predict",
             )
 
-    def predict(self, asked: Asked) -> Tensor | None:
+    def predict(self, asked: ModelInputs) -> Tensor | None:
         """Ask it, and look at the answer; ``None`` if there is none to go on with."""
         b, _, h, w = asked.query.shape
         where = f"predict, {asked.shape}"
@@ -240,7 +242,7 @@ class _Check:
 class _FeatureCheck:
     """What only a `FeatureSegmenter` can get wrong: its steps, each kept for later, must give what `predict` gives."""
 
-    def __init__(self, check: _Check, model: FeatureSegmenter) -> None:
+    def __init__(self, check: _ModelCheck, model: FeatureSegmenter) -> None:
         self.check = check
         self.model = model
 
@@ -259,7 +261,7 @@ class _FeatureCheck:
                 tolerance=0.0 if shot == 1 else SAME,
             )
 
-    def stepwise(self, asked: Asked) -> Tensor | None:
+    def stepwise(self, asked: ModelInputs) -> Tensor | None:
         """The mask as an evaluation makes it, every image encoded alone and every result kept; or ``None``."""
         encode, condition = self.model.encode, self.model.condition
         query = self.features("encode", encode, asked.query)

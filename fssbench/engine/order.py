@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from fssbench.engine.cache import Cache
+from fssbench.base.belady import BeladyCache
 
 __all__ = ["computations", "order_for_reuse"]
 
@@ -20,7 +20,7 @@ MOST = 4_000
 
 def computations(needs: Needs, capacity: int) -> int:
     """How often something is computed if each step needs these keys and ``capacity`` of them can be kept."""
-    cache: Cache[str, None] = Cache(capacity)
+    cache: BeladyCache[str, None] = BeladyCache(capacity)
     cache.expect(needs)
     for step, keys in enumerate(needs):
         cache.begin(keys, done=step)

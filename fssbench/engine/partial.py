@@ -16,11 +16,11 @@ from fssbench.schemas.rle import Rle
 from fssbench.schemas.samples import MaskSize, PredictionSample
 from fssbench.scoring.counts import EpisodeCounts, QueryFacts
 
-__all__ = ["Kept", "Unfinished", "unfinished"]
+__all__ = ["ScoredEpisode", "Unfinished", "unfinished"]
 
 
 @dataclass(frozen=True, eq=False)
-class Kept:
+class ScoredEpisode:
     """An episode that was asked: its counts, and its masks or none."""
 
     scored: EpisodeCounts
@@ -38,11 +38,11 @@ class Kept:
         return json.dumps([scored.index, scored.counts.tolist(), facts, self.masks]) + "\n"
 
     @staticmethod
-    def from_line(line: str) -> Kept:
+    def from_line(line: str) -> ScoredEpisode:
         """Read `to_line`; `ValueError` if it was never finished."""
         index, counts, (pixels, of, classes), masks = json.loads(line)
         query = QueryFacts(object_pixels=pixels, image_pixels=of, n_classes=classes)
-        return Kept(EpisodeCounts(index, np.array(counts, dtype=np.int64), query), masks)
+        return ScoredEpisode(EpisodeCounts(index, np.array(counts, dtype=np.int64), query), masks)
 
 
 class Unfinished:
@@ -53,12 +53,12 @@ class Unfinished:
         resumed: how many of them an earlier run left.
     """
 
-    def __init__(self, file: TextIO, kept: dict[int, Kept]) -> None:
+    def __init__(self, file: TextIO, kept: dict[int, ScoredEpisode]) -> None:
         self._file = file
         self.kept = kept
         self.resumed = len(kept)
 
-    def add(self, episode: Kept) -> None:
+    def add(self, episode: ScoredEpisode) -> None:
         """Keep an episode."""
         self.kept[episode.scored.index] = episode
         with storage_errors(Path(self._file.name)):
@@ -76,7 +76,7 @@ def unfinished(path: Path, *, identity: str, fresh: bool = False, others: Sequen
         fresh: start anew in any case.
         others: files that other processes left; what they hold is taken over, and they are deleted.
     """
-    kept: dict[int, Kept] = {}
+    kept: dict[int, ScoredEpisode] = {}
     for left in () if fresh else (path, *others):
         kept |= _read(left, identity)
     with storage_errors(path):
@@ -95,7 +95,7 @@ def unfinished(path: Path, *, identity: str, fresh: bool = False, others: Sequen
     path.unlink(missing_ok=True)
 
 
-def _read(path: Path, identity: str) -> dict[int, Kept]:
+def _read(path: Path, identity: str) -> dict[int, ScoredEpisode]:
     if not path.is_file():
         return {}
     head, *lines = path.read_text().split("\n")
@@ -104,7 +104,7 @@ def _read(path: Path, identity: str) -> dict[int, Kept]:
     kept = {}
     for line in lines[:-1]:  # the last piece is empty, or a line that was never finished
         try:
-            episode = Kept.from_line(line)
+            episode = ScoredEpisode.from_line(line)
         except ValueError:
             break  # damaged from here on: what is not read is asked again
         kept[episode.scored.index] = episode

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fssbench.engine.evaluate import Answer, answers
+from fssbench.engine.inference import PLAIN, InferenceSettings
 from fssbench.engine.job import Job
 from fssbench.engine.model import LoadedModel
-from fssbench.engine.pace import PLAIN, Pace
 from fssbench.results.figures import policy_results
 from fssbench.results.policies import policies_for
 from fssbench.schemas.result import PrecisionCheck
@@ -20,7 +20,7 @@ EPISODES = 16
 
 def check_precision(loaded: LoadedModel, job: Job) -> PrecisionCheck:
     """Compare the masks and the score of a job's first episodes with those in float32."""
-    lower, full = (_answers(loaded, job, pace) for pace in (job.pace, PLAIN))
+    lower, full = (_answers(loaded, job, inference) for inference in (job.inference, PLAIN))
     return PrecisionCheck(
         episodes=len(full),
         pixels=sum(answer.masks["original"].numel() for answer in full),
@@ -32,7 +32,7 @@ def check_precision(loaded: LoadedModel, job: Job) -> PrecisionCheck:
     )
 
 
-def _answers(loaded: LoadedModel, job: Job, pace: Pace) -> list[Answer]:
+def _answers(loaded: LoadedModel, job: Job, inference: InferenceSettings) -> list[Answer]:
     given = answers(
         loaded.model,
         job.episode_set,
@@ -42,7 +42,7 @@ def _answers(loaded: LoadedModel, job: Job, pace: Pace) -> list[Answer]:
         device=job.device,
         workers=job.workers,
         control=loaded.record.control,
-        pace=pace,
+        inference=inference,
     )
     return sorted(given, key=lambda answer: answer.index)
 

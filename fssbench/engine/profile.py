@@ -15,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 from torch.utils.flop_counter import FlopCounterMode
 
-from fssbench.engine.drawn import Asked, drawn
+from fssbench.engine.drawn import ModelInputs, drawn
 from fssbench.models.interface import FewShotSegmenter
 
 __all__ = ["Profile", "peak_bytes", "profile"]
@@ -65,7 +65,7 @@ def profile(model: FewShotSegmenter, *, shot: int = 1, device: str = "cpu", repe
             return model.predict(*asked.tensors)
 
     with FlopCounterMode(display=False) as counter:
-        _Asked(model)(asked)
+        _PredictAsForward(model)(asked)
     peak = peak_bytes(ask, model, device)
     return Profile(
         device=device,
@@ -80,14 +80,14 @@ def profile(model: FewShotSegmenter, *, shot: int = 1, device: str = "cpu", repe
     )
 
 
-class _Asked(nn.Module):
+class _PredictAsForward(nn.Module):
     """A model's `predict` as a module's forward: the counter tells operations apart by the modules they run in."""
 
     def __init__(self, model: FewShotSegmenter) -> None:
         super().__init__()
         self.model = model
 
-    def forward(self, asked: Asked) -> Tensor:
+    def forward(self, asked: ModelInputs) -> Tensor:
         with torch.inference_mode():
             return self.model.predict(*asked.tensors)
 
@@ -100,7 +100,7 @@ def _by_part(counter: FlopCounterMode, model: nn.Module) -> dict[str, int]:
     counts = counter.get_flop_counts()
     found: dict[str, int] = {}
     for name, _ in model.named_children():
-        prefix = f"{_Asked.__name__}.model.{name}"
+        prefix = f"{_PredictAsForward.__name__}.model.{name}"
         outermost = (
             [prefix] if prefix in counts else _outermost([key for key in counts if key.startswith(f"{prefix}.")])
         )

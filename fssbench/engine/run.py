@@ -12,10 +12,10 @@ from pathlib import Path
 from fssbench.base.errors import ResultError
 from fssbench.base.files import PARTIAL, sha256_bytes
 from fssbench.engine.evaluate import Answer, answers
+from fssbench.engine.inference import InferenceCost
 from fssbench.engine.job import Job
 from fssbench.engine.model import LoadedModel
-from fssbench.engine.pace import Effort
-from fssbench.engine.partial import Kept, Unfinished, unfinished
+from fssbench.engine.partial import ScoredEpisode, Unfinished, unfinished
 from fssbench.engine.precision import check_precision
 from fssbench.engine.ranks import Ranks
 from fssbench.models.interface import FeatureSegmenter
@@ -53,11 +53,11 @@ def run(
         return Evaluation(_same_result(path, loaded, job), path=path, skipped=True)
     environment = describe_environment()
     with _so_far(path, _identity(loaded, job, environment), job, ranks) as (so_far, known):
-        start, effort = time.perf_counter(), Effort()
+        start, cost = time.perf_counter(), InferenceCost()
         others = frozenset(range(job.n_episodes)) - ranks.share(job.track)
-        _ask(loaded, job, so_far, look, effort, skip=known | others)
+        _ask(loaded, job, so_far, look, cost, skip=known | others)
         seconds = time.perf_counter() - start
-        parts, times, efforts = ranks.gather(list(so_far.kept.values())), ranks.gather(seconds), ranks.gather(effort)
+        parts, times, costs = ranks.gather(list(so_far.kept.values())), ranks.gather(seconds), ranks.gather(cost)
         outcome, result = None, None
         if ranks.first:
             kept = sorted((one for part in parts for one in part), key=lambda one: one.scored.index)
@@ -68,7 +68,7 @@ def run(
                 table=_table(job, kept),
                 headline=job.headline,
                 source="measured",
-                execution=_execution(loaded, job, efforts, max(times), len(known)),
+                execution=_execution(loaded, job, costs, max(times), len(known)),
                 environment=environment,
                 command=Request(asked=tuple(job.asked), resolved=dict(job.resolved or {})),
                 masks=[one.prediction for one in kept] if job.save_predictions else None,
@@ -86,8 +86,8 @@ def _identity(loaded: LoadedModel, job: Job, environment: Environment) -> str:
     software = environment.model_dump_json()
     keeps = "masks and counts" if job.save_predictions else "counts"
     device = f"{job.device.partition(':')[0]} {device_name(job.device)}"  # which of several alike does not matter
-    pace = repr(replace(job.pace, feature_cache=0))  # how much is held changes no mask
-    return " ".join([loaded.record.model_dump_json(), device, software, manifest, record.label, keeps, pace])
+    inference = repr(replace(job.inference, feature_cache=0))  # how much is held changes no mask
+    return " ".join([loaded.record.model_dump_json(), device, software, manifest, record.label, keeps, inference])
 
 
 @contextmanager
@@ -114,7 +114,7 @@ def _so_far(path: Path | None, identity: str, job: Job, ranks: Ranks) -> Iterato
         yield so_far, known
 
 
-def ask(loaded: LoadedModel, job: Job, *, skip: frozenset[int], effort: Effort | None = None) -> Iterator[Answer]:
+def ask(loaded: LoadedModel, job: Job, *, skip: frozenset[int], cost: InferenceCost | None = None) -> Iterator[Answer]:
     """Ask the episodes of a job that are not to be skipped; nothing is written."""
     return answers(
         loaded.model,
@@ -126,8 +126,8 @@ def ask(loaded: LoadedModel, job: Job, *, skip: frozenset[int], effort: Effort |
         workers=job.workers,
         skip=skip,
         control=loaded.record.control,
-        pace=job.pace,
-        effort=effort,
+        inference=job.inference,
+        cost=cost,
     )
 
 
@@ -136,34 +136,36 @@ def _ask(
     job: Job,
     so_far: Unfinished,
     look: Callable[[Answer], None] | None,
-    effort: Effort,
+    cost: InferenceCost,
     *,
     skip: frozenset[int],
 ) -> None:
     """Ask the episodes that are not to be skipped, keeping every answer as it comes."""
-    for answer in ask(loaded, job, skip=skip, effort=effort):
-        so_far.add(Kept(answer.scored, _encoded(answer) if job.save_predictions else {}))
+    for answer in ask(loaded, job, skip=skip, cost=cost):
+        so_far.add(ScoredEpisode(answer.scored, _encoded(answer) if job.save_predictions else {}))
         if look is not None:
             look(answer)
 
 
-def _execution(loaded: LoadedModel, job: Job, efforts: Sequence[Effort], seconds: float, resumed: int) -> Execution:
-    fast = job.pace.fast and isinstance(loaded.model, FeatureSegmenter)
+def _execution(
+    loaded: LoadedModel, job: Job, costs: Sequence[InferenceCost], seconds: float, resumed: int
+) -> Execution:
+    fast = job.inference.fast and isinstance(loaded.model, FeatureSegmenter)
     return Execution(
         device=job.device,
         device_name=device_name(job.device),
-        processes=len(efforts),
-        precision=job.pace.precision,
+        processes=len(costs),
+        precision=job.inference.precision,
         seconds=round(seconds, 3),
         episodes_per_second=round((job.n_episodes - resumed) / seconds, 3),
         resumed_episodes=resumed,
         path="fast" if fast else "plain",
-        batch=min(effort.batch for effort in efforts),
-        shortages=sum(effort.shortages for effort in efforts),
-        feature_cache=job.pace.feature_cache if fast else None,
-        encoded_images=sum(effort.encoded for effort in efforts),
-        compiled=fast and job.pace.compiled,
-        precision_check=None if job.pace.precision == "float32" else check_precision(loaded, job),
+        batch=min(cost.batch for cost in costs),
+        shortages=sum(cost.shortages for cost in costs),
+        feature_cache=job.inference.feature_cache if fast else None,
+        encoded_images=sum(cost.encoded for cost in costs),
+        compiled=fast and job.inference.compiled,
+        precision_check=None if job.inference.precision == "float32" else check_precision(loaded, job),
     )
 
 
@@ -171,7 +173,7 @@ def _encoded(answer: Answer) -> dict[MaskSize, Rle]:
     return {size: masks.encode(mask.cpu().numpy().astype(bool)) for size, mask in answer.masks.items()}
 
 
-def _table(job: Job, kept: Sequence[Kept]) -> CountsTable:
+def _table(job: Job, kept: Sequence[ScoredEpisode]) -> CountsTable:
     names = tuple(policy.name for policy in policies_for(job.episode_set))
     return CountsTable.of(job.track, names, (episode.scored for episode in kept))
 
@@ -189,9 +191,9 @@ def _same_result(path: Path, loaded: LoadedModel, job: Job) -> Result:
             f"{path} has {there.headline} as its headline, asked for is {job.headline.name}",
             remedy="pass --overwrite to replace it, or another --output",
         )
-    if there.execution is not None and there.execution.precision != job.pace.precision:
+    if there.execution is not None and there.execution.precision != job.inference.precision:
         raise ResultError(
-            f"{path} was computed in {there.execution.precision}, asked for is {job.pace.precision}",
+            f"{path} was computed in {there.execution.precision}, asked for is {job.inference.precision}",
             remedy="pass --overwrite to replace it, or another --output",
         )
     if job.save_predictions and there.predictions is None:

@@ -6,6 +6,7 @@ import time
 
 from fssbench.base.progress import Bar
 from fssbench.engine.evaluate import Answer
+from fssbench.scoring.metrics import mean_iou
 
 __all__ = ["RunningScore"]
 
@@ -15,19 +16,17 @@ class RunningScore:
 
     def __init__(self, bar: Bar) -> None:
         self.bar = bar
-        self.sums: dict[int, list[int]] = {}
+        self.sums: dict[int, tuple[int, int]] = {}
         self.start = time.perf_counter()
         self.n = 0
 
     def add(self, answer: Answer) -> None:
         """Count an answer in."""
         inter, union = answer.counts[0, :2].tolist()
-        sums = self.sums.setdefault(answer.episode.class_id, [0, 0])
-        sums[0] += inter
-        sums[1] += union
+        before = self.sums.get(answer.episode.class_id, (0, 0))
+        self.sums[answer.episode.class_id] = before[0] + inter, before[1] + union
         self.n += 1
-        ious = [inter / union for inter, union in self.sums.values() if union]
-        miou = 100 * sum(ious) / len(ious) if ious else 0
+        miou = 100 * (mean_iou(self.sums.values()) or 0)
         speed = self.n / (time.perf_counter() - self.start)
         self.bar(1)
         self.bar.say(f"{speed:.1f}/s, mIoU {miou:.1f} over {len(self.sums)} classes")

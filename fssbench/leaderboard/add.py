@@ -11,12 +11,13 @@ from pathlib import Path
 
 from fssbench.base.errors import ResultError
 from fssbench.base.files import PARTIAL, sha256_file, storage_errors
+from fssbench.leaderboard.board import Leaderboard
 from fssbench.leaderboard.build import board_of
 from fssbench.leaderboard.gathered import Gathered, gather
 from fssbench.leaderboard.submission import LIST, RESULTS, kind_of
 from fssbench.leaderboard.unpack import examine, unpack
 from fssbench.results.check import FindSet
-from fssbench.schemas.leaderboard import Leaderboard, ReportedEntry
+from fssbench.schemas.leaderboard import ReportedEntry
 
 __all__ = ["Added", "add"]
 
@@ -38,6 +39,14 @@ class Added:
     problems: tuple[str, ...] = ()
     unchecked: tuple[str, ...] = ()
     board: Leaderboard | None = None
+
+    def require(self, archive: Path) -> None:
+        """Raise `ResultError` if the archive was refused."""
+        if n := len(self.problems):
+            raise ResultError(
+                f"{archive} is refused for {n} reason{'s' if n > 1 else ''}, and nothing of it was added",
+                remedy="let its author mend the results and submit them again",
+            )
 
 
 def add(

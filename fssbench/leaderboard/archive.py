@@ -10,6 +10,7 @@ from pathlib import Path
 
 from fssbench.base.errors import CheckpointError, ResultError
 from fssbench.base.files import atomic_file, sha256_file
+from fssbench.base.home import Home
 from fssbench.leaderboard.submission import (
     CARDS,
     LIST,
@@ -20,13 +21,13 @@ from fssbench.leaderboard.submission import (
     kind_of,
     place_of,
 )
-from fssbench.models.cards import read_card
+from fssbench.models.cards import card_path, chosen_weights, read_card
 from fssbench.results.check import Checked
 from fssbench.schemas.card import Card
 from fssbench.schemas.result import Result
 from fssbench.schemas.submission import Packed, Submission
 
-__all__ = ["Archive", "find_cards", "pack"]
+__all__ = ["Archive", "archive", "find_cards", "pack"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,11 +38,37 @@ class Archive:
         sha256: of the archive.
         n_bytes: of the archive.
         files: in it, its list not counted.
+        without_card: the SHA-256 of checkpoints whose card is not in it.
     """
 
     sha256: str
     n_bytes: int
     files: tuple[Packed, ...]
+    without_card: tuple[str, ...]
+
+
+def archive(checked: Sequence[Checked], output: Path, *, cards: Path | None = None) -> Archive:
+    """Write results, with all that they rest on and the cards of their checkpoints, into a tar file.
+
+    Args:
+        checked: results that were found sound.
+        cards: the folder that cards lie in; ``None`` for the home, and wherever the weights lay.
+
+    Raises:
+        ResultError: two results are the same run, or a file is named as none in an archive may be.
+    """
+    results = [one.result for one in checked if one.result is not None]
+    return pack(checked, output, cards=find_cards(results, _possible_cards(cards, results)))
+
+
+def _possible_cards(folder: Path | None, results: Iterable[Result]) -> list[Path]:
+    if folder is not None:
+        return sorted(folder.rglob("*.json"))
+    weights = {
+        str(one.command.resolved.get("weights") or "none").replace("{fold}", str(one.episodes.fold)) for one in results
+    }
+    beside = [card_path(chosen_weights(Path(one))) for one in sorted(weights - {"none"})]
+    return [*sorted(Home.find().checkpoints.rglob("*.json")), *beside]
 
 
 def find_cards(results: Iterable[Result], paths: Iterable[Path]) -> dict[str, Path]:
@@ -88,7 +115,9 @@ def pack(checked: Sequence[Checked], output: Path, *, cards: Mapping[str, Path])
         Packed(name=name, bytes=path.stat().st_size, sha256=sha256_file(path)) for name, path in sorted(files.items())
     )
     _write(output, Submission(schema_version=SCHEMA_VERSION, kind="fssbench-submission", files=listed), files)
-    return Archive(sha256=sha256_file(output), n_bytes=output.stat().st_size, files=listed)
+    checkpoints = {one.result.model.checkpoint_sha256 for one in checked if one.result is not None}
+    without = sorted(sha256 for sha256 in checkpoints if sha256 is not None and sha256 not in cards)
+    return Archive(sha256=sha256_file(output), n_bytes=output.stat().st_size, files=listed, without_card=tuple(without))
 
 
 def _write(output: Path, submission: Submission, files: Mapping[str, Path]) -> None:

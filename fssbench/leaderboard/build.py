@@ -10,10 +10,11 @@ from pathlib import Path
 from fssbench.base.errors import ResultError
 from fssbench.base.files import sha256_bytes
 from fssbench.base.progress import Advance, no_progress
+from fssbench.leaderboard.board import Leaderboard
 from fssbench.leaderboard.gathered import Candidate, Gathered, candidates, gather, slug
 from fssbench.leaderboard.ranking import ranked
 from fssbench.leaderboard.scores import Figures, figures_of
-from fssbench.schemas.leaderboard import SCHEMA_VERSION, DifferenceRecord, Entry, Leaderboard, ReportedEntry, RunSummary
+from fssbench.schemas.leaderboard import DifferenceRecord, Entry, ReportedEntry, RunSummary
 from fssbench.schemas.result import EpisodesRecord
 
 __all__ = ["board_of", "build_leaderboard", "gather"]
@@ -46,12 +47,7 @@ def board_of(items: Iterable[Gathered], *, reported: Sequence[ReportedEntry] = (
     for _, group in sorted(groups.items()):
         found = zip(group, figures_of(group), strict=True)
         entries += ranked([(_entry(candidate, figures), figures) for candidate, figures in found])
-    return Leaderboard(
-        schema_version=SCHEMA_VERSION,
-        kind="fssbench-leaderboard",
-        entries=tuple(entries),
-        reported=tuple(reported),
-    )
+    return Leaderboard.of(tuple(entries), tuple(reported))
 
 
 def _question(candidate: Candidate) -> tuple[str, str, int, int, str, str]:

@@ -6,17 +6,18 @@ from collections.abc import Callable
 
 from fssbench.base.errors import UsageError
 from fssbench.episodes.benchmarks import find_benchmark
+from fssbench.leaderboard.board import Leaderboard
 from fssbench.leaderboard.flat import to_csv, to_parquet
 from fssbench.leaderboard.readable import to_latex, to_markdown
-from fssbench.schemas.leaderboard import Entry, Leaderboard, ReportedEntry
+from fssbench.schemas.leaderboard import Entry, ReportedEntry
 
 __all__ = ["FORMATS", "export", "selected"]
 
 FORMATS: dict[str, Callable[[Leaderboard], bytes]] = {
     "markdown": to_markdown,
     "latex": to_latex,
-    "csv": to_csv,
-    "parquet": to_parquet,
+    "csv": lambda board: to_csv(board.to_pandas()),
+    "parquet": lambda board: to_parquet(board.to_pandas()),
 }
 
 

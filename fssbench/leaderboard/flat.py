@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterator
-from typing import Any
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from fssbench.schemas.leaderboard import Entry, Leaderboard, ReportedEntry, Score
+from fssbench.schemas.leaderboard import Entry, ReportedEntry, Score
 from fssbench.schemas.result import IntervalRecord
 
-__all__ = ["rows", "sure_of", "to_csv", "to_parquet"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["rows", "sure_of", "table", "to_csv", "to_parquet"]
 
 COLUMNS: dict[str, pa.DataType] = {
     "id": pa.string(),
@@ -43,9 +44,9 @@ COLUMNS: dict[str, pa.DataType] = {
 """Of the flat forms, in order: one row an entry, shares in [0, 1]; empty where there is nothing to say."""
 
 
-def rows(board: Leaderboard) -> Iterator[dict[str, Any]]:
+def rows(entries: Iterable[Entry], reported: Iterable[ReportedEntry]) -> Iterator[dict[str, Any]]:
     """Every entry as one flat row, measured ones first."""
-    for entry in board.entries:
+    for entry in entries:
         sure = entry.difference.other_images or entry.difference.other_episodes
         yield _row(
             entry,
@@ -64,7 +65,7 @@ def rows(board: Leaderboard) -> Iterator[dict[str, Any]]:
             unofficial="; ".join(entry.unofficial) or None,
             episodes_digest=entry.episodes_digest,
         )
-    for row in board.reported:
+    for row in reported:
         yield _row(
             row,
             protocol=row.protocol,
@@ -91,19 +92,22 @@ def _with_bounds(name: str, score: Score) -> dict[str, float | None]:
     return {name: score.value, f"{name}_low": sure.low if sure else None, f"{name}_high": sure.high if sure else None}
 
 
-def to_csv(board: Leaderboard) -> bytes:
+def table(found: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """Rows as a table whose columns have the types of `COLUMNS`, whatever is missing."""
+    import pandas as pd
+
+    types = {pa.int32(): pd.Int32Dtype(), pa.bool_(): pd.BooleanDtype()}
+    return pa.Table.from_pylist(list(found), schema=pa.schema(COLUMNS)).to_pandas(types_mapper=types.get)
+
+
+def to_csv(board: pd.DataFrame) -> bytes:
     """A row an entry, the folds' mIoU in one cell."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(COLUMNS), lineterminator="\n")
-    writer.writeheader()
-    for row in rows(board):
-        folds = row["folds"] or ()
-        writer.writerow(row | {"folds": " ".join("" if fold is None else str(fold) for fold in folds)})
-    return text.getvalue().encode()
+    folds = board.folds.map(lambda values: " ".join("" if math.isnan(v) else str(v) for v in values.tolist()))
+    text: str = board.assign(folds=folds).to_csv(index=False, lineterminator="\n")
+    return text.encode()
 
 
-def to_parquet(board: Leaderboard) -> bytes:
+def to_parquet(board: pd.DataFrame) -> bytes:
     """The same rows with types, for ``datasets.load_dataset("parquet", …)``."""
-    buffer = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(list(rows(board)), schema=pa.schema(COLUMNS)), buffer, compression="zstd")
-    return buffer.getvalue()
+    data: bytes = board.to_parquet(None, index=False, compression="zstd", schema=pa.schema(COLUMNS))
+    return data

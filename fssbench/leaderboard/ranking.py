@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from fssbench.leaderboard.scores import MIOU, Figures
 from fssbench.schemas.leaderboard import DifferenceRecord, Entry, ShiftInterval
-from fssbench.scoring.uncertainty import METHODS, Interval
+from fssbench.scoring.uncertainty import METHODS
 
 __all__ = ["ranked"]
 
@@ -55,12 +55,8 @@ def _difference(one: Contender, leader: Contender | None) -> DifferenceRecord:
         leader=best.id,
         value=entry.miou.value - best.miou.value,
         reason=None,
-        other_episodes=_interval(found.between.episodes if found else None, METHODS["episodes"]),
-        other_images=_interval(found.between.images if found else None, METHODS["images"]),
+        other_episodes=ShiftInterval.of(found.between.episodes if found else None, METHODS["episodes"]),
+        other_images=ShiftInterval.of(found.between.images if found else None, METHODS["images"]),
         p_episodes=found.p_episodes if found else None,
         p_images=found.p_images if found else None,
     )
-
-
-def _interval(interval: Interval | None, method: str) -> ShiftInterval | None:
-    return None if interval is None else ShiftInterval(low=interval.low, high=interval.high, method=method)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from fssbench.leaderboard.board import Leaderboard
 from fssbench.leaderboard.flat import sure_of
-from fssbench.schemas.leaderboard import Entry, Leaderboard, Score
+from fssbench.leaderboard.standings import percent
+from fssbench.schemas.leaderboard import Entry, Score
 
 __all__ = ["to_latex", "to_markdown"]
 
@@ -42,7 +44,7 @@ def readable(board: Leaderboard) -> Iterator[Readable]:
 
 
 def _cells(entry: Entry, folds: Iterable[int]) -> tuple[str, ...]:
-    by_fold = {fold.fold: _percent(fold.miou.value) for fold in entry.folds}
+    by_fold = {fold.fold: percent(fold.miou.value, without="") for fold in entry.folds}
     behind = entry.difference
     sure = behind.other_images or behind.other_episodes
     between = f" [{100 * sure.low:+.1f}, {100 * sure.high:+.1f}]" if sure else ""
@@ -62,13 +64,9 @@ def _printed(value: float | None) -> str:
     return "" if value is None else f"{100 * value:.1f}"
 
 
-def _percent(value: float | None) -> str:
-    return "" if value is None else f"{100 * value:.2f}"
-
-
 def _between(score: Score) -> str:
     sure = sure_of(score)
-    return f"{_percent(score.value)}{f' [{100 * sure.low:.1f}, {100 * sure.high:.1f}]' if sure else ''}"
+    return f"{percent(score.value, without='')}{f' [{100 * sure.low:.1f}, {100 * sure.high:.1f}]' if sure else ''}"
 
 
 def to_markdown(board: Leaderboard) -> bytes:

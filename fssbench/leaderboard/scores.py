@@ -16,9 +16,9 @@ from fssbench.leaderboard.gathered import Candidate, Gathered
 from fssbench.schemas.leaderboard import ClassScore, FoldScore, Score
 from fssbench.schemas.result import FigureRecord, IntervalRecord, PolicyResult
 from fssbench.scoring.estimates import Sample
-from fssbench.scoring.uncertainty import METHODS, Evidence, Interval, Uncertainty
+from fssbench.scoring.uncertainty import METHODS, Evidence, Uncertainty
 
-__all__ = ["FB_IOU", "MIOU", "Figures", "figures_of"]
+__all__ = ["FB_IOU", "MIOU", "UNKNOWN", "Figures", "figures_of", "mean_score"]
 
 AT_ONCE = 4
 """Models whose resamples are held in memory together."""
@@ -73,12 +73,12 @@ def _figures(candidate: Candidate, evidence: Sequence[Evidence]) -> Figures:
             FoldScore(
                 fold=fold,
                 n_episodes=sum(score.miou.n_episodes for score in seeds),
-                miou=_mean([score.miou for score in seeds], sure[MIOU]),
-                fb_iou=_mean([score.fb_iou for score in seeds], sure[FB_IOU]),
+                miou=mean_score([score.miou for score in seeds], sure[MIOU]),
+                fb_iou=mean_score([score.fb_iou for score in seeds], sure[FB_IOU]),
             )
         )
         for n, c in enumerate(seeds[0].per_class):
-            iou = _mean([score.per_class[n].iou for score in seeds], sure[n])
+            iou = mean_score([score.per_class[n].iou for score in seeds], sure[n])
             per_class.append(ClassScore(id=c.id, name=c.name, fold=fold, iou=iou))
     whole = None if candidate.incomplete else Evidence.mean(evidence)
     overall = whole.uncertainties() if whole else [UNKNOWN] * 3
@@ -97,10 +97,10 @@ def _over_folds(candidate: Candidate, figure: Callable[[PolicyResult], FigureRec
         return Score(value=None, reason=reason, other_episodes=None, other_images=None)
     named = {f"fold {item.fold}: ": figure(item.result.score) for item in candidate.items}
     undefined = next((f"{fold}{one.reason}" for fold, one in named.items() if one.reason), None)
-    return _mean([figure(item.result.score) for item in candidate.items], sure, reason=undefined)
+    return mean_score([figure(item.result.score) for item in candidate.items], sure, reason=undefined)
 
 
-def _mean(figures: Sequence[FigureRecord], sure: Uncertainty, *, reason: str | None = None) -> Score:
+def mean_score(figures: Sequence[FigureRecord], sure: Uncertainty, *, reason: str | None = None) -> Score:
     """The mean of figures that are all defined, or the first's reason why it is not."""
     reason = reason or next((figure.reason for figure in figures if figure.reason), None)
     if reason:
@@ -109,10 +109,6 @@ def _mean(figures: Sequence[FigureRecord], sure: Uncertainty, *, reason: str | N
     return Score(
         value=math.fsum(values) / len(values),
         reason=None,
-        other_episodes=_interval(sure.episodes, METHODS["episodes"]),
-        other_images=_interval(sure.images, METHODS["images"]),
+        other_episodes=IntervalRecord.of(sure.episodes, METHODS["episodes"]),
+        other_images=IntervalRecord.of(sure.images, METHODS["images"]),
     )
-
-
-def _interval(interval: Interval | None, method: str) -> IntervalRecord | None:
-    return None if interval is None else IntervalRecord(low=interval.low, high=interval.high, method=method)

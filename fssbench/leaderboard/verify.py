@@ -8,15 +8,16 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from fssbench.base.errors import FssbenchError, ResultError
-from fssbench.base.progress import Advance, no_progress
+from fssbench.base.progress import SILENT, Advance, Report, no_progress
+from fssbench.leaderboard.board import Leaderboard, read_leaderboard
 from fssbench.leaderboard.build import board_of
 from fssbench.leaderboard.gathered import Gathered
 from fssbench.leaderboard.published import published_entries
 from fssbench.results.check import Checked, check_result, differences
 from fssbench.results.load import find_results
-from fssbench.schemas.leaderboard import Entry, Leaderboard, ReportedEntry, RunSummary
+from fssbench.schemas.leaderboard import Entry, ReportedEntry, RunSummary
 
-__all__ = ["Verdict", "results_of", "unlisted", "verify_board"]
+__all__ = ["Verdict", "Verified", "unlisted", "verify_board", "verify_file"]
 
 Outcome = Literal["recomputed", "differs", "could not", "as transcribed"]
 STANDING = ("rank", "difference")
@@ -40,6 +41,30 @@ class Verdict:
     reasons: tuple[str, ...]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Verified:
+    """What became of a leaderboard.
+
+    Attributes:
+        results: the folder of the results it names.
+        verdicts: one an entry.
+        unlisted: results in the folder that it does not name.
+    """
+
+    results: Path
+    verdicts: tuple[Verdict, ...]
+    unlisted: tuple[str, ...]
+
+    def require(self, file: Path) -> None:
+        """Raise `ResultError` with the number of entries that are not what the results give, if there are any."""
+        if wrong := sum(one.outcome == "differs" for one in self.verdicts):
+            raise ResultError(
+                f"{wrong} of {len(self.verdicts)} entries of {file} {'is' if wrong == 1 else 'are'} not what the "
+                "results give",
+                remedy="build the leaderboard again",
+            )
+
+
 @dataclass
 class _Basis:
     """What an entry rests on, as far as it was found."""
@@ -47,6 +72,22 @@ class _Basis:
     items: list[Gathered] = field(default_factory=list)
     absent: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
+
+
+def verify_file(file: Path, results: Path | None = None, *, report: Report = SILENT) -> Verified:
+    """Compute everything that a leaderboard file says again, and say entry by entry what came of it.
+
+    Args:
+        results: the folder it was built from; ``None`` for ``results`` beside the file, or the file's own.
+
+    Raises:
+        ResultError: it is no leaderboard, or its results cannot be found.
+    """
+    board = read_leaderboard(file)
+    folder = results or results_of(board, file)
+    with report.progress("computing", sum(len(entry.runs) for entry in board.entries), unit="results") as bar:
+        verdicts = tuple(verify_board(board, folder, advance=bar))
+    return Verified(results=folder, verdicts=verdicts, unlisted=tuple(unlisted(board, folder) if board.entries else ()))
 
 
 def results_of(board: Leaderboard, file: Path) -> Path:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fssbench.base.callable_module import make_callable
 from fssbench.models.registry import ModelSpec, build_model, build_module, full_name, model_names, model_spec, register
 
 if TYPE_CHECKING:
@@ -20,8 +21,17 @@ __all__ = [
     "load_checkpoint",
     "model_names",
     "model_spec",
+    "models",
     "register",
 ]
+
+
+def models() -> tuple[str, ...]:
+    """The names of all models that can be built and evaluated; what ``fssbench.models()`` calls."""
+    return model_names()
+
+
+make_callable(__name__, models)
 
 
 def __getattr__(name: str) -> object:

@@ -5,11 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
 from fssbench.base.errors import CheckpointError
 from fssbench.base.files import sha256_bytes, sha256_file, write_atomic
-from fssbench.base.records import first_error
+from fssbench.base.records import read_record
 from fssbench.schemas.card import Card
 
 if TYPE_CHECKING:
@@ -50,17 +48,14 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
 
 def read_card(weights: Path) -> Card:
     """The card beside a safetensors file; `CheckpointError` if there is none, or it is none."""
-    path = card_path(weights)
-    try:
-        return Card.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise CheckpointError(
-            f"{path} cannot be read: {error.strerror}", remedy="it lies beside its weights"
-        ) from error
-    except ValidationError as error:
-        raise CheckpointError(
-            f"{path} is no checkpoint's card: {first_error(error)}", remedy="convert again"
-        ) from error
+    return read_record(
+        card_path(weights),
+        Card,
+        error=CheckpointError,
+        damaged="is no checkpoint's card",
+        remedy="convert again",
+        bring="it lies beside its weights",
+    )
 
 
 def write_safetensors(path: Path, state: dict[str, Tensor], **facts: Any) -> Card:

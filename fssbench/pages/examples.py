@@ -6,11 +6,11 @@ import errno
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from fssbench.base.errors import ResultError
 from fssbench.base.files import is_file_name
-from fssbench.base.records import Record, Sha256, first_error
+from fssbench.base.records import Record, Sha256, read_record
 from fssbench.schemas.result import Result, Share
 
 __all__ = [
@@ -68,12 +68,13 @@ class Examples(Record):
         file = examples_folder(path) / INDEX
         if not file.is_file():
             return None
-        try:
-            found = Examples.model_validate_json(file.read_bytes())
-        except ValidationError as error:
-            raise ResultError(
-                f"{file} is no list of examples: {first_error(error)}", remedy="draw them again with eval --visualize"
-            ) from error
+        found = read_record(
+            file,
+            Examples,
+            error=ResultError,
+            damaged="is no list of examples",
+            remedy="draw them again with eval --visualize",
+        )
         return found if found.counts_sha256 == result.counts.sha256 else None
 
 

@@ -6,9 +6,11 @@ from itertools import combinations
 from typing import Any
 
 from fssbench.base.progress import Advance, no_progress
-from fssbench.pages.render import Interval, between
+from fssbench.leaderboard.board import Leaderboard
+from fssbench.pages.render import between
 from fssbench.pages.view import View
-from fssbench.schemas.leaderboard import Entry, Leaderboard, Score
+from fssbench.schemas.leaderboard import Entry, Score
+from fssbench.schemas.result import Ends
 from fssbench.scoring.comparison import ClassDifference, Comparison, p_of, say
 from fssbench.scoring.uncertainty import Difference, Evidence, holm
 
@@ -118,7 +120,7 @@ def _difference(one: Difference | None, *, p: float | None = None) -> list[float
     return [*(_rounded(x) for x in (one.value, *_ends(sure))), p_of(one) if p is None else p]
 
 
-def _ends(interval: Interval | None) -> tuple[float | None, float | None]:
+def _ends(interval: Ends | None) -> tuple[float | None, float | None]:
     return (None, None) if interval is None else (interval.low, interval.high)
 
 

@@ -11,17 +11,17 @@ from typing import Any, Protocol
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from fssbench import __version__
 from fssbench.base.errors import UsageError
+from fssbench.base.version import __version__
 from fssbench.episodes.benchmarks import find_benchmark
 from fssbench.pages.charts import scale_top
 from fssbench.schemas.leaderboard import Entry, ReportedEntry
+from fssbench.schemas.result import Ends
 from fssbench.scoring.comparison import p_of, p_text
 from fssbench.scoring.uncertainty import Difference, Uncertainty
 
 __all__ = [
     "SITE_POLICY",
-    "Interval",
     "asset",
     "benchmark_title",
     "between",
@@ -35,18 +35,6 @@ SITE_POLICY = "default-src 'none'; img-src 'self' data:; style-src 'self'; scrip
 """What a page of the site may load: what lies beside it."""
 
 
-class Interval(Protocol):
-    """Where a figure lies, or a difference."""
-
-    @property
-    def low(self) -> float:
-        """Its lower end."""
-
-    @property
-    def high(self) -> float:
-        """Its upper end."""
-
-
 class Sure(Protocol):
     """A figure with its two intervals."""
 
@@ -55,11 +43,11 @@ class Sure(Protocol):
         """The figure itself."""
 
     @property
-    def other_images(self) -> Interval | None:
+    def other_images(self) -> Ends | None:
         """If the images had been others."""
 
     @property
-    def other_episodes(self) -> Interval | None:
+    def other_episodes(self) -> Ends | None:
         """If other episodes had been drawn from the same images."""
 
 
@@ -105,12 +93,12 @@ def _hash(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
-def between(figure: Sure) -> Interval | None:
+def between(figure: Sure) -> Ends | None:
     """The interval of the harder question that can be answered: other images, else other episodes."""
     return figure.other_episodes if figure.other_images is None else figure.other_images
 
 
-def _between_differences(sure: Uncertainty) -> Interval | None:
+def _between_differences(sure: Uncertainty) -> Ends | None:
     """Likewise of a difference."""
     return sure.episodes if sure.images is None else sure.images
 

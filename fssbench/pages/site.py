@@ -12,13 +12,14 @@ from jinja2 import Environment
 from fssbench.base.errors import StorageError
 from fssbench.base.files import PARTIAL, storage_errors, write_atomic
 from fssbench.base.progress import Advance, no_progress
+from fssbench.leaderboard.board import Leaderboard
 from fssbench.leaderboard.gathered import Gathered
 from fssbench.pages.charts import scale_top
 from fssbench.pages.examples import read_picture
 from fssbench.pages.pairs import comparisons, entry_data, pair_data
 from fssbench.pages.render import SITE_POLICY, asset, benchmark_title, environment
-from fssbench.pages.view import Shown, View
-from fssbench.schemas.leaderboard import Entry, Leaderboard, ReportedEntry
+from fssbench.pages.view import PicturedExample, View
+from fssbench.schemas.leaderboard import Entry, ReportedEntry
 from fssbench.scoring.comparison import Comparison
 from fssbench.scoring.uncertainty import Difference
 
@@ -146,7 +147,7 @@ class _Pages:
             "numbers": [("measured", "measured"), ("reported", "reported")],
         }
 
-    def _entry(self, entry: Entry, group: tuple[Entry, ...], shown: tuple[Shown, ...]) -> str:
+    def _entry(self, entry: Entry, group: tuple[Entry, ...], shown: tuple[PicturedExample, ...]) -> str:
         others = [(other, self._between(entry.id, other.id)) for other in group if other.id != entry.id]
         others = [(other, found) for other, found in others if found is not None]
         return self._page(
@@ -186,7 +187,7 @@ class _Pages:
         title = benchmark_title(entry.benchmark)
         return f"{title}, {entry.protocol}, {entry.shot}-shot, episodes {entry.episodes_digest[:8]}"
 
-    def _examples(self, entry: Entry, folder: Path) -> tuple[Shown, ...]:
+    def _examples(self, entry: Entry, folder: Path) -> tuple[PicturedExample, ...]:
         """An entry's examples, their pictures copied into the site."""
         view = self.views.get(entry.id)
 

@@ -7,16 +7,24 @@ from pathlib import Path
 from fssbench.base.errors import ResultError
 from fssbench.base.files import sha256_file
 from fssbench.base.progress import Advance, no_progress
+from fssbench.leaderboard.board import Leaderboard, read_leaderboard
 from fssbench.leaderboard.build import board_of
 from fssbench.leaderboard.gathered import Gathered, candidates, gather
 from fssbench.leaderboard.published import published_entries
 from fssbench.pages.view import View
 from fssbench.results.check import check_result
-from fssbench.schemas.leaderboard import Entry, Leaderboard, read_leaderboard
+from fssbench.schemas.leaderboard import Entry
 
-__all__ = ["from_file", "from_folder"]
+__all__ = ["from_either", "from_file", "from_folder"]
 
 Source = tuple[Leaderboard, dict[str, View]]
+
+
+def from_either(source: Path, results: Path | None = None, *, reported: bool, advance: Advance = no_progress) -> Source:
+    """`from_folder` for a folder of results, `from_file` for a leaderboard file."""
+    if source.is_dir():
+        return from_folder(source, reported=reported, advance=advance)
+    return from_file(source, results, reported=reported, advance=advance)
 
 
 def from_folder(folder: Path, *, reported: bool, advance: Advance = no_progress) -> Source:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,14 +10,15 @@ import numpy as np
 import numpy.typing as npt
 
 from fssbench.leaderboard.gathered import Gathered
+from fssbench.leaderboard.scores import UNKNOWN, mean_score
 from fssbench.pages.charts import Chart, by_classes, by_size
 from fssbench.pages.examples import Example, Examples
 from fssbench.schemas.leaderboard import Score
-from fssbench.schemas.result import FigureRecord, IntervalRecord, Result
+from fssbench.schemas.result import Result
 from fssbench.scoring.estimates import Sample
-from fssbench.scoring.uncertainty import METHODS, Evidence, Interval
+from fssbench.scoring.uncertainty import Evidence
 
-__all__ = ["PolicyRow", "Shown", "View"]
+__all__ = ["PicturedExample", "PolicyRow", "View"]
 
 FIGURES = ("miou", "fb_iou", "episode_iou")
 
@@ -34,7 +34,7 @@ class PolicyRow:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shown:
+class PicturedExample:
     """An example and the fold it is of; its pictures as addresses that a page can use."""
 
     fold: int
@@ -75,20 +75,10 @@ class View:
 
     def _row(self, policy: str) -> PolicyRow:
         found = [next(p for p in run.result.policies if p.policy == policy) for run in self.runs]
-        means = [_mean([getattr(one, name) for one in found]) for name in FIGURES]
+        sure = [UNKNOWN] * len(FIGURES)
         if policy == self.first.headline:
             sure = Evidence.mean(self.evidence).uncertainties()
-            means = [
-                mean
-                if mean.value is None
-                else mean.model_copy(
-                    update={
-                        "other_episodes": _interval(between.episodes, METHODS["episodes"]),
-                        "other_images": _interval(between.images, METHODS["images"]),
-                    }
-                )
-                for mean, between in zip(means, sure, strict=True)
-            ]
+        means = [mean_score([getattr(one, name) for one in found], s) for name, s in zip(FIGURES, sure, strict=True)]
         return PolicyRow(policy=policy, **dict(zip(FIGURES, means, strict=True)))
 
     @property
@@ -109,7 +99,7 @@ class View:
             return charts
         return *charts, by_classes(np.array(counts, dtype=np.int64)[there], ious[there])
 
-    def examples(self, address: Callable[[Gathered, str], str]) -> tuple[Shown, ...]:
+    def examples(self, address: Callable[[Gathered, str], str]) -> tuple[PicturedExample, ...]:
         """The examples beside the results, the worst first.
 
         Args:
@@ -123,25 +113,13 @@ class View:
         order = ("worst", "median", "best")
         found.sort(key=lambda one: (order.index(one[1].choice), one[1].iou))
         return tuple(
-            Shown(
+            PicturedExample(
                 fold=run.fold,
                 example=example,
                 pictures={name: address(run, file) for name, file in example.pictures.items()},
             )
             for run, example in found
         )
-
-
-def _mean(figures: Sequence[FigureRecord]) -> Score:
-    """The mean of some figures, without an interval; undefined if one of them is."""
-    reason = next((figure.reason for figure in figures if figure.reason), None)
-    values = [figure.value for figure in figures if figure.value is not None]
-    value = None if reason else math.fsum(values) / len(values)
-    return Score(value=value, reason=reason, other_episodes=None, other_images=None)
-
-
-def _interval(interval: Interval | None, method: str) -> IntervalRecord | None:
-    return None if interval is None else IntervalRecord(low=interval.low, high=interval.high, method=method)
 
 
 def _episode_ious(run: Gathered) -> npt.NDArray[np.float64]:

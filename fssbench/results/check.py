@@ -84,11 +84,11 @@ def check_result(path: Path, *, find_set: FindSet | None = None) -> Checked:
         for one in error.errors():
             checked.problems.append(f"{'.'.join(map(str, one['loc'])) or 'content'}: {one['msg']}")
         return checked
-    checked.table = _Check(checked, checked.result, find_set).run()
+    checked.table = _ResultCheck(checked, checked.result, find_set).run()
     return checked
 
 
-class _Check:
+class _ResultCheck:
     """One pass over one result; each method checks one thing and adds to the problems."""
 
     def __init__(self, checked: Checked, result: Result, find_set: FindSet | None) -> None:

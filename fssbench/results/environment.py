@@ -9,8 +9,8 @@ import subprocess
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
-from fssbench import __version__
 from fssbench.base.errors import UsageError
+from fssbench.base.version import __version__
 from fssbench.schemas.result import Environment
 
 __all__ = ["describe_environment", "describe_machine", "device_name", "installed_requirements", "pick_device"]

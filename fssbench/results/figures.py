@@ -11,7 +11,7 @@ from fssbench.scoring.counts import CountsTable
 from fssbench.scoring.estimates import Sample
 from fssbench.scoring.groups import Split, splits
 from fssbench.scoring.metrics import Figure, Scores, score
-from fssbench.scoring.uncertainty import METHODS, Evidence, Interval, Uncertainty
+from fssbench.scoring.uncertainty import METHODS, Evidence, Uncertainty
 
 __all__ = ["policy_results"]
 
@@ -79,10 +79,6 @@ def _record(figure: Figure, sure: Uncertainty) -> FigureRecord:
         reason=figure.reason,
         n_episodes=figure.n_episodes,
         n_classes=figure.n_classes,
-        other_episodes=_interval(sure.episodes, METHODS["episodes"]) if defined else None,
-        other_images=_interval(sure.images, METHODS["images"]) if defined else None,
+        other_episodes=IntervalRecord.of(sure.episodes, METHODS["episodes"]) if defined else None,
+        other_images=IntervalRecord.of(sure.images, METHODS["images"]) if defined else None,
     )
-
-
-def _interval(interval: Interval | None, method: str) -> IntervalRecord | None:
-    return None if interval is None else IntervalRecord(low=interval.low, high=interval.high, method=method)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from fssbench.results import counts_file
 from fssbench.schemas.result import Result, read_result
 from fssbench.scoring.counts import CountsTable
 
-__all__ = ["Loaded", "find_results", "load_result", "load_run", "results_below"]
+__all__ = ["Loaded", "find_results", "load_result", "results_below"]
 
 KIND = b'"fssbench-result"'
 HEAD = 4096
@@ -25,17 +24,6 @@ class Loaded:
     path: Path
     result: Result
     table: CountsTable
-
-    @property
-    def key(self) -> tuple[int, int, int]:
-        """Fold, shot and seed."""
-        episodes = self.result.episodes
-        return episodes.fold, episodes.shot, episodes.seed
-
-    @property
-    def classes(self) -> Mapping[int, str]:
-        """The fold's novel classes with their names."""
-        return {c.id: c.name for c in self.result.score.per_class}
 
 
 def find_results(folder: Path) -> list[Path]:
@@ -61,26 +49,6 @@ def _is_result(file: Path) -> bool:
 
 def _unfinished(file: Path, folder: Path) -> bool:
     return any(part.endswith(PARTIAL) for part in file.relative_to(folder).parts)
-
-
-def load_run(path: Path) -> dict[tuple[int, int, int], Loaded]:
-    """One model's results by fold, shot and seed: a result file, or all below a folder.
-
-    Raises:
-        ResultError: a result is damaged, its counts are not those it names, or the folder holds several models.
-    """
-    files = [path] if path.is_file() else results_below(path)
-    loaded: dict[tuple[int, int, int], Loaded] = {}
-    for file in files:
-        one = load_result(file)
-        if one.key in loaded:
-            fold, shot, seed = one.key
-            raise ResultError(
-                f"{loaded[one.key].path} and {file} are both fold {fold}, {shot}-shot, seed {seed}",
-                remedy="pass the folder of one model, benchmark and protocol",
-            )
-        loaded[one.key] = one
-    return loaded
 
 
 def load_result(path: Path) -> Loaded:

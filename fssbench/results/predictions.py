@@ -12,11 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ValidationError
-
 from fssbench.base.errors import FssbenchError, ResultError
 from fssbench.base.files import PARTIAL, sha256_bytes, sha256_file, storage_errors, write_atomic
-from fssbench.base.records import first_error
+from fssbench.base.records import read_record
 from fssbench.pipelines.formats.shards import prediction_samples, write_predictions
 from fssbench.schemas.predictions import PredictionShard, PredictionsManifest
 from fssbench.schemas.result import EpisodesRecord, ModelRecord, PredictionsFolder
@@ -89,15 +87,14 @@ class StoredPredictions:
     @staticmethod
     def open(path: Path) -> StoredPredictions:
         """Open the predictions in folder ``path``; `ResultError` if there are none or their manifest is damaged."""
-        file = path / INDEX
-        try:
-            return StoredPredictions(path, PredictionsManifest.model_validate_json(file.read_bytes()))
-        except OSError as error:
-            raise ResultError(f"{file} cannot be read: {error.strerror}", remedy="check the path") from error
-        except ValidationError as error:
-            raise ResultError(
-                f"{file} is no list of predictions: {first_error(error)}", remedy="evaluate again with --overwrite"
-            ) from error
+        manifest = read_record(
+            path / INDEX,
+            PredictionsManifest,
+            error=ResultError,
+            damaged="is no list of predictions",
+            remedy="evaluate again with --overwrite",
+        )
+        return StoredPredictions(path, manifest)
 
     def samples(self, problems: list[str] | None = None) -> Iterator[PredictionSample]:
         """The masks of every episode, each shard checked before it is used.

@@ -1,35 +1,26 @@
-"""The leaderboard's JSON, as a schema."""
+"""The entries of a leaderboard's JSON, as a schema."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
-from itertools import groupby
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from fssbench.base.errors import ResultError
-from fssbench.base.records import Record, Sha256, first_error
+from fssbench.base.records import Record, Sha256
 from fssbench.schemas.result import IntervalRecord, ModelRecord, Share
 
 __all__ = [
-    "SCHEMA_VERSION",
     "ClassScore",
     "DifferenceRecord",
     "Entry",
     "FoldScore",
-    "Leaderboard",
     "Printed",
     "ReportedEntry",
     "RunSummary",
     "Score",
     "ShiftInterval",
-    "read_leaderboard",
 ]
 
-SCHEMA_VERSION: Literal[2] = 2
 Shift = Annotated[float, Field(ge=-1, le=1)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9]+([.-][a-z0-9]+)*$")]
@@ -72,12 +63,11 @@ class ClassScore(Record):
     iou: Score
 
 
-class ShiftInterval(Record):
+class ShiftInterval(IntervalRecord):
     """A 95 % interval of a difference and how it was made."""
 
     low: Shift
     high: Shift
-    method: str
 
 
 class DifferenceRecord(Record):
@@ -222,48 +212,3 @@ class ReportedEntry(Record):
         for one in self.printed:
             papers.setdefault(one.paper, []).append(one.number)
         return "; ".join(f"{paper} {', '.join(dict.fromkeys(numbers))}" for paper, numbers in papers.items())
-
-
-class Leaderboard(Record):
-    """All entries, best first within each group; and what papers report, apart from them."""
-
-    schema_version: Literal[2]
-    kind: Literal["fssbench-leaderboard"]
-    entries: tuple[Entry, ...]
-    reported: tuple[ReportedEntry, ...]
-
-    @model_validator(mode="after")
-    def _distinct(self) -> Leaderboard:
-        times = Counter([entry.id for entry in self.entries] + [row.id for row in self.reported])
-        if several := [name for name, n in times.items() if n > 1]:
-            raise ValueError(f"{several[0]} is the id of {times[several[0]]} entries")
-        return self
-
-    def groups(self) -> Iterator[tuple[Entry, ...]]:
-        """Entries of one ranking, group by group."""
-        for _, entries in groupby(self.entries, key=lambda entry: entry.group):
-            yield tuple(entries)
-
-    def reported_groups(self) -> Iterator[tuple[ReportedEntry, ...]]:
-        """Reported rows of one benchmark, number of shots and protocol, group by group."""
-        for _, rows in groupby(self.reported, key=lambda row: row.group):
-            yield tuple(rows)
-
-    def to_json(self) -> str:
-        """The leaderboard as it is stored: indented JSON that ends in a newline."""
-        return self.model_dump_json(indent=1) + "\n"
-
-
-def read_leaderboard(path: Path) -> Leaderboard:
-    """Read a leaderboard file; `ResultError` naming the file if it is missing or no leaderboard."""
-    try:
-        return Leaderboard.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise ResultError(
-            f"{path} cannot be read: {error.strerror}", remedy="make it with fssbench leaderboard build"
-        ) from error
-    except ValidationError as error:
-        raise ResultError(
-            f"{path} is no leaderboard of this version: {first_error(error)}",
-            remedy="make it again with fssbench leaderboard build",
-        ) from error

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Protocol, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from fssbench.base.errors import ResultError, UsageError
-from fssbench.base.records import Record, Sha256, first_error
+from fssbench.base.records import Record, Sha256, read_record
 from fssbench.episodes.benchmarks import BENCHMARKS, find_benchmark
 
 __all__ = [
     "SCHEMA_VERSION",
     "ClassResult",
     "CountsFile",
+    "Ends",
     "Environment",
     "EpisodesRecord",
     "Execution",
@@ -34,12 +35,23 @@ __all__ = [
     "Result",
     "SplitResult",
     "TrainingRecord",
-    "parse_result",
     "read_result",
 ]
 
 SCHEMA_VERSION: Literal[2] = 2
 Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Ends(Protocol):
+    """Where a figure lies, or a difference."""
+
+    @property
+    def low(self) -> float:
+        """The lower end."""
+
+    @property
+    def high(self) -> float:
+        """The upper end."""
 
 
 class IntervalRecord(Record):
@@ -48,6 +60,11 @@ class IntervalRecord(Record):
     low: Share
     high: Share
     method: str
+
+    @classmethod
+    def of(cls, interval: Ends | None, method: str) -> Self | None:
+        """The interval as it is stored, if there is one."""
+        return None if interval is None else cls(low=interval.low, high=interval.high, method=method)
 
 
 class FigureRecord(Record):
@@ -125,7 +142,7 @@ class TrainingRecord(Record):
     )
     steps: int = Field(ge=0, description="after which these weights were kept")
     planned_steps: int = Field(ge=1, description="of the whole run")
-    recipe_sha256: Sha256 = Field(description="of the recipe as resolved, in TOML")
+    recipe_sha256: Sha256 = Field(description="of the recipe as resolved, in JSON")
     images_with_novel_classes: int | None = Field(
         default=None, ge=0, description="learned from, where novel classes were background; null if not counted"
     )
@@ -320,21 +337,12 @@ class Result(Record):
         return self.model_dump_json(indent=1) + "\n"
 
 
-def parse_result(data: bytes, *, where: str) -> Result:
-    """Parse a result's JSON; `ResultError` naming ``where`` and the first thing that is wrong with it."""
-    try:
-        return Result.model_validate_json(data)
-    except ValidationError as error:
-        raise ResultError(
-            f"{where} is no result of this version: {first_error(error)}",
-            remedy="evaluate again with --overwrite",
-        ) from error
-
-
 def read_result(path: Path) -> Result:
     """Read a result file; `ResultError` naming the file if it is missing or no result."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ResultError(f"{path} cannot be read: {error.strerror}", remedy="check the path") from error
-    return parse_result(data, where=str(path))
+    return read_record(
+        path,
+        Result,
+        error=ResultError,
+        damaged="is no result of this version",
+        remedy="evaluate again with --overwrite",
+    )

@@ -13,7 +13,7 @@ What cannot be said is ``None`` with a reason: never NaN, −1 or a silent 0.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import astuple, dataclass
 
 import numpy as np
@@ -38,6 +38,7 @@ __all__ = [
     "count",
     "counts_of",
     "impossible",
+    "mean_iou",
     "score",
     "split_ignore",
     "tally",
@@ -244,15 +245,16 @@ def score(
     if strangers := sorted({int(c) for c in class_ids} - set(classes)):
         raise UnknownClassError(f"episodes of classes {strangers[:5]}, which are not among the {len(classes)} scored")
 
-    per_class = {}
+    per_class: dict[int, Figure] = {}
+    sums: dict[int, tuple[int, int]] = {}
     for class_id in classes:
         rows = counts[class_ids == class_id]
-        inter, union = int(rows[:, 0].sum()), int(rows[:, 1].sum())
+        inter, union = sums[class_id] = int(rows[:, 0].sum()), int(rows[:, 1].sum())
         per_class[class_id] = _ratio(inter, union, n_episodes=len(rows), n_classes=1, empty=NO_FOREGROUND)
     n_classes = len(np.unique(class_ids))
     return Scores(
         per_class=per_class,
-        miou=_mean(per_class, classes),
+        miou=_mean_over_classes(per_class, classes, mean_iou(sums.values())),
         fb_iou=_fb_iou(counts, n_classes),
         episode_iou=_episode_iou(counts, n_classes),
     )
@@ -266,16 +268,22 @@ def _ratio(intersection: int, union: int, *, n_episodes: int, n_classes: int, em
     return Figure(value=intersection / union, reason=None, n_episodes=n_episodes, n_classes=n_classes)
 
 
-def _mean(per_class: dict[int, Figure], names: Mapping[int, str]) -> Figure:
+def mean_iou(sums: Iterable[tuple[int, int]]) -> float | None:
+    """mIoU of sums of intersections and of unions, one pair a class; classes without a union say nothing.
+
+    ``None`` if no class says anything. ``fsum`` rounds once, so the mean does not depend on the order of the classes.
+    """
+    ious = [inter / union for inter, union in sums if union]
+    return math.fsum(ious) / len(ious) if ious else None
+
+
+def _mean_over_classes(per_class: dict[int, Figure], names: Mapping[int, str], mean: float | None) -> Figure:
     n_episodes = sum(figure.n_episodes for figure in per_class.values())
     undefined = [f"{names[c]} ({figure.reason})" for c, figure in per_class.items() if figure.reason]
     if undefined:
         more = f" and {len(undefined) - MOST_NAMED} more classes" if len(undefined) > MOST_NAMED else ""
         reason = f"undefined for {', '.join(undefined[:MOST_NAMED])}{more}"
         return Figure(value=None, reason=reason, n_episodes=n_episodes, n_classes=len(per_class))
-    values = [figure.value for figure in per_class.values() if figure.value is not None]
-    # fsum rounds once, so the mean does not depend on the order of the classes.
-    mean = math.fsum(values) / len(values)
     return Figure(value=mean, reason=None, n_episodes=n_episodes, n_classes=len(per_class))
 
 

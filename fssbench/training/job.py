@@ -14,9 +14,11 @@ from fssbench.base.errors import TrainingError, UsageError
 from fssbench.base.progress import Report
 from fssbench.engine.ranks import Ranks
 from fssbench.episodes.training import TrainingLists
+from fssbench.models.batch import EpisodeBatch
 from fssbench.models.feature_store import FeatureStore
-from fssbench.models.interface import FewShotSegmenter
+from fssbench.models.interface import FewShotSegmenter, Preprocess
 from fssbench.pipelines.training_sets.batches import batches, semantic_batches, validation_batches
+from fssbench.pipelines.training_sets.epoch import Epoch, EpochPlan
 from fssbench.pipelines.training_sets.leakage import Leakage
 from fssbench.pipelines.training_sets.sequential import streamed_batches, streamed_semantic_batches
 from fssbench.training.curve import draw_curve
@@ -159,19 +161,22 @@ def _supply(job: TrainingJob, model: nn.Module, lists: TrainingLists, ranks: Ran
     if job.buffer is not None:
         make = partial(streamed_batches if of_episodes else streamed_semantic_batches, buffer=job.buffer)
 
+    preprocess: Any = model.preprocess  # of any model that can be trained
+
     def epoch(number: int, first: int) -> Iterator[Any]:
-        found: Iterator[Any] = make(
+        asked = Epoch(
             job.training_set,
             lists,
             plan=job.plan,
-            epoch=number,
+            number=number,
             start=first,
             rank=ranks.rank,
             world=ranks.world,
-            preprocess=model.preprocess,
+            preprocess=preprocess,
             augmentation=job.augmentation,
             workers=job.workers,
         )
+        found: Iterator[Any] = make(asked)
         return found
 
     plan = job.plan
@@ -194,15 +199,18 @@ def _validation(job: TrainingJob, lists: TrainingLists, ranks: Ranks) -> Callabl
             workers=job.workers,
         )
 
-    fixed = partial(
-        validation_batches,
+    epoch = partial(
+        Epoch,
         job.training_set,
         lists,
-        shot=run.shot,
-        episodes=run.validation_episodes,
-        batch=run.batch,
+        plan=EpochPlan(shot=run.shot, episodes=run.validation_episodes, batch=run.batch),
+        number=-1,
         rank=ranks.rank,
         world=ranks.world,
         workers=job.workers,
     )
+
+    def fixed(preprocess: Preprocess) -> Iterator[EpisodeBatch]:
+        return validation_batches(epoch(preprocess=preprocess))
+
     return partial(validate_on_batches, batches=fixed, device=job.device, ranks=ranks)

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from fssbench.engine.ranks import Ranks
 from fssbench.models.batch import IGNORED, EpisodeBatch, SemanticBatch
+from fssbench.scoring.metrics import mean_iou
 
 __all__ = ["Meter"]
 
@@ -44,6 +45,5 @@ class Meter:
     def miou(self, ranks: Ranks) -> float | None:
         """The mIoU over the classes that were met by any process; ``None`` if none were."""
         parts = ranks.gather({c: s for c, s in enumerate(self.sums.tolist()) if s[1]})
-        classes = sorted({c for part in parts for c in part})
-        totals = [[sum(part.get(c, (0, 0))[i] for part in parts) for i in (0, 1)] for c in classes]
-        return sum(inter / union for inter, union in totals) / len(totals) if totals else None
+        classes = {c for part in parts for c in part}
+        return mean_iou((sum(p[c][0] for p in parts if c in p), sum(p[c][1] for p in parts if c in p)) for c in classes)

@@ -6,13 +6,13 @@ five headings, and refuses what it does not know.
 
 from __future__ import annotations
 
-import json
 import tomllib
 from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import tomli_w
 from pydantic import BaseModel, Field, ValidationError
 
 from fssbench.base.errors import UsageError
@@ -183,19 +183,12 @@ def overridden(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
 
 def to_toml(recipe: Recipe) -> str:
     """The recipe as TOML that `parse_recipe` reads again; what is null is left out."""
-    return "\n".join(_lines(recipe.model_dump(mode="json"), ())) + "\n"
+    return tomli_w.dumps(_without_nulls(recipe.model_dump(mode="json")))
 
 
-def _lines(table: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[str]:
-    inner = {key: value for key, value in table.items() if isinstance(value, dict)}
-    for key, value in table.items():
-        if value is not None and key not in inner:
-            yield f"{key} = {json.dumps(value, ensure_ascii=False)}"
-    for key, value in inner.items():
-        if value:
-            yield ""
-            yield f"[{'.'.join((*path, key))}]"
-            yield from _lines(value, (*path, key))
+def _without_nulls(table: Mapping[str, Any]) -> dict[str, Any]:
+    """A table and those in it without what is null, which TOML cannot say."""
+    return {k: _without_nulls(v) if isinstance(v, dict) else v for k, v in table.items() if v is not None}
 
 
 def _checked(tree: Mapping[str, Any], *, where: str) -> Recipe:

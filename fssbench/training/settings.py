@@ -18,7 +18,7 @@ from fssbench.episodes.training import TrainingLists, TrainingPolicy
 from fssbench.models import build_module
 from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
 from fssbench.pipelines.training_sets.augment import Augmentation
-from fssbench.pipelines.training_sets.batches import EpochPlan
+from fssbench.pipelines.training_sets.epoch import EpochPlan
 from fssbench.pipelines.training_sets.leakage import Leakage, audit
 from fssbench.pipelines.training_sets.lists import training_lists
 from fssbench.pipelines.training_sets.sequential import BUFFER

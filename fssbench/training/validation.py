@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -19,7 +17,7 @@ from fssbench.models.trainable import KnowsBaseClasses
 from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
 from fssbench.results.counting import tally_on_device
 from fssbench.results.policies import policies_for
-from fssbench.scoring.metrics import counts_of, score
+from fssbench.scoring.metrics import counts_of, mean_iou
 
 __all__ = ["validate_on_batches", "validate_on_set"]
 
@@ -85,10 +83,9 @@ def _segmenter(model: nn.Module) -> FewShotSegmenter:
 
 
 def _miou(own: list[Row], ranks: Ranks) -> float:
-    rows = [row for part in ranks.gather(own) for row in part]
-    ids = np.array([class_id for class_id, _ in rows], dtype=np.int64)
-    counts = np.array([counts for _, counts in rows], dtype=np.int64)
-    scores = score(ids, counts, classes={int(c): str(c) for c in np.unique(ids)})
+    sums: dict[int, tuple[int, int]] = {}
+    for class_id, (inter, union, *_) in (row for part in ranks.gather(own) for row in part):
+        before = sums.get(class_id, (0, 0))
+        sums[class_id] = before[0] + inter, before[1] + union
     # A class whose objects are all lost at the model's size, and not found either, says nothing.
-    ious = [figure.value for figure in scores.per_class.values() if figure.value is not None]
-    return math.fsum(ious) / len(ious) if ious else 0.0
+    return mean_iou(sums.values()) or 0.0

@@ -13,7 +13,6 @@ from fssbench.pipelines.training_sets.leakage import Leakage
 from fssbench.results.environment import describe_environment, device_name
 from fssbench.schemas.card import TrainingCard
 from fssbench.training.folder import BEST, Progress
-from fssbench.training.recipe import to_toml
 from fssbench.training.settings import TrainingJob
 
 __all__ = ["SELECTIONS", "Facts", "write_weights"]
@@ -75,7 +74,7 @@ def _card(name: str, progress: Progress, facts: Facts) -> TrainingCard:
         select_on=run.select_on if name == BEST else "last",
         steps=progress.step,
         planned_steps=facts.planned,
-        recipe_sha256=sha256_bytes(to_toml(job.recipe).encode()),
+        recipe_sha256=sha256_bytes(job.recipe.model_dump_json().encode()),
         images_with_novel_classes=facts.leakage.record.novel_images,
         recipe=job.recipe.model_dump(mode="json"),
         precision=run.precision,

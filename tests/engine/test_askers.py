@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from fssbench.base.errors import ModelError
-from fssbench.engine.askers import Asked, FeatureAsker, PlainAsker, Shown
-from fssbench.engine.pace import PLAIN, Effort, Pace
+from fssbench.engine.askers import FeatureAsker, PlainAsker, PreparedEpisode, PreparedFrame
+from fssbench.engine.inference import PLAIN, InferenceCost, InferenceSettings
 from fssbench.models.hmfs import HMFS
 from fssbench.models.hsnet import HSNet
 from fssbench.models.interface import FeatureSegmenter
@@ -37,22 +37,25 @@ def samples() -> list[EpisodeSample]:
     return [EpisodeSample(index=i, class_id=0, query=q, supports=tuple(s)) for i, (q, *s) in enumerate(keys)]
 
 
-def shown(model: FeatureSegmenter, key: str) -> Shown:
+def shown(model: FeatureSegmenter, key: str) -> PreparedFrame:
     image, mask = draw_example(20 * int(key[1:]))
     frame = Frame(key, key, 0, image, mask, None, None)
-    return Shown(frame, model.preprocess.image(image), model.preprocess.mask(mask))
+    return PreparedFrame(frame, model.preprocess.image(image), model.preprocess.mask(mask))
 
 
-def ask(model: FeatureSegmenter, pace: Pace, effort: Effort | None = None) -> list[list[Tensor]]:
+def ask(model: FeatureSegmenter, inference: InferenceSettings, cost: InferenceCost | None = None) -> list[list[Tensor]]:
     """The masks of all episodes by index."""
-    asker = (FeatureAsker if pace.fast else PlainAsker)(model, "cpu", pace, effort or Effort())
+    asker = (FeatureAsker if inference.fast else PlainAsker)(model, "cpu", inference, cost or InferenceCost())
     ordered = asker.arrange(samples()) if isinstance(asker, FeatureAsker) else samples()
     found: dict[int, list[Tensor]] = {}
     at_a_time = asker.batch
     for start in range(0, len(ordered), at_a_time):
         part = ordered[start : start + at_a_time]
-        asked = [Asked(shown(model, s.query), [shown(model, key) for key in s.supports], SIZES, s.index) for s in part]
-        with pace.arithmetic():
+        asked = [
+            PreparedEpisode(shown(model, s.query), [shown(model, key) for key in s.supports], SIZES, s.index)
+            for s in part
+        ]
+        with inference.arithmetic():
             found |= zip((s.index for s in part), asker(asked), strict=True)
     return [found[index] for index in sorted(found)]
 
@@ -66,13 +69,13 @@ def differing(first: Sequence[Sequence[Tensor]], second: Sequence[Sequence[Tenso
 def test_no_answer_depends_on_what_is_held_or_on_which_episodes_share_a_batch(name: str) -> None:
     """Not one pixel: neither the order, nor the cache, nor the neighbours in a batch of a given size matter."""
     model = MODELS[name]()
-    much, little = Effort(), Effort()
-    whole = ask(model, Pace(), much)
+    much, little = InferenceCost(), InferenceCost()
+    whole = ask(model, InferenceSettings(), much)
     assert any(mask.any() for one in whole for mask in one)
-    assert differing(ask(model, Pace(feature_cache=1), little), whole) == 0
+    assert differing(ask(model, InferenceSettings(feature_cache=1), little), whole) == 0
     assert much.encoded == IMAGES < little.encoded
-    size = ask(model, Pace(batch=4))
-    assert differing(ask(model, Pace(batch=4, feature_cache=1)), size) == 0
+    size = ask(model, InferenceSettings(batch=4))
+    assert differing(ask(model, InferenceSettings(batch=4, feature_cache=1)), size) == 0
     # What is whole for one batch size is nearly so for another, as it is for the model asked episode by episode.
     for other in (size, ask(model, PLAIN)):
         assert differing(other, whole) <= 2
@@ -95,15 +98,15 @@ class Greedy(Prototype):
     "message", ["CUDA out of memory. Tried to allocate 2 GiB", "DefaultCPUAllocator: can't allocate memory: you tried"]
 )
 def test_when_memory_runs_out_the_batch_is_halved_and_nothing_is_lost(message: str) -> None:
-    effort = Effort()
+    cost = InferenceCost()
     model = Greedy(2, message)
-    assert differing(ask(model, Pace(batch=8), effort), ask(model, Pace(batch=2))) == 0
-    assert (effort.batch, effort.shortages) == (2, 2)
+    assert differing(ask(model, InferenceSettings(batch=8), cost), ask(model, InferenceSettings(batch=2))) == 0
+    assert (cost.batch, cost.shortages) == (2, 2)
 
 
 def test_a_model_too_large_for_one_episode_is_refused() -> None:
     with pytest.raises(ModelError, match="cpu has not the memory for one episode at a time; choose a smaller"):
-        ask(Greedy(0, "out of memory"), Pace(batch=2))
+        ask(Greedy(0, "out of memory"), InferenceSettings(batch=2))
 
 
 def test_an_episode_that_cannot_be_matched_is_tried_once_more_with_nothing_kept() -> None:
@@ -116,20 +119,20 @@ def test_an_episode_that_cannot_be_matched_is_tried_once_more_with_nothing_kept(
 
     model = Unmatched(backbone="resnet18", size=64)
     with pytest.raises(ModelError, match="has not the memory"):
-        ask(model, Pace())
+        ask(model, InferenceSettings())
     assert model.tried == 2
 
 
 def test_other_errors_of_a_model_are_its_own() -> None:
     with pytest.raises(RuntimeError, match="something else"):
-        ask(Greedy(0, "something else"), Pace(batch=2))
+        ask(Greedy(0, "something else"), InferenceSettings(batch=2))
 
 
 @pytest.mark.parametrize("name", ["prototype", "hsnet"])
 def test_sixteen_bits_give_nearly_the_same_masks(name: str) -> None:
     """And leave the model that was given in 32."""
     model = MODELS[name]()
-    whole, reduced = ask(model, Pace()), ask(model, Pace(precision="bf16"))
+    whole, reduced = ask(model, InferenceSettings()), ask(model, InferenceSettings(precision="bf16"))
     pixels = sum(mask.numel() for one in whole for mask in one)
     assert 0 < differing(whole, reduced) < 0.1 * pixels
     assert {p.dtype for p in model.parameters()} == {torch.float32}

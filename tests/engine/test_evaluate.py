@@ -16,9 +16,9 @@ from toys import Mask, Redder, Voters, nearest
 
 from fssbench.base.errors import EpisodeIndexError, EpisodeSetError, MetricError, ModelError, UsageError
 from fssbench.engine import evaluate as module
-from fssbench.engine.askers import Asked, FeatureAsker
+from fssbench.engine.askers import FeatureAsker, PreparedEpisode
 from fssbench.engine.evaluate import answers, evaluate
-from fssbench.engine.pace import PLAIN, Effort, Pace
+from fssbench.engine.inference import PLAIN, InferenceCost, InferenceSettings
 from fssbench.models.baselines import CopySupport
 from fssbench.models.interface import FewShotSegmenter, Preprocess
 from fssbench.models.prototype import Prototype
@@ -191,13 +191,13 @@ def test_counts_do_not_depend_on_what_features_are_held(
     toy_set: EpisodeSet, network: Prototype, whole: CountsTable, feature_cache: int
 ) -> None:
     """Nor on the order in which a class's episodes are asked, which follows from it."""
-    pace = Pace(feature_cache=feature_cache)
-    assert same(evaluate(network, toy_set, shot=2, seed=0, pace=pace), whole)
+    inference = InferenceSettings(feature_cache=feature_cache)
+    assert same(evaluate(network, toy_set, shot=2, seed=0, inference=inference), whole)
 
 
 def test_counts_are_those_of_whole_episodes_asked_alone(toy_set: EpisodeSet) -> None:
     model = Voters(size=SIDE)
-    assert same(evaluate(model, toy_set, shot=2, seed=0, pace=PLAIN), evaluate(model, toy_set, shot=2, seed=0))
+    assert same(evaluate(model, toy_set, shot=2, seed=0, inference=PLAIN), evaluate(model, toy_set, shot=2, seed=0))
 
 
 def test_counts_that_are_known_are_taken_over_and_not_asked_again(
@@ -259,23 +259,23 @@ def test_no_gradients_are_kept(toy_set: EpisodeSet) -> None:
 
 def test_an_image_is_encoded_and_conditioned_once(toy_set: EpisodeSet) -> None:
     """Once for all episodes that use it, as query or as support of its class."""
-    model, effort = Voters(size=SIDE), Effort()
-    assert len(list(answers(model, toy_set, shot=2, seed=0, effort=effort))) == 40
+    model, cost = Voters(size=SIDE), InferenceCost()
+    assert len(list(answers(model, toy_set, shot=2, seed=0, cost=cost))) == 40
     episodes = toy_set.tracks["2shot-seed0"].episodes
     supports = {(e.class_id, image) for e in episodes for image in e.supports}
-    assert effort.encoded == len({(e.class_id, e.query) for e in episodes} | supports)
-    assert model.conditioned == effort.conditioned == len(supports) < 2 * len(episodes)
+    assert cost.encoded == len({(e.class_id, e.query) for e in episodes} | supports)
+    assert model.conditioned == cost.conditioned == len(supports) < 2 * len(episodes)
 
 
 @pytest.mark.parametrize("budget", [1, 4_000, 1 << 30])
 def test_features_held_stay_within_the_budget(toy_set: EpisodeSet, budget: int) -> None:
     """But for those of the episode that is asked"""
     model = Voters(size=SIDE)
-    ask = FeatureAsker(model, "cpu", Pace(feature_cache=budget), Effort())
+    ask = FeatureAsker(model, "cpu", InferenceSettings(feature_cache=budget), InferenceCost())
     sizes = [(SIDE, SIDE)]
     show = module._show(model)
     for episode in stream(toy_set, shot=2, seed=0, transform=show, arrange=ask.arrange):
-        ask([Asked(episode.query, episode.supports, sizes, episode.index)])
+        ask([PreparedEpisode(episode.query, episode.supports, sizes, episode.index)])
         held = dict(ask.cache.sizes())
         assert ask.cache.held == sum(held.values())
         used = {kind + one.frame.key for kind in ("image", "support") for one in (episode.query, *episode.supports)}

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fssbench.base.belady import BeladyCache
 from fssbench.base.errors import UsageError
-from fssbench.engine.cache import Cache
+from fssbench.engine.inference import InferenceSettings, parse_bytes, parse_precision
 from fssbench.engine.order import computations, order_for_reuse
-from fssbench.engine.pace import Pace, parse_bytes, parse_precision
 
 Needs = Sequence[tuple[str, ...]]
 
@@ -19,7 +19,7 @@ steps = st.lists(st.sampled_from("abcdefghij"), min_size=1, max_size=3, unique=T
 all_needs = st.lists(steps, min_size=1, max_size=25)
 
 
-def run(cache: Cache[str, str], needs: Needs) -> int:
+def run(cache: BeladyCache[str, str], needs: Needs) -> int:
     """Ask for everything in turn; returns how much was not there."""
     for step, keys in enumerate(needs):
         cache.begin(keys, done=step)
@@ -37,15 +37,15 @@ def run(cache: Cache[str, str], needs: Needs) -> int:
 @given(needs=all_needs, capacity=st.integers(3, 8))
 def test_who_knows_the_future_computes_no_more_than_who_remembers_the_past(needs: Needs, capacity: int) -> None:
     """Giving up what is needed last never costs more than giving up what was used longest ago."""
-    knowing: Cache[str, str] = Cache(capacity)
+    knowing: BeladyCache[str, str] = BeladyCache(capacity)
     knowing.expect(needs)
-    assert len(set().union(*needs)) <= run(knowing, needs) <= run(Cache(capacity), needs)
+    assert len(set().union(*needs)) <= run(knowing, needs) <= run(BeladyCache(capacity), needs)
 
 
 @given(needs=all_needs, capacity=st.integers(0, 8), known=st.booleans())
 def test_no_more_is_held_than_allowed_or_needed_at_once(needs: Needs, capacity: int, known: bool) -> None:
     """The budget is exceeded by what one step needs and by nothing else."""
-    cache: Cache[str, str] = Cache(capacity)
+    cache: BeladyCache[str, str] = BeladyCache(capacity)
     if known:
         cache.expect(needs)
     for step, keys in enumerate(needs):
@@ -92,5 +92,8 @@ def test_precisions_that_a_device_has_not_are_refused() -> None:
 
 
 def test_a_batch_is_one_episode_on_a_cpu_and_wherever_nothing_is_shared() -> None:
-    assert (Pace().batch_on("cpu"), Pace().batch_on("cuda:0")) == (1, 8)
-    assert (Pace(batch=3).batch_on("cpu"), Pace(fast=False, batch=3).batch_on("cuda:0")) == (3, 1)
+    assert (InferenceSettings().batch_on("cpu"), InferenceSettings().batch_on("cuda:0")) == (1, 8)
+    assert (InferenceSettings(batch=3).batch_on("cpu"), InferenceSettings(fast=False, batch=3).batch_on("cuda:0")) == (
+        3,
+        1,
+    )

@@ -12,7 +12,7 @@ from fssbench.base.home import Home
 from fssbench.engine.evaluate import Answer
 from fssbench.engine.job import Job
 from fssbench.engine.model import LoadedModel, load_model
-from fssbench.engine.partial import Kept, unfinished
+from fssbench.engine.partial import ScoredEpisode, unfinished
 from fssbench.engine.run import run
 from fssbench.episodes.benchmarks import TOY_20I
 from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
@@ -67,7 +67,7 @@ def leave_unfinished(path: Path, *, index: int = 3, identity: str = "me") -> Non
 
     def fail() -> None:
         with unfinished(path, identity=identity) as so_far:
-            so_far.add(Kept(replace(ROW, index=index), MASKS))
+            so_far.add(ScoredEpisode(replace(ROW, index=index), MASKS))
             raise ValueError("stop")
 
     with pytest.raises(ValueError, match="stop"):

@@ -20,9 +20,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from toys import masks_folder, run_with_masks
 
+from fssbench.api.check import check_all
 from fssbench.base.errors import ResultError, StorageError
 from fssbench.base.files import sha256_bytes, sha256_file
-from fssbench.cli.checking import check_all
 from fssbench.leaderboard import unpack as unpacking
 from fssbench.leaderboard.add import Added, add
 from fssbench.leaderboard.archive import find_cards, pack
@@ -47,7 +47,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def packed(folder: Path, output: Path, cards: Iterable[Path] = ()) -> Path:
-    checked = check_all(folder, None)
+    checked = check_all(folder)
     found = find_cards([one.result for one in checked if one.result], cards)
     pack(checked, output, cards=found)
     return output

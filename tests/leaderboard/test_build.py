@@ -22,10 +22,11 @@ from fssbench.engine.job import Job
 from fssbench.engine.model import LoadedModel, load_model
 from fssbench.engine.run import run
 from fssbench.episodes.benchmarks import TOY_20I, TOY_CLASSES
+from fssbench.leaderboard.board import Leaderboard
 from fssbench.leaderboard.build import build_leaderboard, gather
 from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
 from fssbench.results.evaluation import Evaluation
-from fssbench.schemas.leaderboard import Entry, Leaderboard
+from fssbench.schemas.leaderboard import Entry
 
 Edit = Callable[[Any], object]
 

@@ -13,10 +13,10 @@ from command import Command
 
 from fssbench.base.errors import UsageError
 from fssbench.base.files import write_atomic
+from fssbench.leaderboard.board import Leaderboard
 from fssbench.leaderboard.build import build_leaderboard
 from fssbench.leaderboard.export import export, selected
 from fssbench.leaderboard.published import published_entries
-from fssbench.schemas.leaderboard import Leaderboard
 
 HOSTILE = "a|b*c_d<script>&50%$#{x}~^\\"
 

@@ -11,10 +11,11 @@ from boards import EPISODES, FOLDS, NAMES, answers, model, write_model, write_re
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fssbench.leaderboard.board import Leaderboard
 from fssbench.leaderboard.build import build_leaderboard
 from fssbench.leaderboard.ranking import ranked
 from fssbench.leaderboard.scores import Figures
-from fssbench.schemas.leaderboard import Entry, Leaderboard, Score
+from fssbench.schemas.leaderboard import Entry, Score
 from fssbench.schemas.result import TrainingRecord, read_result
 from fssbench.scoring.comparison import Pair, compare
 from fssbench.scoring.uncertainty import METHODS

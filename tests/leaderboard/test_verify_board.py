@@ -13,10 +13,10 @@ from boards import write_model
 from command import Command
 
 from fssbench.base.files import write_atomic
+from fssbench.leaderboard.board import Leaderboard, read_leaderboard
 from fssbench.leaderboard.build import build_leaderboard
 from fssbench.leaderboard.published import published_entries
 from fssbench.leaderboard.verify import Verdict, unlisted, verify_board
-from fssbench.schemas.leaderboard import Leaderboard, read_leaderboard
 
 
 @pytest.fixture(scope="module")

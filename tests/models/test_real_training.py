@@ -16,9 +16,10 @@ from fssbench.models.pspnet import PSPNet
 from fssbench.models.trainable import Step, Trainable
 from fssbench.pipelines.sources import open_source
 from fssbench.pipelines.training_sets.augment import Augmentation
-from fssbench.pipelines.training_sets.batches import EpochPlan, batches, semantic_batches
+from fssbench.pipelines.training_sets.batches import batches, semantic_batches
+from fssbench.pipelines.training_sets.build_training_set import build_training, plan_training
+from fssbench.pipelines.training_sets.epoch import Epoch, EpochPlan
 from fssbench.pipelines.training_sets.lists import training_lists
-from fssbench.pipelines.training_sets.prepare import build_training, plan_training
 from fssbench.pipelines.training_sets.training_set import TrainingSet
 from fssbench.training.optimization import build_optimizer
 from fssbench.training.recipe import find_recipe
@@ -71,7 +72,7 @@ def test_hdmnet_takes_a_step(real: tuple[TrainingSet, TrainingLists]) -> None:
     settings: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in recipe.data.augmentation.items()}
     plan = EpochPlan(batch=2, episodes=2)
     augmentation = Augmentation(**settings)
-    (batch,) = batches(*real, plan=plan, epoch=0, preprocess=model.preprocess, augmentation=augmentation)
+    (batch,) = batches(Epoch(*real, plan=plan, number=0, preprocess=model.preprocess, augmentation=augmentation))
     lists = real[1]
     assert [lists.base[place] for place in batch.class_positions] == batch.class_ids.tolist()
     own = batch.query_labels[batch.query_target == 1]
@@ -88,7 +89,9 @@ def test_its_base_learner_takes_a_step(real: tuple[TrainingSet, TrainingLists]) 
     model = PSPNet(size=SIDE)
     plan = EpochPlan(batch=2, episodes=2)
     augmentation = Augmentation(scale=(0.5, 2.0), flip=0.5, fit="crop")
-    (batch,) = semantic_batches(*real, plan=plan, epoch=0, preprocess=model.preprocess, augmentation=augmentation)
+    (batch,) = semantic_batches(
+        Epoch(*real, plan=plan, number=0, preprocess=model.preprocess, augmentation=augmentation)
+    )
     model.learn()
     step = model.step(batch)
     assert all(part.isfinite() for part in step.parts.values())

@@ -12,12 +12,12 @@ import pytest
 from command import Command
 
 from fssbench.base.errors import ResultError, StorageError, UsageError
+from fssbench.leaderboard.board import Leaderboard
 from fssbench.pages.examples import INDEX
 from fssbench.pages.pairs import compare_views
 from fssbench.pages.report import choose_results, write_report
 from fssbench.pages.site import write_site
 from fssbench.pages.sources import Source, from_file
-from fssbench.schemas.leaderboard import Leaderboard
 from fssbench.scoring.comparison import Comparison, Pair, compare
 
 

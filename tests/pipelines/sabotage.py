@@ -25,9 +25,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import fssbench.pipelines.episode_sets.prepare
+import fssbench.pipelines.episode_sets.build_episode_set
 from fssbench.cli import main
-from fssbench.pipelines.episode_sets.verify import verify_set
+from fssbench.pipelines.episode_sets.check_episode_set import verify_set
 from fssbench.pipelines.formats import shards
 
 GROWING = {"open", "os.mkdir", "os.fsync", "write"}
@@ -140,8 +140,8 @@ def trials(
 if __name__ == "__main__":
     for name in HEAVY:
         importlib.import_module(name)
-    vars(fssbench.pipelines.episode_sets.prepare)["build"] = partial(
-        fssbench.pipelines.episode_sets.prepare.build, images_per_shard=20
+    vars(fssbench.pipelines.episode_sets.build_episode_set)["build"] = partial(
+        fssbench.pipelines.episode_sets.build_episode_set.build, images_per_shard=20
     )
     vars(os)["fsync"] = lambda _: None  # a kill loses nothing that was written; only the cut of the power would
     gc.freeze()

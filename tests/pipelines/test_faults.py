@@ -21,10 +21,10 @@ from raw_voc_fss import fss, png, voc
 from fssbench.base.errors import StorageError
 from fssbench.episodes.benchmarks import COCO_20I, PASCAL_5I
 from fssbench.episodes.protocols import STRICT
+from fssbench.pipelines.episode_sets.build_episode_set import build
+from fssbench.pipelines.episode_sets.check_episode_set import verify_set
 from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
 from fssbench.pipelines.episode_sets.plan import Request, plan_folds
-from fssbench.pipelines.episode_sets.prepare import build
-from fssbench.pipelines.episode_sets.verify import verify_set
 from fssbench.pipelines.formats.shards import read_images
 from fssbench.pipelines.sources.coco import CocoSource
 
@@ -239,7 +239,8 @@ def test_of_several_runs_at_once_one_builds_and_the_others_say_so(raw: Path, tmp
 TOGETHER = """
 import importlib, os, sys
 from fssbench.cli import main
-for name in ("datasets", "webdataset", "fssbench.pipelines.sources.coco", "fssbench.pipelines.episode_sets.prepare"):
+PIPELINES = "fssbench.pipelines"
+for name in ("datasets", "webdataset", f"{PIPELINES}.sources.coco", f"{PIPELINES}.episode_sets.build_episode_set"):
     importlib.import_module(name)
 for number, shots in enumerate(sys.argv[2].split(";")):
     if os.fork() == 0:
@@ -325,7 +326,7 @@ def test_an_image_that_changed_is_noticed_when_an_interrupted_run_goes_on(
     own_raw: Path, tmp_path: Path, fssbench: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its shard is written again, with a note; the set is the one of the images as they are now."""
-    import fssbench.pipelines.episode_sets.prepare as module
+    import fssbench.pipelines.episode_sets.build_episode_set as module
 
     monkeypatch.setitem(module.build.__kwdefaults__ or {}, "images_per_shard", 10)
     output = tmp_path / "sets"
@@ -360,7 +361,7 @@ def test_an_image_that_changed_is_noticed_when_an_interrupted_run_goes_on(
 def test_a_finished_shard_that_the_disk_damaged_is_written_again(
     own_raw: Path, tmp_path: Path, fssbench: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import fssbench.pipelines.episode_sets.prepare as module
+    import fssbench.pipelines.episode_sets.build_episode_set as module
 
     monkeypatch.setitem(module.build.__kwdefaults__ or {}, "images_per_shard", 10)
     path = own_raw / "val2014" / file_name(80)

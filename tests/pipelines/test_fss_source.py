@@ -16,9 +16,9 @@ from raw_voc_fss import Array, blob, fss, jpeg, png
 from fssbench.base.errors import PoolError, SourceError
 from fssbench.episodes.benchmarks import FSS_1000
 from fssbench.episodes.protocols import STRICT
+from fssbench.pipelines.episode_sets.build_episode_set import build
 from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
 from fssbench.pipelines.episode_sets.plan import Request, plan_folds
-from fssbench.pipelines.episode_sets.prepare import build
 from fssbench.pipelines.episode_sets.stream import as_frame, stream
 from fssbench.pipelines.formats import masks
 from fssbench.pipelines.sources import Source, files

@@ -18,9 +18,9 @@ from raw_coco import CATEGORY_IDS, HEIGHT, WIDTH, content, polygon, write_coco
 from fssbench.base.errors import SourceError, UsageError
 from fssbench.episodes.benchmarks import COCO_20I, PASCAL_5I
 from fssbench.episodes.protocols import HDMNET, HSNET
+from fssbench.pipelines.episode_sets.build_episode_set import build
 from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
 from fssbench.pipelines.episode_sets.plan import Request, plan_folds
-from fssbench.pipelines.episode_sets.prepare import build
 from fssbench.pipelines.formats import masks
 from fssbench.pipelines.formats.shards import read_images
 from fssbench.pipelines.sources import label_maps, open_source

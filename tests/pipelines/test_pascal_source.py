@@ -17,9 +17,9 @@ from scipy.io import savemat
 from fssbench.base.errors import SourceError
 from fssbench.episodes.benchmarks import COCO_20I_TO_PASCAL, PASCAL_5I
 from fssbench.episodes.protocols import STRICT
+from fssbench.pipelines.episode_sets.build_episode_set import build
 from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
 from fssbench.pipelines.episode_sets.plan import Request, plan_folds
-from fssbench.pipelines.episode_sets.prepare import build
 from fssbench.pipelines.episode_sets.stream import as_frame, stream
 from fssbench.pipelines.formats import masks
 from fssbench.pipelines.sources import Source, files, pascal

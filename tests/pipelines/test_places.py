@@ -188,8 +188,12 @@ def test_wrong_bytes_are_asked_for_once_more(hosted: FileServer, toy_set: Episod
 @pytest.mark.parametrize(
     ("manner", "message", "requests"),
     [
-        (Manner(status=503), r"503 Service Unavailable \(3 attempts\); check the address and the connection", 3),
-        (Manner(cut=0), r"the server stopped after 0 of [\d,]+ bytes \(3 attempts\)", 3),
+        (
+            Manner(status=503),
+            r"503 Service Unavailable \(3 attempts brought nothing new\); check the address and the connection",
+            3,
+        ),
+        (Manner(cut=0), r"the server stopped after 0 of [\d,]+ bytes \(3 attempts brought nothing new\)", 3),
         (Manner(status=401), r"the server answers 401 Unauthorized; check the address", 1),
         (Manner(status=403), r"is no episode set: it has no manifest.json: the server answers 403 Forbidden", 1),
         (
@@ -432,7 +436,7 @@ def test_a_command_that_fails_is_quoted(tmp_path: Path) -> None:
         EpisodeSet.open(find_place("pipe:caat {}"))
     assert str(find_place("pipe:caat {}")) == "pipe:caat {}"
     failing = Remote(find_place("pipe:echo gone >&2; exit 3; {}").transport, patience=HURRY)  # type: ignore[union-attr]
-    with pytest.raises(EpisodeSetError, match=r"failed with code 3 \(gone\) \(3 attempts\)"):
+    with pytest.raises(EpisodeSetError, match=r"failed with code 3 \(gone\) \(3 attempts brought nothing new\)"):
         failing.read_checked(FileRecord(name="x.tar", sha256="0" * 64, bytes=1))
 
 

@@ -149,7 +149,7 @@ def test_nothing_is_held_longer_or_more_of_it_than_allowed(keys: list[int], capa
         upcoming = Lookahead(keys, str, executor=executor, capacity=capacity, ahead=2, size=size)
         for place, key in enumerate(keys):
             assert upcoming.take() == str(key)
-            held = list(upcoming._held)
+            held = [key for key, _ in upcoming._held.sizes()]
             assert sum(map(size, held)) <= capacity or len(held) == 1
             assert set(held) <= set(keys[place + 1 :])
 

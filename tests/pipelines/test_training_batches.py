@@ -18,8 +18,9 @@ from fssbench.episodes.training import TrainingLists, TrainingPolicy
 from fssbench.models.batch import IGNORED, EpisodeBatch, SemanticBatch
 from fssbench.models.interface import Preprocess
 from fssbench.pipelines.training_sets.augment import Augmentation
-from fssbench.pipelines.training_sets.batches import EpochPlan, batches, semantic_batches, validation_batches
+from fssbench.pipelines.training_sets.batches import batches, semantic_batches, validation_batches
 from fssbench.pipelines.training_sets.decode import decode_sample
+from fssbench.pipelines.training_sets.epoch import Epoch, EpochPlan
 from fssbench.pipelines.training_sets.lists import training_lists
 from fssbench.pipelines.training_sets.sequential import streamed_batches, streamed_semantic_batches
 from fssbench.pipelines.training_sets.training_set import TrainingSet
@@ -64,7 +65,7 @@ def joined(parts: list[Batch]) -> list[object]:
 def test_without_augmentation_a_batch_is_what_the_models_preprocessing_makes_of_the_samples(
     toy_training: TrainingSet, lists: TrainingLists
 ) -> None:
-    (batch, *_) = batches(toy_training, lists, plan=PLAN, epoch=0, preprocess=SIZE)
+    (batch, *_) = batches(Epoch(toy_training, lists, plan=PLAN, number=0, preprocess=SIZE))
     assert (batch.query.shape, batch.support.shape) == ((4, 3, 32, 32), (4, 2, 3, 32, 32))
     assert {getattr(batch, name).dtype for name in ("query", "query_target", "support", "query_labels")} == {
         torch.uint8
@@ -84,7 +85,9 @@ def test_labels_count_the_folds_base_classes_and_never_show_novel_or_held_out_on
 ) -> None:
     numbers = {c: 1 + place for place, c in enumerate(lists.base)}
     trained = {numbers[c] for c in lists.classes}
-    for batch in semantic_batches(toy_training, lists, plan=EpochPlan(episodes=80, batch=20), epoch=0, preprocess=SIZE):
+    for batch in semantic_batches(
+        Epoch(toy_training, lists, plan=EpochPlan(episodes=80, batch=20), number=0, preprocess=SIZE)
+    ):
         assert set(batch.labels.flatten().tolist()) <= {0, *trained}
         for image_id, labels in zip(batch.image_ids, batch.labels, strict=True):
             decoded = decode_sample(toy_training.read(image_id))
@@ -97,7 +100,7 @@ def test_a_model_that_resizes_without_antialias_gets_whole_numbers_too(
     toy_training: TrainingSet, lists: TrainingLists
 ) -> None:
     points = Preprocess(size=32, antialias=False)
-    batch = next(batches(toy_training, lists, plan=PLAN, epoch=0, preprocess=points))
+    batch = next(batches(Epoch(toy_training, lists, plan=PLAN, number=0, preprocess=points)))
     image = points.image(decode_sample(toy_training.read(batch.episodes[0].query)).image)
     assert batch.query.dtype == torch.uint8
     assert (batch.query[0].float() - image).abs().max() <= 0.5
@@ -115,7 +118,9 @@ def test_threads_ranks_and_a_later_start_change_nothing(
     def run(**options: Any) -> list[Batch]:
         more = {"buffer": 60} if make.__name__.startswith("streamed") else {}
         return list(
-            make(toy_training, lists, plan=PLAN, epoch=1, preprocess=SIZE, augmentation=STRONG, **more, **options)
+            make(
+                Epoch(toy_training, lists, plan=PLAN, number=1, preprocess=SIZE, augmentation=STRONG, **options), **more
+            )
         )
 
     whole = run(workers=1)
@@ -127,7 +132,9 @@ def test_threads_ranks_and_a_later_start_change_nothing(
 
 
 def test_epochs_differ(toy_training: TrainingSet, lists: TrainingLists) -> None:
-    first, second = (next(batches(toy_training, lists, plan=PLAN, epoch=epoch, preprocess=SIZE)) for epoch in range(2))
+    first, second = (
+        next(batches(Epoch(toy_training, lists, plan=PLAN, number=epoch, preprocess=SIZE))) for epoch in range(2)
+    )
     assert first.episodes != second.episodes
 
 
@@ -138,7 +145,9 @@ def test_the_same_image_is_augmented_anew_in_every_epoch(
     one = training_lists(toy_training, 0, TrainingPolicy(), image_list=tmp_path / "one.txt")
     plan = EpochPlan(batch=1)
     seen = [
-        next(semantic_batches(toy_training, one, plan=plan, epoch=n, preprocess=SIZE, augmentation=STRONG)).images
+        next(
+            semantic_batches(Epoch(toy_training, one, plan=plan, number=n, preprocess=SIZE, augmentation=STRONG))
+        ).images
         for n in range(4)
     ]
     assert all(not torch.equal(a, b) for n, a in enumerate(seen) for b in seen[:n])
@@ -147,8 +156,10 @@ def test_the_same_image_is_augmented_anew_in_every_epoch(
 def test_validation_is_the_same_episodes_of_held_out_classes_over_any_ranks(
     toy_training: TrainingSet, lists: TrainingLists
 ) -> None:
-    def run(**options: int) -> list[EpisodeBatch]:
-        return list(validation_batches(toy_training, lists, episodes=11, batch=4, preprocess=SIZE, **options))
+    def run(**options: Any) -> list[EpisodeBatch]:
+        plan = EpochPlan(episodes=11, batch=4)
+        epoch = Epoch(toy_training, lists, plan=plan, number=-1, preprocess=SIZE, **options)
+        return list(validation_batches(epoch))
 
     whole = run()
     assert [len(one.indices) for one in whole] == [4, 4, 3]
@@ -176,7 +187,7 @@ def test_a_stream_reads_every_shard_once_a_pass_and_gives_every_image_once(
     found = [
         image_id
         for batch in streamed_semantic_batches(
-            toy_training, lists, plan=plan, epoch=0, preprocess=Preprocess(size=8), buffer=50
+            Epoch(toy_training, lists, plan=plan, number=0, preprocess=Preprocess(size=8)), buffer=50
         )
         for image_id in batch.image_ids
     ]
@@ -190,7 +201,7 @@ def test_a_streamed_shard_is_checked_whoever_brought_it(
 ) -> None:
     monkeypatch.setattr("fssbench.pipelines.training_sets.sequential._read", lambda _, shard: bytes(shard.bytes))
     with pytest.raises(TrainingSetError, match="is damaged"):
-        next(streamed_batches(toy_training, lists, plan=PLAN, epoch=0, preprocess=SIZE))
+        next(streamed_batches(Epoch(toy_training, lists, plan=PLAN, number=0, preprocess=SIZE)))
 
 
 def test_a_stream_cannot_draw_classes_first_nor_from_a_buffer_of_one(
@@ -198,9 +209,9 @@ def test_a_stream_cannot_draw_classes_first_nor_from_a_buffer_of_one(
 ) -> None:
     uniform = training_lists(toy_training, 0, TrainingPolicy())
     with pytest.raises(UsageError, match="a stream gives images as they come"):
-        next(streamed_batches(toy_training, uniform, plan=PLAN, epoch=0, preprocess=SIZE))
+        next(streamed_batches(Epoch(toy_training, uniform, plan=PLAN, number=0, preprocess=SIZE)))
     with pytest.raises(UsageError, match="no image had 2 supports among the 1 read before it"):
-        next(streamed_batches(toy_training, lists, plan=PLAN, epoch=0, preprocess=SIZE, buffer=1))
+        next(streamed_batches(Epoch(toy_training, lists, plan=PLAN, number=0, preprocess=SIZE), buffer=1))
 
 
 # --- what is refused ------------------------------------------------------------------------------------
@@ -208,7 +219,7 @@ def test_a_stream_cannot_draw_classes_first_nor_from_a_buffer_of_one(
 
 def test_what_cannot_be_shared_or_filled_is_refused(toy_training: TrainingSet, lists: TrainingLists) -> None:
     def first(plan: EpochPlan = PLAN, **options: Any) -> EpisodeBatch:
-        return next(batches(toy_training, lists, plan=plan, epoch=0, preprocess=SIZE, **options))
+        return next(batches(Epoch(toy_training, lists, plan=plan, number=0, preprocess=SIZE, **options)))
 
     with pytest.raises(UsageError, match="rank 0 of 3 cannot take an equal part of a batch of 4"):
         first(world=3)
@@ -217,7 +228,11 @@ def test_what_cannot_be_shared_or_filled_is_refused(toy_training: TrainingSet, l
     with pytest.raises(UsageError, match="batch 7 was asked for, the epoch has 6"):
         first(start=7)
     with pytest.raises(UsageError, match="an epoch of 9,999 images was asked for"):
-        next(semantic_batches(toy_training, lists, plan=EpochPlan(episodes=9_999, batch=4), epoch=0, preprocess=SIZE))
+        next(
+            semantic_batches(
+                Epoch(toy_training, lists, plan=EpochPlan(episodes=9_999, batch=4), number=0, preprocess=SIZE)
+            )
+        )
 
 
 def test_a_consumer_may_stop_at_any_batch(toy_training: TrainingSet, lists: TrainingLists) -> None:
@@ -225,7 +240,7 @@ def test_a_consumer_may_stop_at_any_batch(toy_training: TrainingSet, lists: Trai
     import threading
 
     before = threading.active_count()
-    running = batches(toy_training, lists, plan=PLAN, epoch=0, preprocess=SIZE)
+    running = batches(Epoch(toy_training, lists, plan=PLAN, number=0, preprocess=SIZE))
     next(running)
     assert threading.active_count() > before
     running.close()  # type: ignore[attr-defined]
@@ -237,8 +252,8 @@ def test_more_base_classes_than_labels_have_values_are_told_as_nothing_known(toy
 
     lists = training_lists(toy_training, 0, TrainingPolicy())
     many = replace(lists, base=tuple(range(300)))
-    batch = next(batches(toy_training, many, plan=PLAN, epoch=0, preprocess=SIZE))
+    batch = next(batches(Epoch(toy_training, many, plan=PLAN, number=0, preprocess=SIZE)))
     assert np.unique(batch.query_labels.numpy()).tolist() == [IGNORED]
     with pytest.raises(UsageError, match="has 300 base classes, labels can tell 254 apart"):
-        next(semantic_batches(toy_training, many, plan=PLAN, epoch=0, preprocess=SIZE))
+        next(semantic_batches(Epoch(toy_training, many, plan=PLAN, number=0, preprocess=SIZE)))
     assert TOY_20I.name == lists.benchmark

@@ -15,9 +15,9 @@ from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
 from fssbench.pipelines.formats.shards import read_images
 from fssbench.pipelines.formats.training_index import Entry
 from fssbench.pipelines.sources import open_source
+from fssbench.pipelines.training_sets.build_training_set import build_training, plan_training
 from fssbench.pipelines.training_sets.leakage import audit
 from fssbench.pipelines.training_sets.lists import training_lists
-from fssbench.pipelines.training_sets.prepare import build_training, plan_training
 from fssbench.pipelines.training_sets.training_set import TrainingSet
 
 

@@ -20,12 +20,12 @@ from fssbench.pipelines.formats import masks
 from fssbench.pipelines.sources import open_source
 from fssbench.pipelines.sources.coco import CocoSource
 from fssbench.pipelines.sources.pascal import PascalSource
+from fssbench.pipelines.training_sets.build_training_set import BuiltTraining, build_training, plan_training
+from fssbench.pipelines.training_sets.check_training_set import verify_training_set
 from fssbench.pipelines.training_sets.decode import decode_sample
 from fssbench.pipelines.training_sets.hsnet_lists import read_hsnet_lists
 from fssbench.pipelines.training_sets.lists import training_lists
-from fssbench.pipelines.training_sets.prepare import BuiltTraining, build_training, plan_training
 from fssbench.pipelines.training_sets.training_set import TrainingSet, find_training_set, find_training_sets
-from fssbench.pipelines.training_sets.verify import verify_training_set
 
 
 def train_coco(folder: Path) -> Path:

@@ -13,11 +13,11 @@ from fssbench.episodes.benchmarks import TOY_20I
 from fssbench.episodes.protocols import STRICT
 from fssbench.models.cards import read_card, read_safetensors
 from fssbench.models.hdmnet.base_learner import published_name
+from fssbench.pipelines.episode_sets.build_episode_set import build
 from fssbench.pipelines.episode_sets.plan import Request, plan_folds
-from fssbench.pipelines.episode_sets.prepare import build
 from fssbench.pipelines.sources import open_source
 from fssbench.pipelines.sources.toy import draw_toy
-from fssbench.pipelines.training_sets.prepare import build_training, plan_training
+from fssbench.pipelines.training_sets.build_training_set import build_training, plan_training
 from fssbench.schemas.result import read_result
 
 SMALL = ("--backbone", "vgg16", "--batch", 2, "--max-steps", 1, "--device", "cpu")

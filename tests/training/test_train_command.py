@@ -18,11 +18,11 @@ from small import RECIPE
 from fssbench.episodes.benchmarks import TOY_20I
 from fssbench.episodes.protocols import STRICT
 from fssbench.models.cards import read_card
+from fssbench.pipelines.episode_sets.build_episode_set import build
 from fssbench.pipelines.episode_sets.plan import Request, plan_folds
-from fssbench.pipelines.episode_sets.prepare import build
 from fssbench.pipelines.sources import open_source
 from fssbench.pipelines.sources.toy import draw_toy
-from fssbench.pipelines.training_sets.prepare import build_training, plan_training
+from fssbench.pipelines.training_sets.build_training_set import build_training, plan_training
 from fssbench.schemas.result import read_result
 from fssbench.training.recipe import parse_recipe
 

@@ -13,7 +13,7 @@ from small import RECIPE
 from fssbench.episodes.training import TrainingPolicy
 from fssbench.models.interface import Preprocess
 from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
-from fssbench.pipelines.training_sets.batches import EpochPlan
+from fssbench.pipelines.training_sets.epoch import Epoch, EpochPlan
 from fssbench.pipelines.training_sets.lists import training_lists
 from fssbench.pipelines.training_sets.sequential import streamed_batches
 from fssbench.pipelines.training_sets.training_set import TrainingSet, find_training_set
@@ -38,7 +38,7 @@ def test_batches_from_a_server_are_those_from_the_disk(hosted: FileServer, toy_t
     lists = training_lists(toy_training, 0, TrainingPolicy(queries="image-uniform"))
     plan = EpochPlan(seed=0, shot=1, episodes=24, batch=8)
     pairs = [
-        streamed_batches(one, lists, plan=plan, epoch=0, preprocess=Preprocess(size=32), buffer=60)
+        streamed_batches(Epoch(one, lists, plan=plan, number=0, preprocess=Preprocess(size=32)), buffer=60)
         for one in (toy_training, there)
     ]
     for ours, theirs in zip(*pairs, strict=True):

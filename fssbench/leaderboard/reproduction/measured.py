@@ -111,7 +111,7 @@ def _track(path: Path, policy: str) -> _Track:
             f"{path} was not scored under {policy}, it was under {', '.join(loaded.table.policies)}",
             remedy="evaluate again with --overwrite",
         )
-    sample = Sample(loaded.table.track, classes=tuple(loaded.classes))
+    sample = Sample(loaded.table.track, classes=tuple(c.id for c in score.per_class))
     return _Track(score=score, evidence=Evidence.of(sample, loaded.table.under(policy)[:, None])[0])
 
 

@@ -7,11 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fssbench.episodes.benchmarks import FSS_1000
+from fssbench.episodes.benchmarks import FSS_1000, Benchmark
 from fssbench.leaderboard.reported import Row
-from fssbench.leaderboard.reproduction.commands import Commands, Step
 from fssbench.leaderboard.reproduction.places import Places, Results
 from fssbench.leaderboard.reproduction.runs import Evaluation, Variant, wanted_folds
+from fssbench.leaderboard.reproduction.steps import (
+    EvaluateStep,
+    PrepareStep,
+    PrepareTrainingStep,
+    ProfileStep,
+    Settings,
+    Step,
+    TrainStep,
+)
 from fssbench.training.folder import BEST, LAST, RunFolder
 
 __all__ = ["Planner"]
@@ -33,7 +41,7 @@ class Planner:
 
     places: Places
     results: Results
-    commands: Commands
+    settings: Settings
     folds: Sequence[int] = ()
 
     def steps(self, rows: Sequence[Row], *, costs: bool = False) -> list[Step]:
@@ -59,7 +67,7 @@ class Planner:
 
     def episodes(self, wanted: Evaluation) -> int:
         """Episodes of a track: the protocol's, or the trial's."""
-        return self.commands.trial.episodes or wanted.rules.episodes_of(wanted.benchmark)
+        return self.settings.trial.episodes or wanted.rules.episodes_of(wanted.benchmark)
 
     def found(self, wanted: Evaluation, fold: int) -> list[Path | None]:
         """The result of every seed, or ``None`` where it is missing."""
@@ -74,9 +82,12 @@ class Planner:
             these = [(one, fold) for one, fold in runs if (one.benchmark, one.protocol) == (benchmark, protocol)]
             shots, folds = sorted({one.shot for one, _ in these}), sorted({fold for _, fold in these})
             n = self.episodes(these[0][0])
-            yield Step(
-                kind="prepare",
-                arguments=self.commands.prepare(benchmark, protocol, shots=shots, folds=folds),
+            yield PrepareStep(
+                settings=self.settings,
+                benchmark=benchmark,
+                protocol=protocol,
+                shots=tuple(shots),
+                folds=_some(folds, benchmark),
                 there=all(self.places.has_set(one, fold, episodes=n) for one, fold in these),
                 makes=self.places.sets / benchmark.name / protocol,
             )
@@ -84,8 +95,9 @@ class Planner:
     def _training_sets(self, variants: Sequence[Variant]) -> Iterator[Step]:
         for benchmark in dict.fromkeys(variant.benchmark for variant in variants):
             path = self.places.training_set(benchmark)
-            arguments = self.commands.prepare_training(benchmark)
-            yield Step(kind="prepare", arguments=arguments, there=path.is_file(), makes=path.parent)
+            yield PrepareTrainingStep(
+                settings=self.settings, benchmark=benchmark, there=path.is_file(), makes=path.parent
+            )
 
     def _trainings(self, variant: Variant, fold: int, protocol: str) -> Iterator[Step]:
         """A variant's training, after that of its base learner if it has one."""
@@ -100,9 +112,17 @@ class Planner:
         select_on = _select_on(variant)
         if select_on != "test-fold":
             more.pop("protocol", None)
-        resume = RunFolder(folder).begun
-        arguments = self.commands.train(variant, fold, folder=folder, select_on=select_on, resume=resume, **more)
-        return Step(kind="train", arguments=arguments, there=trained is not None, makes=trained or folder)
+        return TrainStep(
+            settings=self.settings,
+            variant=variant,
+            fold=fold,
+            folder=folder,
+            select_on=select_on,
+            resume=RunFolder(folder).begun,
+            there=trained is not None,
+            makes=trained or folder,
+            **more,
+        )
 
     def _weights(self, variant: Variant, fold: int) -> Path:
         """The checkpoint that is there, or the one that training will leave."""
@@ -110,7 +130,7 @@ class Planner:
         return self.places.checkpoint(variant, fold) or self.places.training(variant, fold) / chosen
 
     def _evaluations(self, runs: Sequence[Run]) -> Iterator[Step]:
-        """One command for all folds and shots that a variant is asked of a benchmark by a protocol.
+        """One step for all folds and shots that a variant is asked of a benchmark by a protocol.
 
         If it is trained, the runs are of one fold, whose weights it has.
         """
@@ -120,23 +140,28 @@ class Planner:
                 for one, fold in runs
                 if (one.variant, one.benchmark, one.protocol) == (variant, benchmark, protocol)
             ]
-            arguments = self.commands.evaluate(
-                variant,
-                benchmark,
-                protocol,
-                folds=sorted({fold for _, fold in these}),
-                shots=sorted({one.shot for one, _ in these}),
+            yield EvaluateStep(
+                settings=self.settings,
+                variant=variant,
+                benchmark=benchmark,
+                protocol=protocol,
+                folds=_some(sorted({fold for _, fold in these}), benchmark),
+                shots=tuple(sorted({one.shot for one, _ in these})),
                 weights=self._weights(variant, these[0][1]) if variant.is_trained else None,
+                there=all(self._answered(*run) for run in these),
+                makes=self.places.results,
             )
-            there = all(self._answered(*run) for run in these)
-            yield Step(kind="eval", arguments=arguments, there=there, makes=self.places.results)
 
-    def _profiles(self, rows: Sequence[Row]) -> Iterator[Step]:
+    def _profiles(self, rows: Sequence[Row]) -> Iterator[ProfileStep]:
         """Of the rows that say what one of our models costs; in a table about that, those of one shot do."""
         for row in rows:
             if row.ours is not None and row.learnable_parameters is not None and row.shot == 1:
-                arguments = self.commands.profile(Evaluation.of(row).variant)
-                yield Step(kind="profile", arguments=arguments, there=False, makes=None, row=row)
+                yield ProfileStep(settings=self.settings, variant=Evaluation.of(row).variant, row=row)
+
+
+def _some(folds: Sequence[int], benchmark: Benchmark) -> tuple[int, ...] | None:
+    """Folds of a benchmark, ``None`` for all."""
+    return None if len(folds) == len(benchmark.folds) else tuple(folds)
 
 
 def _select_on(variant: Variant) -> str:

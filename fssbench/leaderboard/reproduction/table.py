@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
-from fssbench.leaderboard.reported import Row, Table
-from fssbench.leaderboard.reproduction.commands import Commands, Step
+from fssbench.base.home import Home
+from fssbench.base.progress import Report
+from fssbench.leaderboard.reported import Paper, Row, Table, find_table
 from fssbench.leaderboard.reproduction.measured import Measured, measure
 from fssbench.leaderboard.reproduction.places import Places, Results
 from fssbench.leaderboard.reproduction.plan import Planner
-from fssbench.leaderboard.reproduction.runs import Evaluation
+from fssbench.leaderboard.reproduction.runs import Evaluation, wanted_rows
+from fssbench.leaderboard.reproduction.steps import WHOLE, ProfileStep, Settings, Step, Trial
 
 __all__ = ["Reproduction"]
 
@@ -22,18 +26,79 @@ class Reproduction:
 
     Attributes:
         folds: those to run, all if empty.
-        commands: how the commands are written.
+        settings: what steps share.
     """
 
     table: Table
     rows: Sequence[Row]
     places: Places
-    commands: Commands
+    settings: Settings
     folds: Sequence[int] = ()
 
+    @classmethod
+    def of(
+        cls,
+        table: str,
+        *,
+        among: Sequence[Paper],
+        backbones: Sequence[str] = (),
+        shots: Sequence[int] = (),
+        folds: Sequence[int] = (),
+        data: Path | None = None,
+        output: Path | None = None,
+        device: str | None = None,
+        trial: Trial | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> Self:
+        """The rows of a table that are asked for.
+
+        Args:
+            among: papers whose tables are known.
+            backbones: those of the rows; all if empty, and likewise ``shots`` and ``folds``.
+            data: the folder of sets; ``None`` for the home.
+            output: where results lie; ``None`` for the home.
+            device: where models run; ``None`` for ``auto``.
+            trial: do as little as it says, in a folder of its own, to see that everything runs.
+            environment: as in `Settings`; ``None`` for the process's own.
+
+        Raises:
+            UsageError: there is no such table, or it has no such row.
+        """
+        found = find_table(table, among=among)
+        home = Home(Home.find().path / "trial") if trial else Home.find()
+        places = Places(sets=data or home.episodes, checkpoints=home.checkpoints, results=output or home.results)
+        return cls(
+            table=found,
+            rows=wanted_rows(found, backbones=backbones, shots=shots),
+            places=places,
+            settings=Settings(
+                sets=places.sets if trial else data,
+                results=places.results if trial else output,
+                device=device,
+                trial=trial or WHOLE,
+                environment=os.environ if environment is None else environment,
+            ),
+            folds=folds,
+        )
+
     def steps(self) -> list[Step]:
-        """The commands, in order, as things stand."""
+        """All it takes, in order, as things stand."""
         return self._planner().steps(self.rows, costs=self.table.costs)
+
+    def run(self, report: Report) -> None:
+        """Take the steps whose outcome is not there yet, one after the other, until one fails.
+
+        Raises:
+            FssbenchError: a step failed; what earlier ones made is kept.
+        """
+        missing = [step for step in self.steps() if not step.there and not isinstance(step, ProfileStep)]
+        for n, step in enumerate(missing, 1):
+            report.say(f"[{n}/{len(missing)}] {step.command}")
+            step.run(report)
+
+    def profiles(self) -> list[ProfileStep]:
+        """What measures the costs of the rows that print some."""
+        return [step for step in self.steps() if isinstance(step, ProfileStep)]
 
     def damaged(self) -> list[str]:
         """What is wrong with results that cannot be read; which row they are of, they do not say."""
@@ -56,4 +121,4 @@ class Reproduction:
     def _planner(self) -> Planner:
         """With the results as they are now."""
         results = Results(self.places.results)
-        return Planner(places=self.places, results=results, commands=self.commands, folds=self.folds)
+        return Planner(places=self.places, results=results, settings=self.settings, folds=self.folds)

@@ -26,8 +26,8 @@ from fssbench.models.fast.windows import Span, Window
 
 __all__ = [
     "Correlated",
-    "Shown",
     "Size",
+    "SupportLevel",
     "as_images",
     "convolved",
     "correlated",
@@ -40,7 +40,7 @@ Size = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Shown:
+class SupportLevel:
     """One level of one support.
 
     Attributes:
@@ -71,7 +71,7 @@ class Correlated:
     window: Window
 
 
-def correlated(query: Sequence[Tensor], support: Shown, layer: CenterPivotConv4d, size: Size) -> Correlated:
+def correlated(query: Sequence[Tensor], support: SupportLevel, layer: CenterPivotConv4d, size: Size) -> Correlated:
     """Correlate, and apply the first convolution to what is not zero.
 
     Args:
@@ -111,7 +111,7 @@ def correlated(query: Sequence[Tensor], support: Shown, layer: CenterPivotConv4d
     return Correlated(y, layer.conv1.bias + convolution.bias, grid, reached)
 
 
-def _cropped(support: Shown, number: int, window: Window) -> Tensor:
+def _cropped(support: SupportLevel, number: int, window: Window) -> Tensor:
     """One map in a window (rows, columns, C), scaled."""
     rows, columns = window.rows.slice, window.columns.slice
     crop = support.rows[number].view(*support.grid, -1)[rows, columns]

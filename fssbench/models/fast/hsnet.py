@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fssbench.models.dtypes import at_least_float32
-from fssbench.models.fast.center_pivot import Shown
+from fssbench.models.fast.center_pivot import SupportLevel
 from fssbench.models.fast.folding import folded
 from fssbench.models.fast.squeeze import FastSqueeze
 from fssbench.models.fast.windows import Span, Window, bounding_box
@@ -104,16 +104,16 @@ class FastHSNet(FeatureSegmenter):
         size = (lengths.shape[-2], lengths.shape[-1])
         return F.interpolate(masks[:, None].to(lengths.dtype), size, mode="bilinear", align_corners=True)
 
-    def _shown(self, parts: Sequence[Tensor], sizes: Sequence[Size]) -> list[Shown]:
+    def _shown(self, parts: Sequence[Tensor], sizes: Sequence[Size]) -> list[SupportLevel]:
         """One support's levels."""
         remaining, n = iter(parts), len(self.levels)
         rows = [list(islice(remaining, count)) for count in self.levels]
         weights, windows = list(islice(remaining, n)), list(islice(remaining, n))
         if not weights:
             whole = [Window(Span(0, h), Span(0, w)) for h, w in sizes]
-            return [Shown(*level) for level in zip(rows, [None] * n, sizes, whole, strict=True)]
+            return [SupportLevel(*level) for level in zip(rows, [None] * n, sizes, whole, strict=True)]
         boxes = [Window(Span(r, end), Span(c, stop)) for r, end, c, stop in (one.tolist() for one in windows)]
-        return [Shown(*level) for level in zip(rows, weights, sizes, boxes, strict=True)]
+        return [SupportLevel(*level) for level in zip(rows, weights, sizes, boxes, strict=True)]
 
     @property
     def _dtype(self) -> torch.dtype:

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from fssbench.models.center_pivot import CenterPivotConv4d
 from fssbench.models.fast.center_pivot import (
-    Shown,
     Size,
+    SupportLevel,
     as_images,
     convolved,
     correlated,
@@ -48,7 +48,7 @@ class FastSqueeze(nn.Module):
         self.decoder2 = original.decoder2.to(memory_format=torch.channels_last)
 
     def forward(
-        self, asked: Sequence[Sequence[Tensor]], shown: Sequence[Sequence[Shown]], sizes: Sequence[Size]
+        self, asked: Sequence[Sequence[Tensor]], shown: Sequence[Sequence[SupportLevel]], sizes: Sequence[Size]
     ) -> Tensor:
         """Logits (P, 2, 2h, 2w) of P pairs, h the finest level's.
 
@@ -68,7 +68,11 @@ class FastSqueeze(nn.Module):
         return logits
 
     def _level(
-        self, level: int, asked: Sequence[Sequence[Tensor]], shown: Sequence[Sequence[Shown]], sizes: Sequence[Size]
+        self,
+        level: int,
+        asked: Sequence[Sequence[Tensor]],
+        shown: Sequence[Sequence[SupportLevel]],
+        sizes: Sequence[Size],
     ) -> Tensor:
         """One level squeezed, of all pairs: (P, Hq·Wq, 2, 2, 128)."""
         counts = [len(one.rows) for one in shown[0]]
@@ -88,7 +92,7 @@ class SqueezeBlock(nn.Module):
         self.norms = nn.ModuleList(parts[1::3])
         self.dense = nn.ModuleList(DenseLayer(cast(CenterPivotConv4d, layer)) for layer in parts[6::3])
 
-    def forward(self, asked: Sequence[Sequence[Tensor]], shown: Sequence[Shown], size: Size) -> Tensor:
+    def forward(self, asked: Sequence[Sequence[Tensor]], shown: Sequence[SupportLevel], size: Size) -> Tensor:
         """P pairs → (P, Hq·Wq, 2, 2, 128)."""
         small = [self._until_small(query, support, size) for query, support in zip(asked, shown, strict=True)]
         x = torch.stack(small)  # (P, Hq·Wq, hs, ws, C)
@@ -96,7 +100,7 @@ class SqueezeBlock(nn.Module):
             x = normalised(dense(x, size), norm)
         return x
 
-    def _until_small(self, query: Sequence[Tensor], support: Shown, size: Size) -> Tensor:
+    def _until_small(self, query: Sequence[Tensor], support: SupportLevel, size: Size) -> Tensor:
         """One pair → (Hq·Wq, hs, ws, C), after two convolutions."""
         first = correlated(query, support, cast(CenterPivotConv4d, self.layers[0]), size)
         x = normalised_rest(first, cast(nn.GroupNorm, self.norms[0]))

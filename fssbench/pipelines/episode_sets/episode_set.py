@@ -9,12 +9,10 @@ from itertools import product
 from pathlib import Path
 from typing import overload
 
-from pydantic import ValidationError
-
 from fssbench.base.errors import EpisodeSetError, UsageError
 from fssbench.base.files import PARTIAL
 from fssbench.base.home import Home
-from fssbench.base.records import first_error
+from fssbench.base.records import read_record
 from fssbench.episodes.benchmarks import BENCHMARKS, Benchmark, find_benchmark
 from fssbench.episodes.episodes import Track
 from fssbench.episodes.protocols import PROTOCOLS
@@ -54,25 +52,16 @@ class EpisodeSet:
     @staticmethod
     def open(place: Place) -> EpisodeSet:
         """Open the set in a folder; `EpisodeSetError` if there is none or its manifest is damaged."""
-        file = place / MANIFEST
-        try:
-            return EpisodeSet(place, Manifest.model_validate_json(file.read_bytes()))
-        except (FileNotFoundError, NotADirectoryError) as error:
-            if isinstance(place, Remote):
-                raise EpisodeSetError(
-                    f"{place} is no episode set: it has no {MANIFEST}: {error}",
-                    remedy=CHECK,
-                ) from error
-            raise EpisodeSetError(
-                f"{place} is no episode set: it has no {MANIFEST}", remedy="build one with fssbench prepare"
-            ) from error
-        except OSError as error:
-            raise EpisodeSetError(f"{file} cannot be read: {error.strerror}", remedy="check who may read it") from error
-        except ValidationError as error:
-            raise EpisodeSetError(
-                f"{file} is damaged: {first_error(error)}",
-                remedy="prepare the set again with --overwrite",
-            ) from error
+        manifest = read_record(
+            place / MANIFEST,
+            Manifest,
+            error=EpisodeSetError,
+            damaged="is damaged",
+            remedy="prepare the set again with --overwrite",
+            absent=f"{place} is no episode set: it has no {MANIFEST}",
+            bring=CHECK if isinstance(place, Remote) else "build one with fssbench prepare",
+        )
+        return EpisodeSet(place, manifest)
 
     @property
     def path(self) -> Path:

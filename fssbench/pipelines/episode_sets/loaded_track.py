@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any
 
 from fssbench.base.errors import EpisodeIndexError, EpisodeSetError
 from fssbench.episodes.benchmarks import Benchmark
 from fssbench.episodes.episodes import Track
 from fssbench.pipelines.episode_sets.access import ImageAccess
 from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
+from fssbench.pipelines.episode_sets.loaded_episode import LoadedEpisode
 from fssbench.pipelines.episode_sets.stream import Frame, decode_frame, require_agreement
 from fssbench.pipelines.formats.shards import episodes_ahead
 from fssbench.schemas.samples import EpisodeSample, ImageMeta
@@ -24,30 +24,11 @@ if TYPE_CHECKING:
     from fssbench.models.interface import Preprocess
     from fssbench.pipelines.episode_sets.tensors import EpisodeTensors
 
-__all__ = ["LoadedEpisode", "LoadedTrack"]
+__all__ = ["LoadedTrack"]
 
 THREADS = 4
 AHEAD = 8
 """Episodes that are decoded ahead of the one in use when a track is gone through."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class LoadedEpisode:
-    """One question with its images: segment the class in ``query``, shown it in ``supports``.
-
-    Attributes:
-        index: in its track.
-        class_id: the benchmark's index of the class.
-        class_name: what people call it.
-        query: `Frame` with ``image`` (H, W, 3) uint8, ``mask`` (H, W) bool, ``ignore`` (H, W) bool or ``None``.
-        supports: likewise, one for each shot.
-    """
-
-    index: int
-    class_id: int
-    class_name: str
-    query: Frame
-    supports: tuple[Frame, ...]
 
 
 class LoadedTrack(Sequence[LoadedEpisode]):
@@ -192,6 +173,8 @@ class LoadedTrack(Sequence[LoadedEpisode]):
         from fssbench.models.interface import Preprocess
         from fssbench.pipelines.episode_sets.tensors import EpisodeTensors
 
+        self.images.check()  # here, so that worker processes need not
+        _ = self.samples
         return EpisodeTensors(self, preprocess or Preprocess(size=size))
 
     def webdataset(self, *, decode: bool = True) -> webdataset.WebDataset:
@@ -202,4 +185,12 @@ class LoadedTrack(Sequence[LoadedEpisode]):
         """
         from fssbench.pipelines.episode_sets.web_stream import EpisodeStream
 
-        return EpisodeStream(self, decode=decode)
+        return EpisodeStream(len(self), partial(self._web_sample, decode=decode))
+
+    def _web_sample(self, index: int, *, decode: bool) -> dict[str, Any]:
+        from fssbench.pipelines.episode_sets.web_stream import decoded, encoded
+
+        if decode:
+            return decoded(self[index])
+        episode = self.samples[index]
+        return encoded(episode, [self.images[key] for key in (episode.query, *episode.supports)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from fssbench.models.interface import Preprocess
-from fssbench.pipelines.episode_sets.loaded_track import LoadedTrack
+from fssbench.pipelines.episode_sets.loaded_episode import LoadedEpisode
 from fssbench.pipelines.episode_sets.stream import Frame
 
 __all__ = ["EpisodeTensors"]
@@ -31,20 +32,16 @@ class EpisodeTensors(Dataset[dict[str, Any]]):
     ``supports``        (K, 3, S, S)     float32
     ``support_masks``   (K, S, S)        bool
     ==================  ===============  ==========================================================
-
-    Every shard is checked when this is made, so that worker processes need not do it again.
     """
 
-    def __init__(self, track: LoadedTrack, preprocess: Preprocess) -> None:
-        self.track, self.preprocess = track, preprocess
-        track.images.check()
-        _ = track.samples
+    def __init__(self, episodes: Sequence[LoadedEpisode], preprocess: Preprocess) -> None:
+        self.episodes, self.preprocess = episodes, preprocess
 
     def __len__(self) -> int:
-        return len(self.track)
+        return len(self.episodes)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        episode = self.track[index]
+        episode = self.episodes[index]
         mask, size = self.preprocess.mask, self.preprocess.size
         ignore = episode.query.ignore
         return {

@@ -15,7 +15,7 @@ from fssbench.pipelines.sources.pickles import load_plain
 from fssbench.pipelines.sources.published_files import differences, read_limited, record
 from fssbench.schemas.manifest import FileRecord
 
-__all__ = ["COCO_PATH", "PAIR", "PUBLISHED", "SPLITS", "HsnetSplits"]
+__all__ = ["PUBLISHED", "SPLITS", "HsnetSplits", "parse_paths", "read_pairs"]
 
 MOST_IMAGES = 1_000_000
 
@@ -52,7 +52,7 @@ class HsnetSplits:
 
     def lists(self, fold: int) -> FoldLists:
         """See `SplitFiles.lists`; a pickle of anything but plain data is refused too."""
-        read = {PASCAL_5I.alias: self._pairs, COCO_20I.alias: self._pickle, FSS_1000.alias: self._names}
+        read = {PASCAL_5I.alias: self._pairs, COCO_20I.alias: self._paths, FSS_1000.alias: self._names}
         return read[self.benchmark.alias](fold)
 
     def _name(self, fold: int) -> str:
@@ -78,61 +78,24 @@ class HsnetSplits:
             self._contents[fold] = read_limited(self.path(fold))
         return self._contents[fold]
 
-    def _lines(self, fold: int) -> Sequence[str]:
-        self._content(fold)  # checks the size
-        return files.read_names(self.path(fold))
-
     def _pairs(self, fold: int) -> FoldLists:
-        """PASCAL-5i: lines such as ``2007_000033__01``, an image and a class counted from 1."""
-        pools: dict[int, list[str]] = {c: [] for c in self.benchmark.novel_classes(fold)}
-        queries = []
-        for line in self._lines(fold):
-            pair = PAIR.fullmatch(line)
-            if pair is None or int(pair[2]) - 1 not in pools:
-                classes = f"{min(pools) + 1:02d} to {max(pools) + 1:02d}"
-                raise SourceError(
-                    f"{self.path(fold)} has the line '{line[:40]}', expected an image and a class of fold {fold} "
-                    f"({classes}), as in 2007_000033__{min(pools) + 1:02d}",
-                    remedy=PUBLISHED,
-                )
-            image, class_id = pair[1], int(pair[2]) - 1
-            pools[class_id].append(image)
-            queries.append((image, (class_id,)))
-        return FoldLists(pools={c: tuple(ids) for c, ids in pools.items()}, queries=tuple(queries))
+        novel = self.benchmark.novel_classes(fold)
+        pairs = read_pairs(self.path(fold), novel, of=f" of fold {fold}")
+        pools = {c: tuple(image for image, class_id in pairs if class_id == c) for c in novel}
+        return FoldLists(pools=pools, queries=tuple((image, (class_id,)) for image, class_id in pairs))
 
-    def _pickle(self, fold: int) -> FoldLists:
-        """COCO-20i: a pickled dict of class index → list of image paths."""
+    def _paths(self, fold: int) -> FoldLists:
         path, novel = self.path(fold), self.benchmark.novel_classes(fold)
-        stored = load_plain(self._content(fold), where=str(path))
-        if not isinstance(stored, dict) or not all(
-            type(c) is int and 0 <= c < self.benchmark.n_classes and isinstance(paths, list)
-            for c, paths in stored.items()
-        ):
-            raise SourceError(f"{path} is no dict of class index → list of paths", remedy=PUBLISHED)
-        if foreign := sorted(c for c, paths in stored.items() if paths and c not in novel):
+        stored = parse_paths(self._content(fold), self.benchmark, where=path)
+        if foreign := sorted(c for c, ids in stored.items() if ids and c not in novel):
             raise SourceError(f"{path} has images of class {foreign[0]}, none of fold {fold}'s", remedy=PUBLISHED)
-        if (total := sum(map(len, stored.values()))) > MOST_IMAGES:
-            raise SourceError(f"{path} lists {total:,} images, expected at most {MOST_IMAGES:,}", remedy=PUBLISHED)
-        return FoldLists(pools={c: self._ids(path, c, stored.get(c, [])) for c in novel})
-
-    def _ids(self, path: Path, class_id: int, paths: Sequence[object]) -> tuple[str, ...]:
-        ids = []
-        for entry in paths:
-            named = COCO_PATH.fullmatch(entry) if isinstance(entry, str) else None
-            if named is None:
-                raise SourceError(
-                    f"{path} lists {str(entry)[:60]!r} for class {class_id}, expected a path such as "
-                    "val2014/COCO_val2014_000000000042.jpg",
-                    remedy=PUBLISHED,
-                )
-            ids.append(named[1])
-        if len(set(ids)) != len(ids):
-            raise SourceError(f"{path} lists an image of class {class_id} twice", remedy=PUBLISHED)
-        return tuple(ids)
+        if twice := [c for c, ids in stored.items() if len(set(ids)) != len(ids)]:
+            raise SourceError(f"{path} lists an image of class {twice[0]} twice", remedy=PUBLISHED)
+        return FoldLists(pools={c: stored.get(c, ()) for c in novel})
 
     def _names(self, fold: int) -> FoldLists:
         """FSS-1000: names of test classes; sorted, each stands for images 1 to 10, asked in order of their paths."""
-        novel, names = self.benchmark.novel_classes(fold), sorted(self._lines(fold))
+        novel, names = self.benchmark.novel_classes(fold), sorted(_names(self.path(fold)))
         if bad := [name for name in names if not CLASS_NAME.fullmatch(name)]:
             raise SourceError(f"{self.path(fold)} names '{bad[0][:40]}', expected names of folders", remedy=PUBLISHED)
         if len(names) > len(novel):
@@ -142,3 +105,52 @@ class HsnetSplits:
         pools = {c: tuple(f"{name}/{n}" for n in range(1, 11)) for c, name in zip(novel, names, strict=False)}
         queries = tuple((image, (c,)) for c, ids in pools.items() for image in sorted(ids))
         return FoldLists(pools={c: pools.get(c, ()) for c in novel}, queries=queries)
+
+
+def _names(path: Path) -> Sequence[str]:
+    read_limited(path)  # checks the size
+    return files.read_names(path)
+
+
+def read_pairs(path: Path, classes: Sequence[int], *, of: str = "") -> list[tuple[str, int]]:
+    """PASCAL-5i: lines such as ``2007_000033__01``, an image and a class counted from 1, as pairs of image and class.
+
+    Args:
+        classes: that may stand in the file, without a gap.
+        of: what they are, said if another stands there.
+    """
+    pairs = []
+    for line in _names(path):
+        pair = PAIR.fullmatch(line)
+        if pair is None or int(pair[2]) - 1 not in classes:
+            first, last = (f"{c + 1:02d}" for c in (classes[0], classes[-1]))
+            raise SourceError(
+                f"{path} has the line '{line[:40]}', expected an image and a class{of} ({first} to {last}), "
+                f"as in 2007_000033__{first}",
+                remedy=PUBLISHED,
+            )
+        pairs.append((pair[1], int(pair[2]) - 1))
+    return pairs
+
+
+def parse_paths(data: bytes, benchmark: Benchmark, *, where: Path) -> dict[int, tuple[str, ...]]:
+    """COCO-20i: a pickled dict of class index → list of image paths, as class index → image ids."""
+    stored = load_plain(data, where=str(where))
+    if not isinstance(stored, dict) or not all(
+        type(c) is int and 0 <= c < benchmark.n_classes and isinstance(paths, list) for c, paths in stored.items()
+    ):
+        raise SourceError(f"{where} is no dict of class index → list of paths", remedy=PUBLISHED)
+    if (total := sum(map(len, stored.values()))) > MOST_IMAGES:
+        raise SourceError(f"{where} lists {total:,} images, expected at most {MOST_IMAGES:,}", remedy=PUBLISHED)
+    return {c: tuple(_image_id(path, c, where) for path in paths) for c, paths in stored.items()}
+
+
+def _image_id(path: object, class_id: int, where: Path) -> str:
+    named = COCO_PATH.fullmatch(path) if isinstance(path, str) else None
+    if named is None:
+        raise SourceError(
+            f"{where} lists {str(path)[:60]!r} for class {class_id}, expected a path such as "
+            "val2014/COCO_val2014_000000000042.jpg",
+            remedy=PUBLISHED,
+        )
+    return named[1]

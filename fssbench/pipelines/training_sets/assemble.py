@@ -17,14 +17,14 @@ from fssbench.base.errors import UsageError
 from fssbench.episodes.episodes import Episode
 from fssbench.episodes.training import TrainingLists
 from fssbench.models.batch import IGNORED, EpisodeBatch, SemanticBatch
-from fssbench.models.interface import Preprocess
-from fssbench.pipelines.training_sets.augment import Augmentation, fit
+from fssbench.pipelines.training_sets.augment import fit
 from fssbench.pipelines.training_sets.decode import LabelledImage, Labels, decode_sample
 from fssbench.pipelines.training_sets.draws import Draws
+from fssbench.pipelines.training_sets.epoch import Epoch
 from fssbench.pipelines.training_sets.training_set import TrainingSet
 from fssbench.schemas.samples import TrainingSample
 
-__all__ = ["Drawn", "Load", "Reading", "draw", "episode_batches", "image_batches", "label_numbers"]
+__all__ = ["Drawn", "Load", "draw", "episode_batches", "image_batches", "label_numbers"]
 
 AHEAD = 3
 """Batches that are made ahead of the one in use."""
@@ -34,21 +34,6 @@ B = TypeVar("B")
 Load = Callable[[], TrainingSample]
 Label = Callable[[LabelledImage], Sequence[Labels]]
 """The maps of labels (H, W) uint8 that are wanted of an image."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reading:
-    """How samples become tensors.
-
-    Attributes:
-        preprocess: the model's; its size is that of the tensors.
-        augmentation: ``None`` for none: images are squashed as for a test.
-        workers: threads that read and decode.
-    """
-
-    preprocess: Preprocess
-    augmentation: Augmentation | None = None
-    workers: int = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +51,11 @@ def draw(training_set: TrainingSet, index: int, episode: Episode) -> Drawn:
     return Drawn(index, episode, tuple(partial(training_set.read, image_id) for image_id in ids))
 
 
-def episode_batches(
-    parts: Iterable[Sequence[Drawn]], lists: TrainingLists, reading: Reading, *, seed: int, epoch: int
-) -> Iterator[EpisodeBatch]:
+def episode_batches(parts: Iterable[Sequence[Drawn]], epoch: Epoch) -> Iterator[EpisodeBatch]:
     """A batch for each of ``parts``, of episodes of one shot."""
+    lists, make = epoch.lists, ImageLoader(epoch)
     numbers = label_numbers(lists) if len(lists.base) < IGNORED else None
     places = {class_id: place for place, class_id in enumerate(lists.base)}
-    make = Maker(reading, seed, epoch)
 
     def jobs(part: Sequence[Drawn]) -> Iterator[Job]:
         for one in part:
@@ -82,11 +65,11 @@ def episode_batches(
             for place, support in enumerate(supports):
                 yield partial(make, support, one.index, f"support {place}", partial(_target, class_id=class_id))
 
-    def collate(part: Sequence[Drawn], made: Sequence[Made]) -> EpisodeBatch:
+    def collate(part: Sequence[Drawn], made: Sequence[ImageTensors]) -> EpisodeBatch:
         each = len(part[0].loads)
         queries, supports = made[::each], [one for n, one in enumerate(made) if n % each]
         return EpisodeBatch(
-            epoch=epoch,
+            epoch=epoch.number,
             indices=tuple(one.index for one in part),
             episodes=tuple(one.episode for one in part),
             query=torch.stack([one.image for one in queries]),
@@ -98,29 +81,26 @@ def episode_batches(
             query_labels=torch.stack([one.maps[1] for one in queries]),
         )
 
-    return _ahead(parts, jobs, collate, workers=reading.workers)
+    return _ahead(parts, jobs, collate, workers=epoch.workers)
 
 
-def image_batches(
-    parts: Iterable[Sequence[tuple[int, Load]]], lists: TrainingLists, reading: Reading, *, seed: int, epoch: int
-) -> Iterator[SemanticBatch]:
+def image_batches(parts: Iterable[Sequence[tuple[int, Load]]], epoch: Epoch) -> Iterator[SemanticBatch]:
     """A batch for each of ``parts``: indices in the epoch, with what loads their images."""
-    label = partial(_labels, numbers=label_numbers(lists))
-    make = Maker(reading, seed, epoch)
+    label, make = partial(_labels, numbers=label_numbers(epoch.lists)), ImageLoader(epoch)
 
     def jobs(part: Sequence[tuple[int, Load]]) -> Iterator[Job]:
         return (partial(make, load, index, "image", label) for index, load in part)
 
-    def collate(part: Sequence[tuple[int, Load]], made: Sequence[Made]) -> SemanticBatch:
+    def collate(part: Sequence[tuple[int, Load]], made: Sequence[ImageTensors]) -> SemanticBatch:
         return SemanticBatch(
-            epoch=epoch,
+            epoch=epoch.number,
             indices=tuple(index for index, _ in part),
             image_ids=tuple(one.image_id for one in made),
             images=torch.stack([one.image for one in made]),
             labels=torch.stack([one.maps[0] for one in made]),
         )
 
-    return _ahead(parts, jobs, collate, workers=reading.workers)
+    return _ahead(parts, jobs, collate, workers=epoch.workers)
 
 
 def _grouped(tensors: Sequence[Tensor], n: int) -> Tensor:
@@ -155,7 +135,7 @@ def _query_labels(image: LabelledImage, *, class_id: int, numbers: Mapping[int, 
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Made:
+class ImageTensors:
     """A sample as tensors: its image (3, s, s) uint8 and N maps of labels (N, s, s) uint8."""
 
     image_id: str
@@ -163,34 +143,36 @@ class Made:
     maps: Tensor
 
 
-Job = Callable[[], Made]
+Job = Callable[[], ImageTensors]
 
 
 @dataclass(frozen=True, slots=True)
-class Maker:
+class ImageLoader:
     """Loads, decodes and augments one image at a time, in whichever thread."""
 
-    reading: Reading
-    seed: int
-    epoch: int
+    epoch: Epoch
 
-    def __call__(self, load: Load, index: int, role: str, label: Label) -> Made:
+    def __call__(self, load: Load, index: int, role: str, label: Label) -> ImageTensors:
         """The image that plays ``role`` in the ``index``-th episode of the epoch."""
         decoded = decode_sample(load())
-        reading, labels = self.reading, label(decoded)
-        if reading.augmentation is None:
-            image, maps = fit(decoded.image, labels, preprocess=reading.preprocess)
+        epoch, labels = self.epoch, label(decoded)
+        if epoch.augmentation is None:
+            image, maps = fit(decoded.image, labels, preprocess=epoch.preprocess)
         else:
-            draws = Draws("fssbench augment/1", self.seed, self.epoch, index, role)
-            image, maps = reading.augmentation(decoded.image, labels, preprocess=reading.preprocess, draws=draws)
-        return Made(decoded.meta.image_id, image, maps)
+            draws = Draws("fssbench augment/1", epoch.plan.seed, epoch.number, index, role)
+            image, maps = epoch.augmentation(decoded.image, labels, preprocess=epoch.preprocess, draws=draws)
+        return ImageTensors(decoded.meta.image_id, image, maps)
 
 
 def _ahead(
-    parts: Iterable[P], jobs: Callable[[P], Iterable[Job]], collate: Callable[[P, Sequence[Made]], B], *, workers: int
+    parts: Iterable[P],
+    jobs: Callable[[P], Iterable[Job]],
+    collate: Callable[[P, Sequence[ImageTensors]], B],
+    *,
+    workers: int,
 ) -> Iterator[B]:
     """What ``collate`` makes of each part and the results of its ``jobs``, which threads do ahead of need."""
-    waiting: deque[tuple[P, list[Future[Made]]]] = deque()
+    waiting: deque[tuple[P, list[Future[ImageTensors]]]] = deque()
 
     def finish() -> B:
         part, futures = waiting.popleft()

@@ -17,13 +17,10 @@ from fssbench.base.files import sha256_bytes
 from fssbench.episodes.episodes import Episode
 from fssbench.episodes.streamed import StreamDraw, draw_episodes, shuffle
 from fssbench.episodes.strict import HashStream, draw_distinct
-from fssbench.episodes.training import TrainingLists
 from fssbench.models.batch import EpisodeBatch, SemanticBatch
-from fssbench.models.interface import Preprocess
 from fssbench.pipelines.formats.shards import training_samples
-from fssbench.pipelines.training_sets.assemble import Drawn, Reading, episode_batches, image_batches
-from fssbench.pipelines.training_sets.augment import Augmentation
-from fssbench.pipelines.training_sets.batches import EpochPlan, shares
+from fssbench.pipelines.training_sets.assemble import Drawn, episode_batches, image_batches
+from fssbench.pipelines.training_sets.epoch import Epoch
 from fssbench.pipelines.training_sets.training_set import TrainingSet, damage
 from fssbench.pipelines.transport import Remote
 from fssbench.pipelines.transport.ahead import read_ahead
@@ -71,91 +68,54 @@ def _checked(training_set: TrainingSet, shard: TrainingShard, data: bytes) -> It
         yield from training_samples(data, where=shard.name)
 
 
-def streamed_batches(
-    training_set: TrainingSet,
-    lists: TrainingLists,
-    *,
-    plan: EpochPlan,
-    epoch: int,
-    start: int = 0,
-    rank: int = 0,
-    world: int = 1,
-    preprocess: Preprocess,
-    augmentation: Augmentation | None = None,
-    workers: int = 2,
-    buffer: int = BUFFER,
-) -> Iterator[EpisodeBatch]:
+def streamed_batches(epoch: Epoch, *, buffer: int = BUFFER) -> Iterator[EpisodeBatch]:
     """`batches` from a stream. Queries are as likely as their images; the shards are read again as often as needed.
 
     Raises, beside what `batches` does, `UsageError` if the policy draws classes first, or if the buffer
     is too small to hold supports of any query.
     """
-    if lists.policy.queries != "image-uniform":
+    queries = epoch.lists.policy.queries
+    if queries != "image-uniform":
         raise UsageError(
-            f"queries are to be {lists.policy.queries}, a stream gives images as they come",
+            f"queries are to be {queries}, a stream gives images as they come",
             remedy="choose image-uniform (fssbench train --set data.queries=image-uniform), or copy the set to this "
             "machine's disk",
         )
-    key = ("fssbench streamed/1", lists.benchmark, lists.fold, plan.seed, epoch)
-    drawn = _endless(training_set, lists, key, shot=plan.shot, buffer=buffer)
-    numbered = (_as_drawn(index, one) for index, one in enumerate(drawn))
-    parts = _parts(numbered, shares(plan, lists, start=start, rank=rank, world=world))
-    reading = Reading(preprocess=preprocess, augmentation=augmentation, workers=workers)
-    yield from episode_batches(parts, lists, reading, seed=plan.seed, epoch=epoch)
+    numbered = (_as_drawn(index, one) for index, one in enumerate(_endless(epoch, buffer=buffer)))
+    yield from episode_batches(_parts(numbered, epoch.shares()), epoch)
 
 
-def streamed_semantic_batches(
-    training_set: TrainingSet,
-    lists: TrainingLists,
-    *,
-    plan: EpochPlan,
-    epoch: int,
-    start: int = 0,
-    rank: int = 0,
-    world: int = 1,
-    preprocess: Preprocess,
-    augmentation: Augmentation | None = None,
-    workers: int = 2,
-    buffer: int = BUFFER,
-) -> Iterator[SemanticBatch]:
+def streamed_semantic_batches(epoch: Epoch, *, buffer: int = BUFFER) -> Iterator[SemanticBatch]:
     """`semantic_batches` from a stream: one pass over the shards, through a shuffle buffer."""
-    key = ("fssbench streamed/1", lists.benchmark, lists.fold, plan.seed, epoch)
-    samples = shuffle(
-        _one_pass(training_set, lists, (*key, "shards", 0)),
-        buffer=buffer,
-        stream=HashStream(*key, "images"),
-    )
+    samples = shuffle(_one_pass(epoch, 0), buffer=buffer, stream=_draws(epoch, "images"))
     numbered = ((index, partial(_itself, sample)) for index, sample in enumerate(samples))
-    parts = _parts(numbered, shares(plan, lists, start=start, rank=rank, world=world))
-    reading = Reading(preprocess=preprocess, augmentation=augmentation, workers=workers)
-    yield from image_batches(parts, lists, reading, seed=plan.seed, epoch=epoch)
+    yield from image_batches(_parts(numbered, epoch.shares()), epoch)
 
 
-def _one_pass(training_set: TrainingSet, lists: TrainingLists, key: tuple[str | int, ...]) -> Iterator[TrainingSample]:
-    """The samples of the lists' images, the shards in an order drawn by ``key``."""
-    order = draw_distinct(HashStream(*key), len(training_set.manifest.shards))
-    for sample in read_shards(training_set, order):
-        if sample.meta.image_id in lists.shown:
+def _draws(epoch: Epoch, *what: str | int) -> HashStream:
+    lists = epoch.lists
+    return HashStream("fssbench streamed/1", lists.benchmark, lists.fold, epoch.plan.seed, epoch.number, *what)
+
+
+def _one_pass(epoch: Epoch, turn: int) -> Iterator[TrainingSample]:
+    """The samples of the lists' images, the shards in an order of this pass."""
+    order = draw_distinct(_draws(epoch, "shards", turn), len(epoch.training_set.manifest.shards))
+    for sample in read_shards(epoch.training_set, order):
+        if sample.meta.image_id in epoch.lists.shown:
             yield sample
 
 
-def _endless(
-    training_set: TrainingSet,
-    lists: TrainingLists,
-    key: tuple[str | int, ...],
-    *,
-    shot: int,
-    buffer: int,
-) -> Iterator[StreamDraw[TrainingSample]]:
+def _endless(epoch: Epoch, *, buffer: int) -> Iterator[StreamDraw[TrainingSample]]:
     """The episodes of pass after pass, each with the shards in an order of its own."""
+    shown, shot = epoch.lists.shown, epoch.plan.shot
     for turn in count():
         drawn = 0
         for one in draw_episodes(
-            _one_pass(training_set, lists, (*key, "shards", turn)),
-            classes=lambda sample: lists.shown[sample.meta.image_id],
+            _one_pass(epoch, turn),
+            classes=lambda sample: shown[sample.meta.image_id],
             shot=shot,
             buffer=buffer,
-            stream=HashStream(*key, "episodes", turn),
+            stream=_draws(epoch, "episodes", turn),
         ):
             drawn += 1
             yield one

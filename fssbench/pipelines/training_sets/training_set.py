@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from fssbench.base.errors import EpisodeSetError, TrainingSetError
 from fssbench.base.files import PARTIAL, sha256_bytes
 from fssbench.base.home import Home
-from fssbench.base.records import first_error
+from fssbench.base.records import read_record
 from fssbench.episodes.benchmarks import BENCHMARKS, Benchmark
 from fssbench.pipelines.formats import training_index as index
 from fssbench.pipelines.formats.shards import read_checked, training_samples
@@ -49,21 +47,16 @@ class TrainingSet:
     @staticmethod
     def open(place: Place) -> TrainingSet:
         """Open the set in a folder; `TrainingSetError` if there is none or its manifest is damaged."""
-        file = place / TRAINING
-        try:
-            return TrainingSet(place, TrainingManifest.model_validate_json(file.read_bytes()))
-        except (FileNotFoundError, NotADirectoryError) as error:
-            raise TrainingSetError(
-                f"{place} is no training set: it has no {TRAINING}", remedy="build one with fssbench prepare … --train"
-            ) from error
-        except OSError as error:
-            raise TrainingSetError(
-                f"{file} cannot be read: {error.strerror}", remedy="check who may read it"
-            ) from error
-        except ValidationError as error:
-            raise TrainingSetError(
-                f"{file} is damaged: {first_error(error)}", remedy="prepare the set again with --train --overwrite"
-            ) from error
+        manifest = read_record(
+            place / TRAINING,
+            TrainingManifest,
+            error=TrainingSetError,
+            damaged="is damaged",
+            remedy="prepare the set again with --train --overwrite",
+            absent=f"{place} is no training set: it has no {TRAINING}",
+            bring="build one with fssbench prepare … --train",
+        )
+        return TrainingSet(place, manifest)
 
     @property
     def path(self) -> Path:

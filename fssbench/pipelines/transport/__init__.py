@@ -1,7 +1,8 @@
 """Where sets lie, in a folder of this machine or on another that is read from, and how they are fetched.
 
 address   what a user types → a place
-remote    a folder elsewhere: attempts, read once, checked before use
+attempts  what may fail for a while, tried again
+remote    a folder elsewhere: read once, checked before use
 http      files of a web server
 storage   files of an object store, through fsspec
 pipe      files that a command of the user's prints

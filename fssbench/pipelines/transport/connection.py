@@ -12,35 +12,17 @@ from typing import IO
 from urllib import request
 from urllib.error import HTTPError, URLError
 
-from fssbench import __version__
 from fssbench.base.errors import SourceError
+from fssbench.base.version import __version__
+from fssbench.pipelines.transport.attempts import AttemptError
 
-__all__ = ["Answer", "AttemptError", "Patience", "StaleError", "StatusError", "ask"]
+__all__ = ["Answer", "StaleError", "StatusError", "ask"]
 
 CHUNK = 1 << 18
 PASSING = {408, 425, 429, 500, 502, 503, 504}
 """Status codes after which the same request may succeed."""
 NO_SUCH_RANGE = 416
 RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Patience:
-    """How long to put up with a server.
-
-    Attributes:
-        silence: seconds without a byte until an attempt is given up.
-        attempts: how many in a row may bring nothing new.
-        pause: seconds until the second attempt; every further pause is twice as long.
-    """
-
-    silence: float = 30.0
-    attempts: int = 5
-    pause: float = 1.0
-
-
-class AttemptError(Exception):
-    """What another attempt may mend."""
 
 
 class StaleError(AttemptError):

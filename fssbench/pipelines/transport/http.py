@@ -7,8 +7,9 @@ from socket import gaierror
 from urllib.parse import quote
 
 from fssbench.base.errors import SourceError
-from fssbench.pipelines.transport.connection import AttemptError, StaleError, StatusError, ask
-from fssbench.pipelines.transport.remote import AbsentError, FurtherError, RefusedError
+from fssbench.pipelines.transport.attempts import AttemptError, FurtherError
+from fssbench.pipelines.transport.connection import StaleError, StatusError, ask
+from fssbench.pipelines.transport.remote import AbsentError, RefusedError
 
 __all__ = ["Web"]
 

@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Callable
 
 from fssbench.base.errors import UsageError
-from fssbench.pipelines.transport.connection import AttemptError
+from fssbench.pipelines.transport.attempts import AttemptError
 from fssbench.pipelines.transport.remote import AbsentError, RefusedError
 
 __all__ = ["Pipe"]

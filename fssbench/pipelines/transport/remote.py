@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from fssbench.base.errors import EpisodeSetError
 from fssbench.base.files import sha256_bytes
+from fssbench.pipelines.transport.attempts import GaveUpError, Patience, persist
 from fssbench.pipelines.transport.cache import Cache
-from fssbench.pipelines.transport.connection import AttemptError, Patience
 from fssbench.schemas.manifest import FileRecord
 
-__all__ = ["PATIENCE", "AbsentError", "FurtherError", "RefusedError", "Remote", "Transport", "difference"]
+__all__ = ["PATIENCE", "AbsentError", "RefusedError", "Remote", "Transport", "difference"]
 
 PATIENCE = Patience(silence=30.0, attempts=5, pause=0.5)
 SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -23,10 +22,6 @@ SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 class AbsentError(Exception):
     """The file is not there, or may not be known to be there."""
-
-
-class FurtherError(AttemptError):
-    """The attempt failed, but came further than any before it."""
 
 
 class RefusedError(Exception):
@@ -151,21 +146,15 @@ class Remote:
 
     def _fetch(self) -> bytes:
         """The file's bytes; several attempts in a row may come no further."""
-        attempt = self.transport.attempts(self.file_name, silence=self.patience.silence)
-        failures = 0
-        while True:
-            try:
-                return attempt()
-            except RefusedError as error:
-                raise EpisodeSetError(f"{self} cannot be read: {error}", remedy="check the address") from error
-            except AttemptError as error:
-                failures = 1 if isinstance(error, FurtherError) else failures + 1
-                if failures >= self.patience.attempts:
-                    raise EpisodeSetError(
-                        f"{self} cannot be read: {error} ({failures} attempts)",
-                        remedy="check the address and the connection, and run the same command again",
-                    ) from error
-            time.sleep(self.patience.pause * 2 ** (failures - 1))
+        try:
+            return persist(self.transport.attempts(self.file_name, silence=self.patience.silence), self.patience)
+        except RefusedError as error:
+            raise EpisodeSetError(f"{self} cannot be read: {error}", remedy="check the address") from error
+        except GaveUpError as error:
+            raise EpisodeSetError(
+                f"{self} cannot be read: {error}",
+                remedy="check the address and the connection, and run the same command again",
+            ) from error
 
 
 def difference(data: bytes, record: FileRecord) -> str:

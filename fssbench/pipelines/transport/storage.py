@@ -8,7 +8,7 @@ import fsspec
 
 from fssbench.base.errors import UsageError
 from fssbench.base.suggest import did_you_mean
-from fssbench.pipelines.transport.connection import AttemptError
+from fssbench.pipelines.transport.attempts import AttemptError
 from fssbench.pipelines.transport.remote import AbsentError, RefusedError
 
 __all__ = ["Storage"]

@@ -5,20 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cache
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field, ValidationError, field_validator
+from pydantic import BeforeValidator, Field, field_validator
 from pydantic_core import PydanticCustomError
 
 from fssbench.base.errors import ResultError
-from fssbench.base.records import Record, first_error
+from fssbench.base.records import Record, read_record
 from fssbench.scoring.conformance.definitions import OURS, Definition, definitions
 from fssbench.scoring.conformance.kit import CLASSES
 from fssbench.scoring.conformance.scoring import numbers_under
 
-__all__ = ["Disagreement", "Reported", "agreeing", "nearest", "read_reported"]
+__all__ = ["Disagreement", "Reported", "Verdict", "judge", "read_reported"]
 
 
 def _number_or_null(value: object) -> object:
@@ -83,6 +82,37 @@ class Disagreement:
             return Fraction(1)
         return abs(self.reported - self.defined)
 
+    def __str__(self) -> str:
+        reported, defined = (
+            "undefined" if value is None else f"{100 * float(value):.2f} %" for value in (self.reported, self.defined)
+        )
+        return f"{self.figure} is {reported}, there {defined}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """Which definitions give a tool's numbers.
+
+    Attributes:
+        agreeing: all that do, those nearest to fssbench's own first.
+        nearest: the first of them, or if there are none, the one that gives most of the numbers.
+        off: the numbers that ``nearest`` does not give.
+    """
+
+    agreeing: tuple[Definition, ...]
+    nearest: Definition
+    off: tuple[Disagreement, ...]
+
+    def require_agreement(self, reported: Reported, path: Path) -> None:
+        """Raise `ResultError` with the numbers that differ, if no definition gives them all."""
+        if self.off:
+            unit = "percent" if reported.in_percent else "values in [0, 1]"
+            raise ResultError(
+                f"{path}: no definition known here gives these numbers, read as {unit}; the nearest differs: "
+                f"{'; '.join(map(str, self.off))}",
+                remedy="if the tool gives fewer than two decimals of a percent, raise --tolerance",
+            )
+
 
 def read_reported(path: Path) -> Reported:
     """Read a tool's numbers from a JSON file.
@@ -91,53 +121,31 @@ def read_reported(path: Path) -> Reported:
         ResultError: the file cannot be read, is no JSON, lacks mIoU, or holds a key, a class or a value it must not.
     """
     remedy = "give miou and, if the tool has them, fb_iou and per_class, as in the numbers.json that --export writes"
-    try:
-        return Reported.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise ResultError(f"{path} cannot be read: {error.strerror}") from error
-    except ValidationError as error:
-        raise ResultError(f"{path}: {first_error(error)}", remedy=remedy) from error
+    return read_record(path, Reported, error=ResultError, damaged="is no tool's numbers", remedy=remedy)
 
 
-def agreeing(reported: Reported, *, tolerance: Fraction) -> list[Definition]:
-    """The definitions that give all figures to within ``tolerance`` (in [0, 1]), those nearest to fssbench's first."""
+def judge(reported: Reported, *, tolerance: Fraction) -> Verdict:
+    """Find the definitions that give all figures to within ``tolerance`` (in [0, 1]), or else the nearest.
+
+    Of a tool that gives no FB-IoU, nothing is said of how it makes it. Nearest is the definition that gives most of
+    the figures; of equals, the closest.
+    """
     figures = reported.figures()
-    found = [one for one in _candidates(reported) if not _disagreements(figures, one, tolerance)]
-    return sorted(found, key=lambda one: len(one.differences))
+    known = "fb_iou" in reported.model_fields_set
+    found = [(one, _off(figures, one, tolerance)) for one in definitions() if known or one.fb == OURS.fb]
+    found.sort(key=lambda pair: (len(pair[1]), sum(one.distance for one in pair[1]), len(pair[0].differences)))
+    nearest, off = found[0]
+    return Verdict(agreeing=tuple(one for one, wrong in found if not wrong), nearest=nearest, off=off)
 
 
-def nearest(reported: Reported, *, tolerance: Fraction) -> tuple[Definition, list[Disagreement]]:
-    """The definition that gives most of the figures, and where it does not; of equals, the closest."""
-    figures = reported.figures()
-
-    def badness(found: tuple[Definition, list[Disagreement]]) -> tuple[int, Fraction, int]:
-        definition, off = found
-        return len(off), sum((one.distance for one in off), Fraction(0)), len(definition.differences)
-
-    return min(((one, _disagreements(figures, one, tolerance)) for one in _candidates(reported)), key=badness)
-
-
-def _disagreements(
-    figures: dict[str, Fraction | None], definition: Definition, tolerance: Fraction
-) -> list[Disagreement]:
+def _off(figures: dict[str, Fraction | None], definition: Definition, tolerance: Fraction) -> tuple[Disagreement, ...]:
     """The figures that differ from those of a definition; one that it says nothing of does not."""
-    defined = _figures(definition)
+    numbers = numbers_under(definition)
+    per_class = {f"class {class_id}": value for class_id, value in numbers.per_class.items()}
+    defined = {"miou": numbers.miou, "fb_iou": numbers.fb_iou, **per_class}
     pairs = (
         Disagreement(figure=name, reported=value, defined=defined[name])
         for name, value in figures.items()
         if name in defined and value != defined[name]
     )
-    return [pair for pair in pairs if pair.distance > tolerance]
-
-
-def _candidates(reported: Reported) -> Iterator[Definition]:
-    """The definitions that can be told apart; of a tool without FB-IoU, nothing is said of how it makes it."""
-    known = "fb_iou" in reported.model_fields_set
-    return (one for one in definitions() if known or one.fb is OURS.fb)
-
-
-@cache
-def _figures(definition: Definition) -> dict[str, Fraction | None]:
-    numbers = numbers_under(definition)
-    per_class = {f"class {class_id}": value for class_id, value in numbers.per_class.items()}
-    return {"miou": numbers.miou, "fb_iou": numbers.fb_iou, **per_class}
+    return tuple(pair for pair in pairs if pair.distance > tolerance)

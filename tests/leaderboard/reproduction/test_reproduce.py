@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from unittest.mock import patch
+from typing import Any
 
 import pytest
 from command import Command
 
-from fssbench.base.errors import FssbenchError, ResultError
+from fssbench.base.errors import FssbenchError, ResultError, UsageError
+from fssbench.base.progress import SILENT, Bar, Report
 from fssbench.cli import main
-from fssbench.leaderboard.reported import Ours, Row
-from fssbench.leaderboard.reproduction import execute as running
-from fssbench.leaderboard.reproduction.commands import Step
+from fssbench.leaderboard.reported import Ours, Row, read_paper
 from fssbench.leaderboard.reproduction.measured import Figure, measure
+from fssbench.leaderboard.reproduction.runs import Evaluation
+from fssbench.leaderboard.reproduction.steps import Settings, TrainStep, Trial
+from fssbench.leaderboard.reproduction.table import Reproduction
 from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
 from fssbench.schemas.result import read_result
 
@@ -46,13 +51,6 @@ def table(folder: Path, *rows: str) -> Path:
     return folder / "own.toml"
 
 
-def in_process(step: Step) -> None:
-    """Run a step without the seconds that a process of its own takes to begin."""
-    with pytest.raises(SystemExit) as left:
-        main(step.arguments)
-    assert left.value.code == 0, step.command
-
-
 def test_a_training_and_its_evaluations_are_run_once_and_measured(
     fssbench: Command, home: Path, tmp_path: Path
 ) -> None:
@@ -62,8 +60,10 @@ def test_a_training_and_its_evaluations_are_run_once_and_measured(
         '{ method = "Magic", shot = 1, mean = 99 }',
     )
     asked = ("reproduce", "own-table1", "--tables", table(tmp_path, *rows), "--trial", "--fold", 0)
-    with patch.object(running, "execute", in_process):
-        assert fssbench(*asked).code == 0
+    ran = fssbench(*asked)
+    assert ran.code == 0
+    assert ran.out.startswith("own-table1 · ")
+    assert "[1/5] fssbench prepare toy --protocol strict --shots 1 --fold 0 --episodes 20" in ran.err
     assert (home / "trial/checkpoints/toy-20i/hsnet-resnet50-size=48-backbone_weights=none-fold0").is_dir()
     assert not (home / "results").exists()
     ran = fssbench(*asked, "--dry-run")
@@ -160,41 +160,86 @@ def test_two_results_of_one_row_are_not_chosen_between(
     assert f"error: {again} and {path} are both copy-support on fold 0" in ran.error
 
 
-def step(*arguments: str) -> Step:
-    return Step(kind="eval", arguments=arguments, there=False, makes=None)
+def test_a_step_that_fails_ends_all_and_what_was_made_is_kept(fssbench: Command, home: Path, tmp_path: Path) -> None:
+    rows = '{ method = "H", shot = 1, mean = 41.5, ours = { model = "hsnet", options = { kernel = "cubic" } } }'
+    asked = ("reproduce", "own-table1", "--tables", table(tmp_path, rows), "--trial", "--fold", 0)
+    ran = fssbench(*asked)
+    assert ran.code == 2
+    error = ran.err.splitlines()[-1]
+    assert error.startswith("error: 'fssbench train --model hsnet --option kernel=cubic ")
+    assert "' failed: " in error
+    assert error.endswith("once that is mended, run this again: what is finished is kept")
+    plan = json.loads(fssbench(*asked, "--dry-run", "--json").out)["steps"]
+    assert [(step["kind"], step["there"]) for step in plan] == [
+        *(("prepare", True), ("prepare", True), ("train", False), ("eval", False)),
+    ]
 
 
-def test_a_step_is_a_process_of_its_own_and_its_failure_ends_all(capfd: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(FssbenchError, match="'fssbench eval --nonsense' ended with exit code 2; see above why"):
-        running.execute(step("eval", "--nonsense"))
-    printed = capfd.readouterr()
-    assert printed.out == ""
-    assert "error: No such option: --nonsense" in printed.err
+class Impatient(Report):
+    """Presses Ctrl-C once, when training first shows how far it is."""
+
+    pressed = False
+
+    @contextmanager
+    def progress(self, description: str, total: int | None, *, unit: str = "") -> Iterator[Bar]:
+        """A bar that interrupts when it moves."""
+        report = self
+
+        class Interrupting(Bar):
+            def __call__(self, n: int) -> None:
+                if not report.pressed:
+                    report.pressed = True
+                    signal.raise_signal(signal.SIGINT)
+
+        yield Interrupting() if unit == "steps" else Bar()
 
 
-@pytest.mark.parametrize("code", [0, 130])
-def test_an_interrupted_step_is_waited_for(code: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ctrl-C reaches the step too; what it saves is not cut off, and nothing runs after it."""
-    asked: list[str] = []
-
-    class Process:
-        returncode = code
-
-        def __init__(self, command: list[str], stdout: int) -> None:
-            self.told = False
-
-        def __enter__(self) -> Process:
-            return self
-
-        def __exit__(self, *_: object) -> None: ...
-
-        def communicate(self) -> tuple[None, None]:
-            asked.append("waited")
-            if len(asked) == 1 and code == 0:
-                raise KeyboardInterrupt
-            return None, None
-
-    monkeypatch.setattr("subprocess.Popen", Process)
+def test_an_interrupted_training_saves_its_work_and_nothing_runs_after_it(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fssbench.training.loop.LOG_EVERY", 1)
+    file = table(tmp_path, f'{{ method = "H", backbone = "resnet50", shot = 1, mean = 41.5, ours = {HSNET} }}')
+    reproduction = Reproduction.of(
+        "own-table1", among=(read_paper(file),), folds=(0,), device="cpu", trial=Trial(episodes=20, steps=4)
+    )
     with pytest.raises(KeyboardInterrupt):
-        running.execute(step("train"))
-    assert len(asked) == (2 if code == 0 else 1)
+        reproduction.run(Impatient())
+    train, evaluate = reproduction.steps()[-2:]
+    assert isinstance(train, TrainStep)
+    assert train.resume
+    assert (train.there, evaluate.there) == (False, False)
+    progress = json.loads((train.folder / "log.jsonl").read_text().splitlines()[-1])
+    assert 0 < progress["step"] < 4
+    reproduction.run(SILENT)
+    assert all(step.there for step in reproduction.steps())
+
+
+def test_a_step_is_called_with_what_its_command_names(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Parsing the command that is printed asks for the very call that is made."""
+    asked: list[dict[str, Any]] = []
+    variant = Evaluation.of(a_row(ours=Ours(model="hsnet", options={"size": 48, "kernel": "original"}))).variant
+    step = TrainStep(
+        settings=Settings(sets=tmp_path, device="cpu", trial=Trial(steps=2)),
+        variant=variant,
+        fold=1,
+        folder=tmp_path / "run",
+        select_on="test-fold",
+        protocol="hsnet",
+        resume=True,
+    )
+
+    def train(model: str, benchmark: str, **named: Any) -> Any:
+        asked.append({"model": model, "benchmark": benchmark, **named})
+        raise UsageError("enough")
+
+    monkeypatch.setattr("fssbench.api.train.train", train)
+    with pytest.raises(FssbenchError, match="enough"):
+        step.run(SILENT)
+    with pytest.raises(SystemExit):
+        main(step.arguments)
+    called, typed = asked
+    assert called.pop("changes") | called.pop("options") == {
+        name.removeprefix("options."): value for name, value in (typed.pop("changes") | typed.pop("options")).items()
+    }
+    defaults = {"config": None, "image_list": None, "workers": 4, "overwrite": False}
+    assert {**defaults, **called, "report": None} == {**typed, "report": None}

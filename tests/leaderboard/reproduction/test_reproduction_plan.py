@@ -121,6 +121,28 @@ def test_rows_folds_and_shots_can_be_picked(fssbench: Command) -> None:
     assert evaluate.endswith("--device cpu")
 
 
+def test_the_environment_gives_what_a_reproduction_has_not(
+    fssbench: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As for the commands themselves, whose line then names it."""
+    monkeypatch.setenv("FSSBENCH_PREPARE_COCO_TO_PASCAL_SOURCE", "/data/voc")
+    monkeypatch.setenv("FSSBENCH_PREPARE_COCO_SOURCE", "/data/coco")
+    monkeypatch.setenv("FSSBENCH_TRAIN_LIST", "/data/lists")
+    monkeypatch.setenv("FSSBENCH_EVAL_FEATURE_CACHE", "1GiB")
+    asked = ("hsnet-poster-shift", "--backbone", "resnet101", "--fold", 2)
+    steps = plan(fssbench, *asked)
+    assert [value(step["arguments"], "--source") for step in steps[:3]] == ["/data/voc", "/data/coco", "/data/coco"]
+    assert value(steps[3]["arguments"], "--list") == "/data/lists"
+    assert value(steps[4]["arguments"], "--feature-cache") == "1GiB"
+    assert all(understood(step["arguments"]) for step in steps)
+    ran = fssbench("reproduce", *asked)
+    assert ran.code == 2
+    assert "'fssbench prepare coco-to-pascal " in ran.err
+    assert "/data/voc" in ran.err.splitlines()[-1]
+    monkeypatch.setenv("FSSBENCH_TRAIN_WORKERS", "many")
+    assert "FSSBENCH_TRAIN_WORKERS must be an integer, got 'many'" in fssbench("reproduce", *asked, "--dry-run").error
+
+
 def test_a_shift_of_domain_trains_on_coco_and_tests_on_pascal(fssbench: Command) -> None:
     steps = plan(fssbench, "hsnet-poster-shift", "--backbone", "resnet101", "--fold", 2)
     assert [step["arguments"][1] for step in steps if step["kind"] == "prepare"] == ["coco-to-pascal", "coco", "coco"]

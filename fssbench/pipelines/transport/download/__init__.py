@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fssbench.pipelines.transport.connection import Patience
+from fssbench.pipelines.transport.attempts import Patience
 from fssbench.pipelines.transport.download.catalogue import Catalogue, RemoteFile, read_catalogue
 from fssbench.pipelines.transport.download.holdings import Holding, obtain, require_by_hand, require_space
 

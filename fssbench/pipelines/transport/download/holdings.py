@@ -11,7 +11,7 @@ from fssbench.base.errors import SourceError, StorageError
 from fssbench.base.files import PARTIAL, storage_errors
 from fssbench.base.locking import exclusive
 from fssbench.base.progress import Advance, no_progress
-from fssbench.pipelines.transport.connection import Patience
+from fssbench.pipelines.transport.attempts import Patience
 from fssbench.pipelines.transport.download.catalogue import RemoteFile
 from fssbench.pipelines.transport.download.transfer import PATIENCE, difference, fetch, partial_size
 from fssbench.pipelines.transport.download.unpack import unpack

@@ -15,7 +15,8 @@ from fssbench.base.errors import SourceError
 from fssbench.base.files import PARTIAL, storage_errors, write_atomic
 from fssbench.base.progress import Advance, no_progress
 from fssbench.base.records import Record
-from fssbench.pipelines.transport.connection import Answer, AttemptError, Patience, StaleError, ask
+from fssbench.pipelines.transport.attempts import AttemptError, FurtherError, GaveUpError, Patience, persist
+from fssbench.pipelines.transport.connection import Answer, StaleError, ask
 from fssbench.pipelines.transport.download.catalogue import RemoteFile
 
 __all__ = ["PATIENCE", "difference", "fetch", "partial_size"]
@@ -172,24 +173,33 @@ class _Partial:
 
 def _receive_all(begun: _Partial, advance: Advance, say: Callable[[str], None], patience: Patience) -> None:
     """Attempts, each going on after the last, until all is there or several in a row bring nothing new."""
-    failures, most = 0, begun.size
-    while begun.size == 0 or begun.size != begun.whole:
+    most = begun.size
+
+    def attempt() -> None:
+        nonlocal most
+        if begun.size and begun.size == begun.whole:
+            return
         try:
             begun.receive(advance, timeout=patience.silence)
-            return
         except AttemptError as error:
-            failures = 0 if begun.size > most else failures + 1
-            most = max(most, begun.size)
+            further, most = begun.size > most, max(most, begun.size)
             if isinstance(error, StaleError):
                 advance(-begun.size)
                 begun.drop()
-            if failures >= patience.attempts:
-                raise SourceError(
-                    f"{begun.url} cannot be fetched: {error} ({failures} attempts brought nothing new)",
-                    remedy="run the same command later"
-                    + (f"; it goes on after the {begun.size:,} bytes received" if begun.size else ""),
-                ) from error
-            pause = patience.pause * 2 ** max(failures - 1, 0)
-            say(f"next attempt in {pause:g} s")
-            time.sleep(pause)
-            say("")
+            if further:
+                raise FurtherError(str(error)) from error
+            raise
+
+    def wait(seconds: float) -> None:
+        say(f"next attempt in {seconds:g} s")
+        time.sleep(seconds)
+        say("")
+
+    try:
+        persist(attempt, patience, wait=wait)
+    except GaveUpError as error:
+        raise SourceError(
+            f"{begun.url} cannot be fetched: {error}",
+            remedy="run the same command later"
+            + (f"; it goes on after the {begun.size:,} bytes received" if begun.size else ""),
+        ) from error

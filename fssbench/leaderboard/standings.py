@@ -1,50 +1,63 @@
-"""Leaderboards as tables on the terminal."""
+"""Rankings and reported rows as tables to print."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from fssbench.cli.console import percent
+from fssbench.leaderboard.flat import sure_of
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
 
-    from fssbench.schemas.leaderboard import DifferenceRecord, Entry, Leaderboard, ReportedEntry, Score, ShiftInterval
+    from fssbench.schemas.leaderboard import DifferenceRecord, Entry, ReportedEntry, Score, ShiftInterval
     from fssbench.schemas.result import IntervalRecord
 
-__all__ = ["print_leaderboard", "print_reported"]
+__all__ = ["percent", "print_rankings", "print_reported"]
 
 WIDTH = 100
 """Of tables that go to a file, or to whatever else is no terminal."""
 
 
-def print_leaderboard(board: Leaderboard) -> None:
+def print_rankings(groups: Iterable[tuple[Entry, ...]], *, console: Console | None = None) -> None:
     """Print one table for each benchmark, protocol, number of shots and sample of episodes."""
-    from rich.console import Console
-
-    console = Console()
-    console = Console(width=max(console.width, WIDTH)) if not console.is_terminal else console
-    for entries in board.groups():
+    console = _wide(console)
+    scores = []
+    for entries in groups:
         console.print(_ranking(entries))
+        scores += [entry.miou for entry in entries]
         reasons = dict.fromkeys(r for entry in entries for r in (*entry.unofficial, entry.miou.reason) if r)
         if reasons:
             console.print(f"* not official: {'; '.join(reasons)}", highlight=False, markup=False)
-    if sure := [entry for entry in board.entries if entry.miou.other_images or entry.miou.other_episodes]:
-        weaker = "; †: over other episodes, as there are too few images" if any(_weaker(e.miou) for e in sure) else ""
-        print(f"[low, high]: 95 % interval over other images{weaker}\n")
+    if sure := [score for score in scores if sure_of(score)]:
+        weaker = "; †: over other episodes, as there are too few images" if any(map(_weaker, sure)) else ""
+        _say(f"[low, high]: 95 % interval over other images{weaker}\n", console)
 
 
-def print_reported(groups: Iterable[tuple[ReportedEntry, ...]], *, most: int | None = None) -> None:
+def print_reported(
+    groups: Iterable[tuple[ReportedEntry, ...]], *, most: int | None = None, console: Console | None = None
+) -> None:
     """Print one table for each group of reported rows, of each no more than the first ``most``."""
-    from rich.console import Console
-
-    console = Console()
-    console = Console(width=max(console.width, WIDTH)) if not console.is_terminal else console
+    console = _wide(console)
     for group in groups:
         console.print(_printed(group[:most]))
         if most is not None and len(group) > most:
-            print(f"and {len(group) - most} more\n")
+            _say(f"and {len(group) - most} more\n", console)
+
+
+def _wide(console: Console | None) -> Console:
+    """A console, standard output if none is given; as wide as tables need, unless it is a terminal."""
+    from rich.console import Console
+
+    console = console or Console()
+    if not console.is_terminal:
+        console.width = max(console.width, WIDTH)
+    return console
+
+
+def _say(text: str, console: Console) -> None:
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def _table(title: str, folds: Iterable[int], *, ranks: bool) -> Table:
@@ -100,6 +113,11 @@ def _printed(rows: tuple[ReportedEntry, ...]) -> Table:
         cells = ("—" if value is None else f"{100 * value:.1f}" for value in figures)
         table.add_row(escape(row.label), *cells, escape(row.printed_in))
     return table
+
+
+def percent(value: float | None, *, without: str = "—") -> str:
+    """A figure in percent; ``without`` stands for one that is undefined."""
+    return without if value is None else f"{100 * value:.2f}"
 
 
 def _with_interval(score: Score) -> str:

@@ -4,46 +4,23 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TypeVar
 
 from fssbench.base.errors import FssbenchError, UsageError
-from fssbench.base.files import sha256_bytes
 from fssbench.base.progress import Advance, no_progress
 from fssbench.episodes.episodes import Track, pool_digest
 from fssbench.episodes.protocols import EvaluationProtocol, find_protocol
+from fssbench.pipelines.episode_sets.check_set import SetCheck, Verdict, check_set
 from fssbench.pipelines.episode_sets.episode_set import MANIFEST, EpisodeSet
-from fssbench.pipelines.formats import images, locks, masks
+from fssbench.pipelines.formats import locks, masks
 from fssbench.pipelines.formats.shards import episode_samples, image_samples
-from fssbench.pipelines.transport import Place, Remote
-from fssbench.schemas.manifest import FileRecord, Manifest, ShardRecord, TrackRecord
+from fssbench.pipelines.transport import Place
+from fssbench.schemas.manifest import ShardRecord, TrackRecord
 from fssbench.schemas.samples import EpisodeSample, ImageMeta, ImageSample
 
-__all__ = ["Verdict", "read_noted", "verify_set"]
+__all__ = ["verify_set"]
 
 S = TypeVar("S", ImageSample, EpisodeSample)
-
-
-@dataclass
-class Verdict:
-    """What `verify_set` found.
-
-    Attributes:
-        path: the set's folder, here or elsewhere.
-        problems: one line each, in the order found; none if the set is sound.
-        files: number of files checked.
-        images: image samples read.
-        episodes: episode samples read.
-        redrawn: tracks that were drawn again from the set's own images and came out the same.
-    """
-
-    path: Place
-    problems: list[str] = field(default_factory=list)
-    files: int = 0
-    images: int = 0
-    episodes: int = 0
-    redrawn: int = 0
 
 
 def verify_set(path: Place, *, advance: Advance = no_progress) -> Verdict:
@@ -51,57 +28,22 @@ def verify_set(path: Place, *, advance: Advance = no_progress) -> Verdict:
 
     Never stops at the first problem. ``advance`` is called with the bytes read.
     """
-    verdict = Verdict(path)
-    try:
-        # A set elsewhere is to be seen as it is there, not as it was when it was fetched.
-        episode_set = EpisodeSet.open(path if isinstance(path, Path) else path.uncached())
-    except FssbenchError as error:
-        verdict.problems.append(error.problem)
-        return verdict
-    _Check(episode_set, verdict, advance).run()
-    return verdict
+    return check_set(path, lambda place, verdict: _EpisodeSetCheck(EpisodeSet.open(place), verdict, advance).run())
 
 
-def read_noted(place: Place, record: FileRecord, wrong: Callable[[str], None]) -> bytes | None:
-    """The bytes of a file of a set, ``None`` if it cannot be read; ``wrong`` is told whatever differs from its record.
-
-    What lies elsewhere is what the manifest says, or it cannot be read.
-    """
-    try:
-        if isinstance(place, Remote):
-            return place.read_checked(record)
-        data = (place / record.name).read_bytes()
-    except FssbenchError as error:
-        wrong(f"{record.name}: {error.problem}")
-        return None
-    except OSError as error:
-        wrong(f"{record.name}: cannot be read ({error.strerror})")
-        return None
-    if len(data) != record.bytes:
-        wrong(f"{record.name}: has {len(data):,} bytes, the manifest says {record.bytes:,}")
-    if (found := sha256_bytes(data)) != record.sha256:
-        wrong(f"{record.name}: its SHA-256 is {found}, the manifest says {record.sha256}")
-    return data
-
-
-class _Check:
-    """One pass over one set; each method checks one thing and adds to the verdict's problems."""
+class _EpisodeSetCheck(SetCheck):
+    """Of an episode set."""
 
     def __init__(self, episode_set: EpisodeSet, verdict: Verdict, advance: Advance) -> None:
+        super().__init__(episode_set.place, verdict, advance)
         self.episode_set = episode_set
-        self.place = episode_set.place
-        self.manifest: Manifest = episode_set.manifest
-        self.verdict = verdict
-        self.advance = advance
+        self.manifest = episode_set.manifest
         self.images: dict[str, ImageMeta] = {}
         self.pixels: dict[str, int] = {}  # of an image's mask, by key
         self.protocol: EvaluationProtocol | None = None  # set by `header` if it is known
 
-    def wrong(self, text: str) -> None:
-        self.verdict.problems.append(text)
-
     def run(self) -> None:
-        self.listing()
+        self.listing(MANIFEST, *(file.name for file in (self.manifest.lock, *self.manifest.shards)))
         self.header()
         tracks = self.lock()
         for shard in self.manifest.shards:
@@ -117,17 +59,6 @@ class _Check:
             if track := tracks.get(record.label):
                 self.rules(record, track)
 
-    def listing(self) -> None:
-        """The folder holds what the manifest lists, once, and nothing else."""
-        names = [MANIFEST, self.manifest.lock.name, *(shard.name for shard in self.manifest.shards)]
-        for name, times in Counter(names).items():
-            if times > 1:
-                self.wrong(f"{MANIFEST}: {name} is listed {times} times")
-        if isinstance(self.place, Path):  # elsewhere, folders cannot be listed
-            for file in sorted(self.place.iterdir()):
-                if file.name not in names:
-                    self.wrong(f"{file.name}: not listed in {MANIFEST}")
-
     def header(self) -> None:
         """Benchmark, protocol and fold exist, and the classes are that fold's."""
         try:
@@ -138,13 +69,6 @@ class _Check:
             return
         if tuple(pool.id for pool in self.manifest.classes) != novel:
             self.wrong(f"{MANIFEST}: its classes are not the novel classes of fold {self.manifest.fold}")
-
-    def read(self, record: FileRecord) -> bytes | None:
-        """A file's bytes; whatever differs from its record is noted."""
-        self.verdict.files += 1
-        data = read_noted(self.place, record, self.wrong)
-        self.advance(len(data or b""))
-        return data
 
     def lock(self) -> dict[str, Track]:
         """The lock's tracks are the manifest's: names, counts and digests."""
@@ -211,9 +135,7 @@ class _Check:
 
     def image(self, sample: ImageSample, where: str) -> None:
         meta = sample.meta
-        header = images.inspect(sample.jpeg, where=where, formats=images.FORMATS)
-        if images.fit_orientation(header, height=meta.height, width=meta.width, where=where) != meta.orientation:
-            self.wrong(f"{where} has EXIF orientation {header.orientation}, its sample says {meta.orientation}")
+        self.image_file(sample.jpeg, meta, where)
         for name, rle in (("mask", meta.mask), ("ignore region", meta.ignore)):
             if rle is not None and rle["size"] != [meta.height, meta.width]:
                 self.wrong(f"{where}: its {name} has size {rle['size']}, the image {[meta.height, meta.width]}")

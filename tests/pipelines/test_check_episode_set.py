@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from fssbench.base.errors import EpisodeSetError
 from fssbench.base.files import sha256_bytes
+from fssbench.pipelines.episode_sets.check_episode_set import verify_set
 from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
 from fssbench.pipelines.episode_sets.stream import as_frame, stream
-from fssbench.pipelines.episode_sets.verify import verify_set
 from fssbench.pipelines.formats import locks, masks, shards
 
 Member = tuple[tarfile.TarInfo, bytes]

@@ -13,7 +13,16 @@ import torch
 from fssbench.base.errors import UsageError
 from fssbench.base.suggest import known_are
 
-__all__ = ["FEATURE_BYTES", "PLAIN", "USUAL", "Effort", "Pace", "Precision", "parse_bytes", "parse_precision"]
+__all__ = [
+    "FEATURE_BYTES",
+    "PLAIN",
+    "USUAL",
+    "InferenceCost",
+    "InferenceSettings",
+    "Precision",
+    "parse_bytes",
+    "parse_precision",
+]
 
 Precision = Literal["float32", "tf32", "bf16", "fp16"]
 
@@ -26,7 +35,7 @@ UNITS = {"": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "KB": 10**3, "MB
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pace:
+class InferenceSettings:
     """How a model is asked.
 
     Attributes:
@@ -70,14 +79,14 @@ class Pace:
             yield
 
 
-USUAL = Pace()
+USUAL = InferenceSettings()
 
-PLAIN = Pace(fast=False)
+PLAIN = InferenceSettings(fast=False)
 """One episode at a time, every image encoded every time, in float32: what others are measured against."""
 
 
 @dataclass
-class Effort:
+class InferenceCost:
     """What asking took, counted while it goes on.
 
     Attributes:

@@ -21,10 +21,10 @@ from fssbench.base.errors import EpisodeSetError, PoolError, SourceError, Storag
 from fssbench.base.locking import exclusive
 from fssbench.episodes.benchmarks import COCO_20I
 from fssbench.episodes.protocols import STRICT
+from fssbench.pipelines.episode_sets.build_episode_set import Built, build
+from fssbench.pipelines.episode_sets.check_episode_set import verify_set
 from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
 from fssbench.pipelines.episode_sets.plan import Request, draw_one, plan_folds
-from fssbench.pipelines.episode_sets.prepare import Built, build
-from fssbench.pipelines.episode_sets.verify import verify_set
 from fssbench.pipelines.formats import shards
 from fssbench.pipelines.sources.coco import CocoSource
 
@@ -287,7 +287,7 @@ def slow(self, image_id, class_id):
     time.sleep(0.05)
     return read(self, image_id, class_id)
 CocoSource.read = slow
-import fssbench.pipelines.episode_sets.prepare as prepare
+import fssbench.pipelines.episode_sets.build_episode_set as prepare
 prepare.build.__kwdefaults__["images_per_shard"] = 10
 main(sys.argv[1:])
 """

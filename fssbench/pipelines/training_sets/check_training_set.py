@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
 
 from fssbench.base.errors import FssbenchError
 from fssbench.base.progress import Advance, no_progress
 from fssbench.episodes.episodes import pool_digest
-from fssbench.pipelines.episode_sets.verify import Verdict, read_noted
-from fssbench.pipelines.formats import images, masks
+from fssbench.pipelines.episode_sets.check_set import SetCheck, Verdict, check_set
+from fssbench.pipelines.formats import masks
 from fssbench.pipelines.formats.shards import training_samples
 from fssbench.pipelines.formats.training_index import index_shard
 from fssbench.pipelines.training_sets.training_set import INDEX, TRAINING, TrainingSet
 from fssbench.pipelines.transport import Place
-from fssbench.schemas.manifest import FileRecord
 from fssbench.schemas.samples import TrainingSample
 
 __all__ = ["verify_training_set"]
@@ -25,55 +23,25 @@ def verify_training_set(path: Place, *, advance: Advance = no_progress) -> Verdi
 
     Never stops at the first problem. ``advance`` is called with the bytes read.
     """
-    verdict = Verdict(path)
-    try:
-        training_set = TrainingSet.open(path if isinstance(path, Path) else path.uncached())
-    except FssbenchError as error:
-        verdict.problems.append(error.problem)
-        return verdict
-    _Check(training_set, verdict, advance).run()
-    return verdict
+    return check_set(path, lambda place, verdict: _TrainingSetCheck(TrainingSet.open(place), verdict, advance).run())
 
 
-class _Check:
-    """One pass over one set; each method checks one thing and adds to the verdict's problems."""
+class _TrainingSetCheck(SetCheck):
+    """Of a training set."""
 
     def __init__(self, training_set: TrainingSet, verdict: Verdict, advance: Advance) -> None:
+        super().__init__(training_set.place, verdict, advance)
         self.training_set = training_set
-        self.place = training_set.place
         self.manifest = training_set.manifest
-        self.verdict = verdict
-        self.advance = advance
         self.shown: dict[int, list[str]] = {}
         self.seen: Counter[str] = Counter()
 
-    def wrong(self, text: str) -> None:
-        self.verdict.problems.append(text)
-
     def run(self) -> None:
-        self.listing()
+        self.listing(TRAINING, INDEX, *(shard.name for shard in self.manifest.shards))
         self.read(self.manifest.index)
         for number, _ in enumerate(self.manifest.shards):
             self.shard(number)
         self.counts()
-
-    def listing(self) -> None:
-        """The folder holds what the manifest lists, once, and nothing else."""
-        names = [TRAINING, INDEX, *(shard.name for shard in self.manifest.shards)]
-        for name, times in Counter(names).items():
-            if times > 1:
-                self.wrong(f"{TRAINING}: {name} is listed {times} times")
-        if isinstance(self.place, Path):  # elsewhere, folders cannot be listed
-            for file in sorted(self.place.iterdir()):
-                if file.name not in names:
-                    self.wrong(f"{file.name}: not listed in {TRAINING}")
-
-    def read(self, record: FileRecord) -> bytes | None:
-        """A file's bytes; whatever differs from its record is noted."""
-        self.verdict.files += 1
-        data = read_noted(self.place, record, self.wrong)
-        self.advance(len(data or b""))
-        return data
 
     def shard(self, number: int) -> None:
         """Samples are whole, their masks fit them, and the index says of them what they are."""
@@ -98,9 +66,7 @@ class _Check:
         if self.seen[meta.image_id] > 1:
             self.wrong(f"{where} stands in the set twice")
         try:
-            header = images.inspect(sample.jpeg, where=where, formats=images.FORMATS)
-            if images.fit_orientation(header, height=meta.height, width=meta.width, where=where) != meta.orientation:
-                self.wrong(f"{where} has EXIF orientation {header.orientation}, its sample says {meta.orientation}")
+            self.image_file(sample.jpeg, meta, where)
             for rle in (*meta.masks.values(), *([meta.ignore] if meta.ignore else [])):
                 masks.check(rle)
                 if rle["size"] != [meta.height, meta.width]:
