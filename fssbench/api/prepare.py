@@ -6,7 +6,8 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from fssbench.api.sources import class_list, named_protocol, open_raw, own_benchmark, from fssbench.base.errors import PoolError
+from fssbench.api.sources import class_list, list_files, named_protocol, open_raw, own_benchmark
+from fssbench.base.errors import PoolError
 from fssbench.base.home import Home
 from fssbench.base.progress import SILENT, Report
 from fssbench.episodes.benchmarks import FSS_1000, Benchmark, find_benchmark
