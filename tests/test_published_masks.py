@@ -152,17 +152,16 @@ def test_cocos_lists_follow_from_annotations_and_the_order(
 def annotated(lists: FoldLists, folder: Path) -> Path:
     """COCO's annotations of the images in some lists, a strip of 2,048 pixels for each class they serve."""
     category = [i for i in range(1, 91) if i not in {12, 26, 29, 30, 45, 66, 68, 69, 71, 83}]
+    strips = [(image, n, c) for image, classes in lists.queries for n, c in enumerate(classes)]
     data = {
         "images": [{"id": int(image), "width": 512, "height": 80} for image, _ in lists.queries],
         "categories": [{"id": i, "name": name} for i, name in zip(category, COCO_20I.class_names or (), strict=True)],
         "annotations": [
-            {"image_id": int(image), "category_id": category[c], "iscrowd": 0,
+            {"id": number, "image_id": int(image), "category_id": category[c], "iscrowd": 0,
              "segmentation": [[0, 4 * n, 511, 4 * n, 511, 4 * n + 3, 0, 4 * n + 3]]}
-            for image, classes in lists.queries for n, c in enumerate(classes)
+            for number, (image, n, c) in enumerate(strips, 1)
         ],
     }  # fmt: skip
-    for n, row in enumerate(data["annotations"], 1):
-        row["id"] = n
     (folder / "annotations").mkdir(parents=True)
     (folder / "annotations/instances_val2014.json").write_text(json.dumps(data))
     return folder

@@ -107,13 +107,14 @@ class HdmnetSplits:
 
     def _pools(self, fold: int) -> dict[int, tuple[str, ...]]:
         path, classes = self._path(POOLS, fold), _classes(self.benchmark, self.part, fold)
-        stored = _literal(self._read(POOLS, fold), path)
-        for class_id, images in stored.items():
+        pools: dict[int, tuple[str, ...]] = dict.fromkeys(classes, ())
+        for class_id, images in _literal(self._read(POOLS, fold), path).items():
             if type(class_id) is not int or not isinstance(images, list):
                 raise SourceError(f"{path} is no dict of class → list of images", remedy=PUBLISHED)
-            if class_id - 1 not in classes:
+            if class_id - 1 not in pools:
                 raise SourceError(f"{path} has class {class_id}, none of fold {fold}'s", remedy=PUBLISHED)
-        return {c: self._ids(path, stored.get(c + 1, [])) for c in classes}
+            pools[class_id - 1] = self._ids(path, images)
+        return pools
 
     def _ids(self, path: Path, images: Sequence[object]) -> tuple[str, ...]:
         ids = []

@@ -45,9 +45,7 @@ class LabelMaps:
         found: dict[str, list[tuple[int, Annotation]]] = {}
         for (class_id, image_id), rows in self.annotations.instances.items():
             found.setdefault(image_id, []).extend((class_id, row) for row in rows)
-        for image_id, rows in found.items():
-            found[image_id] = sorted(rows, key=lambda row: int(row[1]["id"]))
-        return found
+        return {image_id: sorted(rows, key=lambda row: int(row[1]["id"])) for image_id, rows in found.items()}
 
     def paint(self, image_id: str) -> npt.NDArray[np.uint8]:
         """The label map (H, W) uint8 of an image: class index + 1, or 0 for background.
