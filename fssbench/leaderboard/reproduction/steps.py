@@ -34,7 +34,14 @@ __all__ = [
 
 Kind = Literal["prepare", "train", "eval", "profile"]
 
-RAW_DATA: dict[str, type] = {"source": str, "splits": str, "masks": str, "crowds": str, "workers": int}
+RAW_DATA: dict[str, type] = {
+    "source": str,
+    "splits": str,
+    "mask-rule": str,
+    "masks": str,
+    "crowds": str,
+    "workers": int,
+}
 DRAWING: dict[str, type] = {"min-pixels": int, "loader-workers": int}
 TRAINING: dict[str, type] = {"list": str, "config": str, "batch": int, "precision": str, "workers": int}
 INFERENCE: dict[str, type] = {"batch": int, "feature-cache": str, "precision": str, "workers": int}
@@ -183,7 +190,14 @@ class PrepareTrainingStep(Step):
 
     @property
     def _arguments(self) -> tuple[str, ...]:
-        return ("prepare", self.benchmark.alias, "--train", *_option("--output", self.settings.sets))
+        rule, output = _option("--mask-rule", self._mask_rule), _option("--output", self.settings.sets)
+        return ("prepare", self.benchmark.alias, "--train", *rule, *output)
+
+    @property
+    def _mask_rule(self) -> str | None:
+        """That of the masks which publications train on, unless the environment names others."""
+        named = self.given.keys() & {"mask-rule", "masks", "crowds"}
+        return "label-map" if self.benchmark.raw == "coco" and not named else None
 
     @property
     def given(self) -> dict[str, Any]:
@@ -193,7 +207,8 @@ class PrepareTrainingStep(Step):
     def _call(self, report: Report) -> None:
         from fssbench.api.prepare import prepare_training
 
-        prepare_training(self.benchmark.alias, output=self.settings.sets, report=report, **self.given)
+        given = {"mask_rule": self._mask_rule} | {name.replace("-", "_"): value for name, value in self.given.items()}
+        prepare_training(self.benchmark.alias, output=self.settings.sets, report=report, **given)
 
 
 @dataclass(frozen=True, kw_only=True)
