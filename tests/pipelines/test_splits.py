@@ -177,7 +177,7 @@ def test_instructions_that_name_or_call_something_are_refused(code: bytes) -> No
         load_plain(code, where="x")
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.data())
 def test_any_damage_is_a_refusal_or_another_list_but_never_a_crash(data: st.DataObject) -> None:
     """Flipping bytes of a pickle gives a `SourceError` or plain data, and nothing else."""
