@@ -158,7 +158,7 @@ def _say_what_cannot(rows: Sequence[Row]) -> None:
 
 def _show_outcome(reproduction: Reproduction, *, as_json: bool) -> None:
     measured = reproduction.measure()
-    costs = [costs_as_json(step.row, step.measure()) for step in reproduction.profiles()]
+    costs = [costs_as_json(row, measured) for row, measured in reproduction.costs()]
     table = reproduction.table
     if as_json:
         found: dict[str, Any] = {"table": table.name, "rows": [measured_as_json(one) for one in measured]}

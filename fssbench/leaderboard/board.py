@@ -93,20 +93,7 @@ class Leaderboard(Record):
 
     def _repr_html_(self) -> str:
         """What a notebook shows: every entry with its main figures."""
-        shown = [
-            "benchmark",
-            "protocol",
-            "shot",
-            "regime",
-            "rank",
-            "model",
-            "miou",
-            "miou_low",
-            "miou_high",
-            "fb_iou",
-            "official",
-        ]
-        html: str = self.to_pandas()[shown].to_html(index=False, na_rep="—", float_format="%.4f")
+        html: str = self.to_pandas()[SHOWN].to_html(index=False, na_rep="—", float_format="%.4f")
         return html
 
 

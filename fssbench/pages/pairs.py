@@ -11,12 +11,11 @@ from fssbench.pages.render import between
 from fssbench.pages.view import View
 from fssbench.schemas.leaderboard import Entry, Score
 from fssbench.schemas.result import Ends
-from fssbench.scoring.comparison import ClassDifference, Comparison, p_of, say
-from fssbench.scoring.uncertainty import Difference, Evidence, holm
+from fssbench.scoring.comparison import Comparison, comparison_of, p_of, say
+from fssbench.scoring.uncertainty import Difference, Evidence
 
 __all__ = ["compare_views", "comparisons", "entry_data", "pair_data"]
 
-MIOU, FB_IOU, EPISODE_IOU = -3, -2, -1
 DIGITS = 5
 """Decimals of a share that a page is given: a thousandth of a point."""
 
@@ -27,34 +26,12 @@ def compare_views(first: View, second: View) -> Comparison:
     Tracks are folds: the mean over their seeds.
     """
     differences = [a.minus(b) for a, b in zip(first.evidence, second.evidence, strict=True)]
-    overall = Evidence.mean(differences).differences()
     by_fold: dict[int, list[Evidence]] = {}
     for run, one in zip(first.runs, differences, strict=True):
         by_fold.setdefault(run.fold, []).append(one)
     names = {run.fold: {c.id: c.name for c in run.result.score.per_class} for run in first.runs}
-    tracks: list[Difference | None] = []
-    classes: list[tuple[int, int, str, Difference]] = []
-    undefined: list[str] = []
-    for fold, seeds in by_fold.items():
-        found = Evidence.over_seeds(seeds).differences()
-        tracks.append(found[MIOU])
-        for (class_id, name), difference in zip(names[fold].items(), found, strict=False):
-            if difference is None:
-                undefined.append(name)
-            else:
-                classes.append((fold, class_id, name, difference))
-    corrected = holm([p_of(difference) for *_, difference in classes])
-    return Comparison(
-        miou=overall[MIOU],
-        fb_iou=overall[FB_IOU],
-        episode_iou=overall[EPISODE_IOU],
-        tracks=tuple(tracks),
-        per_class=tuple(
-            ClassDifference(fold=fold, class_id=class_id, name=name, difference=difference, p_corrected=p)
-            for (fold, class_id, name, difference), p in zip(classes, corrected, strict=True)
-        ),
-        undefined=tuple(undefined),
-    )
+    tracks = [(fold, names[fold], Evidence.over_seeds(seeds)) for fold, seeds in by_fold.items()]
+    return comparison_of(Evidence.mean(differences), tracks)
 
 
 def comparisons(

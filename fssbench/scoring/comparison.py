@@ -6,7 +6,7 @@ than two scores with their intervals side by side.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,7 @@ from fssbench.scoring.counts import CountsTable
 from fssbench.scoring.estimates import FIGURES, Sample
 from fssbench.scoring.uncertainty import Difference, Evidence, holm
 
-__all__ = ["ClassDifference", "Comparison", "Pair", "compare", "p_of", "p_text", "say"]
+__all__ = ["ClassDifference", "Comparison", "Pair", "compare", "comparison_of", "p_of", "p_text", "say"]
 
 CERTAIN = 0.05
 
@@ -73,22 +73,28 @@ def compare(pairs: Sequence[Pair], *, policy: str) -> Comparison:
         ResultError: a pair is not about the same episodes, or lacks the policy.
     """
     evidence = [_evidence(pair, policy) for pair in pairs]
-    overall = Evidence.mean(evidence).differences()
-    tracks, classes, undefined = [], [], []
-    for pair, one in zip(pairs, evidence, strict=True):
+    tracks = [(pair.first.track.fold, pair.classes, one) for pair, one in zip(pairs, evidence, strict=True)]
+    return comparison_of(Evidence.mean(evidence), tracks)
+
+
+def comparison_of(overall: Evidence, tracks: Iterable[tuple[int, Mapping[int, str], Evidence]]) -> Comparison:
+    """The comparison that differences amount to: of the means, and of each track with its fold and classes."""
+    differences, classes, undefined = [], [], []
+    for fold, names, one in tracks:
         found = one.differences()
-        tracks.append(found[-len(FIGURES)])
-        for (class_id, name), difference in zip(pair.classes.items(), found, strict=False):
+        differences.append(found[-len(FIGURES)])
+        for (class_id, name), difference in zip(names.items(), found, strict=False):
             if difference is None:
                 undefined.append(name)
             else:
-                classes.append((pair.first.track.fold, class_id, name, difference))
+                classes.append((fold, class_id, name, difference))
     corrected = holm([p_of(difference) for *_, difference in classes])
+    miou, fb_iou, episode_iou = overall.differences()[-len(FIGURES) :]
     return Comparison(
-        miou=overall[0],
-        fb_iou=overall[1],
-        episode_iou=overall[2],
-        tracks=tuple(tracks),
+        miou=miou,
+        fb_iou=fb_iou,
+        episode_iou=episode_iou,
+        tracks=tuple(differences),
         per_class=tuple(
             ClassDifference(fold=fold, class_id=class_id, name=name, difference=difference, p_corrected=p)
             for (fold, class_id, name, difference), p in zip(classes, corrected, strict=True)

@@ -183,7 +183,7 @@ def overridden(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
 
 def to_toml(recipe: Recipe) -> str:
     """The recipe as TOML that `parse_recipe` reads again; what is null is left out."""
-    return tomli_w.dumps(_without_nulls(recipe.model_dump(mode="json")))
+    return tomli_w.dumps(_without_nulls(recipe.model_dump()))
 
 
 def _without_nulls(table: Mapping[str, Any]) -> dict[str, Any]:

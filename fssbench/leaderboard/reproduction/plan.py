@@ -7,19 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fssbench.episodes.benchmarks import FSS_1000, Benchmark
+from fssbench.episodes.benchmarks import FSS_1000
 from fssbench.leaderboard.reported import Row
 from fssbench.leaderboard.reproduction.places import Places, Results
 from fssbench.leaderboard.reproduction.runs import Evaluation, Variant, wanted_folds
-from fssbench.leaderboard.reproduction.steps import (
-    EvaluateStep,
-    PrepareStep,
-    PrepareTrainingStep,
-    ProfileStep,
-    Settings,
-    Step,
-    TrainStep,
-)
+from fssbench.leaderboard.reproduction.steps import Settings, Step
 from fssbench.training.folder import BEST, LAST, RunFolder
 
 __all__ = ["Planner"]
@@ -62,7 +54,7 @@ class Planner:
         for variant, fold in dict.fromkeys((one.variant, fold) for one, fold in runs if one.variant.is_trained):
             steps += [step for v, f, p in training if (v, f) == (variant, fold) for step in self._trainings(v, f, p)]
             steps += self._evaluations([run for run in runs if (run[0].variant, run[1]) == (variant, fold)])
-        steps += self._profiles(rows) if costs else ()
+        steps += [step for _, step in self.profiles(rows)] if costs else []
         return list({step.arguments: step for step in steps}.values())
 
     def episodes(self, wanted: Evaluation) -> int:
@@ -82,12 +74,10 @@ class Planner:
             these = [(one, fold) for one, fold in runs if (one.benchmark, one.protocol) == (benchmark, protocol)]
             shots, folds = sorted({one.shot for one, _ in these}), sorted({fold for _, fold in these})
             n = self.episodes(these[0][0])
-            yield PrepareStep(
-                settings=self.settings,
-                benchmark=benchmark,
-                protocol=protocol,
-                shots=tuple(shots),
-                folds=_some(folds, benchmark),
+            yield Step(
+                kind="prepare",
+                subject=benchmark.alias,
+                options=self.settings.prepare(benchmark, protocol, shots=shots, folds=folds),
                 there=all(self.places.has_set(one, fold, episodes=n) for one, fold in these),
                 makes=self.places.sets / benchmark.name / protocol,
             )
@@ -95,8 +85,9 @@ class Planner:
     def _training_sets(self, variants: Sequence[Variant]) -> Iterator[Step]:
         for benchmark in dict.fromkeys(variant.benchmark for variant in variants):
             path = self.places.training_set(benchmark)
-            yield PrepareTrainingStep(
-                settings=self.settings, benchmark=benchmark, there=path.is_file(), makes=path.parent
+            options = self.settings.prepare_training(benchmark)
+            yield Step(
+                kind="prepare", subject=benchmark.alias, options=options, there=path.is_file(), makes=path.parent
             )
 
     def _trainings(self, variant: Variant, fold: int, protocol: str) -> Iterator[Step]:
@@ -112,17 +103,9 @@ class Planner:
         select_on = _select_on(variant)
         if select_on != "test-fold":
             more.pop("protocol", None)
-        return TrainStep(
-            settings=self.settings,
-            variant=variant,
-            fold=fold,
-            folder=folder,
-            select_on=select_on,
-            resume=RunFolder(folder).begun,
-            there=trained is not None,
-            makes=trained or folder,
-            **more,
-        )
+        resume = RunFolder(folder).begun
+        options = self.settings.train(variant, fold, folder=folder, select_on=select_on, resume=resume, **more)
+        return Step(kind="train", options=options, there=trained is not None, makes=trained or folder)
 
     def _weights(self, variant: Variant, fold: int) -> Path:
         """The checkpoint that is there, or the one that training will leave."""
@@ -140,28 +123,24 @@ class Planner:
                 for one, fold in runs
                 if (one.variant, one.benchmark, one.protocol) == (variant, benchmark, protocol)
             ]
-            yield EvaluateStep(
-                settings=self.settings,
-                variant=variant,
-                benchmark=benchmark,
-                protocol=protocol,
-                folds=_some(sorted({fold for _, fold in these}), benchmark),
-                shots=tuple(sorted({one.shot for one, _ in these})),
+            options = self.settings.evaluate(
+                variant,
+                benchmark,
+                protocol,
+                folds=sorted({fold for _, fold in these}),
+                shots=sorted({one.shot for one, _ in these}),
                 weights=self._weights(variant, these[0][1]) if variant.is_trained else None,
-                there=all(self._answered(*run) for run in these),
-                makes=self.places.results,
             )
+            there = all(self._answered(*run) for run in these)
+            yield Step(kind="eval", options=options, there=there, makes=self.places.results)
 
-    def _profiles(self, rows: Sequence[Row]) -> Iterator[ProfileStep]:
+    def profiles(self, rows: Sequence[Row]) -> list[tuple[Row, Step]]:
         """Of the rows that say what one of our models costs; in a table about that, those of one shot do."""
-        for row in rows:
-            if row.ours is not None and row.learnable_parameters is not None and row.shot == 1:
-                yield ProfileStep(settings=self.settings, variant=Evaluation.of(row).variant, row=row)
-
-
-def _some(folds: Sequence[int], benchmark: Benchmark) -> tuple[int, ...] | None:
-    """Folds of a benchmark, ``None`` for all."""
-    return None if len(folds) == len(benchmark.folds) else tuple(folds)
+        return [
+            (row, Step(kind="profile", options=self.settings.profile(Evaluation.of(row).variant)))
+            for row in rows
+            if row.ours is not None and row.learnable_parameters is not None and row.shot == 1
+        ]
 
 
 def _select_on(variant: Variant) -> str:

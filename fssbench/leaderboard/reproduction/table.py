@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from fssbench.base.home import Home
 from fssbench.base.progress import Report
@@ -15,7 +15,10 @@ from fssbench.leaderboard.reproduction.measured import Measured, measure
 from fssbench.leaderboard.reproduction.places import Places, Results
 from fssbench.leaderboard.reproduction.plan import Planner
 from fssbench.leaderboard.reproduction.runs import Evaluation, wanted_rows
-from fssbench.leaderboard.reproduction.steps import WHOLE, ProfileStep, Settings, Step, Trial
+from fssbench.leaderboard.reproduction.steps import WHOLE, Settings, Step, Trial, profile
+
+if TYPE_CHECKING:
+    from fssbench.engine.profile import Profile
 
 __all__ = ["Reproduction"]
 
@@ -91,14 +94,14 @@ class Reproduction:
         Raises:
             FssbenchError: a step failed; what earlier ones made is kept.
         """
-        missing = [step for step in self.steps() if not step.there and not isinstance(step, ProfileStep)]
+        missing = [step for step in self.steps() if not step.there and step.kind != "profile"]
         for n, step in enumerate(missing, 1):
             report.say(f"[{n}/{len(missing)}] {step.command}")
             step.run(report)
 
-    def profiles(self) -> list[ProfileStep]:
-        """What measures the costs of the rows that print some."""
-        return [step for step in self.steps() if isinstance(step, ProfileStep)]
+    def costs(self) -> list[tuple[Row, Profile]]:
+        """What the rows that print costs cost here."""
+        return [(row, profile(step)) for row, step in self._planner().profiles(self.rows)] if self.table.costs else []
 
     def damaged(self) -> list[str]:
         """What is wrong with results that cannot be read; which row they are of, they do not say."""

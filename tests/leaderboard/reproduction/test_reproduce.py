@@ -18,7 +18,7 @@ from fssbench.cli import main
 from fssbench.leaderboard.reported import Ours, Row, read_paper
 from fssbench.leaderboard.reproduction.measured import Figure, measure
 from fssbench.leaderboard.reproduction.runs import Evaluation
-from fssbench.leaderboard.reproduction.steps import Settings, TrainStep, Trial
+from fssbench.leaderboard.reproduction.steps import Settings, Step, Trial
 from fssbench.leaderboard.reproduction.table import Reproduction
 from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
 from fssbench.schemas.result import read_result
@@ -205,10 +205,9 @@ def test_an_interrupted_training_saves_its_work_and_nothing_runs_after_it(
     with pytest.raises(KeyboardInterrupt):
         reproduction.run(Impatient())
     train, evaluate = reproduction.steps()[-2:]
-    assert isinstance(train, TrainStep)
-    assert train.resume
+    assert train.options["resume"]
     assert (train.there, evaluate.there) == (False, False)
-    progress = json.loads((train.folder / "log.jsonl").read_text().splitlines()[-1])
+    progress = json.loads((train.options["output"] / "log.jsonl").read_text().splitlines()[-1])
     assert 0 < progress["step"] < 4
     reproduction.run(SILENT)
     assert all(step.there for step in reproduction.steps())
@@ -218,15 +217,9 @@ def test_a_step_is_called_with_what_its_command_names(monkeypatch: pytest.Monkey
     """Parsing the command that is printed asks for the very call that is made."""
     asked: list[dict[str, Any]] = []
     variant = Evaluation.of(a_row(ours=Ours(model="hsnet", options={"size": 48, "kernel": "original"}))).variant
-    step = TrainStep(
-        settings=Settings(sets=tmp_path, device="cpu", trial=Trial(steps=2)),
-        variant=variant,
-        fold=1,
-        folder=tmp_path / "run",
-        select_on="test-fold",
-        protocol="hsnet",
-        resume=True,
-    )
+    settings = Settings(sets=tmp_path, device="cpu", trial=Trial(steps=2), environment={"FSSBENCH_TRAIN_BATCH": "3"})
+    options = settings.train(variant, 1, folder=tmp_path, select_on="test-fold", protocol="hsnet", resume=True)
+    step = Step(kind="train", options=options)
 
     def train(model: str, benchmark: str, **named: Any) -> Any:
         asked.append({"model": model, "benchmark": benchmark, **named})
