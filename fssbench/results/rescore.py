@@ -187,7 +187,8 @@ def rescore(
             advance(1)
             yield row
 
-    table = CountsTable.of(track, tuple(policy.name for policy in policies), counted())
+    names, truth = tuple(policy.name for policy in policies), episode_set.truth_digest(track)
+    table = CountsTable.of(track, names, counted(), truth_digest=truth)
     return Outcome(
         model=predictions.model,
         episode_set=episode_set,
