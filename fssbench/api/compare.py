@@ -29,11 +29,13 @@ class ModelComparison(Comparison):
         names: what the two are called; numbered if both have one name.
         policy: the scoring policy whose counts were compared.
         runs: fold, shot and seed of each track, in the order of ``tracks``.
+        truth_told: whether the results say on which masks and images they were measured, as those of old do not.
     """
 
     names: tuple[str, str]
     policy: str
     runs: tuple[Run, ...]
+    truth_told: bool
 
     @property
     def overall(self) -> dict[str, Difference | None]:
@@ -60,7 +62,8 @@ class ModelComparison(Comparison):
         return table.astype(dict.fromkeys(("fold", "shot", "seed"), "Int64"))
 
     def __str__(self) -> str:
-        return say(self, *self.names)
+        doubt = "" if self.truth_told else " The results do not say whether both were on the same masks and images."
+        return say(self, *self.names) + doubt
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the sentence and the table."""
@@ -95,6 +98,7 @@ def compare(a: Results, b: Results, *, policy: str | None = None) -> ModelCompar
         names=_names(first[runs[0]], second[runs[0]]),
         policy=headline,
         runs=tuple(runs),
+        truth_told=all(first[run].record.episodes.truth_digest for run in runs),
     )
 
 
