@@ -130,7 +130,7 @@ def _reasons(manifests: Sequence[Manifest]) -> list[str]:
     for manifest, track in tracks:
         for reason in dict.fromkeys((*manifest.unofficial, *track.unofficial)):
             found.setdefault(reason, []).append(f"fold {manifest.fold} {track.shot}-shot seed {track.seed}")
-    return [reason if len(of) == len(tracks) > 1 else f"{reason} ({', '.join(of)})" for reason, of in found.items()]
+    return [reason if len(of) == len(tracks) else f"{reason} ({', '.join(of)})" for reason, of in found.items()]
 
 
 def prepare_training(
