@@ -89,8 +89,8 @@ def _require_one_kind(runs: Sequence[Evaluation]) -> None:
         if (other := seen.setdefault((asked.fold, asked.seed), run)) is not run:
             unlike = other.record.episodes.identity.unlike(asked.identity)
             raise ResultError(
-                f"{name_of(other)} and {name_of(run)} are both of fold {asked.fold}, seed {asked.seed}"
-                f"{f', on {unlike}' if unlike else ''}",
+                f"{name_of(other)} and {name_of(run)} are both fold {asked.fold}, seed {asked.seed}"
+                f"{f', of {unlike}' if unlike else ''}",
                 remedy="pass one of them",
             )
         if (asked.truth_digest is None) != (first.record.episodes.truth_digest is None):

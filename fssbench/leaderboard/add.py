@@ -63,7 +63,7 @@ def add(
         checked, wrong = examine(stage, find_set=find_set)
         problems += wrong
         targets = {path: _target(path, stage, results) for path in _files(stage)}
-        collisions = list(_collisions(targets))
+        collisions = _collisions(targets)
         unchecked = tuple(dict.fromkeys(what for one in checked for what in one.unchecked))
         if problems or collisions:
             return Added(problems=(*problems, *collisions), unchecked=unchecked)
@@ -107,10 +107,15 @@ def _target(path: Path, stage: Path, results: Path) -> Path:
     return results / (inside.relative_to(RESULTS) if inside.parts[0] == RESULTS else inside)
 
 
-def _collisions(targets: dict[Path, Path]) -> Iterator[str]:
-    for path, target in targets.items():
-        if target.exists() and not (target.is_file() and sha256_file(target) == sha256_file(path)):
-            yield f"{target} is there already, and differs{_unlike(target, path)}"
+def _collisions(targets: dict[Path, Path]) -> list[str]:
+    """What is there already and differs; of results on other questions, these alone."""
+    found = {
+        target: _unlike(target, path)
+        for path, target in targets.items()
+        if target.exists() and not (target.is_file() and sha256_file(target) == sha256_file(path))
+    }
+    shown = {target: unlike for target, unlike in found.items() if unlike} or found
+    return [f"{target} is there already, and differs{unlike}" for target, unlike in shown.items()]
 
 
 def _unlike(there: Path, new: Path) -> str:

@@ -28,10 +28,10 @@ def compare_views(first: View, second: View) -> Comparison:
 
     Raises `ResultError` if they did not, whatever the leaderboard says.
     """
-    for one, other in zip(first.runs, second.runs, strict=True):
-        if unlike := one.result.episodes.identity.unlike(other.result.episodes.identity):
+    for ours, theirs in zip(first.runs, second.runs, strict=True):
+        if unlike := ours.result.episodes.identity.unlike(theirs.result.episodes.identity):
             raise ResultError(
-                f"{one.path} and {other.path} stand in one ranking and are of {unlike}",
+                f"{ours.path} and {theirs.path} stand in one ranking and are of {unlike}",
                 remedy="build the leaderboard again",
             )
     differences = [a.minus(b) for a, b in zip(first.evidence, second.evidence, strict=True)]

@@ -350,7 +350,8 @@ def test_an_image_that_changed_is_noticed_when_an_interrupted_run_goes_on(
     ran = fssbench(*asked(own_raw, "--output", output))
     assert ran.code == 0
     assert (
-        f"note: fold 0: images-000001.tar of an interrupted run is written again: image {changed} has changed since" in ran.err
+        f"note: fold 0: images-000001.tar of an interrupted run is written again: image {changed} has changed since"
+        in ran.err
     )
     kept = {name for name, stamp in stamps.items() if (output / SET / name).stat().st_mtime_ns == stamp}
     assert kept == stamps.keys() - {"images-000001.tar"}

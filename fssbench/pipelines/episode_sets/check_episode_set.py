@@ -81,7 +81,6 @@ class _EpisodeSetCheck(SetCheck):
         if (data := self.read(manifest.lock)) is None:
             return {}
         try:
-            self.pinned = locks.truths_from_bytes(data) or {}
             tracks = locks.from_bytes(
                 data,
                 benchmark=manifest.benchmark,
@@ -92,6 +91,7 @@ class _EpisodeSetCheck(SetCheck):
         except FssbenchError as error:
             self.wrong(error.problem)
             return {}
+        self.pinned = locks.truths_from_bytes(data) or {}
         listed = {t.label: t for t in manifest.tracks}
         for name in sorted(tracks.keys() ^ listed.keys()):
             here, there = ("lock", "manifest") if name in tracks else ("manifest", "lock")
