@@ -28,13 +28,25 @@ def model(name: str, **changes: object) -> ModelRecord:
     return strangers_model().model_copy(update={"name": name, "training": "not needed"} | changes)
 
 
-def answers(*, fold: int, seed: int = 0, better: float = 0.0, chance: int = 0, n: int = EPISODES) -> CountsTable:
-    """Counts on a fold: the same episodes for the same fold, seed and n; the better the higher."""
+def answers(
+    *,
+    fold: int,
+    seed: int = 0,
+    better: float = 0.0,
+    chance: int = 0,
+    n: int = EPISODES,
+    truth: str | None = "masks as published",
+) -> CountsTable:
+    """Counts on a fold: the same episodes for the same fold, seed and n; the better the higher.
+
+    ``truth`` names the masks and images; ``None`` for results of old, which do not say.
+    """
     population = Population(classes=len(FOLDS[fold]), images=20, seed=fold, better=better)
     drawn = population.table(n, seed=seed, chance=chance)
     episodes = tuple(replace(one, class_id=FOLDS[fold][one.class_id]) for one in drawn.track.episodes)
     track = replace(drawn.track, benchmark="drawn", fold=fold, episodes=episodes)
-    return CountsTable(track, drawn.policies, drawn.counts, drawn.queries)
+    told = None if truth is None else sha256_bytes(f"{truth} {fold} {seed} {n}".encode())
+    return CountsTable(track, drawn.policies, drawn.counts, drawn.queries, told)
 
 
 def result_of(
@@ -65,6 +77,7 @@ def result_of(
             seed=track.seed,
             n_episodes=len(track.episodes),
             digest=track.digest,
+            truth_digest=table.truth_digest,
             track_digest=track.digest,
             pools={},
             folds=FOLDS,
@@ -98,11 +111,20 @@ def write_result(folder: Path, table: CountsTable, record: ModelRecord) -> Path:
 
 
 def write_model(
-    folder: Path, name: str, *, better: float = 0.0, chance: int = 0, seeds: tuple[int, ...] = (0,), **changes: object
+    folder: Path,
+    name: str,
+    *,
+    better: float = 0.0,
+    chance: int = 0,
+    seeds: tuple[int, ...] = (0,),
+    truth: str | None = "masks as published",
+    **changes: object,
 ) -> list[Path]:
     """Write a model's results on all folds and some seeds."""
     return [
-        write_result(folder, answers(fold=fold, seed=seed, better=better, chance=chance), model(name, **changes))
+        write_result(
+            folder, answers(fold=fold, seed=seed, better=better, chance=chance, truth=truth), model(name, **changes)
+        )
         for fold in range(len(FOLDS))
         for seed in seeds
     ]

@@ -35,12 +35,14 @@ class ModelComparison(Comparison):
         policy: the scoring policy whose counts were compared.
         runs: fold, shot and seed of each track, in the order of ``tracks``.
         scores: the two models' own figures by name, in means over the tracks.
+        truth_told: whether the results say on which masks and images they were measured, as those of old do not.
     """
 
     names: tuple[str, str]
     policy: str
     runs: tuple[Run, ...]
     scores: tuple[Mapping[str, float | None], Mapping[str, float | None]]
+    truth_told: bool
 
     @property
     def overall(self) -> dict[str, Difference | None]:
@@ -67,7 +69,8 @@ class ModelComparison(Comparison):
         return table.astype(dict.fromkeys(("fold", "shot", "seed"), "Int64"))
 
     def __str__(self) -> str:
-        return say(self, *self.names)
+        doubt = "" if self.truth_told else " The results do not say whether both were on the same masks and images."
+        return say(self, *self.names) + doubt
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the sentence and the table."""
@@ -196,6 +199,7 @@ def _compared(
         policy=headline,
         runs=tuple(runs),
         scores=(_own(first.values(), headline), _own(second.values(), headline)),
+        truth_told=all(first[run].record.episodes.truth_digest for run in runs),
     )
 
 

@@ -19,6 +19,7 @@ from fssbench.pipelines.sources import Source
 from fssbench.pipelines.sources.coco_masks import Crowds
 from fssbench.pipelines.training_sets.build_training_set import BuiltTraining, build_training, plan_training
 from fssbench.pipelines.training_sets.training_set import TrainingSet
+from fssbench.schemas.manifest import Manifest
 
 __all__ = ["named_benchmark", "prepare", "prepare_training"]
 
@@ -121,12 +122,22 @@ def prepare(
         with report.progress(f"fold {plan.header.fold}", len(plan.images), unit="images") as advance:
             built.append(build(plan, raw, workers=_workers(workers), advance=advance))
         for note in built[-1].notes:
-            report.note(note)
+            report.note(f"fold {plan.header.fold}: {note}")
         if after is not None:
             after(built[-1])
-    if reasons := dict.fromkeys(reason for one in built for reason in one.manifest.reasons):
+    if reasons := _reasons([one.manifest for one in built]):
         report.note(f"results on this will not be official: {'; '.join(reasons)}")
     return [EpisodeSet(one.path, one.manifest) for one in built]
+
+
+def _reasons(manifests: Sequence[Manifest]) -> list[str]:
+    """Why results will not be official, each reason once, with the folds and tracks it is true of, if not of all."""
+    tracks = [(manifest, track) for manifest in manifests for track in manifest.tracks]
+    found: dict[str, list[str]] = {}
+    for manifest, track in tracks:
+        for reason in dict.fromkeys((*manifest.unofficial, *track.unofficial)):
+            found.setdefault(reason, []).append(f"fold {manifest.fold} {track.shot}-shot seed {track.seed}")
+    return [reason if len(of) == len(tracks) else f"{reason} ({', '.join(of)})" for reason, of in found.items()]
 
 
 def prepare_training(

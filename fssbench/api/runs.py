@@ -38,8 +38,9 @@ def runs_of(results: Results) -> dict[Run, Evaluation]:
         asked = one.record.episodes
         run = Run(asked.fold, asked.shot, asked.seed)
         if run in found:
+            unlike = found[run].record.episodes.identity.unlike(asked.identity)
             raise ResultError(
-                f"{name_of(found[run])} and {name_of(one)} are both {run}",
+                f"{name_of(found[run])} and {name_of(one)} are both {run}{f', of {unlike}' if unlike else ''}",
                 remedy="pass the folder of one model, benchmark and protocol",
             )
         found[run] = one

@@ -83,3 +83,18 @@ def _require_one_kind(runs: Sequence[Evaluation]) -> None:
             )
     if len({run.path.resolve() for run in runs}) < len(runs):
         raise UsageError("a result was named twice", remedy="name each once")
+    seen: dict[tuple[int, int], Evaluation] = {}
+    for run in runs:
+        asked = run.record.episodes
+        if (other := seen.setdefault((asked.fold, asked.seed), run)) is not run:
+            unlike = other.record.episodes.identity.unlike(asked.identity)
+            raise ResultError(
+                f"{name_of(other)} and {name_of(run)} are both fold {asked.fold}, seed {asked.seed}"
+                f"{f', of {unlike}' if unlike else ''}",
+                remedy="pass one of them",
+            )
+        if (asked.truth_digest is None) != (first.record.episodes.truth_digest is None):
+            raise ResultError(
+                f"of {name_of(first)} and {name_of(run)} only one says on which masks and images it was measured",
+                remedy="evaluate the other again with --overwrite",
+            )

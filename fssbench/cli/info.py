@@ -121,7 +121,11 @@ def _set(episode_set: EpisodeSet) -> dict[str, Any]:
         + [f"{file.name} {file.sha256}" for file in manifest.source.files],
         "masks": manifest.mask_policy.title,
         "classes": [f"{pool.id:>4} {pool.name} ({pool.images:,} images)" for pool in manifest.classes],
-        "tracks": [f"{t.shot}-shot seed {t.seed}: {t.episodes:,} episodes, digest {t.digest}" for t in manifest.tracks],
+        "tracks": [
+            f"{t.shot}-shot seed {t.seed}: {t.episodes:,} episodes, digest {t.digest}, "
+            f"truth digest {t.truth_digest or 'not told'}"
+            for t in manifest.tracks
+        ],
         "images": f"{manifest.n_images:,} in {len(episode_set.shards('images'))} shards, "
         f"{megabytes(manifest.n_bytes)} in all",
         "unofficial": list(manifest.reasons) or "no",
@@ -135,6 +139,7 @@ def _result(result: Result) -> dict[str, Any]:
         "episodes": f"{episodes.benchmark} {episodes.protocol}/{episodes.protocol_version} fold {episodes.fold}, "
         f"{episodes.shot}-shot seed {episodes.seed}, {episodes.n_episodes:,} episodes",
         "digest": episodes.digest,
+        "truth digest": episodes.truth_digest or "not told",
         "scores": [
             f"{p.policy}: mIoU {percent(p.miou.value)}, FB-IoU {percent(p.fb_iou.value)}" for p in result.policies
         ],

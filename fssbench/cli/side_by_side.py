@@ -36,6 +36,7 @@ def measured_as_json(measured: Measured) -> dict[str, Any]:
         "mean": _as_json(measured.mean),
         "fb_iou": _as_json(measured.fb_iou),
         "results": [str(path) for path in measured.results],
+        "unofficial": list(measured.unofficial),
         "note": row.note,
     }
 
@@ -61,6 +62,8 @@ def show_measured(measured: Sequence[Measured]) -> None:
                 print(f"  {name} is in [{low:.1f}, {high:.1f}] ({figure.method}){_whether(figure)}")
         if one.mean.reason:
             print(f"  no mean: {one.mean.reason}")
+        if one.unofficial:
+            print(f"  measured is not official: {'; '.join(one.unofficial)}")
 
 
 def _whether(figure: Figure) -> str:

@@ -70,7 +70,8 @@ def evaluate(
     )
     track = episode_set.tracks[episode_set.record(shot=shot, seed=seed).label]
     names = tuple(policy.name for policy in policies_for(episode_set))
-    return CountsTable.of(track if episodes is None else track.first(episodes), names, (a.scored for a in asked))
+    track = track if episodes is None else track.first(episodes)
+    return CountsTable.of(track, names, (a.scored for a in asked), truth_digest=episode_set.truth_digest(track))
 
 
 def answers(

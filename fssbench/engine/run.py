@@ -194,7 +194,8 @@ def _encoded(answer: Answer) -> dict[MaskSize, Rle]:
 
 def _table(job: Job, kept: Sequence[ScoredEpisode]) -> CountsTable:
     names = tuple(policy.name for policy in policies_for(job.episode_set))
-    return CountsTable.of(job.track, names, (episode.scored for episode in kept))
+    scored = (episode.scored for episode in kept)
+    return CountsTable.of(job.track, names, scored, truth_digest=job.episode_set.truth_digest(job.track))
 
 
 def _left_by_others(path: Path, loaded: LoadedModel, identity: str) -> Iterator[Path]:
@@ -215,7 +216,12 @@ def _changed(then: Environment, now: Environment) -> str:
 
 def _same_result(path: Path, loaded: LoadedModel, job: Job) -> Result:
     there = read_result(path)
-    if there.episodes.digest != job.track.digest or there.model != loaded.record:
+    if unlike := there.episodes.identity.unlike(job.asked_episodes.identity):
+        raise ResultError(
+            f"{path} is a result on {unlike}",
+            remedy="pass --overwrite to replace it, or another --output",
+        )
+    if there.model != loaded.record:
         raise ResultError(
             f"{path} is a result on other episodes ({there.episodes.n_episodes:,}, digest "
             f"{there.episodes.digest[:12]}…)",

@@ -18,6 +18,7 @@ from fssbench.leaderboard.submission import LIST, RESULTS, kind_of
 from fssbench.leaderboard.unpack import examine, unpack
 from fssbench.results.check import FindSet
 from fssbench.schemas.leaderboard import ReportedEntry
+from fssbench.schemas.result import read_result
 
 __all__ = ["Added", "add"]
 
@@ -62,7 +63,7 @@ def add(
         checked, wrong = examine(stage, find_set=find_set)
         problems += wrong
         targets = {path: _target(path, stage, results) for path in _files(stage)}
-        collisions = [f"{path} is there already, and differs" for path in _collisions(targets)]
+        collisions = _collisions(targets)
         unchecked = tuple(dict.fromkeys(what for one in checked for what in one.unchecked))
         if problems or collisions:
             return Added(problems=(*problems, *collisions), unchecked=unchecked)
@@ -106,10 +107,24 @@ def _target(path: Path, stage: Path, results: Path) -> Path:
     return results / (inside.relative_to(RESULTS) if inside.parts[0] == RESULTS else inside)
 
 
-def _collisions(targets: dict[Path, Path]) -> Iterator[Path]:
-    for path, target in targets.items():
-        if target.exists() and not (target.is_file() and sha256_file(target) == sha256_file(path)):
-            yield target
+def _collisions(targets: dict[Path, Path]) -> list[str]:
+    """What is there already and differs; of results on other questions, these alone."""
+    found = {
+        target: _unlike(target, path)
+        for path, target in targets.items()
+        if target.exists() and not (target.is_file() and sha256_file(target) == sha256_file(path))
+    }
+    shown = {target: unlike for target, unlike in found.items() if unlike} or found
+    return [f"{target} is there already, and differs{unlike}" for target, unlike in shown.items()]
+
+
+def _unlike(there: Path, new: Path) -> str:
+    """That two results of one name were asked different things, if they are such."""
+    try:
+        unlike = read_result(there).episodes.identity.unlike(read_result(new).episodes.identity)
+    except ResultError:  # not both are results, which is told otherwise
+        return ""
+    return f": it is of {unlike}" if unlike else ""
 
 
 def _move(targets: dict[Path, Path], results: Path) -> None:

@@ -11,7 +11,7 @@ from fssbench.base.errors import ResultError
 from fssbench.base.files import sha256_bytes
 from fssbench.base.progress import Advance, no_progress
 from fssbench.leaderboard.board import Leaderboard
-from fssbench.leaderboard.gathered import Candidate, Gathered, candidates, gather, slug
+from fssbench.leaderboard.gathered import Candidate, Gathered, candidates, digest_of, gather, slug
 from fssbench.leaderboard.ranking import ranked
 from fssbench.leaderboard.scores import Figures, figures_of
 from fssbench.schemas.leaderboard import REGIME_NAMES, DifferenceRecord, Entry, ReportedEntry, RunSummary
@@ -21,6 +21,7 @@ __all__ = ["board_of", "build_leaderboard", "gather"]
 
 REGIMES = tuple(REGIME_NAMES)
 """In the order that their rankings of one question stand in."""
+UNTOLD = "a result of old does not say on which masks and images it was measured, and is ranked only among such"
 
 
 def build_leaderboard(
@@ -53,17 +54,17 @@ def board_of(items: Iterable[Gathered], *, reported: Sequence[ReportedEntry] = (
     return Leaderboard.of(tuple(entries), tuple(reported))
 
 
-def _question(candidate: Candidate) -> tuple[str, str, int, int, str, str]:
+def _question(candidate: Candidate) -> tuple[str, str, int, int, str, str, str]:
     """What a model was asked and how its masks were scored; those that agree in this make one ranking."""
     asked = candidate.first.episodes
-    identity = "".join(f"{fold}\t{seed}\t{digest}\n" for fold, seed, digest in candidate.tracks)
     return (
         asked.benchmark,
         asked.protocol,
         asked.protocol_version,
         asked.shot,
         candidate.first.headline,
-        sha256_bytes(identity.encode()),
+        digest_of(candidate.tracks),
+        digest_of(candidate.truths),
     )
 
 
@@ -81,6 +82,8 @@ def _entry(candidate: Candidate, figures: Figures) -> Entry:
     reasons = dict.fromkeys(reason for item in items for reason in item.result.unofficial)
     if candidate.incomplete:
         reasons[candidate.incomplete] = None
+    if candidate.truth_digest is None:
+        reasons[UNTOLD] = None
     return Entry(
         id=candidate.id,
         group=_group(first.episodes, question, first.model.seen),
@@ -93,7 +96,8 @@ def _entry(candidate: Candidate, figures: Figures) -> Entry:
         shot=first.episodes.shot,
         policy=first.headline,
         regime=first.model.seen,
-        episodes_digest=question[-1],
+        episodes_digest=question[-2],
+        truth_digest=candidate.truth_digest,
         miou=figures.miou,
         fb_iou=figures.fb_iou,
         difference=DifferenceRecord.none("not ranked yet"),
@@ -125,6 +129,7 @@ def _run(item: Gathered) -> RunSummary:
         seed=result.episodes.seed,
         n_episodes=result.episodes.n_episodes,
         digest=result.episodes.digest,
+        truth_digest=result.episodes.truth_digest,
         miou=result.score.miou.value,
         fb_iou=result.score.fb_iou.value,
         official=result.official,

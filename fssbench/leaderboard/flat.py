@@ -40,6 +40,7 @@ COLUMNS: dict[str, pa.DataType] = {
     "official": pa.bool_(),
     "unofficial": pa.string(),
     "episodes_digest": pa.string(),
+    "truth_digest": pa.string(),
     "printed_in": pa.string(),
 }
 """Of the flat forms, in order: one row an entry, shares in [0, 1]; empty where there is nothing to say."""
@@ -66,6 +67,7 @@ def rows(entries: Iterable[Entry], reported: Iterable[ReportedEntry]) -> Iterato
             official=entry.official,
             unofficial="; ".join(entry.unofficial) or None,
             episodes_digest=entry.episodes_digest,
+            truth_digest=entry.truth_digest,
         )
     for row in reported:
         yield _row(

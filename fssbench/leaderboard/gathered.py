@@ -19,7 +19,7 @@ from fssbench.results.official import trained_elsewhere
 from fssbench.schemas.result import Result
 from fssbench.scoring.counts import CountsTable
 
-__all__ = ["Candidate", "Gathered", "candidates", "gather", "slug"]
+__all__ = ["Candidate", "Gathered", "candidates", "digest_of", "gather", "slug"]
 
 
 RULES = {"benchmark", "shot", "seed", "select_on", "recipe_sha256"}
@@ -121,6 +121,16 @@ class Candidate:
         return tuple((*item.run, item.result.episodes.digest) for item in self.items)
 
     @property
+    def truth_digest(self) -> str | None:
+        """Of the folds, seeds and truth digests of every run; ``None`` if one does not say its own."""
+        return digest_of(self.truths) if all(truth for *_, truth in self.truths) else None
+
+    @property
+    def truths(self) -> tuple[tuple[int, int, str], ...]:
+        """Fold, seed and truth digest of every run; empty where a result does not say."""
+        return tuple((*item.run, item.result.episodes.truth_digest or "") for item in self.items)
+
+    @property
     def incomplete(self) -> str:
         """Why there is no mean over folds, or nothing."""
         seeds: dict[int, set[int]] = {fold: set() for fold in range(len(self.first.episodes.all_folds))}
@@ -131,6 +141,11 @@ class Candidate:
         if len({frozenset(found) for found in seeds.values()}) > 1:
             return "folds were evaluated with different seeds"
         return ""
+
+
+def digest_of(runs: Iterable[tuple[int, int, str]]) -> str:
+    """SHA-256 (hex) of the lines ``fold``, ``seed`` and digest of some runs, joined by tabs."""
+    return sha256_bytes("".join(f"{fold}\t{seed}\t{digest}\n" for fold, seed, digest in runs).encode())
 
 
 def slug(*parts: str) -> str:
@@ -184,11 +199,14 @@ def _key(result: Result) -> str:
 
 
 def _require_distinct(label: str, items: Sequence[Gathered]) -> None:
-    seen: dict[tuple[int, int], Path] = {}
+    seen: dict[tuple[int, int], Gathered] = {}
     for item in sorted(items, key=lambda item: item.path):
         if item.run in seen:
+            other = seen[item.run]
+            unlike = other.result.episodes.identity.unlike(item.result.episodes.identity)
             raise ResultError(
-                f"{seen[item.run]} and {item.path} are both {label} on fold {item.run[0]}, seed {item.run[1]}",
+                f"{other.path} and {item.path} are both {label} on fold {item.run[0]}, seed {item.run[1]}"
+                f"{f', of {unlike}' if unlike else ''}",
                 remedy="keep one of them below the folder",
             )
-        seen[item.run] = item.path
+        seen[item.run] = item

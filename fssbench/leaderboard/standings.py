@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from fssbench.schemas.leaderboard import DifferenceRecord, Entry, ReportedEntry, Score, ShiftInterval
     from fssbench.schemas.result import IntervalRecord
 
-__all__ = ["percent", "print_rankings", "print_reported"]
+__all__ = ["digests", "percent", "print_rankings", "print_reported"]
 
 WIDTH = 100
 """Of tables that go to a file, or to whatever else is no terminal."""
@@ -24,9 +25,11 @@ WIDTH = 100
 def print_rankings(groups: Iterable[tuple[Entry, ...]], *, console: Console | None = None) -> None:
     """Print one table for each benchmark, protocol, number of shots and sample of episodes."""
     console = _wide(console)
-    scores = []
+    groups, scores = list(groups), []
+    times = Counter(_asked(entries[0]) for entries in groups)
     for entries in groups:
-        console.print(_ranking(entries))
+        first = entries[0]
+        console.print(_ranking(entries, which=digests(first) if times[_asked(first)] > 1 else ""))
         scores += [entry.miou for entry in entries]
         reasons = dict.fromkeys(r for entry in entries for r in (*entry.unofficial, entry.miou.reason) if r)
         if reasons:
@@ -76,13 +79,23 @@ def _table(title: str, folds: Iterable[int], *, ranks: bool) -> Table:
     return table
 
 
-def _ranking(entries: tuple[Entry, ...]) -> Table:
+def digests(entry: Entry) -> str:
+    """What sets rankings apart that are alike otherwise: on which episodes, and on which masks and images."""
+    truth = "not told" if entry.truth_digest is None else entry.truth_digest[:8]
+    return f"episodes {entry.episodes_digest[:8]}, truth {truth}"
+
+
+def _asked(entry: Entry) -> str:
+    return f"{entry.benchmark} · {entry.protocol}/{entry.protocol_version} · {entry.shot}-shot · {entry.policy}"
+
+
+def _ranking(entries: tuple[Entry, ...], *, which: str) -> Table:
     from rich.markup import escape
 
     first = entries[0]
     folds = sorted({fold.fold for entry in entries for fold in entry.folds})
-    asked = f"{first.benchmark} · {first.protocol}/{first.protocol_version} · {first.shot}-shot"
-    table = _table(f"{asked} · {first.policy} · {REGIME_NAMES[first.regime]} · mIoU in %", folds, ranks=True)
+    heading = (_asked(first), REGIME_NAMES[first.regime], which, "mIoU in %")
+    table = _table(" · ".join(filter(None, heading)), folds, ranks=True)
     for name in ("behind", "ep/s"):
         table.add_column(name, justify="right", no_wrap=True)
     for entry in entries:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import combinations
 from typing import Any
 
+from fssbench.base.errors import ResultError
 from fssbench.base.progress import Advance, no_progress
 from fssbench.leaderboard.board import Leaderboard
 from fssbench.pages.render import between
@@ -24,7 +25,15 @@ def compare_views(first: View, second: View) -> Comparison:
     """The first less the second; both of one group, so that they answered the same episodes.
 
     Tracks are folds: the mean over their seeds.
+
+    Raises `ResultError` if they did not, whatever the leaderboard says.
     """
+    for ours, theirs in zip(first.runs, second.runs, strict=True):
+        if unlike := ours.result.episodes.identity.unlike(theirs.result.episodes.identity):
+            raise ResultError(
+                f"{ours.path} and {theirs.path} stand in one ranking and are of {unlike}",
+                remedy="build the leaderboard again",
+            )
     differences = [a.minus(b) for a, b in zip(first.evidence, second.evidence, strict=True)]
     by_fold: dict[int, list[Evidence]] = {}
     for run, one in zip(first.runs, differences, strict=True):

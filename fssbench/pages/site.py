@@ -14,6 +14,7 @@ from fssbench.base.files import PARTIAL, storage_errors, write_atomic
 from fssbench.base.progress import Advance, no_progress
 from fssbench.leaderboard.board import Leaderboard
 from fssbench.leaderboard.gathered import Gathered
+from fssbench.leaderboard.standings import digests
 from fssbench.pages.charts import scale_top
 from fssbench.pages.examples import read_picture
 from fssbench.pages.pairs import comparisons, entry_data, pair_data
@@ -185,7 +186,7 @@ class _Pages:
     @staticmethod
     def _title(entry: Entry) -> str:
         title = benchmark_title(entry.benchmark)
-        return f"{title}, {entry.protocol}, {entry.shot}-shot, episodes {entry.episodes_digest[:8]}, {entry.regime}"
+        return f"{title}, {entry.protocol}, {entry.shot}-shot, {digests(entry)}, {entry.regime}"
 
     def _examples(self, entry: Entry, folder: Path) -> tuple[PicturedExample, ...]:
         """An entry's examples, their pictures copied into the site."""

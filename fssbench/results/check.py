@@ -112,8 +112,8 @@ class _ResultCheck:
         samples = self.predictions()
         episode_set = self.episode_set()
         if episode_set is not None:
-            self.against(episode_set)
-            if table is not None:
+            same = self.against(episode_set)
+            if table is not None and same:
                 self.truth(episode_set, table, samples)
         return table
 
@@ -145,6 +145,7 @@ class _ResultCheck:
         stated, track = self.result.episodes, table.track
         for name in ("benchmark", "fold", "shot", "seed", "digest"):
             self.compare(f"episodes.{name}", getattr(stated, name), getattr(track, name))
+        self.compare("episodes.truth_digest", stated.truth_digest, table.truth_digest)
         self.compare("episodes.n_episodes", stated.n_episodes, len(track.episodes))
         self.compare("the policies", [p.policy for p in self.result.policies], list(table.policies))
 
@@ -267,8 +268,11 @@ class _ResultCheck:
             self.unchecked.append(f"{needed}: {error.problem}")
             return None
 
-    def against(self, episode_set: EpisodeSet) -> None:
-        """What the result says of the episodes is what the set says, and so is what speaks against it."""
+    def against(self, episode_set: EpisodeSet) -> bool:
+        """What the result says of the episodes is what the set says, and so is what speaks against it.
+
+        Returns whether masks can be counted again: not on another truth.
+        """
         stated = self.result.episodes
         try:
             here = episodes_record(episode_set, shot=stated.shot, seed=stated.seed, n_episodes=stated.n_episodes)
@@ -276,7 +280,10 @@ class _ResultCheck:
             reasons = (*asked, *self.own_reasons())
         except FssbenchError as error:
             self.wrong(f"{episode_set.place}: {error.problem}")
-            return
+            return False
+        if stated.truth_digest is None:
+            self.unchecked.append("whether it was measured on these masks and images, which a result of old cannot say")
+            here = here.model_copy(update={"truth_digest": None})
         for where, a, b in differences(stated.model_dump(mode="json"), here.model_dump(mode="json"), "episodes"):
             self.wrong(f"{where}: the result says {a}, {episode_set.place} says {b}")
         for reason in asked:  # `policies` has looked for the others
@@ -285,6 +292,7 @@ class _ResultCheck:
         for reason in self.stated_reasons():
             if reason not in reasons:
                 self.wrong(f"unofficial: nothing shows that {reason}")
+        return stated.truth_digest == here.truth_digest or stated.digest != here.digest
 
     def truth(self, episode_set: EpisodeSet, table: CountsTable, samples: list[PredictionSample]) -> None:
         """Names and facts are those of the set's images, and the counts those of the masks against them."""

@@ -16,12 +16,15 @@ from fssbench.scoring.metrics import COUNT_FIELDS, check_counts
 
 __all__ = ["from_bytes", "to_arrow", "to_bytes"]
 
+TRUTH = b"truth_digest"
+"""Of the file's metadata, the truth digest of the episodes."""
+
 NULLABLE = "query_classes"
 """The one column that may lack a value: what the data does not say."""
 
 
 def to_arrow(table: CountsTable) -> pa.Table:
-    """One row an episode and policy, episodes in index order."""
+    """One row an episode and policy, episodes in index order; the metadata say on which truth."""
     n, p, _ = table.counts.shape
     track, episodes, queries = table.track, table.track.episodes, table.queries
     repeated = [i for i in range(n) for _ in range(p)]
@@ -40,7 +43,8 @@ def to_arrow(table: CountsTable) -> pa.Table:
         "query_classes": pa.array([queries[i].n_classes for i in repeated], pa.int32()),
         "policy": pa.array(list(table.policies) * n, pa.string()),
     } | {name: pa.array(flat[:, i], pa.int64()) for i, name in enumerate(COUNT_FIELDS)}
-    return pa.table(columns)
+    told = {} if table.truth_digest is None else {TRUTH: table.truth_digest}
+    return pa.table(columns, metadata=told or None)
 
 
 def to_bytes(table: CountsTable) -> bytes:
@@ -64,7 +68,7 @@ def from_bytes(data: bytes, *, where: str, check: bool = True) -> CountsTable:
         stored = pq.ParquetFile(io.BytesIO(data)).read()
         if nulls := [name for name in stored.column_names if name != NULLABLE and stored[name].null_count]:
             raise ValueError(f"column {nulls[0]} has cells without a value")
-        table = _from_columns(stored.to_pydict())
+        table = _from_columns(stored.to_pydict(), (stored.schema.metadata or {}).get(TRUTH))
         if not to_arrow(table).equals(stored):
             raise ValueError("its cells contradict each other, or have other types")
     except (pa.ArrowException, OSError, KeyError, ValueError, IndexError, TypeError, FssbenchError) as error:
@@ -74,7 +78,7 @@ def from_bytes(data: bytes, *, where: str, check: bool = True) -> CountsTable:
     return table
 
 
-def _from_columns(columns: dict[str, list[Any]]) -> CountsTable:
+def _from_columns(columns: dict[str, list[Any]], truth: bytes | None) -> CountsTable:
     """A table from its columns, each fact taken from the first row that states it."""
     policies = tuple(dict.fromkeys(columns["policy"]))
     first = slice(None, None, len(policies))  # each episode stands once for each policy
@@ -94,4 +98,5 @@ def _from_columns(columns: dict[str, list[Any]]) -> CountsTable:
         policies,
         flat.reshape(len(track.episodes), len(policies), len(COUNT_FIELDS)),
         tuple(QueryFacts(object_pixels=o, image_pixels=i, n_classes=c) for o, i, c in zip(*facts, strict=True)),
+        None if truth is None else truth.decode(),
     )

@@ -145,6 +145,10 @@ class Evaluation(Score):
         path = result_path(Path(folder), self.record.episodes, self.record.model)
         if path.exists() and not overwrite:
             there = load_result(path)
+            if unlike := there.result.episodes.identity.unlike(self.record.episodes.identity):
+                raise ResultError(
+                    f"{path} is a result on {unlike}", remedy="pass overwrite=True to replace it, or another folder"
+                )
             if there.result.counts.sha256 != self.record.counts.sha256:
                 raise ResultError(
                     f"{path} rests on other counts than this result",

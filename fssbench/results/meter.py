@@ -104,9 +104,11 @@ class Meter:
             ResultError: one measures another track, or does not keep masks where this one does.
         """
         for other in others:
-            if (other.track.digest, other.size, other.keep_masks) != (self.track.digest, self.size, self.keep_masks):
+            unlike = self.track.identity.unlike(other.track.identity)
+            if unlike or (other.size, other.keep_masks) != (self.size, self.keep_masks):
                 raise ResultError(
-                    f"a meter of {other.track!r} cannot be merged into one of {self.track!r}",
+                    f"a meter of {other.track!r} cannot be merged into one of {self.track!r}"
+                    f"{f': they measure {unlike}' if unlike else ''}",
                     remedy="make all meters of the same track, with the same size and keep_masks",
                 )
             if twice := sorted(self._rows.keys() & other._rows.keys()):
@@ -163,7 +165,8 @@ class Meter:
         return replace(find_protocol(self.track.protocol).headline, size=self.mask_size)
 
     def _table(self) -> CountsTable:
-        return CountsTable.of(self.track.track, tuple(p.name for p in self.policies), self._rows.values())
+        names = tuple(policy.name for policy in self.policies)
+        return CountsTable.of(self.track.track, names, self._rows.values(), truth_digest=self.track.truth_digest)
 
 
 def _array(mask: Any) -> npt.NDArray[Any]:

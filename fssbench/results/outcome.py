@@ -36,6 +36,7 @@ def episodes_record(episode_set: EpisodeSet, *, shot: int, seed: int, n_episodes
     """What a model was asked: the first ``n_episodes`` of a track of the set."""
     manifest = episode_set.manifest
     record = episode_set.record(shot=shot, seed=seed)
+    track = episode_set.tracks[record.label].first(n_episodes)
     return EpisodesRecord(
         benchmark=manifest.benchmark,
         protocol=manifest.protocol.name,
@@ -44,7 +45,8 @@ def episodes_record(episode_set: EpisodeSet, *, shot: int, seed: int, n_episodes
         shot=shot,
         seed=seed,
         n_episodes=n_episodes,
-        digest=episode_set.tracks[record.label].first(n_episodes).digest,
+        digest=track.digest,
+        truth_digest=episode_set.truth_digest(track),
         track_digest=record.digest,
         pools={pool.id: pool.sha256 for pool in manifest.classes},
         folds=manifest.definition.folds if manifest.definition else None,

@@ -48,14 +48,21 @@ class Predictions:
         there = StoredPredictions.open(path)
         asked = there.manifest.episodes
         here = episodes_record(episode_set, shot=asked.shot, seed=asked.seed, n_episodes=asked.n_episodes)
-        if here != asked:
-            name = next(name for name in EpisodesRecord.model_fields if getattr(here, name) != getattr(asked, name))
+        # Masks of old do not say on which truth they were made; what they are scored on, the result says.
+        known = here if asked.truth_digest else here.model_copy(update={"truth_digest": None})
+        if known != asked:
+            name = next(name for name in EpisodesRecord.model_fields if getattr(known, name) != getattr(asked, name))
+            if name == "truth_digest":
+                raise ResultError(
+                    f"{path / INDEX} and {episode_set.place} are of {asked.identity.unlike(here.identity)}",
+                    remedy="pass the set they were made on as --data",
+                )
             raise ResultError(
                 f"{path / INDEX} is about other episodes than {episode_set.place}: {name} is "
                 f"{getattr(asked, name)}, the set's is {getattr(here, name)}",
                 remedy="pass the set they were made on as --data",
             )
-        return Predictions(model=there.manifest.model, episodes=asked, samples=list(there.samples()))
+        return Predictions(model=there.manifest.model, episodes=here, samples=list(there.samples()))
 
     @staticmethod
     def foreign(
@@ -187,7 +194,8 @@ def rescore(
             advance(1)
             yield row
 
-    table = CountsTable.of(track, tuple(policy.name for policy in policies), counted())
+    names, truth = tuple(policy.name for policy in policies), episode_set.truth_digest(track)
+    table = CountsTable.of(track, names, counted(), truth_digest=truth)
     return Outcome(
         model=predictions.model,
         episode_set=episode_set,
@@ -212,6 +220,12 @@ def settle(outcome: Outcome, path: Path, *, overwrite: bool) -> tuple[Result, Li
     if not path.exists() or overwrite:
         return outcome.write(path), "written"
     there = read_result(path)
+    if there.episodes.truth_digest is None:  # a result of old, whose table says no more
+        outcome = replace(outcome, table=replace(outcome.table, truth_digest=None))
+    elif unlike := there.episodes.identity.unlike(outcome.table.identity):
+        raise ResultError(
+            f"{path} and these masks are of {unlike}", remedy="pass --overwrite to replace it, or another --output"
+        )
     counts = to_bytes(outcome.table)
     if there.counts.sha256 != sha256_bytes(counts):
         raise ResultError(

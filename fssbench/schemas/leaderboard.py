@@ -118,6 +118,9 @@ class RunSummary(Record):
     seed: int
     n_episodes: int
     digest: Sha256 = Field(description="of the episodes evaluated")
+    truth_digest: Sha256 | None = Field(
+        default=None, description="of their masks, ignored pixels and images; null if the result does not say"
+    )
     miou: Share | None
     fb_iou: Share | None
     official: bool
@@ -158,6 +161,11 @@ class Entry(Record):
     episodes_digest: Sha256 = Field(
         description="of the folds', seeds' and episodes' digests: equal means same episodes"
     )
+    truth_digest: Sha256 | None = Field(
+        default=None,
+        description="of the folds', seeds' and truth digests: equal means same masks, ignored pixels and images; "
+        "null if a result does not say",
+    )
     miou: Score = Field(description="mean over folds")
     fb_iou: Score = Field(description="mean over folds")
     difference: DifferenceRecord
@@ -174,18 +182,6 @@ class Entry(Record):
     source: Literal["measured", "recomputed"] = Field(description="by asking the model, or from masks it left")
     official: bool
     unofficial: tuple[str, ...]
-
-    @property
-    def comparable(self) -> tuple[str, str, int, int, str, str]:
-        """Entries that agree in this were asked the same episodes and scored in the same way, in any regime."""
-        return (
-            self.benchmark,
-            self.protocol,
-            self.protocol_version,
-            self.shot,
-            self.policy,
-            self.episodes_digest,
-        )
 
 
 class Printed(Record):

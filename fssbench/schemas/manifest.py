@@ -147,6 +147,9 @@ class TrackRecord(Record):
     seed: int
     episodes: Annotated[int, Field(ge=1)]
     digest: Sha256 = Field(description="of the episodes' lines in index order")
+    truth_digest: Sha256 | None = Field(
+        default=None, description="of the masks, ignored pixels and images of its episodes; null in sets of old"
+    )
     absent_classes: tuple[int, ...] = Field(description="novel classes left out for want of images")
     unofficial: tuple[str, ...] = Field(description="why results on this track are not official")
 

@@ -15,6 +15,7 @@ from pydantic import Field, model_validator
 from fssbench.base.errors import ResultError, UsageError
 from fssbench.base.records import Record, Sha256, read_record
 from fssbench.episodes.benchmarks import BENCHMARKS, find_benchmark
+from fssbench.episodes.identity import Identity
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -246,6 +247,9 @@ class EpisodesRecord(Record):
     seed: int
     n_episodes: int
     digest: Sha256 = Field(description="of the episodes evaluated")
+    truth_digest: Sha256 | None = Field(
+        default=None, description="of their masks, ignored pixels and images; null in results of old"
+    )
     track_digest: Sha256 = Field(description="of the whole track they are the first of")
     pools: dict[int, Sha256] = Field(description="by class, of the sorted ids of its eligible images")
     folds: tuple[tuple[int, ...], ...] | None = Field(
@@ -257,6 +261,11 @@ class EpisodesRecord(Record):
         if self.folds is not None and self.benchmark in {benchmark.name for benchmark in BENCHMARKS}:
             raise ValueError(f"{self.benchmark} is built in and cannot have other folds")
         return self
+
+    @property
+    def identity(self) -> Identity:
+        """What another result must agree in to be compared with this one."""
+        return Identity(self.digest, self.truth_digest)
 
     @property
     def all_folds(self) -> tuple[tuple[int, ...], ...]:

@@ -140,10 +140,9 @@ def _p(p: float) -> str:
 
 def _evidence(pair: Pair, policy: str) -> Evidence:
     first, second = pair.first, pair.second
-    if first.track.digest != second.track.digest:
+    if unlike := first.identity.unlike(second.identity):
         raise ResultError(
-            f"fold {first.track.fold}: the two were asked other episodes (digests {first.track.digest[:12]}… and "
-            f"{second.track.digest[:12]}…)",
+            f"fold {first.track.fold}: the two were asked {unlike}",
             remedy="evaluate both on the same set with the same --shot, --seed and --episodes",
         )
     for table in (first, second):

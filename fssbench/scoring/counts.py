@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from fssbench.base.errors import EpisodeIndexError
 from fssbench.episodes.episodes import Track
+from fssbench.episodes.identity import Identity
 from fssbench.scoring.metrics import COUNT_FIELDS
 
 __all__ = ["CountsTable", "EpisodeCounts", "QueryFacts"]
@@ -54,16 +55,23 @@ class CountsTable:
         policies: names of the scoring policies.
         counts: (N, P, 5) int64 in the order of `fssbench.scoring.metrics.COUNT_FIELDS`.
         queries: what each query image is.
+        truth_digest: of the masks and images that the episodes are of; ``None`` in tables of old.
     """
 
     track: Track
     policies: tuple[str, ...]
     counts: npt.NDArray[np.int64]
     queries: tuple[QueryFacts, ...]
+    truth_digest: str | None = None
 
     @staticmethod
-    def of(track: Track, policies: tuple[str, ...], rows: Iterable[EpisodeCounts]) -> CountsTable:
+    def of(
+        track: Track, policies: tuple[str, ...], rows: Iterable[EpisodeCounts], *, truth_digest: str | None = None
+    ) -> CountsTable:
         """Put scored episodes, in whatever order and from whatever parts, into one table.
+
+        Args:
+            truth_digest: of the masks and images that the episodes are of.
 
         Raises:
             EpisodeIndexError: an episode is there twice, is missing, or is not one of the track's.
@@ -81,7 +89,12 @@ class CountsTable:
         counts = np.zeros((n, len(policies), len(COUNT_FIELDS)), dtype=np.int64)
         for index, row in by_index.items():
             counts[index] = row.counts
-        return CountsTable(track, policies, counts, tuple(by_index[index].query for index in range(n)))
+        return CountsTable(track, policies, counts, tuple(by_index[index].query for index in range(n)), truth_digest)
+
+    @property
+    def identity(self) -> Identity:
+        """What another table must agree in to be compared with this one."""
+        return Identity(self.track.digest, self.truth_digest)
 
     @property
     def class_ids(self) -> npt.NDArray[np.int64]:

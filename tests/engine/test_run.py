@@ -344,7 +344,8 @@ def test_asking_for_all_episodes_by_number_is_the_same(toy_set: EpisodeSet, tmp_
 def test_a_result_on_other_episodes_is_not_replaced_unasked(toy_set: EpisodeSet, tmp_path: Path) -> None:
     first = run(copy_support(), job(toy_set, tmp_path, episodes=20))
     digest = first.record.episodes.digest
-    expected = rf"fold0-1shot-seed0\.json is a result on other episodes \(20, digest {digest[:12]}…\); pass --overwrite"
+    told = rf"\(digests {digest[:12]}… and \w{{12}}…\)"
+    expected = rf"fold0-1shot-seed0\.json is a result on other episodes {told}; pass --overwrite"
     with pytest.raises(ResultError, match=expected):
         run(copy_support(), job(toy_set, tmp_path), look=never)
     assert read_result(first.path) == first.record

@@ -350,7 +350,8 @@ def test_an_image_that_changed_is_noticed_when_an_interrupted_run_goes_on(
     ran = fssbench(*asked(own_raw, "--output", output))
     assert ran.code == 0
     assert (
-        f"note: images-000001.tar of an interrupted run is written again: image {changed} has changed since" in ran.err
+        f"note: fold 0: images-000001.tar of an interrupted run is written again: image {changed} has changed since"
+        in ran.err
     )
     kept = {name for name, stamp in stamps.items() if (output / SET / name).stat().st_mtime_ns == stamp}
     assert kept == stamps.keys() - {"images-000001.tar"}
@@ -373,7 +374,7 @@ def test_a_finished_shard_that_the_disk_damaged_is_written_again(
     shard.write_bytes(shard.read_bytes()[:5_000])
     ran = fssbench(*asked(own_raw, "--output", tmp_path / "sets", "--episodes", 80))
     assert ran.code == 0
-    assert "note: images-000000.tar of an interrupted run is written again: images-000000.tar" in ran.err
+    assert "note: fold 0: images-000000.tar of an interrupted run is written again: images-000000.tar" in ran.err
     assert verify_set(tmp_path / "sets" / SET).problems == []
 
 

@@ -55,6 +55,7 @@ class Measured:
 
     Attributes:
         results: the files it is from.
+        unofficial: why they are not what the paper's would be, each reason once.
     """
 
     row: Row
@@ -62,6 +63,7 @@ class Measured:
     mean: Figure
     fb_iou: Figure
     results: tuple[Path, ...]
+    unofficial: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -70,6 +72,7 @@ class _Track:
 
     score: PolicyResult
     evidence: Evidence
+    unofficial: tuple[str, ...]
 
 
 def measure(row: Row, found: Sequence[Sequence[Path]], *, policy: str) -> Measured:
@@ -100,6 +103,7 @@ def measure(row: Row, found: Sequence[Sequence[Path]], *, policy: str) -> Measur
         mean=_mean(whole, miou, reported=row.mean, reason=reason, sure=sure[0]),
         fb_iou=_mean(whole, lambda score: score.fb_iou, reported=row.fb_iou, reason=reason, sure=sure[1]),
         results=tuple(path for paths in found for path in paths),
+        unofficial=tuple(dict.fromkeys(reason for seeds in tracks for one in seeds for reason in one.unofficial)),
     )
 
 
@@ -112,7 +116,8 @@ def _track(path: Path, policy: str) -> _Track:
             remedy="evaluate again with --overwrite",
         )
     sample = Sample(loaded.table.track, classes=tuple(c.id for c in score.per_class))
-    return _Track(score=score, evidence=Evidence.of(sample, loaded.table.under(policy)[:, None])[0])
+    evidence = Evidence.of(sample, loaded.table.under(policy)[:, None])[0]
+    return _Track(score=score, evidence=evidence, unofficial=loaded.result.unofficial)
 
 
 def _mean(

@@ -9,6 +9,7 @@ from typing import Any
 
 from fssbench.base.errors import EpisodeSetError, ResultError
 from fssbench.episodes.benchmarks import Benchmark
+from fssbench.episodes.identity import Identity
 from fssbench.leaderboard.reproduction.runs import Evaluation, Variant
 from fssbench.models import model_spec
 from fssbench.models.cards import chosen_weights, read_card
@@ -51,6 +52,16 @@ class Places:
         current = found.manifest.protocol.label == wanted.rules.label
         return current and all(track.episodes >= episodes for track in tracks)
 
+    def identity(self, wanted: Evaluation, fold: int, seed: int, *, episodes: int) -> Identity | None:
+        """What the set at hand asks, which a result must have answered to count; ``None`` if there is no such set."""
+        if not self.has_set(wanted, fold, episodes=episodes):
+            return None
+        found = EpisodeSet.open(
+            set_path(self.sets, benchmark=wanted.benchmark.name, protocol=wanted.protocol, fold=fold)
+        )
+        track = found.tracks[found.record(shot=wanted.shot, seed=seed).label].first(episodes)
+        return Identity(track.digest, found.truth_digest(track))
+
     def training_set(self, benchmark: Benchmark) -> Path:
         """The manifest of the images that a benchmark's models learn from."""
         return training_path(self.sets, benchmark) / TRAINING
@@ -72,8 +83,13 @@ class Results:
             except ResultError as error:
                 self.damaged.append(error.problem)
 
-    def of(self, wanted: Evaluation, fold: int, seed: int, *, episodes: int) -> Path | None:
+    def of(
+        self, wanted: Evaluation, fold: int, seed: int, *, episodes: int, identity: Identity | None = None
+    ) -> Path | None:
         """The result of a model, trained if it needs it, on the first ``episodes`` of a track, or ``None``.
+
+        Args:
+            identity: what it must have been asked, if the episode set is there to tell.
 
         Raises `ResultError` if there are several, as of other weights.
         """
@@ -84,6 +100,7 @@ class Results:
             path
             for path, result in self._found
             if _asked(result) == asked
+            and (identity is None or not identity.unlike(result.episodes.identity))
             and (result.model.name, result.model.training) == (wanted.variant.model, training)
             and result.model.control is None
             and _changed(wanted.variant.model, result.model.options) == options

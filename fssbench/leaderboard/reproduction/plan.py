@@ -64,7 +64,12 @@ class Planner:
     def found(self, wanted: Evaluation, fold: int) -> list[Path | None]:
         """The result of every seed, or ``None`` where it is missing."""
         n = self.episodes(wanted)
-        return [self.results.of(wanted, fold, seed, episodes=n) for seed in wanted.rules.seeds]
+        seeds = wanted.rules.seeds
+        asked = [self.places.identity(wanted, fold, seed, episodes=n) for seed in seeds]
+        return [
+            self.results.of(wanted, fold, seed, episodes=n, identity=one)
+            for seed, one in zip(seeds, asked, strict=True)
+        ]
 
     def _answered(self, wanted: Evaluation, fold: int) -> bool:
         return all(self.found(wanted, fold))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from fssbench.pipelines.episode_sets.sameness import first_change, read_sample, 
 from fssbench.pipelines.episode_sets.staging import EXTENDS, commit, identity, staging_folder
 from fssbench.pipelines.formats import locks
 from fssbench.pipelines.formats.shards import existing_file, record_shard, write_episodes, write_images
+from fssbench.pipelines.formats.truth import ImageId, image_truth, track_truths, truth_digest
 from fssbench.pipelines.sources import Source
 from fssbench.schemas.manifest import SCHEMA_VERSION, FileRecord, Manifest, ShardRecord
 from fssbench.schemas.samples import EpisodeSample, ImageSample, image_key
@@ -27,9 +28,6 @@ __all__ = ["Built", "build"]
 
 IMAGES_PER_SHARD = 500
 EPISODES_PER_SHARD = 5_000
-
-ImageKey = tuple[int, str]
-"""A class index and an image id: what one image sample is about."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +49,16 @@ class ImageShard:
     """An image shard to write: its name, and which image goes under which key."""
 
     name: str
-    images: tuple[tuple[str, ImageKey], ...]
+    images: tuple[tuple[str, ImageId], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class WrittenShard:
+    """An image shard that was written: its entry in the manifest, its images' hashes, and a note or none."""
+
+    record: ShardRecord
+    truths: Mapping[ImageId, str]
+    note: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,10 +90,11 @@ def build(
         return Built(path=plan.path, manifest=plan.base.manifest, outcome="up to date")
     with exclusive(plan.path):
         _require_unchanged(plan)
+        truths: dict[ImageId, str] = {}
         if plan.base:
-            require_same_images(plan.base, plan.images, source, workers=workers, advance=advance)
+            truths = require_same_images(plan.base, plan.images, source, workers=workers, advance=advance)
         with staging_folder(plan.path, _identity(plan, images_per_shard)) as staging:
-            manifest, notes = _write(plan, source, staging, workers, images_per_shard, advance)
+            manifest, notes = _write(plan, source, staging, workers, images_per_shard, advance, truths)
         commit(plan.path)
     return Built(path=plan.path, manifest=manifest, outcome="extended" if plan.base else "built", notes=notes)
 
@@ -112,9 +120,18 @@ def _require_unchanged(plan: FoldPlan) -> None:
 
 
 def _write(
-    plan: FoldPlan, source: Source, staging: Path, workers: int, per_shard: int, advance: Advance
+    plan: FoldPlan,
+    source: Source,
+    staging: Path,
+    workers: int,
+    per_shard: int,
+    advance: Advance,
+    there: Mapping[ImageId, str],
 ) -> tuple[Manifest, tuple[str, ...]]:
-    """Write all shards, the lock and, last, the manifest into ``staging``; returns that and notes."""
+    """Write all shards, the lock and, last, the manifest into ``staging``; returns that and notes.
+
+    ``there`` has the hashes of the images of the set that is extended.
+    """
     keys = dict(plan.base.keys()) if plan.base else {}
     image_shards = _image_shards(plan, keys, per_shard)
     keys.update((image, key) for shard in image_shards for key, image in shard.images)
@@ -127,15 +144,18 @@ def _write(
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-    records = [record for record, _ in written]
+    records = [one.record for one in written]
+    images = dict(there) | {image: truth for one in written for image, truth in one.truths.items()}
+    tracks = [*(plan.base.tracks.values() if plan.base else ()), *(track for track, _ in plan.tracks)]
+    truths = {track.name: track_truths(track, images) for track in tracks}
     records += [_write_episode_shard(shard, staging) for shard in episode_shards]
-    lock = _write_lock(plan, staging)
-    manifest = _manifest(plan, lock, records)
+    lock = _write_lock(tracks, truths, staging)
+    manifest = _manifest(plan, lock, records, truths)
     write_atomic(staging / MANIFEST, manifest.to_json())
-    return manifest, tuple(note for _, note in written if note)
+    return manifest, tuple(one.note for one in written if one.note)
 
 
-def _image_shards(plan: FoldPlan, keys: dict[ImageKey, str], per_shard: int) -> list[ImageShard]:
+def _image_shards(plan: FoldPlan, keys: dict[ImageId, str], per_shard: int) -> list[ImageShard]:
     """Deal the images that are not in the set yet into shards, classes and ids ascending."""
     new = sorted(plan.images - keys.keys())
     keyed = [(image_key(len(keys) + n), image) for n, image in enumerate(new)]
@@ -146,7 +166,7 @@ def _image_shards(plan: FoldPlan, keys: dict[ImageKey, str], per_shard: int) -> 
     ]
 
 
-def _episode_shards(track: Track, keys: dict[ImageKey, str]) -> list[EpisodeShard]:
+def _episode_shards(track: Track, keys: dict[ImageId, str]) -> list[EpisodeShard]:
     """Deal a track's episodes into shards, class-major."""
 
     def sample(index: int, episode: Episode) -> EpisodeSample:
@@ -167,12 +187,15 @@ def _episode_shards(track: Track, keys: dict[ImageKey, str]) -> list[EpisodeShar
     ]
 
 
-def _write_image_shard(shard: ImageShard, source: Source, staging: Path, advance: Advance) -> tuple[ShardRecord, str]:
-    """Write a shard, or take over one that an interrupted run finished; returns its record and a note, if any."""
+def _write_image_shard(shard: ImageShard, source: Source, staging: Path, advance: Advance) -> WrittenShard:
+    """Write a shard, or take over one that an interrupted run finished."""
+    truths: dict[ImageId, str] = {}
 
     def samples(advance: Advance) -> Iterator[ImageSample]:
         for key, (class_id, image_id) in shard.images:
-            yield read_sample(source, key, class_id=class_id, image_id=image_id)
+            sample = read_sample(source, key, class_id=class_id, image_id=image_id)
+            truths[class_id, image_id] = image_truth(sample)
+            yield sample
             advance(1)
 
     path, note = staging / shard.name, ""
@@ -183,7 +206,8 @@ def _write_image_shard(shard: ImageShard, source: Source, staging: Path, advance
         file = write_images(path, samples(advance))
     else:
         advance(len(shard.images))
-    return record_shard(file, kind="images", class_ids=(class_id for _, (class_id, _) in shard.images)), note
+    record = record_shard(file, kind="images", class_ids=(class_id for _, (class_id, _) in shard.images))
+    return WrittenShard(record=record, truths=truths, note=note)
 
 
 def _write_episode_shard(shard: EpisodeShard, staging: Path) -> ShardRecord:
@@ -191,19 +215,16 @@ def _write_episode_shard(shard: EpisodeShard, staging: Path) -> ShardRecord:
     return record_shard(file, kind="episodes", class_ids=(s.class_id for s in shard.samples), track=shard.track)
 
 
-def _all_tracks(plan: FoldPlan) -> Sequence[Track]:
-    return [*(plan.base.tracks.values() if plan.base else ()), *(track for track, _ in plan.tracks)]
-
-
-def _write_lock(plan: FoldPlan, staging: Path) -> FileRecord:
-    data = locks.to_bytes(_all_tracks(plan))
+def _write_lock(tracks: Sequence[Track], truths: locks.Truths, staging: Path) -> FileRecord:
+    data = locks.to_bytes(tracks, truths)
     write_atomic(staging / LOCK, data)
     return FileRecord(name=LOCK, sha256=sha256_bytes(data), bytes=len(data))
 
 
-def _manifest(plan: FoldPlan, lock: FileRecord, records: Sequence[ShardRecord]) -> Manifest:
+def _manifest(plan: FoldPlan, lock: FileRecord, records: Sequence[ShardRecord], truths: locks.Truths) -> Manifest:
     base = plan.base.manifest if plan.base else None
-    tracks = (*(base.tracks if base else ()), *(record for _, record in plan.tracks))
+    drawn = (*(base.tracks if base else ()), *(record for _, record in plan.tracks))
+    tracks = (record.model_copy(update={"truth_digest": truth_digest(truths[record.label])}) for record in drawn)
     return Manifest(
         schema_version=SCHEMA_VERSION,
         benchmark=plan.header.benchmark,

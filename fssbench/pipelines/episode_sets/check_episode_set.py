@@ -14,6 +14,7 @@ from fssbench.pipelines.episode_sets.check_set import SetCheck, Verdict, check_s
 from fssbench.pipelines.episode_sets.episode_set import MANIFEST, EpisodeSet
 from fssbench.pipelines.formats import locks, masks
 from fssbench.pipelines.formats.shards import episode_samples, image_samples
+from fssbench.pipelines.formats.truth import ImageId, image_truth, track_truths, truth_digest
 from fssbench.pipelines.transport import Place
 from fssbench.schemas.manifest import ShardRecord, TrackRecord
 from fssbench.schemas.samples import EpisodeSample, ImageMeta, ImageSample
@@ -40,6 +41,8 @@ class _EpisodeSetCheck(SetCheck):
         self.manifest = episode_set.manifest
         self.images: dict[str, ImageMeta] = {}
         self.pixels: dict[str, int] = {}  # of an image's mask, by key
+        self.truths: dict[ImageId, str] = {}  # of an image with its mask
+        self.pinned: dict[str, tuple[str, ...]] = {}  # by track, what the lock says of each episode's truth
         self.protocol: EvaluationProtocol | None = None  # set by `header` if it is known
 
     def run(self) -> None:
@@ -53,6 +56,8 @@ class _EpisodeSetCheck(SetCheck):
         for record in self.manifest.tracks:
             name = record.label
             used |= self.episode_shards(name, tracks.get(name))
+            if name in tracks:
+                self.truth(record, tracks[name])
         self.unused(used)
         self.pools()
         for record in self.manifest.tracks:
@@ -86,6 +91,7 @@ class _EpisodeSetCheck(SetCheck):
         except FssbenchError as error:
             self.wrong(error.problem)
             return {}
+        self.pinned = locks.truths_from_bytes(data) or {}
         listed = {t.label: t for t in manifest.tracks}
         for name in sorted(tracks.keys() ^ listed.keys()):
             here, there = ("lock", "manifest") if name in tracks else ("manifest", "lock")
@@ -128,6 +134,7 @@ class _EpisodeSetCheck(SetCheck):
             if sample.key in self.images:
                 self.wrong(f"{where} stands in two shards")
             self.images[sample.key] = sample.meta
+            self.truths[sample.meta.class_id, sample.meta.image_id] = image_truth(sample)
             try:
                 self.image(sample, where)
             except FssbenchError as error:
@@ -183,6 +190,26 @@ class _EpisodeSetCheck(SetCheck):
             found = (sample.class_id, *(self.images[key].image_id for key in keys))
             if found != (pinned.class_id, pinned.query, *pinned.supports):
                 self.wrong(f"{where} is {found}, the lock says {pinned.line.split(chr(9))}")
+
+    def truth(self, record: TrackRecord, track: Track) -> None:
+        """Masks and images are those that lock and manifest pin, where they pin them."""
+        if record.truth_digest is None:
+            return
+        pinned = self.pinned.get(track.name, ())
+        if (stated := truth_digest(pinned)) != record.truth_digest:
+            self.wrong(
+                f"{self.manifest.lock.name}: the truth digest of {track.name} is {stated}, "
+                f"the manifest says {record.truth_digest}"
+            )
+        used = {(e.class_id, image_id) for e in track.episodes for image_id in (e.query, *e.supports)}
+        if used - self.truths.keys():
+            return  # said already: images are missing, or are others
+        found = track_truths(track, self.truths)
+        if other := [index for index, pair in enumerate(zip(found, pinned, strict=False)) if pair[0] != pair[1]]:
+            self.wrong(
+                f"{track.name}: masks or images of {len(other)} episodes are not those that the lock pins, the first "
+                f"is {other[0]}"
+            )
 
     def unused(self, used: set[str]) -> None:
         """No image is carried along for nothing."""

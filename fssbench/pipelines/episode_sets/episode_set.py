@@ -18,6 +18,7 @@ from fssbench.episodes.episodes import Track
 from fssbench.episodes.protocols import PROTOCOLS
 from fssbench.pipelines.formats import locks
 from fssbench.pipelines.formats.shards import episodes_ahead, images_ahead, read_checked
+from fssbench.pipelines.formats.truth import ImageId, image_truth, track_truths, truth_digest
 from fssbench.pipelines.transport import Place, Remote
 from fssbench.schemas.manifest import Manifest, ShardRecord, TrackRecord
 from fssbench.schemas.samples import ImageMeta
@@ -90,11 +91,15 @@ class EpisodeSet:
         )
 
     @cached_property
+    def _lock(self) -> bytes:
+        return read_checked(self.place, self.manifest.lock)
+
+    @cached_property
     def tracks(self) -> dict[str, Track]:
         """The lock's tracks by name, checked against the manifest's hash and digests."""
         manifest = self.manifest
         tracks = locks.from_bytes(
-            read_checked(self.place, manifest.lock),
+            self._lock,
             benchmark=manifest.benchmark,
             protocol=manifest.protocol.label,
             fold=manifest.fold,
@@ -108,6 +113,36 @@ class EpisodeSet:
                     remedy="prepare the set again with --overwrite",
                 )
         return tracks
+
+    def truth_digest(self, track: Track) -> str:
+        """The truth digest of a track of the set, or of its first episodes.
+
+        Raises:
+            EpisodeSetError: the lock is damaged, or is not the one the manifest pins.
+        """
+        return truth_digest(self._truths[track.name][: len(track.episodes)])
+
+    @cached_property
+    def _truths(self) -> dict[str, tuple[str, ...]]:
+        """By track, the hash of each episode; computed from all images where the set was built without."""
+        told = {track.label: track.truth_digest for track in self.manifest.tracks}
+        if not all(told.values()):
+            images = self.image_truths()
+            return {name: track_truths(track, images) for name, track in self.tracks.items()}
+        found = locks.truths_from_bytes(self._lock) or {}
+        for name, digest in told.items():
+            if truth_digest(found.get(name, ())) != digest:
+                raise EpisodeSetError(
+                    f"{self.place / self.manifest.lock.name}: the truth of track {name} is not the one the manifest "
+                    "pins",
+                    remedy="prepare the set again with --overwrite",
+                )
+        return found
+
+    def image_truths(self) -> dict[ImageId, str]:
+        """By class and id, the hash of every image with its mask; reads all image shards."""
+        read = images_ahead(self.place, self.shards("images"))
+        return {(s.meta.class_id, s.meta.image_id): image_truth(s) for samples in read for s in samples}
 
     def shards(self, kind: str, *, track: str | None = None) -> list[ShardRecord]:
         """The shards of a kind, for episodes of one track."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from fssbench.base.errors import EpisodeIndexError, EpisodeSetError
 from fssbench.episodes.benchmarks import Benchmark
 from fssbench.episodes.episodes import Track
+from fssbench.episodes.identity import Identity
 from fssbench.pipelines.episode_sets.access import ImageAccess
 from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
 from fssbench.pipelines.episode_sets.loaded_episode import LoadedEpisode
@@ -85,6 +86,16 @@ class LoadedTrack(Sequence[LoadedEpisode]):
     def digest(self) -> str:
         """SHA-256 (hex) of the episodes: two tracks ask the same if and only if it agrees."""
         return self.track.digest
+
+    @cached_property
+    def truth_digest(self) -> str:
+        """SHA-256 (hex) of the masks and images under the episodes: see `fssbench.pipelines.formats.truth`."""
+        return self.episode_set.truth_digest(self.track)
+
+    @property
+    def identity(self) -> Identity:
+        """Both digests: what two measurements must agree in to be compared."""
+        return Identity(self.digest, self.truth_digest)
 
     @cached_property
     def classes(self) -> Mapping[int, str]:

@@ -16,6 +16,7 @@ from fssbench.base.errors import EpisodeSetError, SourceError
 from fssbench.base.progress import Advance, no_progress
 from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
 from fssbench.pipelines.formats.shards import image_samples, read_images
+from fssbench.pipelines.formats.truth import ImageId, image_truth
 from fssbench.pipelines.sources import Source
 from fssbench.pipelines.sources.files import shorten
 from fssbench.schemas.manifest import ShardRecord
@@ -59,22 +60,27 @@ def require_same_images(
     *,
     workers: int = 1,
     advance: Advance = no_progress,
-) -> None:
+) -> dict[ImageId, str]:
     """Refuse to extend a set with episodes on images that the source has under the same id, but not the same bytes.
 
     Args:
         images: class and id of the images that the episodes use. The set may hold one for another class.
         advance: called with 1 for every one of ``images`` that the set holds.
 
+    Returns:
+        The hash of every image of the set with its mask, by class and id: see `fssbench.pipelines.formats.truth`.
+
     Raises:
         SourceError: such images, all of them counted and the first named; or one that is damaged.
         EpisodeSetError: a shard of the set is missing or damaged.
     """
     ids = {image_id for _, image_id in images}
+    truths: dict[ImageId, str] = {}
 
     def changed(shard: ShardRecord) -> Iterator[str]:
         for sample in read_images(episode_set.path, shard):
             about = (sample.meta.class_id, sample.meta.image_id)
+            truths[about] = image_truth(sample)
             if about[1] in ids and source.read(about[1], about[0]).jpeg != sample.jpeg:
                 yield about[1]
             advance(int(about in images))
@@ -87,3 +93,4 @@ def require_same_images(
             f"{len(other):,} image files are not those that {episode_set.path} was built from: {shorten(other)}",
             remedy="restore the files as they were, or pass --overwrite to build the set anew",
         )
+    return truths

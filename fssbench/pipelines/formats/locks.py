@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -15,14 +15,20 @@ from fssbench.episodes.episodes import Episode, Track
 if TYPE_CHECKING:
     import datasets
 
-__all__ = ["COLUMNS", "dataset", "from_bytes", "to_bytes"]
+__all__ = ["COLUMNS", "Truths", "dataset", "from_bytes", "to_bytes", "truths_from_bytes"]
 
 COLUMNS = ("seed", "shot", "index", "class_id", "query", "supports")
+TRUTH = "truth"
+"""The column with the hash of each episode's masks and images, where these are known."""
+
+Truths = Mapping[str, Sequence[str]]
+"""By the track's name, the hash of each of its episodes: see `fssbench.pipelines.formats.truth`."""
 
 
-def _features() -> datasets.Features:
+def _features(*, truths: bool) -> datasets.Features:
     import datasets
 
+    more = {TRUTH: datasets.Value("string")} if truths else {}
     return datasets.Features(
         seed=datasets.Value("int64"),
         shot=datasets.Value("int32"),
@@ -32,25 +38,37 @@ def _features() -> datasets.Features:
         supports=datasets.List(datasets.Value("string"))
         if hasattr(datasets, "List")
         else datasets.Sequence(datasets.Value("string")),
+        **more,
     )
 
 
-def dataset(tracks: Sequence[Track]) -> datasets.Dataset:
-    """Tracks as one `datasets.Dataset`: a row an episode, by shot, seed and index."""
+def dataset(tracks: Sequence[Track], truths: Truths | None = None) -> datasets.Dataset:
+    """Tracks as one `datasets.Dataset`: a row an episode, by shot, seed and index.
+
+    Args:
+        truths: of every track, for one more column.
+    """
     import datasets
 
+    ordered = sorted(tracks, key=lambda track: (track.shot, track.seed))
     rows = [
         (track.seed, track.shot, index, episode.class_id, episode.query, list(episode.supports))
-        for track in sorted(tracks, key=lambda track: (track.shot, track.seed))
+        for track in ordered
         for index, episode in enumerate(track.episodes)
     ]
     columns = dict(zip(COLUMNS, map(list, zip(*rows, strict=True)), strict=True))
-    return datasets.Dataset.from_dict(columns, features=_features())
+    if truths is not None:
+        columns[TRUTH] = [truth for track in ordered for truth in truths[track.name]]
+    return datasets.Dataset.from_dict(columns, features=_features(truths=truths is not None))
 
 
-def to_bytes(tracks: Sequence[Track]) -> bytes:
-    """Tracks as a Parquet file, with the schema that makes ``datasets`` give the right types back."""
-    table = dataset(tracks).data.table.cast(_features().arrow_schema)
+def to_bytes(tracks: Sequence[Track], truths: Truths | None = None) -> bytes:
+    """Tracks as a Parquet file, with the schema that makes ``datasets`` give the right types back.
+
+    Args:
+        truths: of every track, for one more column.
+    """
+    table = dataset(tracks, truths).data.table.cast(_features(truths=truths is not None).arrow_schema)
     buffer = io.BytesIO()
     pq.write_table(table, buffer, compression="zstd")
     return buffer.getvalue()
@@ -81,3 +99,15 @@ def from_bytes(data: bytes, *, benchmark: str, protocol: str, fold: int, where: 
         for (shot, seed), rows in episodes.items()
     )
     return {track.name: track for track in tracks}
+
+
+def truths_from_bytes(data: bytes) -> dict[str, tuple[str, ...]] | None:
+    """By track, the hash of each episode of a Parquet lock that `from_bytes` reads; ``None`` if it has none."""
+    stored = pq.ParquetFile(io.BytesIO(data))
+    if TRUTH not in stored.schema_arrow.names:
+        return None
+    columns = stored.read(columns=["seed", "shot", TRUTH]).to_pydict()
+    found: dict[str, list[str]] = {}
+    for seed, shot, truth in zip(columns["seed"], columns["shot"], columns[TRUTH], strict=True):
+        found.setdefault(f"{shot}shot-seed{seed}", []).append(truth)
+    return {name: tuple(truths) for name, truths in found.items()}

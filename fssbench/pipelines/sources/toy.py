@@ -249,7 +249,7 @@ def _annotations(scenes: Sequence[Scene], split: str) -> dict[str, Any]:
             "segmentation": _segmentation(instance, scene.picture.size),
         }
         for scene in scenes
-        for instance in scene.instances
+        for instance in (*scene.instances, *_vague(scene))
     ]
     return {
         "info": {"description": "fssbench toy data: drawn shapes"},
@@ -265,6 +265,17 @@ def _annotations(scenes: Sequence[Scene], split: str) -> dict[str, Any]:
         "categories": [{"id": ids[i], "name": name} for i, name in enumerate(TOY_CLASSES)],
         "annotations": [{"id": n + 1, **annotation} for n, annotation in enumerate(annotations)],
     }
+
+
+def _vague(scene: Scene) -> list[Instance]:
+    """Around the main object of every seventh image a crowd region with much ground in it, as COCO has them."""
+    main = scene.instances[-1]
+    if scene.number % 7:
+        return []
+    x, y = np.array([point for polygon in main.polygons for point in polygon]).T
+    box = [(x.min(), y.min()), (x.max(), y.min()), (x.max(), y.max()), (x.min(), y.max())]
+    polygon = [(float(a), float(b)) for a, b in box]
+    return [Instance(class_id=main.class_id, polygons=[polygon], crowd=True)]
 
 
 def _segmentation(instance: Instance, size: tuple[int, int]) -> object:
