@@ -22,6 +22,7 @@ from fssbench.models import registry
 from fssbench.models.interface import FewShotSegmenter, Preprocess, Regime
 from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
 from fssbench.results.environment import describe_environment
+from fssbench.results.evaluation import Evaluation
 from fssbench.results.naming import results_folder
 from fssbench.results.official import HANDED_IN, IN_MEMORY, own_reasons
 from fssbench.schemas.result import ModelRecord, TrainingRecord
@@ -264,6 +265,21 @@ def test_a_model_in_memory_is_not_said_to_have_handed_in_masks() -> None:
     record = ModelRecord.unseen("mine")
     assert reasons(record) == (IN_MEMORY,)
     assert reasons(record, recomputed=True) == (HANDED_IN,)
+
+
+def test_results_call_a_model_what_it_is_called(
+    folder: Callable[..., Path], toy_set: EpisodeSet, tmp_path: Path
+) -> None:
+    import fssbench as fb
+
+    found = fb.evaluate(
+        f"{folder()}:Net", "toy", data=str(toy_set.place), fold=0, episodes=2, name="SSP", output=tmp_path
+    )
+    assert isinstance(found, Evaluation)
+    assert found.record.model.name == "SSP"
+    assert found.record.model.code_sha256 is not None
+    assert found.path.parent.name.startswith("SSP-")
+    assert str(tmp_path) not in found.record.model.model_dump_json()
 
 
 def test_a_model_cannot_take_the_name_of_another(toy_set: EpisodeSet) -> None:

@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 
 from fssbench.leaderboard.board import Leaderboard
 from fssbench.leaderboard.build import build_leaderboard
+from fssbench.leaderboard.gathered import Gathered, candidates
 from fssbench.leaderboard.ranking import ranked
 from fssbench.leaderboard.scores import Figures
+from fssbench.results.check import Checked, check_result
 from fssbench.schemas.leaderboard import Entry, Score
 from fssbench.schemas.result import TrainingRecord, read_result
 from fssbench.scoring.comparison import Pair, compare
@@ -234,3 +236,37 @@ def test_law_of_ranks(one: Entry, drawn: list[tuple[float | None, bool]]) -> Non
             assert e.rank == 1 + sum(value > e.miou.value for value in counted)
     values = [e.miou.value or 0 for e in found]
     assert values == sorted(values, reverse=True)
+
+
+def test_a_generalist_does_not_outrank_a_model_that_saw_none_of_the_classes(tmp_path: Path) -> None:
+    """Ranks, leaders and groups are of one regime; results without the field are placed by what they imply."""
+    write_model(tmp_path, "seggpt.py:Net", better=0.9, chance=1, regime="generalist", training="declared")
+    write_model(tmp_path, "sam.py:Net", better=0.2, chance=2, regime="generalist", training="declared")
+    write_model(tmp_path, "strict", chance=3, training="trained", checkpoint_sha256="1" * 64)
+    write_model(tmp_path, "old.py:Net", better=0.5, chance=4, code_sha256="2" * 64, parameters=10)
+    found = build_leaderboard(tmp_path).entries
+    assert [(e.regime, e.model.name, e.rank) for e in found] == [
+        ("base classes", "strict", 1),
+        ("generalist", "seggpt.py:Net", 1),
+        ("generalist", "sam.py:Net", 2),
+        ("unknown", "old.py:Net", 1),
+    ]
+    assert len({e.group for e in found}) == 3
+    assert len({e.episodes_digest for e in found}) == 1
+    assert [e.difference.leader for e in found] == [found[0].id, found[1].id, found[1].id, found[3].id]
+
+
+def test_a_label_says_what_speaks_against_the_training(tmp_path: Path) -> None:
+    how = trained(0, select_on="last").model_copy(update={"steps": 2, "benchmark": "toy-20i"})
+    record = model("hsnet", training="trained", checkpoint_sha256="1" * 64, trained=how)
+    path = write_result(tmp_path, answers(fold=0), record)
+    (checked,) = candidates([Gathered.of(sound(path), tmp_path)])
+    assert checked.label == "hsnet (2 of 100 steps, trained on toy-20i)"
+
+
+def sound(path: Path) -> Checked:
+    """The result as if it stated its reasons, which the drawn ones do not."""
+    checked = check_result(path)
+    assert len(checked.problems) == 2
+    checked.problems.clear()
+    return checked
