@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fssbench.episodes.benchmarks import COCO_20I, FSS_1000, PASCAL_5I, Benchmark
-from fssbench.pipelines.sources.splits import HsnetSplits
+from fssbench.pipelines.sources.hsnet_splits import HsnetSplits
 
 STORED = Path(__file__).parent / "golden" / "lists"
 BENCHMARKS = (PASCAL_5I, COCO_20I, FSS_1000)

@@ -81,16 +81,18 @@ def test_pascal_is_built_from_the_published_lists_and_is_official(
     assert finished["result"]["headline"] == "model/ignore"
 
 
-def test_derived_pascal_lists_have_the_published_numbers(
+def test_derived_pascal_lists_are_hdmnets_and_not_hsnets(
     fssbench: Command, voc_validation: Path, tmp_path: Path
 ) -> None:
-    """Image and class pairs of HDMNet's rule, and with any pixel; derived lists are never official."""
+    """Image and class pairs of HDMNet's rule, which gives its lists, and with any pixel: not HSNet's lists."""
     counts = {"hdmnet": [365, 467, 734, 357], "hsnet": [440, 514, 804, 390]}
     for protocol, expected in counts.items():
         ran = fssbench("prepare", "pascal", "-p", protocol, "--splits", "derive", "--source", voc_validation,
                        "--output", tmp_path, "-n", 60)  # fmt: skip
         assert ran.code == 0, ran.err
-        assert "the lists are derived from the masks, not those of the publication" in ran.err
+        assert ("the lists are derived from the masks, not those of the publication" in ran.err) == (
+            protocol == "hsnet"
+        )
         manifests = [EpisodeSet.open(tmp_path / f"pascal-5i/{protocol}/fold{f}").manifest for f in range(4)]
         assert [sum(pool.images for pool in m.classes) for m in manifests] == expected
         assert {m.protocol.lists for m in manifests} == {"derived"}
@@ -101,17 +103,23 @@ def test_derived_pascal_lists_have_the_published_numbers(
 
 def test_coco_is_built_from_the_published_lists(fssbench: Command, published_splits: Path, tmp_path: Path) -> None:
     """With made-up images of the listed names, since the lists alone decide."""
-    from fssbench.pipelines.sources.splits import HsnetSplits
+    from fssbench.pipelines.sources.hsnet_splits import HsnetSplits
 
     case = GOLDEN["coco.fold1.1shot.1000"]
     pools = HsnetSplits(published_splits, COCO_20I).lists(1).pools
     data = content((1,))
     ids = sorted({int(image) for pool in pools.values() for image in pool})
     data["images"] = [{"id": image, "width": 40, "height": 30} for image in ids]
-    box = {"iscrowd": 0, "segmentation": [polygon(5, 5, 20, 15)]}
     pairs = [(c, int(image)) for c, pool in pools.items() for image in pool]
     data["annotations"] = [
-        {"id": n, "image_id": image, "category_id": CATEGORY_IDS[c], **box} for n, (c, image) in enumerate(pairs)
+        {
+            "id": n,
+            "image_id": image,
+            "category_id": CATEGORY_IDS[c],
+            "iscrowd": 0,
+            "segmentation": [polygon(c // 2, 2, 0, 9)],
+        }
+        for n, (c, image) in enumerate(pairs)
     ]
     raw = tmp_path / "coco"
     (raw / "annotations").mkdir(parents=True)
@@ -196,7 +204,7 @@ def test_a_set_of_split_files_repeats_supports_and_is_streamed_as_drawn(
         assert result["episodes"]["digest"] == track.digest
     ran = fssbench("leaderboard", "build", tmp_path / "r", "-o", tmp_path / "board.json")
     assert ran.code == 0, ran.err
-    assert "pascal-5i · hsnet/1 · 5-shot · model/ignore" in " ".join(ran.out.split())
+    assert "pascal-5i · hsnet/2 · 5-shot · model/ignore" in " ".join(ran.out.split())
     ran = fssbench("info", episode_set.path)
     assert f"pascal/val/fold0.txt {episode_set.manifest.splits[0].sha256}" in ran.out
 
@@ -269,7 +277,8 @@ def test_the_protocols_hold_on_the_toy_from_data_to_result(
 def test_derived_hsnet_tracks_are_drawn_again_by_verify(fssbench: Command, tmp_path: Path) -> None:
     """A set that holds whole pools tells derived lists; another order of drawing is then noticed."""
     raw = write_coco(tmp_path / "coco", content(COCO_20I.novel_classes(0)))
-    ran = fssbench("prepare", "coco", "-p", "hsnet", "--splits", "derive", "-f", 0, "-s", raw, "-o", tmp_path)
+    ran = fssbench("prepare", "coco", "-p", "hsnet", "--splits", "derive", "-f", 0, "-s", raw, "-o", tmp_path,
+                   "--min-pixels", 1)  # fmt: skip
     assert ran.code == 0, ran.err
     assert "tracks drawn again and equal: 1" in fssbench("verify", tmp_path).out
 
@@ -298,7 +307,10 @@ def test_contiguous_folds_are_another_benchmark_of_the_same_data(fssbench: Comma
         (["prepare", "fss", "-p", "hdmnet"], "the protocol hdmnet is not defined for FSS-1000"),
         (["eval", "-m", "copy-support", "-b", "fss", "-p", "hdmnet"], "the protocol hdmnet is not defined for FSS"),
         (["prepare", "coco-panet", "-p", "hsnet"], "hsnet is not defined for COCO-20i with contiguous folds"),
-        (["prepare", "pascal", "-p", "hdmnet", "--splits", "x"], "no split files of the protocol hdmnet for PASCAL-5i"),
+        (["episodes", "coco-panet", "-p", "hdmnet", "--splits", "x"], "no split files of the protocol hdmnet for"),
+        (["episodes", "pascal", "-p", "hdmnet", "--splits", "x"], "split file x/pascal/fss_list/val/data_list_0.txt"),
+        (["episodes", "coco", "-p", "hdmnet", "--splits", "derive:x"], "there is no order of images x/coco/val.txt"),
+        (["episodes", "coco", "-p", "hsnet", "--splits", "derive:x"], "hsnet derives lists in an order of its own"),
         (["episodes", "coco", "-p", "hsnet"], "there are none in"),
         (["episodes", "coco", "-p", "hsnet", "--splits", "x"], "there is no split file x/coco/val/fold0.pkl"),
         (["eval", "-m", "copy-support", "-p", "hsnet"], "fssbench prepare coco --protocol hsnet"),

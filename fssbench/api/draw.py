@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from fssbench.api.sources import class_list, named_protocol, open_raw, split_files
+from fssbench.api.sources import class_list, list_files, named_protocol, open_raw
+from fssbench.base.home import Home
 from fssbench.base.progress import SILENT, Report
 from fssbench.episodes.benchmarks import Benchmark
 from fssbench.episodes.episodes import Track
-from fssbench.pipelines.episode_sets.plan import Request, draw_one
+from fssbench.episodes.protocols import MaskRule
+from fssbench.pipelines.episode_sets.drawing import Request, draw_alone
 from fssbench.pipelines.sources.coco_masks import Crowds
 from fssbench.schemas.manifest import TrackRecord
 
@@ -32,6 +34,7 @@ def draw(
     source: str | None = None,
     protocol: str = "strict",
     splits: str | None = None,
+    mask_rule: MaskRule | None = None,
     crowds: Crowds = "exclude",
     masks: Path | None = None,
     columns: Mapping[str, str] | None = None,
@@ -46,10 +49,12 @@ def draw(
 ) -> Drawn:
     """Draw the episodes that `fssbench.prepare` would build a set of; arguments and errors as there."""
     rules = named_protocol(protocol, loader_workers, report=report)
+    files, order = list_files(rules, benchmark, splits, report=report)
     request = Request(
         benchmark=benchmark,
         protocol=rules,
-        splits=split_files(rules, benchmark, splits, report=report),
+        splits=files,
+        order=order,
         folds=(fold,),
         shots=(shot,),
         seeds=(rules.seeds[0] if seed is None else seed,),
@@ -58,16 +63,33 @@ def draw(
         allow_missing_classes=allow_missing_classes,
     )
     raw = None
-    if request.splits is None:
-        lists = class_list(benchmark, splits, request.splits)
-        raw = open_raw(benchmark, source, lists, crowds=crowds, masks=masks, columns=columns, report=report)
+    # What else a query shows is asked of the masks, if there are any.
+    shown = rules.small_queries and (source is not None or Home.find().raw(benchmark.raw).is_dir())
+    if files is None or shown:
+        raw = open_raw(
+            benchmark,
+            source,
+            class_list(benchmark, splits, files),
+            protocol=rules,
+            mask_rule=mask_rule,
+            crowds=crowds,
+            masks=masks,
+            columns=columns,
+            report=report,
+        )
     else:
-        idle = {"--source": source, "--crowds": crowds != "exclude", "--masks": masks, "--column": columns}
+        idle = {
+            "--source": source,
+            "--mask-rule": mask_rule,
+            "--crowds": crowds != "exclude",
+            "--masks": masks,
+            "--column": columns,
+        }
         _note_idle(idle, report)
     with report.progress(f"drawing {benchmark.title}", None, unit="masks") as advance:
-        track, record = draw_one(raw, request, advance=advance)
+        track, record, unofficial = draw_alone(raw, request, advance=advance)
     data = () if raw is None else raw.unofficial()
-    return Drawn(track=track, record=record, unofficial=(*data, *request.unofficial(fold), *record.unofficial))
+    return Drawn(track=track, record=record, unofficial=(*data, *unofficial, *record.unofficial))
 
 
 def _note_idle(options: Mapping[str, object], report: Report) -> None:

@@ -6,11 +6,12 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from fssbench.api.sources import class_list, named_protocol, open_raw, own_benchmark, split_files
+from fssbench.api.sources import class_list, list_files, named_protocol, open_raw, own_benchmark
 from fssbench.base.errors import PoolError
 from fssbench.base.home import Home
 from fssbench.base.progress import SILENT, Report
 from fssbench.episodes.benchmarks import FSS_1000, Benchmark, find_benchmark
+from fssbench.episodes.protocols import MaskRule
 from fssbench.pipelines.episode_sets.build_episode_set import Built, build
 from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
 from fssbench.pipelines.episode_sets.plan import Request, plan_folds
@@ -36,6 +37,7 @@ def prepare(
     protocol: str = "strict",
     output: str | Path | None = None,
     splits: str | Path | None = None,
+    mask_rule: MaskRule | None = None,
     crowds: Crowds = "exclude",
     masks: str | Path | None = None,
     columns: Mapping[str, str] | None = None,
@@ -58,7 +60,8 @@ def prepare(
         episodes: of a track; ``None`` for the protocol's number.
         protocol: ``strict``, ``hsnet`` or ``hdmnet``.
         output: where sets go; ``None`` for the home.
-        splits: folder of split lists, or ``derive``.
+        splits: folder of split lists; ``derive``; or ``derive:DIR`` to derive them in the order of a file there.
+        mask_rule: how COCO's annotations become masks, ``union`` or ``label-map``; ``None`` for the protocol's.
         crowds: what becomes of COCO's crowd regions.
         masks: folder of ready-made masks for COCO.
         columns: of a Hugging Face dataset, by role.
@@ -79,10 +82,12 @@ def prepare(
     place, lists = _text(source), _text(splits)
     found = named_benchmark(benchmark, place)
     rules = named_protocol(protocol, loader_workers, report=report)
+    files, order = list_files(rules, found, lists, report=report)
     request = Request(
         benchmark=found,
         protocol=rules,
-        splits=split_files(rules, found, lists, report=report),
+        splits=files,
+        order=order,
         folds=tuple(dict.fromkeys(range(len(found.folds)) if folds is None else folds)),
         shots=tuple(shots),
         seeds=None if seeds is None else tuple(seeds),
@@ -96,6 +101,8 @@ def prepare(
         found,
         place,
         class_list(found, lists, request.splits),
+        protocol=rules,
+        mask_rule=mask_rule,
         crowds=crowds,
         masks=None if masks is None else Path(masks),
         columns=columns,
@@ -139,6 +146,7 @@ def prepare_training(
     source: str | Path | None = None,
     output: str | Path | None = None,
     splits: str | Path | None = None,
+    mask_rule: MaskRule | None = None,
     crowds: Crowds = "exclude",
     masks: str | Path | None = None,
     columns: Mapping[str, str] | None = None,
@@ -154,6 +162,7 @@ def prepare_training(
         found,
         place,
         _training_lists(found, _text(splits)),
+        mask_rule=mask_rule,
         crowds=crowds,
         masks=None if masks is None else Path(masks),
         columns=columns,

@@ -58,7 +58,7 @@ def train(
         changes: settings of the recipe by their full names, such as ``{"run.batch": 4, "optimizer.rate": 1e-4}``.
         options: of the model.
         data: where training and episode sets lie: a folder or an address; ``None`` for the home.
-        image_list: a file of the images to learn from, or HSNet's folder of lists; ``None`` for all.
+        image_list: a file of the images to learn from, or the folder of HSNet's or HDMNet's lists; ``None`` for all.
         protocol: whose episodes of the test fold are looked at, if any are.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, …
         workers: decoding threads.

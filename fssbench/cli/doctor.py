@@ -11,7 +11,7 @@ import typer
 
 from fssbench.base.errors import UsageError
 from fssbench.cli.console import JsonFlag, percent, print_json, progress
-from fssbench.cli.prepare import Columns, Crowds_, Splits, named_columns
+from fssbench.cli.prepare import Columns, Crowds_, MaskRule_, Splits, named_columns
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -27,6 +27,7 @@ def doctor(
         str | None, typer.Option("--benchmark", "-b", help="Whose data it is. [default: by its layout]")
     ] = None,
     splits: Splits = None,
+    mask_rule: MaskRule_ = None,
     crowds: Crowds_ = "exclude",
     masks: Annotated[
         Path | None,
@@ -50,7 +51,8 @@ def doctor(
         raise UsageError("a dataset does not say whose classes it has", remedy="pass --benchmark pascal or coco")
     found = guess_benchmark(Path(source)) if benchmark is None else named_benchmark(benchmark, source)
     lists = class_list(found, splits, None)
-    raw = open_source(found, source, splits=lists, crowds=crowds, columns=named_columns(column or []))
+    columns = named_columns(column or [])
+    raw = open_source(found, source, splits=lists, mask_rule=mask_rule or "union", crowds=crowds, columns=columns)
     with ExitStack() as shown:
 
         def step(what: str, total: int | None) -> Callable[[int], None]:

@@ -113,14 +113,13 @@ LISTS = {
 
 def _set(episode_set: EpisodeSet) -> dict[str, Any]:
     manifest = episode_set.manifest
-    policy = manifest.mask_policy
     return {
         "set": manifest.title,
         "protocol": f"{manifest.protocol.label}, at least {manifest.protocol.min_pixels:,} mask pixels",
         "lists": [f"{file.name} {file.sha256}" for file in manifest.splits] or LISTS[manifest.protocol.lists],
         "source": [f"{manifest.source.kind}, {manifest.source.layout}, {manifest.source.split}"]
         + [f"{file.name} {file.sha256}" for file in manifest.source.files],
-        "masks": f"{'ready-made' if policy.origin == 'ready-made' else 'from the source'}, crowds: {policy.crowds}",
+        "masks": manifest.mask_policy.title,
         "classes": [f"{pool.id:>4} {pool.name} ({pool.images:,} images)" for pool in manifest.classes],
         "tracks": [
             f"{t.shot}-shot seed {t.seed}: {t.episodes:,} episodes, digest {t.digest}, "

@@ -41,8 +41,17 @@ Splits = Annotated[
     str | None,
     typer.Option(
         "--splits",
-        help="Folder of split lists: HSNet's for the protocol hsnet, FSS-1000's classes for any; or 'derive', to "
-        "make the lists of a published protocol from the masks.",
+        help="Folder of split lists: HSNet's for the protocol hsnet, HDMNet's for hdmnet, FSS-1000's classes for any; "
+        "or 'derive', to make the lists of a published protocol from the masks; or 'derive:DIR', in the order of "
+        "DIR/coco/val.txt.",
+    ),
+]
+MaskRule_ = Annotated[
+    Literal["union", "label-map"] | None,
+    typer.Option(
+        "--mask-rule",
+        help="COCO's masks of a class: the union of its instances; or what later annotations leave of it in one label "
+        "map an image. [default: the protocol's; union to train on]",
     ),
 ]
 LoaderWorkers = Annotated[
@@ -86,6 +95,7 @@ def _command(benchmark: Benchmark | None) -> Callable[..., None]:
         train: Train = False,
         protocol: Protocol = "strict",
         splits: Splits = None,
+        mask_rule: MaskRule_ = None,
         crowds: Crowds_ = "exclude",
         masks: Masks = None,
         column: Columns = None,
@@ -126,6 +136,7 @@ def _command(benchmark: Benchmark | None) -> Callable[..., None]:
             "source": source,
             "output": output,
             "splits": splits,
+            "mask_rule": mask_rule,
             "crowds": crowds,
             "masks": masks,
             "columns": named_columns(column or []),

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fssbench.base.errors import UsageError
-from fssbench.cli.console import TERMINAL, DataOption, JsonFlag, print_json, progress, warn
+from fssbench.cli.console import TERMINAL, DataOption, JsonFlag, print_json, warn
 
 if TYPE_CHECKING:
-    from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
-    from fssbench.results.rescore import Predictions
-    from fssbench.schemas.result import EpisodesRecord, Result
-    from fssbench.schemas.samples import ImageMeta
+    from fssbench.schemas.result import Result
 
 __all__ = ["score"]
-
-NAME = re.compile(r"[A-Za-z0-9][\w .+@-]*")
 
 
 def score(
@@ -74,62 +67,31 @@ def score(
                 say(one)
         require_sound(checked)
         return
-    from fssbench.api.check import locate
-    from fssbench.base.home import Home
-    from fssbench.results.outcome import episodes_record, result_path
-    from fssbench.results.predictions import INDEX, StoredPredictions
-    from fssbench.results.rescore import Predictions, rescore, settle
-    from fssbench.schemas.result import Request
+    from fssbench.api.score import score as score_masks
 
-    stored = (path / INDEX).is_file()
-    if stored:
-        asked = StoredPredictions.open(path).manifest.episodes
-        episode_set = locate(data, asked.benchmark, asked.protocol, asked.fold)
-    else:
-        episode_set = locate(data, benchmark, protocol, fold)
-        n = episodes or episode_set.record(shot=shot, seed=seed).episodes
-        asked = episodes_record(episode_set, shot=shot, seed=seed, n_episodes=n)
-    track_record = episode_set.record(shot=asked.shot, seed=asked.seed)
-    track = episode_set.tracks[track_record.label].first(asked.n_episodes)
-    with progress("reading truths", None):
-        queries = episode_set.queries(track)
-    if stored:
-        predictions = Predictions.stored(path, episode_set)
-    else:
-        predictions = _foreign(path, episode_set, queries, name=name, episodes=asked)
-    command = Request(
+    scored = score_masks(
+        path,
+        data=data,
+        name=name,
+        benchmark=benchmark,
+        protocol=protocol,
+        fold=fold,
+        shot=shot,
+        seed=seed,
+        episodes=episodes,
+        output=output,
+        overwrite=overwrite,
         asked=("fssbench", *sys.argv[1:]),
-        resolved={"predictions": str(path), "data": str(episode_set.place), "fold": asked.fold, "shot": asked.shot}
-        | {"seed": asked.seed, "episodes": asked.n_episodes},
+        report=TERMINAL,
     )
-    with progress("scoring", asked.n_episodes, unit="episodes") as advance:
-        outcome = rescore(predictions, episode_set, track, queries, command=command, advance=advance)
-    if stored and output is None:
-        folder = path.resolve()  # "." has no name
-        target = folder.with_name(folder.name.removesuffix(".predictions") + ".json")
-    else:
-        target = result_path(output or Home.find().results, asked, predictions.model)
-    result, what = settle(outcome, target, overwrite=overwrite)
+    result = scored.result
     if as_json:
-        print_json({"path": str(target), "outcome": what, "result": result.model_dump(mode="json")})
+        facts = {"path": str(scored.path), "outcome": scored.outcome}
+        print_json({**facts, "result": result.model_dump(mode="json")})
     else:
-        _report(result, target, what)
+        _report(result, scored.path, scored.outcome)
     if result.unofficial:
         warn(f"not official: {'; '.join(result.unofficial)}")
-
-
-def _foreign(
-    path: Path, episode_set: EpisodeSet, queries: dict[int, ImageMeta], *, name: str | None, episodes: EpisodesRecord
-) -> Predictions:
-    from fssbench.results.rescore import Predictions
-
-    name = name or path.stem
-    if not NAME.fullmatch(name):
-        raise UsageError(
-            f"a model cannot be called '{name}'", remedy="pass --name with letters, digits, dots and dashes"
-        )
-    with progress("reading masks", episodes.n_episodes, unit="masks") as advance:
-        return Predictions.foreign(path, episode_set, queries, name=name, episodes=episodes, advance=advance)
 
 
 def _report(result: Result, path: Path, what: str) -> None:

@@ -30,7 +30,10 @@ def train(
     data: DataOption = None,
     image_list: Annotated[
         Path | None,
-        typer.Option("--list", help="A file of the images to learn from, or HSNet's folder of lists. [default: all]"),
+        typer.Option(
+            "--list",
+            help="A file of the images to learn from, or the folder of HSNet's or HDMNet's lists. [default: all]",
+        ),
     ] = None,
     backbone: BackboneOption = None,
     backbone_weights: BackboneWeightsOption = None,

@@ -48,12 +48,11 @@ def report_built(built: BuiltTraining, *, as_json: bool) -> None:
 def describe(training_set: TrainingSet) -> dict[str, Any]:
     """What a training set is, for people."""
     manifest = training_set.manifest
-    policy = manifest.mask_policy
     return {
         "training set": manifest.benchmark,
         "source": [f"{manifest.source.kind}, {manifest.source.layout}, {manifest.source.split}"]
         + [f"{file.name} {file.sha256}" for file in manifest.source.files],
-        "masks": f"{'ready-made' if policy.origin == 'ready-made' else 'from the source'}, crowds: {policy.crowds}",
+        "masks": manifest.mask_policy.title,
         "classes": [f"{pool.id:>4} {pool.name} ({pool.images:,} images)" for pool in manifest.classes],
         "images": f"{manifest.images:,} in {len(manifest.shards)} shards, {megabytes(manifest.n_bytes)} in all",
         "folds": _folds(training_set),

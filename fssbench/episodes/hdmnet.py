@@ -19,7 +19,7 @@ from fssbench.episodes.lists import FoldLists, Pools
 
 __all__ = ["LOADER_WORKERS", "SEEDS", "derive_hdmnet", "sample_hdmnet", "worker_seeds"]
 
-HDMNET_LABEL = "hdmnet/1"
+HDMNET_LABEL = "hdmnet/2"
 LOADER_WORKERS = 8
 SEEDS_BELOW = 1 << 32
 
@@ -36,15 +36,11 @@ def derive_hdmnet(pools: Pools, *, present: Pools, benchmark: str) -> FoldLists:
         present: by class, the images with any pixel of it: a query may be asked about each class it shows.
         benchmark: means nothing here.
     """
-    shown: dict[str, list[int]] = {}
-    for class_id in sorted(present):
-        for image in present[class_id]:
-            shown.setdefault(image, []).append(class_id)
     eligible = sorted({image for ids in pools.values() for image in ids})
     return FoldLists(
         pools={c: tuple(sorted(pools[c])) for c in sorted(pools)},
-        queries=tuple((image, tuple(shown[image])) for image in eligible),
-    )
+        queries=tuple((image, ()) for image in eligible),
+    ).showing(present)
 
 
 def worker_seeds(seed: int, *, workers: int) -> Iterator[tuple[int, ...]]:
@@ -71,7 +67,7 @@ def sample_hdmnet(
     episodes: int,
     loader_workers: int = LOADER_WORKERS,
 ) -> Track:
-    """Draw a track by the ``hdmnet`` protocol, version 1.
+    """Draw a track by the ``hdmnet`` protocol, version 2.
 
     Queries are the list's images in order, again and again. Of an episode, worker (place in the list mod W)
     draws first the class, from the ascending classes of the query, then each support from the class's pool.

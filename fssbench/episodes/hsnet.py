@@ -21,7 +21,7 @@ __all__ = ["SEEDS_BELOW", "derive_hsnet", "sample_hsnet"]
 
 T = TypeVar("T")
 
-HSNET_LABEL = "hsnet/1"
+HSNET_LABEL = "hsnet/2"
 SEEDS_BELOW = 1 << 32
 """numpy's legacy generator takes seeds of 32 bits."""
 
@@ -50,7 +50,7 @@ def _number(image_id: str) -> int:
 
 
 def sample_hsnet(lists: FoldLists, *, benchmark: str, fold: int, shot: int, seed: int, episodes: int) -> Track:
-    """Draw a track by the ``hsnet`` protocol, version 1: one sequence of draws over all episodes.
+    """Draw a track by the ``hsnet`` protocol, version 2: one sequence of draws over all episodes.
 
     Where the lists have queries, episode i is the i-th of them, from the start again at their end; otherwise
     its class is drawn from the ascending classes, then its query from the class's pool. Supports are drawn one

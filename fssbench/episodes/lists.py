@@ -34,6 +34,27 @@ class FoldLists:
             queries=tuple((image, shown) for image, shown in kept if shown),
         )
 
+    def in_order(self, images: Sequence[str]) -> FoldLists:
+        """The lists in the order of ``images``, and without images that are not among them."""
+        place = {image: n for n, image in enumerate(images)}
+        queries = (query for query in self.queries if query[0] in place)
+        return FoldLists(
+            pools={
+                c: tuple(sorted((i for i in ids if i in place), key=place.__getitem__)) for c, ids in self.pools.items()
+            },
+            queries=tuple(sorted(queries, key=lambda query: place[query[0]])),
+        )
+
+    def showing(self, present: Pools) -> FoldLists:
+        """The lists with every query asked about all classes that ``present`` has it in, ascending."""
+        shown: dict[str, list[int]] = {}
+        for class_id in sorted(present):
+            for image in present[class_id]:
+                shown.setdefault(image, []).append(class_id)
+        return FoldLists(
+            pools=self.pools, queries=tuple((image, tuple(shown.get(image, ()))) for image, _ in self.queries)
+        )
+
     def require(self, images: int, *, shot: int) -> None:
         """Check that episodes can be drawn, so that no sampler searches for what is not there.
 

@@ -7,7 +7,7 @@ therefore names its protocol, and results of different protocols are never ranke
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from fssbench.base.errors import UsageError
@@ -19,8 +19,19 @@ from fssbench.episodes.hsnet import derive_hsnet, sample_hsnet
 from fssbench.episodes.lists import FoldLists, Pools
 from fssbench.episodes.strict import derive_strict, sample_strict
 
-__all__ = ["HDMNET", "HSNET", "PROTOCOLS", "STRICT", "EvaluationProtocol", "ScoringPolicy", "find_protocol"]
+__all__ = [
+    "HDMNET",
+    "HSNET",
+    "PROTOCOLS",
+    "STRICT",
+    "EvaluationProtocol",
+    "MaskRule",
+    "ScoringPolicy",
+    "find_protocol",
+]
 
+MaskRule = Literal["union", "label-map"]
+"""How annotations of instances become the mask of a class: all of them together, or painted over one another."""
 
 OWN_EPISODES, OWN_PIXELS = 1_000, 1
 """Episodes a track and least mask pixels on a benchmark that is not built in."""
@@ -67,8 +78,10 @@ class EvaluationProtocol:
         any_benchmark: whether it is also defined for benchmarks that ``episodes`` does not name, people's own.
         seeds: those that are drawn if none is named.
         any_seed: whether other seeds are as good; a publication's are part of its protocol.
-        listed: whether the publication ships its lists, in an order that is part of the protocol. Derived
-            lists are then never official, and a set's images alone do not tell its episodes again.
+        masks: by benchmark name, how masks are made of annotations; the union of instances where it is silent.
+        listed: whether the publication ships its lists, in an order that is part of the protocol. A set's images
+            alone do not tell its episodes again.
+        ruled: whether these lists follow from the masks, so that derived ones can be the very same.
         repeats: whether a support may stand in an episode more than once.
         small_queries: whether a query may have fewer than ``min_pixels`` pixels.
         loader_workers: data-loader workers the sampler emulates, or ``None`` if it knows none.
@@ -85,7 +98,9 @@ class EvaluationProtocol:
     any_benchmark: bool = False
     seeds: tuple[int, ...] = (0,)
     any_seed: bool = False
+    masks: Mapping[str, MaskRule] = field(default_factory=dict)
     listed: bool = False
+    ruled: bool = False
     repeats: bool = False
     small_queries: bool = False
     loader_workers: int | None = None
@@ -114,6 +129,10 @@ class EvaluationProtocol:
     def pixels_of(self, benchmark: Benchmark) -> int:
         """Least mask pixels, at original size, for an image to serve a class."""
         return self.min_pixels.get(benchmark.name, OWN_PIXELS)
+
+    def masks_of(self, benchmark: Benchmark) -> MaskRule:
+        """How masks are made of annotations of instances."""
+        return self.masks.get(benchmark.name, "union")
 
     def draw(self, lists: FoldLists, *, benchmark: str, fold: int, shot: int, seed: int, episodes: int) -> Track:
         """Draw a track; see the protocol's sampler for its rules and what it refuses."""
@@ -150,9 +169,12 @@ STRICT = EvaluationProtocol(
     any_seed=True,
 )
 
+# Version 1 of both had the union of instances as COCO's masks.
+PUBLISHED_MASKS: Mapping[str, MaskRule] = {"coco-20i": "label-map", "coco-20i-contiguous": "label-map"}
+
 HSNET = EvaluationProtocol(
     name="hsnet",
-    version=1,
+    version=2,
     summary="HSNet's and HMFS's: their split files, numpy's draws, supports may repeat, the model's size",
     episodes={
         "pascal-5i": 1_000,
@@ -161,17 +183,18 @@ HSNET = EvaluationProtocol(
         "fss-1000": 2_400,
         "toy-20i": 1_000,
     },
-    min_pixels={"pascal-5i": 1, "coco-20i": 1, "coco-20i-to-pascal": 1, "fss-1000": 1, "toy-20i": 1},
+    min_pixels={"pascal-5i": 1, "coco-20i": 2_048, "coco-20i-to-pascal": 1, "fss-1000": 1, "toy-20i": 1},
     headline=ScoringPolicy(size="model", exclude_ignored=True),
     sampler=sample_hsnet,
     derive=derive_hsnet,
+    masks=PUBLISHED_MASKS,
     listed=True,
     repeats=True,
 )
 
 HDMNET = EvaluationProtocol(
     name="hdmnet",
-    version=1,
+    version=2,
     summary="HDMNet's: queries in order of images, distinct supports, ten seeds, original size",
     episodes={"pascal-5i": 1_000, "coco-20i": 10_000, "coco-20i-contiguous": 10_000, "toy-20i": 1_000},
     min_pixels={"pascal-5i": 2_048, "coco-20i": 2_048, "coco-20i-contiguous": 2_048, "toy-20i": 2_048},
@@ -179,7 +202,9 @@ HDMNET = EvaluationProtocol(
     sampler=sample_hdmnet,
     derive=derive_hdmnet,
     seeds=SEEDS,
+    masks=PUBLISHED_MASKS,
     listed=True,
+    ruled=True,
     small_queries=True,
     loader_workers=LOADER_WORKERS,
 )

@@ -51,14 +51,27 @@ class MaskPolicy(Record):
     origin: Literal["source", "ready-made"] = Field(
         default="source", description="the data's own annotations, or ready-made PNGs where class + 1 is the class"
     )
-    instances: Literal["union", "as drawn"] = Field(
-        default="union", description="all instances of the class in one mask; as drawn: whoever made the masks knows"
+    instances: Literal["union", "painted over", "as drawn"] = Field(
+        default="union",
+        description="all instances of the class in one mask; painted over: less what a later annotation of another "
+        "class covers; as drawn: whoever made the masks knows",
     )
-    polygons: Literal["all", "as drawn"] = Field(default="all", description="every polygon of an annotation is drawn")
+    polygons: Literal["all", "truncated", "as drawn"] = Field(
+        default="all",
+        description="every polygon of an annotation is drawn; truncated: by OpenCV's fillPoly, its coordinates "
+        "truncated to integers",
+    )
     crowds: Literal["exclude", "paint", "ignore", "as drawn"] = Field(
         default="exclude",
         description="crowd regions are left out of the mask, part of it, or not scored outside of it",
     )
+
+    @property
+    def title(self) -> str:
+        """The policy in words."""
+        if self.origin == "ready-made":
+            return f"ready-made, crowds: {self.crowds}"
+        return f"{'label maps' if self.instances == 'painted over' else 'from the source'}, crowds: {self.crowds}"
 
 
 class BenchmarkRecord(Record):

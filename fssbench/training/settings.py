@@ -39,7 +39,8 @@ class TrainingJob:
         options: it is built with.
         test_set: of the fold; for the audit, and to choose weights by if the recipe says so. ``None`` if there is
             none.
-        image_list: a file that names the images to learn from, or HSNet's folder of lists; ``None`` for all.
+        image_list: a file that names the images to learn from, or HSNet's or HDMNet's folder of lists; ``None`` for
+            all.
         resume: go on with the run in the folder.
         overwrite: forget the run in the folder.
     """

@@ -66,7 +66,7 @@ def test_it_counts_as_the_engine_does(
 
 
 @given(order=st.permutations(range(20)), cut=st.integers(0, 20), kind=st.sampled_from(["bool", "uint8", "tensor"]))
-@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_neither_order_nor_parts_nor_types_matter(
     track: LoadedTrack,
     masks: dict[int, npt.NDArray[np.bool_]],

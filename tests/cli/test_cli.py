@@ -88,7 +88,7 @@ LIGHT = [
     ["reproduce", "--list"],
     ["reproduce", "nonesuch"],
 ]
-TORCH = ("torch", "torchvision", "webdataset", "datasets", "scipy", "pandas", "safetensors")
+TORCH = ("torch", "torchvision", "cv2", "webdataset", "datasets", "scipy", "pandas", "safetensors")
 FORMATS = ("pyarrow", "numpy", "PIL", "pycocotools")
 
 

@@ -46,6 +46,8 @@ MODELS: dict[str, Callable[[], FeatureSegmenter]] = {
     "hdmnet vgg16": lambda: HDMNet(backbone="vgg16", size=97, shot=2),
 }
 
+LARGE = ("hsnet resnet101", "hsnet vgg16", "hdmnet vgg16")
+"""Models that take long and differ from others in their backbone alone."""
 
 FILLED = ("hsnet", "hmfs", "hdmnet")
 
@@ -67,7 +69,9 @@ def asked(side: int) -> tuple[Tensor, Tensor, Tensor]:
     return query, supports, masks
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in LARGE else name for name in MODELS]
+)
 def test_logits_are_the_models_own(name: str) -> None:
     model = doubled(filled(name) if name in FILLED else MODELS[name]().eval())
     before = {key: tensor.clone() for key, tensor in model.state_dict().items()}

@@ -110,7 +110,10 @@ def require_near(found: Outputs, run: str, golden: Golden, *, within: float) -> 
 
 
 @pytest.mark.published
-@pytest.mark.parametrize(("benchmark", "backbone"), [("coco", "resnet50"), ("pascal", "resnet50"), ("coco", "vgg16")])
+@pytest.mark.parametrize(
+    ("benchmark", "backbone"),
+    [pytest.param("coco", "resnet50", marks=pytest.mark.slow), ("pascal", "resnet50"), ("coco", "vgg16")],
+)
 @torch.no_grad()
 def test_outputs_in_float64_are_the_published_ones(
     benchmark: str,

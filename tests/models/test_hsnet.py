@@ -111,6 +111,7 @@ def twin(resnet50: HSNet, monkeypatch: pytest.MonkeyPatch) -> FastHSNet:
     return FastHSNet(doubled(resnet50))
 
 
+@pytest.mark.slow
 @pytest.mark.published
 def test_logits_of_a_batch_are_the_published_ones(twin: FastHSNet, golden: Golden) -> None:
     pair = zip(episode64(1, [2], [3], 400), episode64(4, [5], [6], 400), strict=True)
@@ -118,6 +119,7 @@ def test_logits_of_a_batch_are_the_published_ones(twin: FastHSNet, golden: Golde
     assert difference(logits[..., ::4, ::4], golden["hsnet.resnet50.batch2_logits_s4"]) <= ROUNDED
 
 
+@pytest.mark.slow
 @pytest.mark.published
 def test_logits_without_masking_are_the_published_ones(resnet50: HSNet, golden: Golden) -> None:
     model = HSNet(backbone="resnet50", backbone_weights="none", masking="none").eval()

@@ -90,7 +90,7 @@ def test_a_sound_set_has_no_problems_and_is_drawn_again(toy_set: EpisodeSet) -> 
     read_all(toy_set.path)
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.data())
 def test_no_byte_of_any_shard_can_be_flipped_unnoticed(
     toy_set: EpisodeSet, tmp_path: Path, data: st.DataObject

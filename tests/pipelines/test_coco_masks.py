@@ -224,7 +224,7 @@ def test_sets_of_ready_made_masks_are_built_and_sound(fssbench: Command, toy_raw
 
 
 def test_mask_options_that_mean_nothing_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="leave out --crowds and --masks, which are for COCO"):
+    with pytest.raises(UsageError, match="leave out --crowds, --masks and --mask-rule, which are for COCO"):
         open_source(PASCAL_5I, tmp_path, crowds="paint")
     with pytest.raises(UsageError, match="pass either --masks or --crowds"):
         open_source(COCO_20I, tmp_path, crowds="paint", masks=tmp_path)

@@ -71,7 +71,7 @@ def test_what_a_server_does_wrong_once_is_mended(server: FileServer, tmp_path: P
         max_size=4,
     )
 )
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_however_it_breaks_off_the_bytes_are_the_servers(server: FileServer, manners: list[Manner]) -> None:
     """Law: whatever connections do before one goes well, the file is that on the server, or there is none."""
     import tempfile

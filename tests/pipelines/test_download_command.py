@@ -22,13 +22,13 @@ from file_server import FileServer, Manner
 from raw_coco import content, polygon, write_coco
 
 from fssbench.base.errors import SourceError
-from fssbench.pipelines.sources.splits import published_digests
+from fssbench.pipelines.sources.published_files import published_digests
 from fssbench.pipelines.transport.download import read_catalogue
 
 
 def test_the_catalogue_knows_every_benchmark_and_every_list_that_is_read() -> None:
     from fssbench.episodes.benchmarks import BENCHMARKS
-    from fssbench.pipelines.sources.splits import SPLITS
+    from fssbench.pipelines.sources.hsnet_splits import SPLITS
 
     catalogue = read_catalogue()
     assert set(catalogue.raw) == {benchmark.raw for benchmark in BENCHMARKS if benchmark.published}
@@ -40,7 +40,7 @@ def test_the_catalogue_knows_every_benchmark_and_every_list_that_is_read() -> No
 
 def test_the_lists_have_the_digests_that_prepare_compares_with() -> None:
     for file in (file for files in read_catalogue().splits["hsnet"].values() for file in files):
-        assert file.sha256 == published_digests()[file.name]
+        assert file.sha256 == published_digests("hsnet")[file.name]
         assert file.url is not None
         assert file.url.endswith(f"/6b1bc12b3ff9f3950f49c55ab6f089e8d9e0d191/data/splits/{file.name}")
 
@@ -157,7 +157,7 @@ def test_the_lists_of_a_protocol_are_fetched_first(
     fssbench: Command, server: FileServer, tmp_path: Path, mirror: Path
 ) -> None:
     server.files["fold0"] = b"not the published list"
-    digest = published_digests()["coco/val/fold0.pkl"]
+    digest = published_digests("hsnet")["coco/val/fold0.pkl"]
     mirror.write_text(
         mirror.read_text()
         + f'\n[[splits.hsnet.coco]]\nname = "coco/val/fold0.pkl"\nurl = "{server.url("fold0")}"\nsha256 = "{digest}"'

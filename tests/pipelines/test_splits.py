@@ -19,9 +19,11 @@ from published_lists import BENCHMARKS, encode, stored
 from fssbench.base.errors import SourceError, UsageError
 from fssbench.episodes.benchmarks import COCO_20I, FSS_1000, PASCAL_5I, TOY_20I
 from fssbench.episodes.protocols import HDMNET, HSNET
-from fssbench.pipelines.sources import splits
+from fssbench.pipelines.sources import hsnet_splits, published_files
+from fssbench.pipelines.sources.hsnet_splits import HsnetSplits
 from fssbench.pipelines.sources.pickles import load_plain
-from fssbench.pipelines.sources.splits import HsnetSplits, open_splits, published_digests
+from fssbench.pipelines.sources.published_files import published_digests
+from fssbench.pipelines.sources.splits import open_splits
 
 PAIRS = "2007_000033__01\n2007_000061__04\n2007_000033__03\n2008_000001__01\n"
 COCO: dict[int, list[str]] = {
@@ -88,7 +90,7 @@ def test_the_folder_may_be_any_of_three(tmp_path: Path, place: str) -> None:
 
 def test_a_file_is_recorded_by_its_published_name_and_known_or_not(tmp_path: Path) -> None:
     found = pascal(tmp_path)
-    record = found.record(0)
+    (record,) = found.records(0)
     assert (record.name, record.bytes) == ("pascal/val/fold0.txt", len(PAIRS))
     assert record.sha256 == hashlib.sha256(PAIRS.encode()).hexdigest()
     (reason,) = found.unofficial(0)
@@ -98,8 +100,8 @@ def test_a_file_is_recorded_by_its_published_name_and_known_or_not(tmp_path: Pat
 def test_all_published_files_have_a_known_hash() -> None:
     names = {f"{b}/{part}/fold{i}.{end}" for b, end in (("pascal", "txt"), ("coco", "pkl"))
              for part in ("trn", "val") for i in range(4)}  # fmt: skip
-    assert set(published_digests()) == names | {"fss/trn.txt", "fss/val.txt", "fss/test.txt"}
-    assert all(len(digest) == 64 for digest in published_digests().values())
+    assert set(published_digests("hsnet")) == names | {"fss/trn.txt", "fss/val.txt", "fss/test.txt"}
+    assert all(len(digest) == 64 for digest in published_digests("hsnet").values())
 
 
 # --- what they must not be ------------------------------------------------------------------------------
@@ -175,7 +177,7 @@ def test_instructions_that_name_or_call_something_are_refused(code: bytes) -> No
         load_plain(code, where="x")
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.data())
 def test_any_damage_is_a_refusal_or_another_list_but_never_a_crash(data: st.DataObject) -> None:
     """Flipping bytes of a pickle gives a `SourceError` or plain data, and nothing else."""
@@ -190,10 +192,10 @@ def test_any_damage_is_a_refusal_or_another_list_but_never_a_crash(data: st.Data
 
 
 def test_what_is_too_large_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(splits, "LARGEST", 10)
+    monkeypatch.setattr(published_files, "LARGEST", 10)
     assert "has 64 bytes, a split file has at most 10" in refused(lambda: pascal(tmp_path), 0)
     monkeypatch.undo()
-    monkeypatch.setattr(splits, "MOST_IMAGES", 2)
+    monkeypatch.setattr(hsnet_splits, "MOST_IMAGES", 2)
     assert "lists 3 images, expected at most 2" in refused(lambda: coco(tmp_path), 1)
 
 
@@ -212,8 +214,8 @@ def test_missing_files_and_benchmarks_without_any_are_named(tmp_path: Path) -> N
     assert "has 241 classes, the benchmark tests 240" in refused(lambda: found, 0)
     found = HsnetSplits(write(tmp_path, "test.txt", "a\n../b\n"), FSS_1000)
     assert "names '../b', expected names of folders" in refused(lambda: found, 0)
-    with pytest.raises(UsageError, match="no split files of the protocol hdmnet for COCO-20i that can be read"):
-        open_splits(HDMNET, COCO_20I, tmp_path)
+    with pytest.raises(UsageError, match="no split files of the protocol hdmnet for Toy-20i that can be read"):
+        open_splits(HDMNET, TOY_20I, tmp_path)
     with pytest.raises(UsageError, match="no split files of the protocol hsnet for Toy-20i"):
         open_splits(HSNET, TOY_20I, tmp_path)
     with pytest.raises(UsageError, match="COCO-20i has no fold 4"):

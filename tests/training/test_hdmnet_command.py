@@ -41,6 +41,7 @@ def home() -> Path:
     return Path(os.environ["FSSBENCH_HOME"]) / "checkpoints" / "toy-20i"
 
 
+@pytest.mark.slow
 def test_hdmnet_is_trained_around_the_base_learner_of_its_fold(fssbench: Command, data: Path, tmp_path: Path) -> None:
     asked = ("train", "-m", "hdmnet", "-b", "toy", "-d", data, *SMALL)
     refused = fssbench(*asked, "-f", 0)

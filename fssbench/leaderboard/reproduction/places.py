@@ -42,14 +42,15 @@ class Places:
         return next((file for file in (*by_hand, *trained) if file.is_file()), None)
 
     def has_set(self, wanted: Evaluation, fold: int, *, episodes: int) -> bool:
-        """Whether the episodes of an evaluation are prepared."""
+        """Whether the episodes of an evaluation are prepared, by the protocol's version of today."""
         path = set_path(self.sets, benchmark=wanted.benchmark.name, protocol=wanted.protocol, fold=fold)
         try:
             found = EpisodeSet.open(path)
             tracks = [found.record(shot=wanted.shot, seed=seed) for seed in wanted.rules.seeds]
         except EpisodeSetError:
             return False
-        return all(track.episodes >= episodes for track in tracks)
+        current = found.manifest.protocol.label == wanted.rules.label
+        return current and all(track.episodes >= episodes for track in tracks)
 
     def identity(self, wanted: Evaluation, fold: int, seed: int, *, episodes: int) -> Identity | None:
         """What the set at hand asks, which a result must have answered to count; ``None`` if there is no such set."""

@@ -26,10 +26,12 @@ Kind = Literal["prepare", "train", "eval", "profile"]
 
 GIVEN: dict[str, dict[str, type]] = {
     "prepare": {
-        **{"source": str, "splits": str, "masks": str, "crowds": str, "workers": int},
+        **{"source": str, "splits": str, "mask-rule": str, "masks": str, "crowds": str, "workers": int},
         **{"min-pixels": int, "loader-workers": int},
     },
-    "prepare --train": {"source": str, "splits": str, "masks": str, "crowds": str, "workers": int},
+    "prepare --train": {
+        **{"source": str, "splits": str, "mask-rule": str, "masks": str, "crowds": str, "workers": int},
+    },
     "train": {"list": str, "config": str, "batch": int, "precision": str, "workers": int},
     "eval": {"batch": int, "feature-cache": str, "precision": str, "workers": int},
 }
@@ -226,8 +228,11 @@ class Settings:
         }
 
     def prepare_training(self, benchmark: Benchmark) -> dict[str, Any]:
-        """Build the training set."""
-        return {"train": True, "output": self.sets, **self._given("prepare --train", benchmark.alias)}
+        """Build the training set, with the masks that publications train on unless the environment names others."""
+        given = self._given("prepare --train", benchmark.alias)
+        if benchmark.raw == "coco" and not given.keys() & {"mask-rule", "masks", "crowds"}:
+            given["mask-rule"] = "label-map"
+        return {"train": True, "output": self.sets, **given}
 
     def train(
         self,

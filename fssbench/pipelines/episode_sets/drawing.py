@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from fssbench.base.errors import PoolError, UsageError
+from fssbench.base.errors import PoolError, SourceError, UsageError
 from fssbench.base.progress import Advance, no_progress
 from fssbench.episodes.benchmarks import Benchmark
 from fssbench.episodes.episodes import Track
-from fssbench.episodes.lists import FoldLists
-from fssbench.episodes.protocols import EvaluationProtocol, find_protocol
+from fssbench.episodes.lists import FoldLists, Pools
+from fssbench.episodes.protocols import EvaluationProtocol, MaskRule, find_protocol
 from fssbench.pipelines.sources import Source
-from fssbench.pipelines.sources.splits import HsnetSplits
-from fssbench.schemas.manifest import ProtocolRecord, TrackRecord
+from fssbench.pipelines.sources.hdmnet_splits import are_published
+from fssbench.pipelines.sources.image_order import ImageOrder
+from fssbench.pipelines.sources.splits import SplitFiles
+from fssbench.schemas.manifest import FileRecord, MaskPolicy, ProtocolRecord, TrackRecord
 
-__all__ = ["Request", "check_lists", "draw_one", "draw_tracks", "fold_lists", "some"]
+__all__ = ["Request", "check_lists", "draw_alone", "draw_one", "draw_tracks", "fold_lists", "some"]
+
+RULES: dict[MaskRule, str] = {"union": "unions of instances", "label-map": "label maps"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +34,7 @@ class Request:
         min_pixels: least mask pixels for an image to serve a class, or ``None`` for the protocol's.
         allow_missing_classes: leave out classes with too few images instead of refusing.
         splits: split files to draw from; without them the lists follow from the masks.
+        order: the order of the lists that follow from the masks; without it the protocol's, as by ascending id.
 
     Raises:
         UsageError: the protocol is not defined for the benchmark, or the request contradicts itself.
@@ -43,7 +48,8 @@ class Request:
     episodes: int | None = None
     min_pixels: int | None = None
     allow_missing_classes: bool = False
-    splits: HsnetSplits | None = None
+    splits: SplitFiles | None = None
+    order: ImageOrder | None = None
 
     def __post_init__(self) -> None:
         self.protocol.require(self.benchmark)
@@ -68,10 +74,16 @@ class Request:
         return ProtocolRecord(
             name=self.protocol.name,
             version=self.protocol.version,
-            min_pixels=self.n_pixels,
+            min_pixels=self.n_pixels if self.splits is None else 1,  # split files decide, whatever the masks have
             lists="files" if self.splits is not None else "derived" if self.protocol.listed else "pools",
             loader_workers=self.protocol.loader_workers,
         )
+
+    def files(self, fold: int) -> tuple[FileRecord, ...]:
+        """The list files that the episodes of a fold depend on."""
+        if self.splits is not None:
+            return self.splits.records(fold)
+        return () if self.order is None else (self.order.record,)
 
     @property
     def tracks(self) -> tuple[tuple[int, int], ...]:
@@ -79,14 +91,12 @@ class Request:
         seeds = self.protocol.seeds if self.seeds is None else self.seeds
         return tuple((shot, seed) for shot in sorted(set(self.shots)) for seed in sorted(set(seeds)))
 
-    def unofficial(self, fold: int) -> tuple[str, ...]:
-        """What in the request itself makes a set of it unofficial."""
+    def unofficial(self, fold: int, lists: FoldLists, source: Source | None) -> tuple[str, ...]:
+        """What in the request itself makes a set of it unofficial, its lists being ``lists``."""
         official = find_protocol(self.protocol.name)
-        reasons: list[str] = []
-        if self.splits is not None:
-            reasons += self.splits.unofficial(fold)
-        elif self.protocol.listed:
-            reasons.append("the lists are derived from the masks, not those of the publication")
+        reasons = [*self._unpublished(fold, lists, has_masks=source is not None)]
+        if source is not None:
+            reasons += self._masks(source.mask_policy)
         if self.n_pixels != (least := official.pixels_of(self.benchmark)):
             reasons.append(f"images need {self.n_pixels:,} mask pixels, the protocol's need {least:,}")
         if self.protocol.loader_workers != official.loader_workers:
@@ -95,19 +105,49 @@ class Request:
             )
         return tuple(reasons)
 
+    def _unpublished(self, fold: int, lists: FoldLists, *, has_masks: bool) -> tuple[str, ...]:
+        """Why the lists are not those of the publication, or not known to be."""
+        if self.splits is not None:
+            blind = self.protocol.small_queries and not has_masks
+            reason = "without masks a query is asked about the classes that list it, not about all that it shows"
+            return (*self.splits.unofficial(fold), *((reason,) if blind else ()))
+        if not self.protocol.listed or (self.protocol.ruled and are_published(lists, self.benchmark, fold)):
+            return ()
+        reason = "the lists are derived from the masks, not those of the publication"
+        if not self.protocol.ruled:
+            return (reason,)
+        if self.order is None:
+            return (f"{reason}: in ascending order of ids, for want of a file that says another",)
+        return (reason, *self.order.unofficial())
+
+    def _masks(self, policy: MaskPolicy) -> tuple[str, ...]:
+        """Whether masks are made of annotations by another rule than the protocol's."""
+        rule: MaskRule = "label-map" if policy.instances == "painted over" else "union"
+        wanted = self.protocol.masks_of(self.benchmark)
+        if policy.origin == "ready-made" or rule == wanted:  # of ready-made masks the source speaks itself
+            return ()
+        return (f"masks are {RULES[rule]}, the protocol's are {RULES[wanted]}",)
+
 
 def fold_lists(
     source: Source | None, request: Request, folds: Sequence[int], *, advance: Advance = no_progress
 ) -> dict[int, FoldLists]:
-    """The lists of ``folds``: those of the request's split files, or else what the source's masks say."""
-    if request.splits is not None:
-        return {fold: request.splits.lists(fold) for fold in folds}
-    assert source is not None
+    """The lists of ``folds``: those of the request's split files, or else what the source's masks say.
+
+    Raises `SourceError` if split files do not go together with the source's masks.
+    """
     novel = {fold: request.benchmark.novel_classes(fold) for fold in folds}
     classes = sorted({c for classes in novel.values() for c in classes})
+    if request.splits is not None:
+        files = {fold: request.splits.lists(fold) for fold in folds}
+        if source is None or not request.protocol.small_queries:
+            return files
+        present = source.pools(classes, min_pixels=1, advance=advance)
+        return {fold: _showing(lists, {c: present[c] for c in novel[fold]}) for fold, lists in files.items()}
+    assert source is not None
     pools = source.pools(classes, min_pixels=request.n_pixels, advance=advance)
     present = source.pools(classes, min_pixels=1) if request.protocol.small_queries else pools
-    return {
+    lists = {
         fold: request.protocol.derive(
             {c: pools[c] for c in classes},
             present={c: present[c] for c in classes},
@@ -115,6 +155,22 @@ def fold_lists(
         )
         for fold, classes in novel.items()
     }
+    if request.order is None:
+        return lists
+    return {fold: derived.in_order(request.order.images) for fold, derived in lists.items()}
+
+
+def _showing(lists: FoldLists, present: Pools) -> FoldLists:
+    """Lists of files whose queries are asked about every class that they show; refused if one shows none of its own."""
+    there = {c: frozenset(ids) for c, ids in present.items()}
+    if absent := sorted((image, c) for c, ids in lists.pools.items() for image in ids if image not in there[c]):
+        image, class_id = absent[0]
+        raise SourceError(
+            f"the split files list {len(absent):,} images for a class that the source has no mask of there, as "
+            f"{image} for class {class_id}",
+            remedy="point --source at the data the split files were made of, whole and as published",
+        )
+    return lists.showing(present)
 
 
 def check_lists(
@@ -193,11 +249,20 @@ def draw_one(source: Source | None, request: Request, *, advance: Advance = no_p
 
     ``source`` may be ``None`` where the request has split files, which need no raw data.
     """
+    track, record, _ = draw_alone(source, request, advance=advance)
+    return track, record
+
+
+def draw_alone(
+    source: Source | None, request: Request, *, advance: Advance = no_progress
+) -> tuple[Track, TrackRecord, tuple[str, ...]]:
+    """As `draw_one`, with what in the request makes the track unofficial."""
     (fold,), (wanted,) = request.folds, request.tracks
     lists = fold_lists(source, request, [fold], advance=advance)
     names = _class_names(source, request.benchmark)
     check_lists(lists, request, shots=[wanted[0]], names=names)
-    return draw_tracks(lists[fold], request, fold, [wanted])[0]
+    track, record = draw_tracks(lists[fold], request, fold, [wanted])[0]
+    return track, record, request.unofficial(fold, lists[fold], source)
 
 
 def _class_names(source: Source | None, benchmark: Benchmark) -> Sequence[str]:

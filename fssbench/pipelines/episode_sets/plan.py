@@ -123,7 +123,7 @@ def _header(source: Source, origin: SourceRecord, request: Request, fold: int) -
         fold=fold,
         ignore_label=source.ignore_label,
         source=origin,
-        splits=() if request.splits is None else (request.splits.record(fold),),
+        splits=request.files(fold),
         mask_policy=source.mask_policy,
         plan=EvaluationPlan(),
     )
@@ -205,7 +205,7 @@ def _plan(
         class_pools=tuple(
             ClassPool(id=c, name=names[c], images=len(ids), sha256=pool_digest(ids)) for c, ids in lists.pools.items()
         ),
-        unofficial=(*source.unofficial(), *request.unofficial(header.fold)),
+        unofficial=(*source.unofficial(), *request.unofficial(header.fold, lists, source)),
     )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from fssbench.base.errors import UsageError
 from fssbench.episodes.benchmarks import Benchmark
+from fssbench.episodes.protocols import MaskRule
 from fssbench.pipelines.sources.base import Part, RawSample, Source
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ def open_source(
     place: Path | str,
     *,
     splits: Path | None = None,
+    mask_rule: MaskRule = "union",
     crowds: Crowds = "exclude",
     masks: Path | None = None,
     columns: Mapping[str, str] | None = None,
@@ -30,6 +32,7 @@ def open_source(
 
     Args:
         splits: split lists, where the benchmark's images follow from them: FSS-1000's classes.
+        mask_rule: how COCO's annotations become masks; see `AnnotationMasks` and `LabelMaps`.
         crowds: what becomes of COCO's crowd regions; see `AnnotationMasks`.
         masks: a folder of ready-made masks to read instead of drawing COCO's annotations; see `ReadyMasks`.
         columns: the columns of a Hugging Face dataset; see `HuggingFaceSource`.
@@ -42,15 +45,28 @@ def open_source(
     on_hub = str(place).startswith("hf:")
     if columns and not on_hub:
         raise UsageError("a folder has no columns", remedy="leave out --column, which is for --source hf:NAME")
-    if (crowds != "exclude" or masks is not None) and (on_hub or benchmark.raw not in ("coco", "toy")):
+    if (crowds != "exclude" or masks is not None or mask_rule != "union") and (
+        on_hub or benchmark.raw not in ("coco", "toy")
+    ):
         raise UsageError(
             f"{place if on_hub else benchmark.title} comes with masks, not with annotations of instances",
-            remedy="leave out --crowds and --masks, which are for COCO",
+            remedy="leave out --crowds, --masks and --mask-rule, which are for COCO",
         )
     if crowds != "exclude" and masks is not None:
         raise UsageError(
             "ready-made masks have crowds in them or not, which --crowds cannot change",
             remedy="pass either --masks or --crowds",
+        )
+    if mask_rule == "label-map" and masks is not None:
+        raise UsageError(
+            "ready-made masks are as they are, which --mask-rule cannot change",
+            remedy="pass either --masks or --mask-rule",
+        )
+    if mask_rule == "label-map" and crowds != "exclude":
+        raise UsageError(
+            f"label maps leave crowds out, so --crowds {crowds} cannot be had with them",
+            remedy="leave out --crowds; or pass --mask-rule union, which is strict's rule and not official with a "
+            "published protocol on COCO",
         )
     if on_hub:
         from fssbench.pipelines.sources.huggingface import PREFIX, HuggingFaceSource
@@ -69,7 +85,7 @@ def open_source(
         case "coco" | "toy":
             from fssbench.pipelines.sources.coco import CocoSource
 
-            return CocoSource(folder, benchmark=benchmark, crowds=crowds, masks=masks, part=part)
+            return CocoSource(folder, benchmark=benchmark, mask_rule=mask_rule, crowds=crowds, masks=masks, part=part)
         case "folder":
             from fssbench.pipelines.sources.folder import FolderSource
 

@@ -12,10 +12,12 @@ from fssbench.base.errors import SourceError
 from fssbench.base.files import sha256_file
 from fssbench.base.progress import Advance, no_progress
 from fssbench.episodes.benchmarks import COCO_20I, Benchmark
+from fssbench.episodes.protocols import MaskRule
 from fssbench.pipelines.sources import files
 from fssbench.pipelines.sources.base import Part, Picture, RawSample
 from fssbench.pipelines.sources.coco_annotations import Annotations, text_id
 from fssbench.pipelines.sources.coco_masks import AnnotationMasks, CocoMasks, Crowds
+from fssbench.pipelines.sources.label_maps import LabelMaps
 from fssbench.pipelines.sources.ready_masks import ReadyMasks
 from fssbench.schemas.manifest import FileRecord, MaskPolicy, SourceRecord
 from fssbench.schemas.rle import Rle
@@ -38,7 +40,8 @@ class CocoSource:
     ``train2014`` (also below ``images/``) and in the folder itself, named ``COCO_val2014_000000000042.jpg`` or
     ``000000000042.jpg``.
 
-    Masks are drawn from the annotations (`AnnotationMasks`), or read from the folder ``masks`` (`ReadyMasks`).
+    Masks are drawn from the annotations by the ``mask_rule`` (`AnnotationMasks` or `LabelMaps`), or read from the
+    folder ``masks`` (`ReadyMasks`).
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class CocoSource:
         folder: Path,
         *,
         benchmark: Benchmark = COCO_20I,
+        mask_rule: MaskRule = "union",
         crowds: Crowds = "exclude",
         masks: Path | None = None,
         part: Part = "test",
@@ -57,11 +61,13 @@ class CocoSource:
             raise SourceError(f"there is no folder {folder}", remedy=self._remedy)
         self.annotation_file, self.split = self._find_annotations()
         self.annotations = Annotations(self.annotation_file, n_classes=benchmark.n_classes)
-        self.masks: CocoMasks = (
-            AnnotationMasks(self.annotations, crowds=crowds)
-            if masks is None
-            else ReadyMasks(masks, self.annotations, split=self.split)
-        )
+        self.masks: CocoMasks
+        if masks is not None:
+            self.masks = ReadyMasks(masks, self.annotations, split=self.split)
+        elif mask_rule == "label-map":
+            self.masks = LabelMaps(self.annotations)
+        else:
+            self.masks = AnnotationMasks(self.annotations, crowds=crowds)
 
     @property
     def mask_policy(self) -> MaskPolicy:

@@ -16,7 +16,7 @@ from pycocotools.coco import COCO
 from fssbench.base.errors import SourceError
 from fssbench.schemas.rle import Rle
 
-__all__ = ["Annotation", "Annotations", "text_id"]
+__all__ = ["AS_PUBLISHED", "Annotation", "Annotations", "text_id"]
 
 Annotation = dict[str, Any]
 """One entry of the file's ``annotations``."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -23,6 +24,7 @@ __all__ = [
     "areas",
     "decode_indices",
     "fingerprint",
+    "image_name",
     "index_histogram",
     "make_sample",
     "names_digest",
@@ -40,6 +42,8 @@ IGNORED = 255
 """The value of pixels that are not scored, in masks of class indices."""
 
 INDEX_MODES = ("L", "P")
+SUFFIXES = ("jpg", "jpeg", "png")
+COCO_PREFIX = re.compile(r"(?:^|(?<=/))COCO_(?:train|val)2014_")
 GREY_MODES = ("1", "L", "LA", "P", "RGB", "RGBA")
 
 
@@ -122,6 +126,13 @@ def read_names(path: Path) -> tuple[str, ...]:
             raise SourceError(f"{path} names '{name}' twice", remedy="use the list as published")
         seen.add(name)
     return names
+
+
+def image_name(line: str) -> str:
+    """What a line of a list begins with, without what makes it a file's name: ``val2014/000000000042``."""
+    name, _, suffix = line.split()[0].rpartition(".")
+    name = name if suffix.lower() in SUFFIXES else line.split()[0]
+    return COCO_PREFIX.sub("", name)
 
 
 def names_digest(names: Collection[str]) -> str:

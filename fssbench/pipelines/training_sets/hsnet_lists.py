@@ -1,7 +1,8 @@
 """HSNet's lists of training images: for PASCAL-5i and COCO-20i, which images serve which base class.
 
-They are no rule that can be recomputed: images are missing from them that show more of a class than others that are
-there. For FSS-1000 the lists name classes, which are part of the training set itself.
+COCO's follow from label maps: an image serves a class from 2,048 pixels on, also if it shows a novel one. PASCAL's
+follow no rule that is known: images are missing from them that show more of a class than others that are there. For
+FSS-1000 the lists name classes, which are part of the training set itself.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from pathlib import Path
 
 from fssbench.base.errors import SourceError, UsageError
 from fssbench.episodes.benchmarks import COCO_20I, PASCAL_5I, Benchmark
-from fssbench.pipelines.sources.splits import PUBLISHED, parse_paths, read_pairs, read_split_file
+from fssbench.pipelines.sources.hsnet_splits import PUBLISHED, parse_paths, read_pairs
+from fssbench.pipelines.sources.published_files import read_limited
 
 __all__ = ["Pairs", "read_hsnet_lists"]
 
@@ -35,7 +37,7 @@ def read_hsnet_lists(folder: Path, benchmark: Benchmark, fold: int) -> Pairs:
         pairs = frozenset(pair for path in lists for pair in read_pairs(path, range(benchmark.n_classes)))
     elif benchmark is COCO_20I:
         path = _find(folder, f"coco/trn/fold{fold}.pkl")
-        stored = parse_paths(read_split_file(path), benchmark, where=path)
+        stored = parse_paths(read_limited(path), benchmark, where=path)
         pairs = frozenset((image_id, class_id) for class_id, ids in stored.items() for image_id in ids)
     else:
         raise UsageError(

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from fssbench.base.errors import SourceError, UsageError
 from fssbench.episodes.benchmarks import Benchmark
 from fssbench.episodes.training import TrainingLists, TrainingPolicy, derive_training
-from fssbench.pipelines.sources import files
-from fssbench.pipelines.training_sets.hsnet_lists import read_hsnet_lists
+from fssbench.pipelines.sources import files, hdmnet_splits
+from fssbench.pipelines.sources.hdmnet_splits import HdmnetSplits
+from fssbench.pipelines.sources.image_order import has_lists
+from fssbench.pipelines.training_sets.hsnet_lists import Pairs, read_hsnet_lists
 from fssbench.pipelines.training_sets.training_set import TrainingSet, shared
 
 __all__ = ["read_image_list", "training_lists"]
-
-SUFFIXES = ("jpg", "jpeg", "png")
-PREFIX = re.compile(r"(?:^|(?<=/))COCO_(?:train|val)2014_")
 
 
 def training_lists(
@@ -30,8 +28,9 @@ def training_lists(
 
     Args:
         benchmark: whose fold it is, where it shares the set's data; the set's own if left out.
-        image_list: file of the images to use, one a line; or HSNet's folder of split files, which also say which
-            class an image may serve; all if left out. See `read_image_list` and `read_hsnet_lists`.
+        image_list: file of the images to use, one a line; or the folder of HSNet's or HDMNet's split files, which
+            also say which class an image may serve; all if left out. See `read_image_list`, `read_hsnet_lists` and
+            `HdmnetSplits`.
 
     Raises:
         UsageError: there is no such fold, or the benchmark is of other data.
@@ -49,14 +48,22 @@ def training_lists(
     if not image_list.is_dir():
         images = read_image_list(image_list, training_set)
         return derive_training(areas, benchmark=found, fold=fold, policy=policy, images=images)
-    pairs = read_hsnet_lists(image_list, found, fold)
+    pairs = _pairs(image_list, found, fold)
     if absent := sorted((i, c) for i, c in pairs if c not in areas.get(i, {})):
         raise SourceError(
-            f"HSNet's lists name {len(absent):,} of {len(pairs):,} images for a class that {training_set.place} does "
-            f"not show in them: {files.shorten([f'{image_id} (class {class_id})' for image_id, class_id in absent])}",
+            f"the lists in {image_list} name {len(absent):,} of {len(pairs):,} images for a class that "
+            f"{training_set.place} does not show in them: {files.shorten([f'{i} (class {c})' for i, c in absent])}",
             remedy="build the training set of the data as published, whole",
         )
     return derive_training(areas, benchmark=found, fold=fold, policy=policy, pairs=pairs)
+
+
+def _pairs(folder: Path, benchmark: Benchmark, fold: int) -> Pairs:
+    """The images in a folder of split files, each with a class it may serve."""
+    if benchmark.alias not in hdmnet_splits.BENCHMARKS or not has_lists(folder, benchmark):
+        return read_hsnet_lists(folder, benchmark, fold)
+    pools = HdmnetSplits(folder, benchmark, part="training").lists(fold).pools
+    return frozenset((image, class_id) for class_id, ids in pools.items() for image in ids)
 
 
 def read_image_list(path: Path, training_set: TrainingSet) -> frozenset[str]:
@@ -68,7 +75,7 @@ def read_image_list(path: Path, training_set: TrainingSet) -> frozenset[str]:
     Raises `SourceError` if it names images that the set does not have.
     """
     there = training_set.entries.keys()
-    named = {line: _image_id(line) for line in files.read_names(path)}
+    named = {line: files.image_name(line) for line in files.read_names(path)}
     found = {line: name if name in there else name.rpartition("/")[2] for line, name in named.items()}
     if absent := [line for line, image_id in found.items() if image_id not in there]:
         raise SourceError(
@@ -77,10 +84,3 @@ def read_image_list(path: Path, training_set: TrainingSet) -> frozenset[str]:
             remedy="pass a list of this benchmark's training images",
         )
     return frozenset(found.values())
-
-
-def _image_id(line: str) -> str:
-    """What a line begins with, without what makes it a file's name."""
-    name, _, suffix = line.split()[0].rpartition(".")
-    name = name if suffix.lower() in SUFFIXES else line.split()[0]
-    return PREFIX.sub("", name)

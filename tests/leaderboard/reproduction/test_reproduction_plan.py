@@ -121,6 +121,15 @@ def test_rows_folds_and_shots_can_be_picked(fssbench: Command) -> None:
     assert evaluate.endswith("--device cpu")
 
 
+def test_coco_is_trained_with_the_masks_of_publications(fssbench: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = ("hsnet-table2", "--backbone", "resnet50", "--shot", 1, "--fold", 1)
+    assert "fssbench prepare coco --train --mask-rule label-map" in [one["command"] for one in plan(fssbench, *asked)]
+    monkeypatch.setenv("FSSBENCH_PREPARE_COCO_MASK_RULE", "union")
+    commands = [one["command"] for one in plan(fssbench, *asked)]
+    assert [one for one in commands if one.startswith("fssbench prepare coco --train")] == [commands[1]]
+    assert "label-map" not in commands[1]
+
+
 def test_the_environment_gives_what_a_reproduction_has_not(
     fssbench: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
