@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -98,7 +99,9 @@ def test_the_command_prints_or_writes(fssbench: Command, board: Leaderboard, tmp
     write_atomic(file, board.to_json())
     ran = fssbench("leaderboard", "export", file, "-b", "drawn")
     assert ran.code == 0
-    assert ran.out.startswith("### drawn, strict/1, 1-shot, original/ignore\n\n| rank | model | fold 0 | fold 1 |")
+    head, _, columns = ran.out.partition("\n\n")
+    assert re.fullmatch(r"### drawn, strict/1, 1-shot, original/ignore, episodes \w{8}, truth \w{8}", head)
+    assert columns.startswith("| rank | model | fold 0 | fold 1 |")
     assert fssbench("leaderboard", "export", file, "--format", "csv", "-o", tmp_path / "b.csv").out == ""
     assert (tmp_path / "b.csv").read_bytes() == export(board, "csv")
     assert "pass --output" in fssbench("leaderboard", "export", file, "--format", "parquet").error
