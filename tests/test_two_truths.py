@@ -13,10 +13,19 @@ from command import Command
 
 import fssbench as fb
 from fssbench.base.errors import ResultError
+from fssbench.episodes.benchmarks import TOY_20I
 from fssbench.leaderboard.build import UNTOLD, build_leaderboard
+from fssbench.leaderboard.gathered import candidates, gather
+from fssbench.leaderboard.reproduction.places import Places, Results
+from fssbench.leaderboard.reproduction.runs import Evaluation as Asked
+from fssbench.leaderboard.reproduction.runs import Variant
 from fssbench.pages.pairs import comparisons
 from fssbench.pages.view import View
+from fssbench.pipelines.training_sets.training_set import TrainingSet
 from fssbench.results.meter import Meter
+from fssbench.training.folder import RunFolder
+from fssbench.training.recipe import find_recipe
+from fssbench.training.settings import TrainingJob
 
 OTHER = r"the same episodes on other masks or images \(truth digests \w{12}… and \w{12}…\)"
 RESULTS = "toy-20i/strict"
@@ -151,8 +160,6 @@ def test_a_page_does_not_pair_what_a_forged_group_holds(tmp_path: Path) -> None:
     board = build_leaderboard(tmp_path)
     first, second = board.entries
     forged = board.model_copy(update={"entries": (first, second.model_copy(update={"group": first.group}))})
-    from fssbench.leaderboard.gathered import candidates, gather
-
     views = {one.id: View(one.items) for one in candidates(gather(tmp_path))}
     with pytest.raises(ResultError, match=OTHER):
         comparisons(forged, views)
@@ -188,3 +195,49 @@ def test_results_of_old_are_compared_with_a_doubt_and_never_with_others(tmp_path
     assert "do not say" not in str(fb.compare(tmp_path / "told", tmp_path / "told"))
     with pytest.raises(ResultError, match=r"one does not say on which masks and images \(truth digests none and"):
         fb.compare(tmp_path / "old", tmp_path / "told")
+
+
+# --- reproductions ------------------------------------------------------------------------------------------
+
+
+def test_a_reproduction_counts_a_result_only_on_the_truth_of_the_set_at_hand(attack: Path) -> None:
+    """With another set in its place the result is as good as not there."""
+    wanted = Asked(
+        variant=Variant(model="copy-support", pairs=(), benchmark=TOY_20I),
+        benchmark=TOY_20I,
+        protocol="strict",
+        shot=1,
+    )
+    there = Results(attack / "exclude")
+    found = {}
+    for crowds in ("exclude", "ignore"):
+        places = Places(sets=attack / "sets" / crowds, checkpoints=attack / "none", results=attack / "exclude")
+        identity = places.identity(wanted, 0, 0, episodes=20)
+        assert identity is not None
+        found[crowds] = there.of(wanted, 0, 0, episodes=20, identity=identity)
+    assert found["exclude"] == folder(attack, "exclude", "copy-support") / "fold0-1shot-seed0.json"
+    assert found["ignore"] is None
+
+
+# --- trainings ----------------------------------------------------------------------------------------------
+
+
+def test_a_training_that_chooses_by_other_masks_is_another_run(attack: Path, toy_training: TrainingSet) -> None:
+    identities = {}
+    for select_on in ("test-fold", "last"):
+        recipe = find_recipe("hsnet", TOY_20I)
+        run = recipe.run.model_copy(update={"select_on": select_on})
+        for crowds in ("exclude", "ignore"):
+            job = TrainingJob(
+                recipe=recipe.model_copy(update={"run": run}),
+                model="hsnet",
+                options={},
+                benchmark=TOY_20I,
+                fold=0,
+                training_set=toy_training,
+                test_set=fb.load("toy", fold=0, data=attack / "sets" / crowds).episode_set,
+                folder=RunFolder(attack / "run"),
+            )
+            identities[select_on, crowds] = job.identity(job.lists())
+    assert identities["last", "exclude"] == identities["last", "ignore"]
+    assert identities["test-fold", "exclude"] != identities["test-fold", "ignore"]

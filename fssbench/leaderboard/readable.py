@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from fssbench.leaderboard.board import Leaderboard
 from fssbench.leaderboard.flat import sure_of
-from fssbench.leaderboard.standings import percent
+from fssbench.leaderboard.standings import digests, percent
 from fssbench.schemas.leaderboard import REGIME_NAMES, Entry, Score
 
 __all__ = ["to_latex", "to_markdown"]
@@ -24,12 +25,14 @@ class Readable:
 
 def readable(board: Leaderboard) -> Iterator[Readable]:
     """Every group as a table of figures in percent, measured ones first."""
-    for entries in board.groups():
+    groups = list(board.groups())
+    times = Counter(_asked(entries[0]) for entries in groups)
+    for entries in groups:
         first = entries[0]
+        which = f", {digests(first)}" if times[_asked(first)] > 1 else ""
         folds = sorted({fold.fold for entry in entries for fold in entry.folds})
         yield Readable(
-            f"{first.benchmark}, {first.protocol}/{first.protocol_version}, {first.shot}-shot, {first.policy}, "
-            f"{REGIME_NAMES[first.regime]}",
+            f"{_asked(first)}{which}",
             ("rank", "model", "regime", *(f"fold {fold}" for fold in folds), "mIoU", "FB-IoU", "behind", "official"),
             tuple(_cells(entry, folds) for entry in entries),
         )
@@ -42,6 +45,11 @@ def readable(board: Leaderboard) -> Iterator[Readable]:
             ("model", *(f"fold {fold}" for fold in range(len(row.folds))), "mIoU", "FB-IoU", "printed in"),
             tuple((one.label, *map(_printed, (*one.folds, one.miou, one.fb_iou)), one.printed_in) for one in group),
         )
+
+
+def _asked(entry: Entry) -> str:
+    asked = f"{entry.benchmark}, {entry.protocol}/{entry.protocol_version}, {entry.shot}-shot, {entry.policy}"
+    return f"{asked}, {REGIME_NAMES[entry.regime]}"
 
 
 def _cells(entry: Entry, folds: Iterable[int]) -> tuple[str, ...]:

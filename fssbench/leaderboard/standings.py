@@ -86,7 +86,8 @@ def digests(entry: Entry) -> str:
 
 
 def _asked(entry: Entry) -> str:
-    return f"{entry.benchmark} · {entry.protocol}/{entry.protocol_version} · {entry.shot}-shot · {entry.policy}"
+    asked = f"{entry.benchmark} · {entry.protocol}/{entry.protocol_version} · {entry.shot}-shot · {entry.policy}"
+    return f"{asked} · {REGIME_NAMES[entry.regime]}"
 
 
 def _ranking(entries: tuple[Entry, ...], *, which: str) -> Table:
@@ -94,8 +95,7 @@ def _ranking(entries: tuple[Entry, ...], *, which: str) -> Table:
 
     first = entries[0]
     folds = sorted({fold.fold for entry in entries for fold in entry.folds})
-    heading = (_asked(first), REGIME_NAMES[first.regime], which, "mIoU in %")
-    table = _table(" · ".join(filter(None, heading)), folds, ranks=True)
+    table = _table(" · ".join(filter(None, (_asked(first), which, "mIoU in %"))), folds, ranks=True)
     for name in ("behind", "ep/s"):
         table.add_column(name, justify="right", no_wrap=True)
     for entry in entries:

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from fssbench.base.errors import TrainingError, UsageError
+from fssbench.base.files import sha256_bytes
 from fssbench.base.suggest import known_are
 from fssbench.episodes.benchmarks import Benchmark
 from fssbench.episodes.training import TrainingLists, TrainingPolicy
@@ -26,6 +27,7 @@ from fssbench.pipelines.training_sets.training_set import TrainingSet
 from fssbench.pipelines.transport import Remote
 from fssbench.training.folder import RunFolder
 from fssbench.training.recipe import Recipe
+from fssbench.training.validation import validation_track
 
 __all__ = ["TrainingJob"]
 
@@ -123,6 +125,11 @@ class TrainingJob:
         flat = dict(_flat(self.recipe.model_dump(mode="json"), ""))
         del flat["run.max_steps"]  # where to stop changes nothing about how to get there
         told: dict[str, Any] = {"model": self.model, "benchmark": self.benchmark.name, "fold": self.fold}
+        told["training set"] = sha256_bytes(self.training_set.manifest.to_json().encode())
+        if self.recipe.run.select_on == "test-fold" and self.test_set is not None:
+            run = self.recipe.run
+            track = validation_track(self.test_set, shot=run.shot, episodes=run.validation_episodes)
+            told["validated on"] = [track.digest, self.test_set.truth_digest(track)]
         options = {f"options.{name}": str(value) for name, value in self.options.items()}
         return json.dumps({**flat, **options, **told, "images": lists.digest, "buffer": self.buffer}, sort_keys=True)
 

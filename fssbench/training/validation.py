@@ -10,6 +10,7 @@ from torch import nn
 from fssbench.base.errors import TrainingError
 from fssbench.engine.evaluate import answers
 from fssbench.engine.ranks import Ranks
+from fssbench.episodes.episodes import Track
 from fssbench.episodes.protocols import find_protocol
 from fssbench.models.batch import IGNORED, EpisodeBatch
 from fssbench.models.interface import FewShotSegmenter
@@ -19,7 +20,7 @@ from fssbench.results.counting import tally_on_device
 from fssbench.results.policies import policies_for
 from fssbench.scoring.metrics import counts_of, mean_iou
 
-__all__ = ["validate_on_batches", "validate_on_set"]
+__all__ = ["validate_on_batches", "validate_on_set", "validation_track"]
 
 Row = tuple[int, list[int]]
 
@@ -55,22 +56,27 @@ def validate_on_set(
     model: nn.Module, episode_set: EpisodeSet, *, shot: int, episodes: int, device: str, ranks: Ranks, workers: int
 ) -> float:
     """The mIoU on the first episodes of a fold's own test set, by its protocol's headline policy."""
-    protocol = find_protocol(episode_set.manifest.protocol.name)
-    headline, seed = policies_for(episode_set).index(protocol.headline), protocol.seeds[0]
-    record = episode_set.record(shot=shot, seed=seed)
-    track = episode_set.tracks[record.label].first(min(episodes, record.episodes))
+    headline = policies_for(episode_set).index(find_protocol(episode_set.manifest.protocol.name).headline)
+    track = validation_track(episode_set, shot=shot, episodes=episodes)
     others = frozenset(range(len(track.episodes))) - ranks.share(track)
     asked = answers(
         _segmenter(model),
         episode_set,
         shot=shot,
-        seed=seed,
+        seed=track.seed,
         episodes=len(track.episodes),
         skip=others,
         device=device,
         workers=workers,
     )
     return _miou([(answer.episode.class_id, answer.counts[headline].tolist()) for answer in asked], ranks)
+
+
+def validation_track(episode_set: EpisodeSet, *, shot: int, episodes: int) -> Track:
+    """The episodes of a test set that weights are compared on."""
+    seed = find_protocol(episode_set.manifest.protocol.name).seeds[0]
+    record = episode_set.record(shot=shot, seed=seed)
+    return episode_set.tracks[record.label].first(min(episodes, record.episodes))
 
 
 def _segmenter(model: nn.Module) -> FewShotSegmenter:

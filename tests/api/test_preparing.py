@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -130,3 +131,16 @@ def test_a_model_learns_from_python_and_is_evaluated(sets: Path, tmp_path: Path)
     assert isinstance(result, fssbench.Evaluation)
     assert result.record.model.trained is not None
     assert result.record.model.trained.fold == 0
+
+
+def test_a_reason_that_is_not_true_of_all_tracks_names_those_it_is_true_of(
+    toy_raw: Path, tmp_path: Path, fssbench: Command
+) -> None:
+    asked = ("-f", 0, "-f", 1, "--shots", "1,5", "-n", 20, "--min-pixels", 4_500, "--allow-missing-classes")
+    ran = fssbench("prepare", "toy", "-s", toy_raw, *asked, "-o", tmp_path, "--json")
+    (line,) = [line for line in ran.err.splitlines() if "will not be official" in line]
+    for fold, built in enumerate(json.loads(ran.out)):
+        for track in built["tracks"]:
+            absent = f"{len(track['absent_classes'])} of 20 classes are absent for want of images"
+            assert f"; {absent} (fold {fold} {track['shot']}-shot seed 0)" in line
+    assert "Toy-20i is drawn, not a published benchmark;" in line
