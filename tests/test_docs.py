@@ -31,6 +31,8 @@ BLOCK = re.compile(
 )
 PLAIN = re.compile(r"fssbench [\w\s./:=,\"'{}-]+")
 """Commands in which a shell finds nothing to do but take off quotes."""
+LONG = {"looking.md", "models.md", "scale-out.md", "scores.md", "training.md"}
+"""Pages whose commands take long; those of the others, README's among them, are run by ``make test``."""
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
@@ -109,7 +111,11 @@ def test_a_second_demo_trains_no_more_and_gives_the_same_figures(desk: Path) -> 
     assert (made / "training/best.safetensors").read_bytes() == learned
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(page, marks=pytest.mark.slow if page.name in LONG else ()) for page in PAGES],
+    ids=lambda page: page.name,
+)
 def test_commands_and_code_do_what_the_page_says(page: Path, desk: Path, fssbench: Command) -> None:
     """What a shell must read is given to one, and at least one command a page; the others run in this process."""
     assert blocks(page) or page.name == "strict-protocol.md"

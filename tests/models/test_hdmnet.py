@@ -233,6 +233,7 @@ def test_episodes_of_other_shots_are_refused(small: HDMNet) -> None:
 
 
 @torch.no_grad()
+@pytest.mark.slow
 def test_shots_are_matched_together_whatever_their_order(small: HDMNet) -> None:
     """Without the ensemble, whose published weights do depend on it."""
     model = like(small, shot=2, ensemble=False).double()
@@ -288,6 +289,7 @@ def test_stages_are_those_of_the_pyramid_from_the_finest(small: HDMNet, stages: 
 
 
 @torch.no_grad()
+@pytest.mark.slow
 def test_every_option_of_the_answer_changes_it(small: HDMNet) -> None:
     asked = by_seeds(1)
     options: list[dict[str, object]] = [{"matching": matching} for matching in MATCHINGS]

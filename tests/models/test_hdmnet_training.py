@@ -111,7 +111,9 @@ def test_what_is_frozen_and_every_batch_norm_stay_in_eval_mode() -> None:
     assert not first.loss.equal(second.loss)
 
 
-@pytest.mark.parametrize("distillation", DISTILLATIONS)
+@pytest.mark.parametrize(
+    "distillation", [name if name == "kl+kd" else pytest.param(name, marks=pytest.mark.slow) for name in DISTILLATIONS]
+)
 def test_the_loss_of_one_batch_falls(distillation: str) -> None:
     model = make(distillation=distillation)
     model.eval()  # the dropout's noise would hide what ten steps do

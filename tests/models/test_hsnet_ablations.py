@@ -173,7 +173,7 @@ def test_it_is_the_same_model_frozen_or_not(backbone: str) -> None:
 # --- shots, masking, combinations ---
 
 
-@pytest.mark.parametrize("shots", [1, 5, 10])
+@pytest.mark.parametrize("shots", [1, 5, pytest.param(10, marks=pytest.mark.slow)])
 def test_any_number_of_shots_is_their_vote(shots: int) -> None:
     model = fill(build(hypercorrelation="deep")).double()
     query, supports, masks = episode64(1, range(10, 10 + shots), range(30, 30 + shots), SMALL)

@@ -47,6 +47,7 @@ def test_names_and_shapes_are_the_published_ones(small: PSPNet) -> None:
 
 @torch.no_grad()
 @pytest.mark.parametrize("backbone", ["resnet50", "vgg16"])
+@pytest.mark.slow
 def test_in_an_hdmnet_it_says_what_it_said_alone(backbone: str, tmp_path: Path) -> None:
     """Also out of safetensors, which hold a tensor with two names twice."""
     alone = fill(PSPNet(backbone=backbone, benchmark="pascal", size=SIDE))

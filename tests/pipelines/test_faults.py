@@ -251,6 +251,7 @@ print(*(os.waitstatus_to_exitcode(codes[child]) for child in sorted(codes)))
 """
 
 
+@pytest.mark.slow
 def test_runs_started_together_end_with_one_whole_set(raw: Path, tmp_path: Path) -> None:
     """Each builds, finds the set finished, or says that another run is at it; none replaces another's work."""
     output, said = tmp_path / "sets", tmp_path / "said"

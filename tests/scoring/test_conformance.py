@@ -289,6 +289,7 @@ def test_coarse_rounding_leaves_more_definitions_the_wider_the_tolerance() -> No
 
 
 @given(st.sampled_from(definitions()), st.sampled_from(["miou", "fb_iou", "class 1", "class 2", "class 3"]))
+@pytest.mark.slow
 def test_of_one_wrong_figure_the_nearest_definition_names_it(definition: Definition, wrong: str) -> None:
     """A tool with one figure off by a tenth of a point is one figure away from its definition."""
     numbers = numbers_under(definition)

@@ -101,6 +101,7 @@ def test_a_base_learner_cannot_be_chosen_by_episodes(fssbench: Command, data: Pa
     assert not home().exists()
 
 
+@pytest.mark.slow
 def test_a_trial_needs_no_base_learner_and_says_so(fssbench: Command, data: Path, tmp_path: Path) -> None:
     flags = ("--backbone-weights", "none", "--shot", 2, "-o", tmp_path / "run")
     validated = ("--select-on", "base-val", "--set", "run.validation_episodes=4")

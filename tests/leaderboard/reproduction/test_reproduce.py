@@ -194,6 +194,7 @@ class Impatient(Report):
         yield Interrupting() if unit == "steps" else Bar()
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_saves_its_work_and_nothing_runs_after_it(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
