@@ -101,6 +101,7 @@ def fingerprint(model: Prototype) -> str:
     return hashlib.sha256(b"".join(state[k].numpy().tobytes() for k in sorted(state))).hexdigest()
 
 
+@pytest.mark.slow
 def test_random_weights_are_the_same_in_every_process(prototype: Prototype) -> None:
     """Whatever was drawn before, here and in another process."""
     torch.rand(3)

@@ -79,6 +79,7 @@ def test_learnable_parameters_are_as_many_as_published(named: Named, golden: Gol
 
 
 @pytest.mark.published
+@pytest.mark.slow
 def test_features_and_hypercorrelations_are_the_published_ones(resnet50: HSNet, golden: Golden) -> None:
     model = doubled(resnet50)
     query, supports, masks = episode64(1, [2], [3], 400)

@@ -49,6 +49,7 @@ def test_batches_from_a_server_are_those_from_the_disk(hosted: FileServer, toy_t
     assert there.read(image).jpeg == toy_training.read(image).jpeg
 
 
+@pytest.mark.slow
 def test_training_and_verification_take_an_address(hosted: FileServer, tmp_path: Path, fssbench: Command) -> None:
     """A run is gone on with from there; from the disk its images would come in another order, and it is refused."""
     config = tmp_path / "recipe.toml"
