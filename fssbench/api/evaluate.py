@@ -15,7 +15,7 @@ from fssbench.base.home import Home
 from fssbench.base.progress import SILENT, Report
 from fssbench.engine.estimate import Estimate, estimate
 from fssbench.engine.evaluate import Answer
-from fssbench.engine.inference import InferenceSettings, parse_bytes, parse_precision
+from fssbench.engine.inference import InferenceSettings
 from fssbench.engine.job import Job
 from fssbench.engine.model import LoadedModel, load_model, load_object
 from fssbench.engine.ranks import Ranks, joined
@@ -121,12 +121,13 @@ def evaluate(
         name=name,
         device=device,
         workers=workers,
-        inference=InferenceSettings(
-            fast=not plain,
+        inference=InferenceSettings.on(
+            device,
             batch=batch,
-            feature_cache=parse_bytes(feature_cache) if isinstance(feature_cache, str) else feature_cache,
-            precision=parse_precision(precision, pick_device(device)),
+            precision=precision,
+            feature_cache=feature_cache,
             compiled=compile_model,
+            plain=plain,
         ),
         ignore_label=ignore_label,
         control=control,

@@ -126,7 +126,6 @@ def evaluate(
     from fssbench.base.home import Home
     from fssbench.models import full_name, model_spec
     from fssbench.results.control_names import require_control
-    from fssbench.results.environment import pick_device
 
     model = full_name(model)
     spec, given = model_spec(model), given_options(option, options_file)
@@ -145,7 +144,7 @@ def evaluate(
 
     # The model itself, and torch with it, is loaded when all that needs neither has been looked at.
     from fssbench.api.evaluate import EvaluationRequest
-    from fssbench.engine.inference import InferenceSettings, parse_bytes, parse_precision
+    from fssbench.engine.inference import InferenceSettings
 
     request = EvaluationRequest(
         model=model,
@@ -155,12 +154,13 @@ def evaluate(
         name=name,
         device=device,
         workers=workers,
-        inference=InferenceSettings(
-            fast=not plain,
+        inference=InferenceSettings.on(
+            device,
             batch=batch,
-            feature_cache=parse_bytes(feature_cache),
-            precision=parse_precision(precision, pick_device(device)),
+            precision=precision,
+            feature_cache=feature_cache,
             compiled=compile_model,
+            plain=plain,
         ),
         ignore_label=ignore_label,
         control=control,

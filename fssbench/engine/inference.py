@@ -12,6 +12,7 @@ import torch
 
 from fssbench.base.errors import UsageError
 from fssbench.base.suggest import known_are
+from fssbench.results.environment import pick_device
 
 __all__ = [
     "FEATURE_BYTES",
@@ -52,6 +53,19 @@ class InferenceSettings:
     feature_cache: int = FEATURE_BYTES
     precision: Precision = "float32"
     compiled: bool = False
+
+    @staticmethod
+    def on(
+        device: str, *, batch: int | None, precision: str, feature_cache: int | str, compiled: bool, plain: bool
+    ) -> InferenceSettings:
+        """Settings as people write them, for a device by its name; `UsageError` for what it cannot do."""
+        return InferenceSettings(
+            fast=not plain,
+            batch=batch,
+            feature_cache=parse_bytes(feature_cache) if isinstance(feature_cache, str) else feature_cache,
+            precision=parse_precision(precision, pick_device(device)),
+            compiled=compiled,
+        )
 
     def batch_on(self, device: str) -> int:
         """How many at a time on a device."""
