@@ -67,6 +67,7 @@ def episode_batches(parts: Iterable[Sequence[Drawn]], epoch: Epoch) -> Iterator[
 
     def collate(part: Sequence[Drawn], made: Sequence[ImageTensors]) -> EpisodeBatch:
         each = 1 + epoch.plan.shot
+        grouped = partial(_grouped, shape=(len(part), epoch.plan.shot))
         queries, supports = made[::each], [one for n, one in enumerate(made) if n % each]
         return EpisodeBatch(
             epoch=epoch.number,
@@ -74,8 +75,8 @@ def episode_batches(parts: Iterable[Sequence[Drawn]], epoch: Epoch) -> Iterator[
             episodes=tuple(one.episode for one in part),
             query=stacked([one.image for one in queries], 3),
             query_target=stacked([one.maps[0] for one in queries]),
-            support=stacked([one.image for one in supports], 3).unflatten(0, (len(part), epoch.plan.shot)),
-            support_target=stacked([one.maps[0] for one in supports]).unflatten(0, (len(part), epoch.plan.shot)),
+            support=grouped(stacked([one.image for one in supports], 3)),
+            support_target=grouped(stacked([one.maps[0] for one in supports])),
             class_ids=torch.tensor([one.episode.class_id for one in part], dtype=torch.int64),
             class_positions=torch.tensor([places.get(one.episode.class_id, -1) for one in part], dtype=torch.int64),
             query_labels=stacked([one.maps[1] for one in queries]),
@@ -107,6 +108,11 @@ def image_batches(parts: Iterable[Sequence[tuple[int, Load]]], epoch: Epoch) -> 
 def _stacked(tensors: Sequence[Tensor], *channels: int, size: int) -> Tensor:
     """Tensors of one shape side by side: (N, …, size, size) uint8, also of none."""
     return torch.stack(list(tensors)) if tensors else torch.empty(0, *channels, size, size, dtype=torch.uint8)
+
+
+def _grouped(tensors: Tensor, *, shape: tuple[int, int]) -> Tensor:
+    """(B·K, …) as (B, K, …)."""
+    return tensors.reshape(*shape, *tensors.shape[1:])
 
 
 def label_numbers(lists: TrainingLists) -> dict[int, int]:
