@@ -138,8 +138,10 @@ class InterleavedTransformer(MixTransformer):
     ) -> tuple[Tensor, list[Tensor]]:
         """As `MixTransformer.forward`, of what this `pyramid` gave."""
         (asked,), (shown,) = query, supports
-        matched, correlations = [], []
-        for parse, (match, merge) in zip(self.down_sample_layers, self.match_layers, strict=True):
+        matched: list[Tensor] = []
+        correlations: list[Tensor] = []
+        for parse, stage in zip(self.down_sample_layers, self.match_layers, strict=True):
+            match, merge = stage.children()
             b, k = shown.shape[:2]
             asked, shown = parse(asked), parse(shown.flatten(0, 1))  # (B, 64, h, w), (B·K, 64, h, w)
             enriched, correlation = match(asked, *side_by_side(shown.unflatten(0, (b, k)), masks))
