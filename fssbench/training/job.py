@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import Any
 from torch import nn
 
 from fssbench.base.errors import TrainingError, UsageError
+from fssbench.base.files import storage_errors
+from fssbench.base.locking import exclusive
 from fssbench.base.progress import Report
 from fssbench.engine.ranks import Ranks
 from fssbench.episodes.training import TrainingLists
@@ -67,6 +70,7 @@ def train_model(job: TrainingJob, *, ranks: Ranks, report: Report) -> Trained:
     Raises:
         TrainingError: there is a run in the folder already, or none to go on with, or another; or the loss is not
             finite.
+        StorageError: the disk is full, or another run is training in the folder.
         TrainingSetError: data are missing or damaged, or a class or an image that is tested would be trained on.
     """
     lists = job.lists()
@@ -78,7 +82,8 @@ def train_model(job: TrainingJob, *, ranks: Ranks, report: Report) -> Trained:
     leakage.require_none()
     run = job.recipe.run
     steps = run.max_steps or run.epochs * job.plan.n_batches(lists)
-    with report.progress(f"{job.model} fold {job.fold}", steps, unit="steps") as bar:
+    alone = exclusive(job.folder.path, doing="training in") if ranks.first else nullcontext()
+    with alone, report.progress(f"{job.model} fold {job.fold}", steps, unit="steps") as bar:
         shown = ShownTraining(bar, report, run, Log(job.folder) if ranks.first else None)
         try:
             return _train(job, job.build(), lists, leakage, ranks=ranks, watch=shown)
@@ -106,13 +111,14 @@ def _train(
 
     def keep(best: bool) -> None:
         if ranks.first:
-            job.folder.save(progress, identity=identity, parts=learner.state())
             for name in (LAST, BEST) if best else (LAST,):
                 write_weights(name, model, progress, facts)
             if settled_after(progress, facts):
                 note_end(progress, facts)
             title = f"{job.model} on {job.benchmark.name} fold {job.fold}"
             draw_curve(job.folder.curve, job.folder.lines(), title=title)
+            # Last: a run that is killed on the way here goes on from the state before, and writes all of it again.
+            job.folder.save(progress, identity=identity, parts=learner.state())
         ranks.gather(None)  # nobody goes on before it is written
 
     with stop_requests() as stop:
@@ -163,7 +169,10 @@ def _open(job: TrainingJob, ranks: Ranks) -> None:
     if ranks.first:
         if job.overwrite:
             job.folder.clear()
-        job.folder.path.mkdir(parents=True, exist_ok=True)
+        with storage_errors(job.folder.path):
+            job.folder.path.mkdir(parents=True, exist_ok=True)
+        if not begun:  # but for what a run told that was killed before it had a state
+            job.folder.cut_log(0)
 
 
 def _remember_features(job: TrainingJob, model: nn.Module) -> None:
