@@ -19,7 +19,9 @@ INSTALLED = {"site-packages", "dist-packages"}
 
 
 @contextmanager
-def blamed(owner: object, *, doing: str = "", remedy: str = "mend that, or see --debug for all of it") -> Iterator[None]:
+def blamed(
+    owner: object, *, doing: str = "", remedy: str = "mend that, or see --debug for all of it"
+) -> Iterator[None]:
     """Let what the code of ``owner`` raises in the block be a `ModelError` that names it.
 
     What a model of fssbench raises is a defect of fssbench, and left as it is; so is a refusal with its reason.

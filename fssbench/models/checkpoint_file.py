@@ -44,7 +44,11 @@ OTHERS: tuple[tuple[re.Pattern[bytes], str, str], ...] = (
         "name the file of the weights; those in several shards are to be joined into one file first",
     ),
     (re.compile(rb"\x89HDF"), "is an HDF5 file", SAVE),
-    (re.compile(rb"\x1f\x8b|BZh|\xfd7zXZ|7z\xbc\xaf|Rar!"), "is a compressed archive", "unpack it, and pass what is in it"),
+    (
+        re.compile(rb"\x1f\x8b|BZh|\xfd7zXZ|7z\xbc\xaf|Rar!"),
+        "is a compressed archive",
+        "unpack it, and pass what is in it",
+    ),
 )
 
 
@@ -133,7 +137,9 @@ def _refused(path: Path, error: Exception, head: bytes, known: Mapping[str, obje
     if "torch.distributed" in said:
         return _unreadable(path, "it holds tensors that are spread over processes", "save whole tensors in one process")
     if "persistent_load of storage" in said:
-        return _unreadable(path, "it holds a whole model or a class, which cannot be read without running its code", SAVE)
+        return _unreadable(
+            path, "it holds a whole model or a class, which cannot be read without running its code", SAVE
+        )
     if "Unsupported operand" in said:
         return _unreadable(path, "it was saved by another pickle_protocol than torch.save's own", SAVE)
     if known and re.search("Can only|Trying to call", said):
