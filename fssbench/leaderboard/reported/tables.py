@@ -38,6 +38,9 @@ class Ours(Record):
 
     model: str
     options: dict[str, Any] = Field(default={}, description="beside the backbone, those that are not the default")
+    recipe: dict[str, Any] = Field(
+        default={}, description="settings that are not its recipe's, by full name, such as data.augmentation.colour"
+    )
 
 
 class Row(Record):
