@@ -48,8 +48,10 @@ def profile(
     from fssbench.results.environment import device_name, pick_device
 
     model = full_name(model)
-    spec, given = model_spec(model), given_options(option, options_file)
-    options = resolve_options(spec, given, backbone=backbone, default_weights="none")
+    spec = model_spec(model)
+    options = resolve_options(
+        spec, given_options(spec, option, options_file), backbone=backbone, default_weights="none"
+    )
 
     from fssbench.engine.profile import profile as measure
 
