@@ -13,7 +13,19 @@ from fssbench.base.errors import SourceError
 from fssbench.pipelines.formats.images import MOST_PIXELS
 from fssbench.schemas.rle import Rle
 
-__all__ = ["area", "check_size", "decode", "difference", "encode", "fill", "filling", "intersection", "runs", "union"]
+__all__ = [
+    "area",
+    "check_size",
+    "decode",
+    "difference",
+    "drawn_area",
+    "encode",
+    "fill",
+    "filling",
+    "intersection",
+    "runs",
+    "union",
+]
 
 
 MOST_GROUPS = 7
@@ -25,8 +37,10 @@ def encode(mask: npt.NDArray[np.bool_]) -> Rle:
     return _text(coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8)))
 
 
-def decode(rle: Rle) -> npt.NDArray[np.bool_]:
-    """An encoding → its mask (H, W) bool; `SourceError` if its runs do not fill its size."""
+def decode(rle: Rle, *, size: tuple[int, int] | None = None) -> npt.NDArray[np.bool_]:
+    """An encoding → its mask (H, W) bool; `SourceError` if its runs do not fill its size, or it is not of ``size``."""
+    if size is not None and rle["size"] != list(size):
+        raise SourceError(f"a mask is of size {repr(rle['size'])}, its image of {list(size)} (height, width)")
     return fill(runs(rle), *rle["size"])
 
 
@@ -100,7 +114,12 @@ def _numbers(groups: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
 
 
 def area(rle: Rle) -> int:
-    """The number of pixels that are 1."""
+    """The number of pixels that are 1; `SourceError` as `decode`."""
+    return int(runs(rle)[1::2].sum())
+
+
+def drawn_area(rle: Rle) -> int:
+    """The same, some twenty times faster, of an encoding that was made here: nothing is checked."""
     return int(coco_mask.area(rle))
 
 
