@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
-from fssbench.cli.console import TERMINAL, DataOption, JsonFlag, megabytes, print_json, progress, several, warn
+from fssbench.cli.console import TERMINAL, DataOption, JsonFlag, aside, megabytes, print_json, progress, several, warn
 from fssbench.cli.model_options import (
     BackboneOption,
     BackboneWeightsOption,
@@ -127,9 +127,10 @@ def evaluate(
     from fssbench.models import full_name, model_spec
     from fssbench.results.control_names import require_control
 
-    model = full_name(model)
-    spec = model_spec(model)
-    given = given_options(spec, option, options_file)
+    with aside() as out:
+        model = full_name(model)
+        spec = model_spec(model)
+        given = given_options(spec, option, options_file)
     if control is not None:
         require_control(control)
     tracks = asked_tracks(
@@ -147,10 +148,12 @@ def evaluate(
     from fssbench.api.evaluate import EvaluationRequest
     from fssbench.engine.inference import InferenceSettings
 
+    with aside():
+        options = resolve_options(spec, given, backbone=backbone, backbone_weights=backbone_weights)
     request = EvaluationRequest(
         model=model,
         tracks=tracks,
-        options=resolve_options(spec, given, backbone=backbone, backbone_weights=backbone_weights),
+        options=options,
         weights=weights,
         name=name,
         device=device,
@@ -171,7 +174,9 @@ def evaluate(
         asked=("fssbench", *sys.argv[1:]),
     )
     if dry_run:
-        _say(request.estimates(), as_json=as_json)
+        with aside():
+            estimates = request.estimates()
+        _say(estimates, as_json=as_json)
         return
     finished: list[Evaluation] = []
 
@@ -180,9 +185,10 @@ def evaluate(
         if visualize:
             _draw(loaded, job, evaluation, visualize)
         if not as_json:
-            _report(evaluation)
+            _report(evaluation, out)
 
-    request.run(report=TERMINAL, after=after)
+    with aside():
+        request.run(report=TERMINAL, after=after)
     if as_json and finished:
         print_json([_summary(one) for one in finished])
     if any(one.record.model.selected_on_test_fold for one in finished):
@@ -230,8 +236,7 @@ def _summary(evaluation: Evaluation) -> dict[str, Any]:
     return {"path": str(evaluation.path), "skipped": evaluation.skipped, "result": result}
 
 
-def _report(evaluation: Evaluation) -> None:
+def _report(evaluation: Evaluation, out: TextIO) -> None:
     run = evaluation.record.execution
     speed = f"{run.episodes_per_second:.1f} episodes/s" if run and not evaluation.skipped else "was there already"
-    print(f"{evaluation} ({speed})")
-    print(f"  {evaluation.path}")
+    print(f"{evaluation} ({speed})\n  {evaluation.path}", file=out)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fssbench.cli.console import JsonFlag, print_json
+from fssbench.cli.console import JsonFlag, aside, print_json
 from fssbench.cli.model_options import (
     BackboneOption,
     ModelOption,
@@ -42,15 +42,16 @@ def profile(
     from fssbench.models.published import published_cost
     from fssbench.results.environment import device_name, pick_device
 
-    model = full_name(model)
-    spec = model_spec(model)
-    given = given_options(spec, option, options_file)
+    with aside():
+        model = full_name(model)
+        spec = model_spec(model)
+        given = given_options(spec, option, options_file)
 
-    from fssbench.engine.profile import profile as measure
+        from fssbench.engine.profile import profile as measure
 
-    options = resolve_options(spec, given, backbone=backbone, default_weights="none")
-    where = pick_device(device)
-    measured = measure(build_model(model, **options), shot=shot, device=where, repeats=repeats)
+        options = resolve_options(spec, given, backbone=backbone, default_weights="none")
+        where = pick_device(device)
+        measured = measure(build_model(model, **options), shot=shot, device=where, repeats=repeats)
     paper = published_cost(model, options, defaults=spec.options, shot=shot)
     if as_json:
         asked = {"model": model, "options": options, "device_name": device_name(where)}

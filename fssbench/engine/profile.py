@@ -16,6 +16,7 @@ from torch.utils._pytree import tree_flatten
 from torch.utils.flop_counter import FlopCounterMode
 
 from fssbench.engine.drawn import ModelInputs, drawn
+from fssbench.models.blame import blamed
 from fssbench.models.interface import FewShotSegmenter
 
 __all__ = ["Profile", "peak_bytes", "profile"]
@@ -57,7 +58,11 @@ def profile(model: FewShotSegmenter, *, shot: int = 1, device: str = "cpu", repe
         shot: supports, ≥ 1.
         repeats: timed runs, ≥ 1.
     """
-    model = model.to(device).eval()
+    with blamed(model, doing="to be profiled"):
+        return _profile(model.to(device).eval(), shot=shot, device=device, repeats=repeats)
+
+
+def _profile(model: FewShotSegmenter, *, shot: int, device: str, repeats: int) -> Profile:
     asked = drawn(model.preprocess, classes=[CLASS], shot=shot, device=device)
 
     def ask() -> Tensor:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from fssbench.base.errors import TrainingError
 from fssbench.engine.ranks import Ranks
+from fssbench.models.blame import blamed
 from fssbench.models.trainable import Trainable
 from fssbench.training.folder import Progress, Validated
 from fssbench.training.meter import Meter
@@ -115,7 +116,8 @@ class Learner:
         self.optimizer.zero_grad(set_to_none=True)
         loss, parts, predictions = torch.zeros((), device=self.device), {}, None
         if share:
-            with torch.autocast(self.kind, DTYPES[self.recipe.run.precision], self.recipe.run.precision != "fp32"):
+            cast = torch.autocast(self.kind, DTYPES[self.recipe.run.precision], self.recipe.run.precision != "fp32")
+            with cast, blamed(self.model, doing=f"to learn from {'; '.join(names_of(batch))}"):
                 step = self.model.step(batch)
             loss, parts, predictions = step.loss * share, dict(step.parts), step.predictions
             self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
