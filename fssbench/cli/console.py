@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any
+from contextlib import contextmanager, redirect_stdout
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
@@ -24,6 +24,7 @@ __all__ = [
     "DataOption",
     "JsonFlag",
     "Place",
+    "aside",
     "fail",
     "integers",
     "megabytes",
@@ -65,6 +66,14 @@ def fail(text: str) -> None:
 def warn(text: str) -> None:
     """Print a remark that is no error, in one line on standard error."""
     print(f"note: {text}", file=sys.stderr)
+
+
+@contextmanager
+def aside() -> Iterator[TextIO]:
+    """While the block runs, what a user's own model prints goes to standard error; gives standard output."""
+    out = sys.stdout
+    with redirect_stdout(sys.stderr):
+        yield out
 
 
 def print_json(value: Any) -> None:
