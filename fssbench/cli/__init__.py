@@ -34,6 +34,7 @@ from fssbench.cli import (
     verify,
 )
 from fssbench.cli.console import fail
+from fssbench.cli.streams import end_output, open_streams
 
 __all__ = ["app", "main"]
 
@@ -101,19 +102,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given or bool(os.environ.get("FSSBENCH_DEBUG"))
     words = [word for word in given if word != "--debug"]
+    open_streams()
     try:
         code = _command_line().main(args=words, prog_name="fssbench", standalone_mode=False)
     except typer.Exit as leaving:
         code = leaving.exit_code
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
-    except BrokenPipeError:  # the reader of our output went away, as head does
-        sys.stderr.close()
-        code = 0
+    except SystemExit as leaving:  # the parser's own way out when the reader of our output went away, as head does
+        code = 0 if isinstance(leaving.__context__, BrokenPipeError) else leaving.code
     except Exception as error:
         if debug:
             raise
         code = _refuse(error)
+    if refused := end_output():
+        code = _refuse(refused)
     if code == INTERRUPTED:
         fail("interrupted; what is finished is kept")
     raise SystemExit(code if isinstance(code, int) else 0)
@@ -142,6 +145,13 @@ def _refuse(error: Exception) -> int:
         command = context.command_path if context else "fssbench"
         if message := " ".join(error.format_message().split()):  # without arguments the help is printed already
             fail(f"{message}; see {command} --help")
+        return 2
+    if isinstance(error, OSError) and error.strerror:
+        where = "" if error.filename is None else f" {error.filename}"
+        fail(f"the system refused{where}: {error.strerror}; mend that and run the same command again")
+        return 2
+    if isinstance(error, MemoryError):
+        fail("there is not enough memory; what is finished is kept")
         return 2
     fail(f"fssbench failed: {type(error).__name__}: {error}; run again with --debug and report what it shows")
     return 1
