@@ -307,7 +307,7 @@ def test_runs_of_no_pixel_are_drawn_as_what_they_mean(tmp_path: Path) -> None:
     assert mask == masks.encode(masks.decode(mask))
 
 
-border = st.sampled_from([-2.0, -1.0, 0.0, 1.0, 2.0, 3.0, 7, NAN, INFINITE])
+border = st.sampled_from([-2.0, -1.0, 0.0, 1.0, 2.0, 3.0, 7, NAN, INFINITE, -INFINITE, 1e307])
 some_regions = st.lists(st.lists(border.map(lambda x: x * 10), max_size=9) | st.none(), max_size=3)
 run_lengths = st.sampled_from([RUNS["too short"], RUNS["text cut in a number"], {"size": [10, 10], "counts": [100]}])
 

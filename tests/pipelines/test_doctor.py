@@ -49,7 +49,7 @@ def test_counts_and_pools_are_those_of_the_data(tmp_path: Path) -> None:
     assert finding(report, "fewer than the 2 eligible images").count == 77
 
 
-NAME = "annotation 1 of image 000000000001"
+NAME = "1 of image 000000000001"
 ANNOTATION_ODDITIES: list[tuple[Callable[[dict[str, Any]], object], str, str, str]] = [
     (
         lambda d: d["annotations"][0].update(

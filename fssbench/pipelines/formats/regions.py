@@ -138,8 +138,9 @@ def _surely_sound(regions: Sequence[object], sizes: Sequence[Size]) -> bool:
     for axis, side in ((values[0::2], sides[:, 1]), (values[1::2], sides[:, 0])):
         low = np.minimum.reduceat(axis, _starts(corners))
         high = np.maximum.reduceat(axis, _starts(corners))
-        # No step of an outline is longer than all of it is wide or high.
-        if not ((low >= -side) & (high <= 2 * side) & (corners * (high - low) <= longest)).all():
+        if not ((low >= -side) & (high <= 2 * side)).all():
+            return False
+        if not (corners * (high - low) <= longest).all():  # no step of an outline is longer than it is wide or high
             return False
     return True
 
