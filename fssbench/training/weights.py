@@ -10,8 +10,10 @@ from fssbench.base.files import sha256_bytes
 from fssbench.episodes.training import TrainingLists
 from fssbench.models.cards import read_card, write_card, write_safetensors
 from fssbench.pipelines.training_sets.leakage import Leakage
+from fssbench.pipelines.training_sets.published import published_as
 from fssbench.results.environment import describe_environment, device_name
 from fssbench.schemas.card import TrainingCard
+from fssbench.schemas.result import LearnedRecord
 from fssbench.training.folder import BEST, Progress
 from fssbench.training.settings import TrainingJob
 from fssbench.training.stopping import settled
@@ -99,6 +101,8 @@ def _card(name: str, progress: Progress, facts: Facts) -> TrainingCard:
         settled_after=settled_after(progress, facts),
         recipe_sha256=sha256_bytes(job.recipe.model_dump_json().encode()),
         images_with_novel_classes=facts.leakage.record.novel_images,
+        learned=_learned(facts.lists),
+        augmentation=job.recipe.data.augmentation,
         recipe=job.recipe.model_dump(mode="json"),
         precision=run.precision,
         device=device_name(job.device),
@@ -106,4 +110,14 @@ def _card(name: str, progress: Progress, facts: Facts) -> TrainingCard:
         validated=tuple((one.step, one.miou) for one in progress.validated),
         leakage=facts.leakage.record,
         environment=describe_environment(),
+    )
+
+
+def _learned(lists: TrainingLists) -> LearnedRecord:
+    known = published_as(lists)
+    return LearnedRecord(
+        images=len(lists.images),
+        pairs=len(lists.pairs),
+        sha256=lists.digest,
+        published=None if known is None else known.label,
     )

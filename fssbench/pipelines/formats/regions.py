@@ -17,6 +17,7 @@ from pycocotools import mask as coco_mask
 
 from fssbench.base.errors import SourceError
 from fssbench.pipelines.formats import masks
+from fssbench.pipelines.formats.images import MOST_PIXELS
 from fssbench.schemas.rle import Rle
 
 __all__ = ["Size", "draw", "fault", "faults", "read_runs"]
@@ -57,11 +58,9 @@ def _runs(value: object) -> tuple[npt.NDArray[np.int64], Size]:
     height, width = masks.check_size(size)
     if isinstance(counts, str):
         return masks.runs(Rle(size=size, counts=counts)), (height, width)
-    if not isinstance(counts, list) or not all(type(run) is int and run >= 0 for run in counts):
-        raise SourceError(f"counts must be text or a list of whole numbers from 0 on, got {repr(counts)}")
-    if (total := sum(counts)) != height * width:
-        raise SourceError(f"the runs cover {total} pixels, the size {height}×{width} has {height * width}")
-    return np.array(counts, dtype=np.int64), (height, width)
+    if not isinstance(counts, list) or not all(type(run) is int and abs(run) <= MOST_PIXELS for run in counts):
+        raise SourceError(f"counts must be text or a list of how many pixels each run has, got {repr(counts)}")
+    return masks.filling(np.array(counts, dtype=np.int64), height, width), (height, width)
 
 
 def faults(regions: Sequence[object], sizes: Sequence[Size]) -> Iterator[tuple[int, str]]:
@@ -139,8 +138,9 @@ def _surely_sound(regions: Sequence[object], sizes: Sequence[Size]) -> bool:
     for axis, side in ((values[0::2], sides[:, 1]), (values[1::2], sides[:, 0])):
         low = np.minimum.reduceat(axis, _starts(corners))
         high = np.maximum.reduceat(axis, _starts(corners))
-        # No step of an outline is longer than all of it is wide or high.
-        if not ((low >= -side) & (high <= 2 * side) & (corners * (high - low) <= longest)).all():
+        if not ((low >= -side) & (high <= 2 * side)).all():
+            return False
+        if not (corners * (high - low) <= longest).all():  # no step of an outline is longer than it is wide or high
             return False
     return True
 

@@ -50,8 +50,10 @@ def read_bytes(path: Path) -> bytes:
     """The content of a file; `SourceError` if it cannot be read."""
     try:
         return path.read_bytes()
-    except OSError as error:
-        raise SourceError(f"{path} cannot be read: {error.strerror}", remedy="check the file") from error
+    except (OSError, ValueError) as error:  # the latter of a name that no file can have
+        raise SourceError(
+            f"{path} cannot be read: {getattr(error, 'strerror', error)}", remedy="check the file"
+        ) from error
 
 
 def read_sample(

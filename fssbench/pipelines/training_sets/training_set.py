@@ -161,5 +161,6 @@ def find_training_set(root: Place, benchmark: Benchmark) -> TrainingSet:
     if isinstance(root, Remote):
         return TrainingSet.open(path)  # which says why it cannot
     raise TrainingSetError(
-        f"there is no training set {path}", remedy=f"build it with: fssbench prepare {benchmark.alias} --train{output_flag(root)}"
+        f"there is no training set {path}",
+        remedy=f"build it with: fssbench prepare {benchmark.alias} --train{output_flag(root)}",
     )
