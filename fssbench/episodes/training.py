@@ -132,14 +132,15 @@ class TrainingLists:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 (hex) of all pools: two lists are the same images of the same classes if and only if it agrees."""
-        asked_too = {c: sorted(set(ids) - set(self.pools[c])) for c, ids in self.asked.items()}
+        """SHA-256 (hex) of all pools: two lists are the same images of the same classes if and only if it agrees.
+
+        What images are asked about beside, the policy decides, as it does how queries are drawn.
+        """
         lines = (
             f"{kind}\t{class_id}\t{image_id}\n"
             for kind, pools in (
                 ("train", self.pools),
                 ("validation", self.validation),
-                ("asked", asked_too),
                 ("unclassed", {"": self.unclassed}),
                 ("validation", {"": self.validation_images}),
             )
