@@ -14,6 +14,7 @@ from fssbench.cli import (
     compare,
     conformance,
     convert,
+    curves,
     demo,
     doctor,
     episodes,
@@ -59,6 +60,7 @@ app.command("eval")(evaluate.evaluate)
 app.command("score")(score.score)
 app.command("compare")(compare.compare)
 app.command("report")(report.report)
+app.command("curves")(curves.curves)
 app.command("stability")(stability.stability)
 app.add_typer(leaderboard.app, name="leaderboard")
 app.command("submit")(submit.submit)
