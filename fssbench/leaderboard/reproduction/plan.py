@@ -159,7 +159,7 @@ class Planner:
     def profiles(self, rows: Sequence[Row]) -> list[tuple[Row, Step]]:
         """Of the rows that say what one of our models costs; in a table about that, those of one shot do."""
         return [
-            (row, Step(kind="profile", options=self.settings.profile(Evaluation.of(row).variant)))
+            (row, Step(kind="profile", options=self.settings.profile(Evaluation.of(row).variant, row.costs_at)))
             for row in rows
             if row.ours is not None and row.learnable_parameters is not None and row.shot == 1
         ]

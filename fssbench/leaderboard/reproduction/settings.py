@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -108,9 +108,12 @@ class Settings:
             **self.given.to_step("eval"),
         }
 
-    def profile(self, variant: Variant) -> dict[str, Any]:
-        """Measure what an episode costs."""
-        return {**_model(variant), "shot": variant.shot, "device": self.device}
+    def profile(self, variant: Variant, costs_at: Mapping[str, Any]) -> dict[str, Any]:
+        """Measure what an episode costs a variant, with some options that only its costs are for."""
+        model = _model(variant)
+        model["option"] |= {name: value for name, value in costs_at.items() if name not in model}
+        model |= {name: value for name, value in costs_at.items() if name in model}
+        return {**model, "shot": variant.shot, "device": self.device}
 
 
 def _model(variant: Variant) -> dict[str, Any]:

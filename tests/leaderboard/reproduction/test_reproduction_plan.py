@@ -268,6 +268,10 @@ def test_costs_are_profiled_where_the_table_is_about_them(fssbench: Command) -> 
         "fssbench profile --model hsnet --backbone resnet101 --option kernel=separable --shot 1",
         "fssbench profile --model hsnet --backbone resnet101 --shot 1",
     ]
+    assert profiles("hdmnet-table7")[:2] == [  # the sizes and the backbone that the table's costs are of
+        "fssbench profile --model hsnet --backbone resnet101 --shot 1",
+        "fssbench profile --model hdmnet --backbone resnet50 --option stages=1 --option size=473 --shot 1",
+    ]
     assert len(profiles("hdmnet-table7")) == 5
     assert profiles("hsnet-table1") == []
 
