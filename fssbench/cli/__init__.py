@@ -15,6 +15,7 @@ from fssbench.cli import (
     compare,
     conformance,
     convert,
+    curves,
     demo,
     doctor,
     episodes,
@@ -70,6 +71,7 @@ app.command("eval", rich_help_panel=SCORES)(evaluate.evaluate)
 app.command("score", rich_help_panel=SCORES)(score.score)
 app.command("compare", rich_help_panel=SCORES)(compare.compare)
 app.command("report", rich_help_panel=SCORES)(report.report)
+app.command("curves", rich_help_panel=SCORES)(curves.curves)
 app.command("stability", rich_help_panel=SCORES)(stability.stability)
 app.add_typer(leaderboard.app, name="leaderboard", rich_help_panel=SHARE)
 app.command("submit", rich_help_panel=SHARE)(submit.submit)
