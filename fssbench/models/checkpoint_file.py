@@ -79,7 +79,7 @@ def read_checkpoint_file(path: Path) -> object:
     for begins, what, remedy in OTHERS:
         if begins.match(head):
             raise _unreadable(path, f"it {what}", remedy)
-    if path.suffix == SUFFIX and not head.startswith(b"PK") or _is_safetensors(head):
+    if (path.suffix == SUFFIX and not head.startswith(b"PK")) or _is_safetensors(head):
         return read_safetensors(path)
     known: dict[str, type[Unknown]] = {}
     for _ in range(ATTEMPTS):
