@@ -1,7 +1,7 @@
 """Which files in a folder count, and what systems and tools leave about beside them: the one rule that every scan has.
 
-A file counts if it is one, or a link to one, and neither it nor a folder on the way to it is litter: hidden, or of a
-name that operating systems and editors give to files of their own.
+A file counts if it is one, or a link to one, and neither it nor a folder on the way to it is litter: hidden, still
+being written, or of a name that operating systems and editors give to files of their own.
 """
 
 from __future__ import annotations
@@ -14,8 +14,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fssbench.base.errors import FssbenchError
+from fssbench.base.files import PARTIAL
 
-__all__ = ["Listing", "holds_something", "is_litter", "list_files", "list_folders", "remark"]
+__all__ = [
+    "Listing",
+    "holds_something",
+    "is_litter",
+    "is_system_file",
+    "list_files",
+    "list_folders",
+    "of_a_system",
+    "remark",
+]
 
 LEFT_BY_SYSTEMS = frozenset(
     (
@@ -54,17 +64,17 @@ class Listing:
 
 
 def is_litter(path: str | os.PathLike[str]) -> bool:
-    """Whether a name, or a part of a path within a folder, is hidden or of a system's or an editor's own files."""
+    """Whether a name, or a part of a path within a folder, is hidden, unfinished, or a system's or an editor's own."""
     return any(map(_litter, Path(path).parts))
 
 
 def _litter(name: str) -> bool:
     backup = len(name) > 1 and (name.endswith("~") or name[0] == name[-1] == "#")
-    return name.startswith(".") or backup or name.casefold() in LEFT_BY_SYSTEMS
+    return (name.startswith(".") and name != "..") or name.endswith(PARTIAL) or backup or of_a_system(name)
 
 
-def _nobodys(name: str) -> bool:
-    """Whether it is not even worth telling that a file was left out."""
+def of_a_system(name: str) -> bool:
+    """Whether operating systems give a name to files of their own, beside those of users."""
     return name.startswith("._") or name.casefold() in LEFT_BY_SYSTEMS
 
 
@@ -94,7 +104,8 @@ def list_files(
         for entry in _entries(place, error):
             kind, wanted = _kind(entry), entry.name.lower().endswith(endings) if endings else True
             if _litter(entry.name):
-                if (wanted or (below and kind == "a folder")) and not _nobodys(entry.name):
+                told = not (of_a_system(entry.name) or entry.name.endswith(PARTIAL))
+                if told and (wanted or (below and kind == "a folder")):
                     left_out.append(_shown(entry, folder, "hidden" if entry.name.startswith(".") else "a backup"))
             elif kind == "a file":
                 found += [Path(entry.path)] * wanted
@@ -111,18 +122,23 @@ def list_folders(folder: Path, *, error: type[FssbenchError]) -> list[Path]:
 
 
 def holds_something(folder: Path) -> bool:
-    """Whether there is anything in a folder that is not litter; whatever cannot be looked into counts as such."""
+    """Whether there is more in a folder than the files of systems; so does one that cannot be looked into."""
     try:
-        return any(not _litter(path.name) for path in folder.iterdir())
+        return not all(map(is_system_file, folder.iterdir()))
     except OSError:
         return True
+
+
+def is_system_file(path: Path) -> bool:
+    """Whether it is a file that an operating system put there, which nobody misses."""
+    return of_a_system(path.name) and path.is_file()
 
 
 def remark(left_out: Iterable[str]) -> tuple[str, ...]:
     """What was left out, in one line; nothing if there is nothing to tell."""
     names = list(left_out)
     shown = ", ".join(names[:SHOWN]) + (", …" if len(names) > SHOWN else "")
-    return (f"left out, as they do not count as files: {len(names):,}: {shown}",) if names else ()
+    return (f"{len(names):,} {'entry' if len(names) == 1 else 'entries'} left out: {shown}",) if names else ()
 
 
 def _entries(folder: Path, error: type[FssbenchError]) -> list[os.DirEntry[str]]:

@@ -88,7 +88,7 @@ def parse_pairs(pairs: list[str]) -> dict[str, Any]:
 def read_options(file: Path) -> dict[str, Any]:
     """A TOML file's keys as keyword arguments; `UsageError` if it cannot be read or has tables."""
     try:
-        options = tomllib.loads(file.read_text(encoding="utf-8"))
+        options = tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise UsageError(f"--options {file} cannot be read: {error.strerror}", remedy="check the path") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import overload
 
 from fssbench.base.errors import EpisodeSetError, UsageError
-from fssbench.base.files import PARTIAL
 from fssbench.base.home import Home
+from fssbench.base.listing import is_litter
 from fssbench.base.records import read_record
 from fssbench.episodes.benchmarks import BENCHMARKS, Benchmark, find_benchmark
 from fssbench.episodes.episodes import Track
@@ -192,7 +192,7 @@ def find_sets(root: Place) -> list[Place]:
 
 def _local_sets(root: Path) -> list[Path]:
     found = (file.parent for file in root.glob(f"*/*/*/{MANIFEST}"))
-    return sorted(path for path in found if not path.name.endswith(PARTIAL))
+    return sorted(path for path in found if (path / MANIFEST).is_file() and not is_litter(path.relative_to(root)))
 
 
 def _there(root: Remote, sets: list[tuple[str, int]]) -> list[Place]:
