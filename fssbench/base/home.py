@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Home"]
+__all__ = ["Home", "home_in"]
+
+AT_HOME = re.compile(r"((?:-\w|(?:--)?[\w-]+=)?(?:derive:)?)(~[\w.-]*(?:/.*)?)", re.DOTALL)
+"""A path below ``~``, and what may stand before it in one word."""
 
 
 @dataclass(frozen=True)
@@ -18,7 +22,8 @@ class Home:
     @staticmethod
     def find() -> Home:
         """``$FSSBENCH_HOME``, or ``~/.cache/fssbench``."""
-        return Home(Path(os.environ.get("FSSBENCH_HOME") or Path.home() / ".cache" / "fssbench"))
+        named = os.environ.get("FSSBENCH_HOME")
+        return Home(Path(home_in(named)) if named else Path.home() / ".cache" / "fssbench")
 
     def raw(self, alias: str) -> Path:
         """Raw data of a benchmark as published, by its alias."""
@@ -47,3 +52,9 @@ class Home:
     def results(self) -> Path:
         """Results of evaluations."""
         return self.path / "results"
+
+
+def home_in(word: str) -> str:
+    """A word with the user's folder in place of ``~``, which shells leave as it is in ``--output=~/sets``."""
+    found = AT_HOME.fullmatch(word)
+    return word if found is None else found[1] + os.path.expanduser(found[2])  # noqa: PTH111 (no Path is made of text)

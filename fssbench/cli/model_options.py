@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fssbench.base.errors import UsageError
+from fssbench.base.home import home_in
 from fssbench.cli.console import warn
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ def read_options(file: Path) -> dict[str, Any]:
         raise UsageError(f"--options {file} cannot be read: {error.strerror}", remedy="check the path") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{file} is no TOML: {error}", remedy='write one name = value a line, text in ""') from error
+    options = {name: home_in(value) if isinstance(value, str) else value for name, value in options.items()}
     if tables := [name for name, value in options.items() if isinstance(value, dict)]:
         raise UsageError(
             f"{file} has a table [{tables[0]}], expected the model's options alone",

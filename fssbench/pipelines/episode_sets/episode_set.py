@@ -211,11 +211,16 @@ def benchmark_below(root: Place, name: str) -> Benchmark:
 
     Raises:
         UsageError: there is none; the message names those there are.
-        EpisodeSetError: sets define it differently.
+        EpisodeSetError: sets define it differently, or there is no folder ``root``.
     """
     try:
         return find_benchmark(name)
     except UsageError as error:
+        if isinstance(root, Path) and not root.is_dir() and root != Home.find().episodes:
+            raise EpisodeSetError(
+                f"there is no folder {root} to look for sets of '{name}' in",
+                remedy="pass the folder that was given to prepare as --output",
+            ) from error
         own = _own_sets(root, name)
         found = _sound(own.get(name, []))
         if not found:

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from fssbench.base.errors import SourceError
+from fssbench.base.home import home_in
 from fssbench.base.listing import list_files, remark
 from fssbench.base.progress import Advance, no_progress
 from fssbench.pipelines.formats import images, masks
@@ -42,9 +43,7 @@ class FolderSource:
         self.left_out: list[str] = []
         self.images = self._by_id(self.description.images, IMAGE_SUFFIXES)
         self.masks = self._by_id(self.description.masks, (".png",))
-        self._lists = {
-            name: folder / Path(name).expanduser() for name in (self.description.test, self.description.train) if name
-        }
+        self._lists = {name: folder / home_in(name) for name in (self.description.test, self.description.train) if name}
         self.training = self._read_list(self.description.train)
         self.tested = self._choose()
         self.image_ids = self.tested if part == "test" else self._choose_training()
@@ -52,7 +51,7 @@ class FolderSource:
 
     def _by_id(self, name: str, suffixes: Sequence[str]) -> Mapping[str, Path]:
         """Files with one of ``suffixes`` below a folder, by their path without; `SourceError` if two share that."""
-        folder = self.folder / Path(name).expanduser()
+        folder = self.folder / home_in(name)
         if not folder.is_dir():
             raise SourceError(f"there is no folder {folder}", remedy=f"make it, or name another one in {DESCRIPTION}")
         listing = list_files(folder, suffixes=suffixes, below=True, error=SourceError)

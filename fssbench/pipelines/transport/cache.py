@@ -10,7 +10,7 @@ from pathlib import Path
 from threading import get_ident
 
 from fssbench.base.files import PARTIAL, sha256_bytes
-from fssbench.base.home import Home
+from fssbench.base.home import Home, home_in
 from fssbench.schemas.manifest import FileRecord
 
 __all__ = ["Cache"]
@@ -39,7 +39,7 @@ class Cache:
     def find() -> Cache | None:
         """The folder ``$FSSBENCH_SHARD_CACHE``, or ``shards`` in the home; ``None`` if the variable is ``none``."""
         named = os.environ.get("FSSBENCH_SHARD_CACHE")
-        return None if named == "none" else Cache(folder=Path(named) if named else Home.find().shards)
+        return None if named == "none" else Cache(folder=Path(home_in(named)) if named else Home.find().shards)
 
     def get(self, record: FileRecord) -> bytes | None:
         """The file's bytes, checked; ``None`` if they are not here."""
