@@ -35,9 +35,7 @@ def verify(
     if not found:
         missing = isinstance(folder, Path) and not folder.exists()
         raise EpisodeSetError(
-            f"there is no folder {folder}"
-            if missing
-            else f"there is no episode set in {folder} or three folders below",
+            f"there is no folder {folder}" if missing else f"there is no episode set in {folder}",
             remedy="pass the folder that was given to prepare as --output, or build a set with fssbench prepare",
         )
     verdicts = []

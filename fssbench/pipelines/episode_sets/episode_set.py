@@ -187,11 +187,11 @@ def find_sets(root: Place) -> list[Place]:
     if isinstance(root, Remote):
         builtin = [(benchmark.name, fold) for benchmark in BENCHMARKS for fold in range(len(benchmark.folds))]
         return _there(root, builtin) if root.transport.searchable else []
-    return [*_local_sets(root)]
+    return [*_local_sets(root, "*/*/*"), *_local_sets(root, "*/*"), *_local_sets(root, "*")]
 
 
-def _local_sets(root: Path) -> list[Path]:
-    found = (file.parent for file in root.glob(f"*/*/*/{MANIFEST}"))
+def _local_sets(root: Path, where: str = "*/*/*") -> list[Path]:
+    found = (file.parent for file in root.glob(f"{where}/{MANIFEST}"))
     return sorted(path for path in found if (path / MANIFEST).is_file() and not is_litter(path.relative_to(root)))
 
 
