@@ -94,6 +94,7 @@ def list_files(
     endings = tuple(suffixes)
     found: list[Path] = []
     left_out: list[str] = []
+    named: dict[Path, str] = {}  # folders of a file's name
     seen: set[tuple[int, int]] = set()
     own, linked = [folder], list[Path]()
     while own or linked:
@@ -111,8 +112,10 @@ def list_files(
                 found += [Path(entry.path)] * wanted
             elif kind == "a folder" and below:
                 (linked if entry.is_symlink() else own).append(Path(entry.path))
+                named.update({Path(entry.path): _shown(entry, folder, kind)} if wanted and endings else {})
             elif wanted and endings:
                 left_out.append(_shown(entry, folder, kind))
+    left_out += [text for path, text in named.items() if not any(path in file.parents for file in found)]
     return Listing(tuple(sorted(found)), tuple(sorted(left_out)))
 
 

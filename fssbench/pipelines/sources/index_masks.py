@@ -14,10 +14,10 @@ from fssbench.pipelines.sources.mask_png import MaskValues
 
 __all__ = ["IndexMasks"]
 
-MANY = 8
-"""So many values that mean nothing come of smoothed edges rather than of classes somebody forgot."""
+MANY = 3
+"""From more values that mean nothing on, smoothed edges are as likely as classes that somebody forgot."""
 
-SMOOTHED = "edges look smoothed, as by a resize: resize masks to the nearest pixel, or use them as published"
+SMOOTHED = "; if a resize smoothed their edges, resize masks to the nearest pixel"
 
 Indices = npt.NDArray[np.uint8]
 
@@ -53,7 +53,7 @@ class IndexMasks:
             raise MaskFileError(
                 f"{self.where(image_id)} has pixels of value {shorten(unknown)}, {self.meant.expected}",
                 kind="masks with values that mean nothing",
-                remedy=SMOOTHED if len(unknown) > MANY else self.meant.remedy,
+                remedy=self.meant.remedy + SMOOTHED * (len(unknown) > MANY),
             )
         if by_colour:
             self._by_colour.add(image_id)

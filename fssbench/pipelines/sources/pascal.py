@@ -155,7 +155,7 @@ class PascalSource:
         elif files.names_digest(self.image_ids) != VAL_DIGEST:
             reasons.append("val.txt lists other images than VOC 2012's validation list")
         # Every validation mask of VOC has a border; those of SBD, drawn anew, have none.
-        if bare := [image_id for image_id in self.image_ids if not self._has_border(image_id)]:
+        if bare := [image_id for image_id in self._listed if not self._has_border(image_id)]:
             shown = files.shorten(bare)
             reasons.append(f"masks without VOC's border of {BORDER}, so not VOC's own: {len(bare):,} ({shown})")
         return tuple(reasons)
@@ -170,7 +170,7 @@ class PascalSource:
             others = files.by_stem(self.folder / name, ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")[0]
             if here := [image_id for image_id in absent if image_id in others]:
                 return f"; {others[here[0]]} is not a PNG"
-        return "".join(f"; {line}" for line in remark(self._found_masks[1]))
+        return ""
 
     def mask_faults(self, *, advance: Advance = no_progress) -> list[SourceError]:
         """See `MaskFiles.mask_faults`."""
