@@ -153,7 +153,7 @@ def test_pools_are_sorted_and_empty_for_classes_that_are_not_tested(source: FssS
 
 def test_masks_are_read_once_and_progress_counts_them(source: FssSource) -> None:
     done: list[int] = []
-    with patch.object(files, "read_grey", wraps=files.read_grey) as read:
+    with patch.object(fss_module, "read_grey", wraps=fss_module.read_grey) as read:
         source.pools(range(760, 763), min_pixels=1, advance=done.append)
         source.pools(range(760, 763), min_pixels=9)
         source.unofficial()
