@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Annotated, Any
+from contextlib import contextmanager, redirect_stdout, suppress
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
@@ -25,6 +25,7 @@ __all__ = [
     "DataOption",
     "JsonFlag",
     "Place",
+    "aside",
     "fail",
     "integers",
     "megabytes",
@@ -68,6 +69,14 @@ def warn(text: str) -> None:
     """Print a remark that is no error, in one line on standard error."""
     with suppress(OSError):
         print(f"note: {text}", file=sys.stderr)
+
+
+@contextmanager
+def aside() -> Iterator[TextIO]:
+    """While the block runs, what a user's own model prints goes to standard error; gives standard output."""
+    out = sys.stdout
+    with redirect_stdout(sys.stderr):
+        yield out
 
 
 def print_json(value: Any) -> None:

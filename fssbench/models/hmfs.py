@@ -71,3 +71,12 @@ class HMFS(HSNet):
             return super().condition(features, images, masks)
         inner = self.encode(images * masks[:, None])
         return inner if self.masking == "im" else hybrid(mask_features(features, masks), inner, replaced=self.replaced)
+
+    def support_maps(self, supports: Tensor, masks: Tensor) -> dict[str, Tensor]:
+        """The last map of each level (B, K, C, h, w), fine to coarse: IM, FM and HM, as figure 6 has the first two."""
+        images, shown, shape = supports.flatten(0, 1), masks.flatten(0, 1), supports.shape[:2]
+        inner = self.encode(images * shown[:, None])
+        masked = mask_features(self.encode(images), shown)
+        maps = {"IM": inner, "FM": masked, "HM": hybrid(masked, inner, replaced=self.replaced)}
+        found = [self._by_level(name, one, shape) for name, one in maps.items()]
+        return {name: one for levels in found for name, one in levels.items()}

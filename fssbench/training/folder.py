@@ -26,10 +26,12 @@ VERSION = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Validated:
-    """What the weights scored after some steps."""
+    """What the weights scored after some steps: mIoU, FB-IoU and loss, the last two ``None`` where there is none."""
 
     step: int
     miou: float
+    fb_iou: float | None = None
+    loss: float | None = None
 
 
 @dataclass(kw_only=True)
