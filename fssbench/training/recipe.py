@@ -129,7 +129,7 @@ class Run(Record):
     )
     validate_every: int | None = Field(default=None, ge=1, description="steps; null for once an epoch")
     validation_episodes: Positive = Field(default=1000, description="drawn once and for all")
-    seed: int = Field(default=0, ge=0, description="of the episodes' draws and the dropout's")
+    seed: int = Field(default=0, ge=0, lt=2**63, description="of the episodes' draws and the dropout's")
     feature_cache: Factor = Field(
         default=0.0, description="GB of memory for features of a frozen backbone, without augmentation; 0 for none"
     )
