@@ -26,7 +26,14 @@ from fssbench.models.batch import EpisodeBatch
 from fssbench.models.dtypes import at_least_float32
 from fssbench.models.feature_store import FeatureStore
 from fssbench.models.interface import FeatureSegmenter, Preprocess, vote
-from fssbench.models.squeeze import KERNELS, MIXING, MOST_LAYERS, SQUEEZING, HypercorrelationSqueeze
+from fssbench.models.squeeze import (
+    KERNELS,
+    MIXING,
+    MOST_LAYERS,
+    PUBLISHED_LAYERS,
+    SQUEEZING,
+    HypercorrelationSqueeze,
+)
 from fssbench.models.trainable import Group, Step
 
 __all__ = ["HSNet", "HypercorrelationSqueeze", "hypercorrelation", "mask_features"]
@@ -146,7 +153,7 @@ class HSNet(FeatureSegmenter):
         hypercorrelation: of each level ``all`` maps, or the first (``shallow``) or last (``deep``) alone
             (Table A3).
         finest_level: of the pyramid's levels 1 (fine) to 3 (coarse), those from here on (Table A4).
-        block_layers: 4D convolutions in a block, 1 to 3 (figure 9); see `HypercorrelationSqueeze`.
+        block_layers: 4D convolutions in a block, 1 to 6 (figure 9); see `HypercorrelationSqueeze`.
         freeze_backbone: if false, the backbone learns as well (figure 10), but for its batch norm's
             statistics.
 
@@ -172,7 +179,7 @@ class HSNet(FeatureSegmenter):
         kernel: str = "center-pivot",
         hypercorrelation: str = "all",
         finest_level: int = 1,
-        block_layers: int = MOST_LAYERS,
+        block_layers: int = PUBLISHED_LAYERS,
         freeze_backbone: bool = True,
     ) -> None:
         super().__init__()
@@ -194,7 +201,7 @@ class HSNet(FeatureSegmenter):
         kept = _kept_maps(counts, hypercorrelation, finest_level)
         self.take_maps = partial(_chosen, maps, list(chain(*kept)))
         self.levels = tuple(len(level) for level in kept)
-        self.has_published_blocks = kernel == "center-pivot" and block_layers == MOST_LAYERS
+        self.has_published_blocks = kernel == "center-pivot" and block_layers == PUBLISHED_LAYERS
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(0)  # torch.manual_seed would seed the GPUs too
             self.hpn_learner = HypercorrelationSqueeze(self.levels, kernel=kernel, block_layers=block_layers)
