@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fssbench.cli.console import JsonFlag, print_json
+from fssbench.cli.console import JsonFlag, aside, print_json
 from fssbench.cli.model_options import (
     BackboneOption,
     ModelOption,
@@ -47,21 +47,22 @@ def profile(
     from fssbench.models import build_model, full_name, model_spec
     from fssbench.results.environment import device_name, pick_device
 
-    model = full_name(model)
-    spec = model_spec(model)
-    options = resolve_options(
-        spec, given_options(spec, option, options_file), backbone=backbone, default_weights="none"
-    )
+    with aside():
+        model = full_name(model)
+        spec = model_spec(model)
+        options = resolve_options(
+            spec, given_options(spec, option, options_file), backbone=backbone, default_weights="none"
+        )
 
-    from fssbench.engine.profile import profile as measure
+        from fssbench.engine.profile import profile as measure
 
-    where = pick_device(device)
-    measured = measure(build_model(model, **options), shot=shot, device=where, repeats=repeats)
-    said = reported_costs(model, options, defaults=spec.options, shot=shot)
-    faster = None
-    if said.slowdown:
-        quicker = build_model(model, **{**options, **said.slowdown[1].than})
-        faster = measure(quicker, shot=shot, device=where, repeats=repeats)
+        where = pick_device(device)
+        measured = measure(build_model(model, **options), shot=shot, device=where, repeats=repeats)
+        said = reported_costs(model, options, defaults=spec.options, shot=shot)
+        faster = None
+        if said.slowdown:
+            quicker = build_model(model, **{**options, **said.slowdown[1].than})
+            faster = measure(quicker, shot=shot, device=where, repeats=repeats)
     beside = list(_beside(measured, said, faster))
     if as_json:
         asked = {"model": model, "options": options, "device_name": device_name(where)}

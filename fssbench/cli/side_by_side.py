@@ -37,6 +37,7 @@ def measured_as_json(measured: Measured) -> dict[str, Any]:
         "fb_iou": _as_json(measured.fb_iou),
         "results": [str(path) for path in measured.results],
         "unofficial": list(measured.unofficial),
+        "learned": list(measured.learned),
         "note": row.note,
     }
 
@@ -64,6 +65,8 @@ def show_measured(measured: Sequence[Measured]) -> None:
             print(f"  no mean: {one.mean.reason}")
         if one.unofficial:
             print(f"  measured is not official: {'; '.join(one.unofficial)}")
+        for line in one.learned:
+            print(f"  {line}")
 
 
 def _whether(figure: Figure) -> str:

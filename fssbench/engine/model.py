@@ -22,7 +22,7 @@ from fssbench.models.cards import card_path, chosen_weights, read_card
 from fssbench.models.checkpoint_file import read_checkpoint_file
 from fssbench.models.checkpoints import load_checkpoint
 from fssbench.models.guess import fitting_option
-from fssbench.models.interface import FewShotSegmenter, Regime
+from fssbench.models.interface import FewShotSegmenter, Preprocess, Regime
 from fssbench.models.user_file import UserCode
 from fssbench.results.naming import checkpoint_label, file_name
 from fssbench.schemas.card import Card
@@ -127,11 +127,12 @@ def load_model(
 
     def find() -> Path | None:
         known = {**spec.options, **options}
+        backbone, shot = known.get("backbone"), known.get("shot")  # a user's own may be anything
         return find_weights(
             weights,
             name=name,
-            backbone=known.get("backbone"),
-            shot=known.get("shot", 1),
+            backbone=backbone if isinstance(backbone, str) else None,
+            shot=shot if isinstance(shot, int) else 1,
             benchmark=benchmark,
             fold=fold,
             n_folds=n_folds,
@@ -149,11 +150,17 @@ def load_model(
         model = build_model(name, **{**options, **filled})
         if code is not None:
             code.add_imported()
+    preprocess: object = model.preprocess  # a user's class may have set anything
+    if not isinstance(preprocess, Preprocess):
+        raise ModelError(
+            f"{name} has {type(preprocess).__name__} as its preprocess", remedy="set preprocess = Preprocess(size=…)"
+        )
     if weights is None and model.needs_training and checkpoint is None:
         checkpoint = find()  # only the model itself could tell, since a function built it
     if checkpoint is not None:
         _load(model, checkpoint, name=name, options=options, code=code)
-    record = _record(called or recorded_name(name), options, model, checkpoint, card, code)
+    with blamed(model, doing="to be recorded"):
+        record = _record(called or recorded_name(name), options, model, checkpoint, card, code)
     modules = _made_of(model) | (code.packages if code else frozenset())
     return LoadedModel(model, record.model_copy(update={"control": control}), code=code, modules=modules)
 
@@ -294,7 +301,9 @@ def _training(
 def _declared(model: FewShotSegmenter) -> dict[str, str]:
     """SHA-256 of the weights that a model says it loaded, by a name that says nothing of where they lie."""
     found: dict[str, str] = {}
-    for path in map(Path, model.weights_files()):
+    with blamed(model, doing="in weights_files"):
+        files = [Path(path) for path in model.weights_files()]
+    for path in files:
         if not path.exists():
             raise ModelError(
                 f"{type(model).__name__}.weights_files names {path}, which is not there",

@@ -14,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from fssbench.base.errors import ModelError
 from fssbench.engine.drawn import ModelInputs, drawn
 from fssbench.engine.memory import peak_bytes
+from fssbench.models.blame import blamed
 from fssbench.models.interface import FewShotSegmenter
 
 __all__ = ["Part", "Profile", "profile"]
@@ -77,7 +78,11 @@ def profile(model: FewShotSegmenter, *, shot: int = 1, device: str = "cpu", repe
     Raises:
         ModelError: the parts it names overlap.
     """
-    model = model.to(device).eval()
+    with blamed(model, doing="to be profiled"):
+        return _profile(model.to(device).eval(), shot=shot, device=device, repeats=repeats)
+
+
+def _profile(model: FewShotSegmenter, *, shot: int, device: str, repeats: int) -> Profile:
     parts = _parts(model)
     asked = drawn(model.preprocess, classes=[CLASS], shot=shot, device=device)
 

@@ -60,9 +60,10 @@ class TrainingPolicy:
     held_out_images: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("min_pixels", "query_pixels"):
-            if (pixels := getattr(self, name)) is not None and pixels < 1:
-                raise UsageError(f"{name} must be at least 1, got {pixels}")
+        if self.min_pixels < 1:
+            raise UsageError(f"min_pixels must be at least 1, got {self.min_pixels}")
+        if self.query_pixels is not None and not 1 <= self.query_pixels <= self.min_pixels:
+            raise UsageError(f"query_pixels must be in 1 to min_pixels, {self.min_pixels}, got {self.query_pixels}")
         for name in ("held_out", "held_out_images"):
             if not 0 <= getattr(self, name) < 1:
                 raise UsageError(f"{name} must be a share in [0, 1), got {getattr(self, name)}")

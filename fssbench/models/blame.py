@@ -37,12 +37,15 @@ def blamed(
     except (Exception, SystemExit) as error:  # nobody's exit ends fssbench but its own
         if _is_ours(owner):
             raise
-        raise ModelError(f"{called(owner)} failed{doing and f' {doing}'}: {described(error)}", remedy=remedy) from error
+        raise ModelError(
+            f"{called(owner)} failed{doing and f' {doing}'}: {described(error)}",
+            remedy="mend that; --debug shows all of it",
+        ) from error
 
 
 def called(owner: object) -> str:
     """The name of a function or class, or of the class of an object."""
-    return getattr(owner, "__qualname__", None) or type(owner).__name__
+    return str(getattr(owner, "__qualname__", "")).rpartition("<locals>.")[2] or type(owner).__name__
 
 
 def described(error: BaseException) -> str:

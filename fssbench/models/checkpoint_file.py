@@ -135,12 +135,10 @@ def _refused(path: Path, error: Exception, head: bytes, known: Mapping[str, obje
     if "torchscript" in said.lower():
         return _unreadable(path, "it is a program of torch.jit, not tensors by name", SAVE)
     if "torch.distributed" in said:
-        return _unreadable(path, "it holds tensors that are spread over processes", "save whole tensors in one process")
+        return _unreadable(path, "it holds tensors spread over processes", "save whole tensors in one process")
     if "persistent_load of storage" in said:
-        return _unreadable(
-            path, "it holds a whole model or a class, which cannot be read without running its code", SAVE
-        )
-    if "Unsupported operand" in said:
+        return _unreadable(path, "it holds a model as a whole, which cannot be read without its code", SAVE)
+    if "Unsupported operand" in said and head.startswith((b"PK", b"\x80")):
         return _unreadable(path, "it was saved by another pickle_protocol than torch.save's own", SAVE)
     if known and re.search("Can only|Trying to call", said):
         return _unreadable(path, f"it holds objects that are not known here: {', '.join(known)}", SAVE)

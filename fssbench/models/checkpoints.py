@@ -157,7 +157,8 @@ def _chosen(
     found = dict(_states(loaded))
     if not found:
         raise CheckpointError(
-            f"{where} holds no state dict: {_described(loaded)}", remedy="expected tensors by name, or 'state_dict'"
+            f"{where} holds no state dict: {_described(loaded)}",
+            remedy="expected tensors by name, as torch.save(model.state_dict(), PATH) writes them",
         )
     if wanted is None:
         if len(found) > 1 and "state_dict" not in found:

@@ -50,6 +50,9 @@ class Ours(Record):
 
     model: str
     options: dict[str, Any] = Field(default={}, description="beside the backbone, those that are not the default")
+    recipe: dict[str, Any] = Field(
+        default={}, description="settings that are not its recipe's, by full name, such as data.augmentation.colour"
+    )
 
 
 class Row(Record):
@@ -165,7 +168,7 @@ class Paper(Record):
 def read_paper(path: Path) -> Paper:
     """Read a data file; `ResultError` naming what is wrong with it."""
     try:
-        return _parse(path.read_text(encoding="utf-8"), where=str(path))
+        return _parse(path.read_text(encoding="utf-8-sig"), where=str(path))
     except OSError as error:
         raise ResultError(f"{path} cannot be read: {error.strerror}", remedy="check the path") from error
 
