@@ -151,7 +151,7 @@ def load_model(
         checkpoint = find()  # only the model itself could tell, since a function built it
     if checkpoint is not None:
         fill(model, read_state_dict(checkpoint), name=name, options=options, where=str(checkpoint))
-    record = _record(called or recorded_name(name), options, model, checkpoint, card, code)
+    record = _record(called or model.recorded_as or recorded_name(name), options, model, checkpoint, card, code)
     modules = _made_of(model) | (code.packages if code else frozenset())
     return LoadedModel(model, record.model_copy(update={"control": control}), code=code, modules=modules)
 
@@ -168,7 +168,7 @@ def load_object(
         name: what results call it; ``None`` for its own name.
     """
     segmenter = as_segmenter(model)
-    called = name or getattr(model, "__name__", None) or type(model).__name__
+    called = name or segmenter.recorded_as or getattr(model, "__name__", None) or type(model).__name__
     own = isinstance(model, nn.Module)
     return LoadedModel(
         segmenter.eval(),
