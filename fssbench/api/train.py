@@ -140,7 +140,7 @@ def changed_recipe(
 def with_defaults(model: str, recipe: Recipe) -> Recipe:
     """The recipe with the model's options that follow from elsewhere, unless it has them."""
     spec, defaults = model_spec(model, parts=True), dict[str, Any]()
-    if spec.has_backbone and spec.base_learner is None:
+    if spec.fills_backbone and spec.base_learner is None:
         defaults["backbone_weights"] = "imagenet"
     if "shot" in spec.options:
         defaults["shot"] = recipe.run.shot

@@ -40,7 +40,8 @@ def check_model(
     from fssbench.results.environment import pick_device
 
     model = full_name(model)
-    spec, given = model_spec(model), given_options(option, options_file)
+    spec = model_spec(model)
+    given = given_options(spec, option, options_file)
 
     from fssbench.engine.model_check import check_model as check
 

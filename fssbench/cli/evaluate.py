@@ -128,7 +128,8 @@ def evaluate(
     from fssbench.results.control_names import require_control
 
     model = full_name(model)
-    spec, given = model_spec(model), given_options(option, options_file)
+    spec = model_spec(model)
+    given = given_options(spec, option, options_file)
     if control is not None:
         require_control(control)
     tracks = asked_tracks(

@@ -19,7 +19,7 @@ __all__ = ["app"]
 app = typer.Typer(no_args_is_help=True, help="Gather results into a leaderboard; check, share and export it.")
 
 BEST = 10
-"""Reported rows of a table that build prints; show prints all."""
+"""Reported rows of a table that are printed below what was measured; show without a file prints all."""
 
 BoardArgument = Annotated[Path, typer.Argument(help="A leaderboard file, as build writes it.")]
 BoardOutput = Annotated[Path, typer.Option("--output", "-o", help="The leaderboard file to write.")]
@@ -62,7 +62,7 @@ def show(
     shot: Annotated[int | None, typer.Option("--shot", "-k", min=1, help="Only this number of shots.")] = None,
     reported: ReportedFlag = True,
 ) -> None:
-    """Print a leaderboard file; without one, what papers report."""
+    """Print a leaderboard file and what papers report beside it; without a file, all that papers report."""
     from fssbench.leaderboard.board import Leaderboard, read_leaderboard
     from fssbench.leaderboard.export import selected
     from fssbench.leaderboard.published import published_entries
@@ -72,7 +72,7 @@ def show(
     board = selected(board, benchmark=benchmark, shot=shot)
     print_rankings(board.groups())
     if reported:
-        print_reported(board.reported_groups())
+        print_reported(board.reported_beside(), most=None if file is None else BEST)
 
 
 @app.command("export")

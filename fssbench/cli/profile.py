@@ -43,7 +43,8 @@ def profile(
     from fssbench.results.environment import device_name, pick_device
 
     model = full_name(model)
-    spec, given = model_spec(model), given_options(option, options_file)
+    spec = model_spec(model)
+    given = given_options(spec, option, options_file)
 
     from fssbench.engine.profile import profile as measure
 

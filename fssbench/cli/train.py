@@ -80,7 +80,7 @@ def train(
     from fssbench.api.train import changed_recipe, with_defaults
     from fssbench.api.train import train as train_by_recipe
     from fssbench.engine.ranks import speaks
-    from fssbench.models import full_name
+    from fssbench.models import full_name, model_spec
     from fssbench.models.registry import PARTS
     from fssbench.training.recipe import to_toml
 
@@ -96,7 +96,8 @@ def train(
         "options.backbone_weights": backbone_weights,
     }
     changes = _settings(change or []) | {name: value for name, value in flags.items() if value is not None}
-    asked: dict[str, Any] = {"shot": shot, "config": config, "changes": changes, "options": parse_pairs(option or [])}
+    options = parse_pairs(option or [], model_spec(full_name(model), parts=True))
+    asked: dict[str, Any] = {"shot": shot, "config": config, "changes": changes, "options": options}
     if print_config:
         found, _ = benchmark_and_root(benchmark, data)
         recipe = changed_recipe(full_name(model), found.training, **asked)

@@ -203,9 +203,9 @@ BACKBONES: dict[str, Backbone] = {
 
 
 def _fill(network: nn.Module, path: Path, name: str, head: tuple[str, ...]) -> None:
-    state = read_state_dict(path)
-    # A classifier head is part of published files but never used here: it may be absent.
     wanted = network.state_dict()
+    state = read_state_dict(path, like=wanted)
+    # A classifier head is part of published files but never used here: it may be absent.
     kept = {
         key: value
         for key, value in state.items()

@@ -204,8 +204,8 @@ class HSNet(FeatureSegmenter):
         return Step(loss=loss, parts={}, predictions=masks[:, 0] if k == 1 else vote(masks))
 
     def _learned_from(self, images: Tensor, image_ids: list[str]) -> list[Tensor]:
-        """Features of images (N, 3, H, W) uint8; remembered, if they are, by their ids."""
-        if self.features is None:
+        """Features of images (N, 3, H, W) uint8; while it learns remembered, if they are, by their ids."""
+        if self.features is None or not self.training:
             return self.encode(self.preprocess.normalise(images))
 
         def encode(n: int) -> list[Tensor]:

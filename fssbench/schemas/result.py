@@ -144,6 +144,9 @@ class TrainingRecord(Record):
     steps: int = Field(ge=0, description="after which these weights were kept")
     planned_steps: int = Field(ge=1, description="of the whole run")
     recipe_sha256: Sha256 = Field(description="of the recipe as resolved, in JSON")
+    settled_after: int | None = Field(
+        default=None, ge=1, description="steps after which validation no longer rose and the run ended; null if not so"
+    )
     images_with_novel_classes: int | None = Field(
         default=None, ge=0, description="learned from, where novel classes were background; null if not counted"
     )
@@ -151,7 +154,7 @@ class TrainingRecord(Record):
     @property
     def cut_short(self) -> bool:
         """Whether these are the last weights of a run that had not come to its end."""
-        return self.select_on == "last" and self.steps < self.planned_steps
+        return self.select_on == "last" and self.settled_after is None and self.steps < self.planned_steps
 
 
 class ModelRecord(Record):

@@ -8,18 +8,19 @@ from torch import nn
 
 from fssbench.base.files import sha256_bytes
 from fssbench.episodes.training import TrainingLists
-from fssbench.models.cards import write_safetensors
+from fssbench.models.cards import read_card, write_card, write_safetensors
 from fssbench.pipelines.training_sets.leakage import Leakage
 from fssbench.results.environment import describe_environment, device_name
 from fssbench.schemas.card import TrainingCard
 from fssbench.training.folder import BEST, Progress
 from fssbench.training.settings import TrainingJob
+from fssbench.training.stopping import settled
 
-__all__ = ["SELECTIONS", "Facts", "write_weights"]
+__all__ = ["SELECTIONS", "Facts", "note_end", "settled_after", "write_weights"]
 
 SELECTIONS = {
     "last": "the last step",
-    "base-val": "best mIoU on held-out base classes",
+    "base-val": "best mIoU on what is held out of the base classes",
     "test-fold": "best mIoU on the test fold itself, as is usual in publications",
 }
 """How the recipe's rules are told."""
@@ -31,6 +32,7 @@ class Facts:
 
     Attributes:
         planned: steps of the whole run.
+        per_epoch: steps of an epoch.
         processes: that share every batch.
     """
 
@@ -38,6 +40,7 @@ class Facts:
     lists: TrainingLists
     leakage: Leakage
     planned: int
+    per_epoch: int
     processes: int
 
 
@@ -61,6 +64,20 @@ def write_weights(name: str, model: nn.Module, progress: Progress, facts: Facts)
     )
 
 
+def settled_after(progress: Progress, facts: Facts) -> int | None:
+    """The step at which the run ended because validation no longer rose; ``None`` if it did not."""
+    ended = settled(progress.validated, facts.job.recipe.run, per_epoch=facts.per_epoch)
+    return progress.step if ended else None
+
+
+def note_end(progress: Progress, facts: Facts) -> None:
+    """Let the card of the best weights, written when they were the best, say where the run ended."""
+    weights = facts.job.folder.path / BEST
+    if weights.is_file() and (training := (card := read_card(weights)).training) is not None:
+        told = training.model_copy(update={"settled_after": settled_after(progress, facts)})
+        write_card(weights, card.model_copy(update={"training": told}))
+
+
 def _card(name: str, progress: Progress, facts: Facts) -> TrainingCard:
     job, run = facts.job, facts.job.recipe.run
     return TrainingCard(
@@ -74,6 +91,7 @@ def _card(name: str, progress: Progress, facts: Facts) -> TrainingCard:
         select_on=run.select_on if name == BEST else "last",
         steps=progress.step,
         planned_steps=facts.planned,
+        settled_after=settled_after(progress, facts),
         recipe_sha256=sha256_bytes(job.recipe.model_dump_json().encode()),
         images_with_novel_classes=facts.leakage.record.novel_images,
         recipe=job.recipe.model_dump(mode="json"),

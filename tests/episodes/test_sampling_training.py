@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from fssbench.base.errors import PoolError, UsageError
 from fssbench.episodes.benchmarks import BENCHMARKS, COCO_20I, FSS_1000, PASCAL_5I, Benchmark
+from fssbench.episodes.epochs import epoch_episodes, epoch_images, validation_track
 from fssbench.episodes.streamed import draw_episodes, shuffle
 from fssbench.episodes.strict import HashStream
 from fssbench.episodes.training import (
@@ -18,10 +19,7 @@ from fssbench.episodes.training import (
     TrainingPolicy,
     base_classes,
     derive_training,
-    epoch_episodes,
-    epoch_images,
     held_out_classes,
-    validation_track,
 )
 
 Areas = dict[str, dict[int, int]]
@@ -235,7 +233,8 @@ def test_streamed_episodes_are_of_distinct_items_that_show_the_class(
     drawn = list(
         draw_episodes(
             range(len(shown)),
-            classes=lambda item: tuple(sorted(shown[item])),
+            asked=lambda item: tuple(sorted(shown[item])),
+            served=lambda item: tuple(sorted(shown[item])),
             shot=shot,
             buffer=buffer,
             stream=HashStream("test"),

@@ -23,7 +23,7 @@ from fssbench.training.folder import Progress, RunFolder, Validated
 from fssbench.training.loop import Learner, Seen, Supply, train
 from fssbench.training.recipe import Recipe
 from fssbench.training.stopping import StopRequest, stop_requests
-from fssbench.training.validation import validate_on_batches
+from fssbench.training.validation import Scored, validate_on_batches
 
 LAST_STEP = 12  # three epochs of four steps
 Weights = dict[str, Tensor]
@@ -36,6 +36,7 @@ class Told:
         self.at = at
         self.course: list[Seen] = []
         self.found: list[tuple[Validated, bool]] = []
+        self.ended: int | None = None
 
     def seen(self, seen: Seen) -> None:
         self.course.append(seen)
@@ -43,6 +44,9 @@ class Told:
 
     def validated(self, found: Validated, best: bool) -> None:
         self.found.append((found, best))
+
+    def settled(self, step: int) -> None:
+        self.ended = step
 
 
 def run(
@@ -66,7 +70,7 @@ def run(
         if folder is not None:
             folder.save(progress, identity="{}", parts=learner.state())
 
-    def validate(model: nn.Module) -> float:
+    def validate(model: nn.Module) -> Scored:
         return validate_on_batches(
             model, lambda preprocess: [episode_batch(99, (0, 1, 2, 3))], device="cpu", ranks=ranks
         )

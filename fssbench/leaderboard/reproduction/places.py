@@ -119,7 +119,7 @@ def _is_finished(folder: Path) -> bool:
     if not last.is_file() or (training := read_card(last).training) is None:
         return False
     most = training.recipe["run"]["max_steps"] or training.planned_steps
-    return training.steps >= min(most, training.planned_steps)
+    return training.settled_after is not None or training.steps >= min(most, training.planned_steps)
 
 
 def _files(folder: Path) -> list[Path]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from fssbench.base.errors import SourceError
 from fssbench.base.files import sha256_bytes
@@ -214,13 +213,8 @@ def read_grey(path: Path) -> npt.NDArray[np.uint8]:
 
 
 def _read_png(data: bytes, where: str) -> Image.Image:
-    try:
-        with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
-            image.load()
-    except UnidentifiedImageError as error:
-        raise SourceError(f"{where} is not a PNG", remedy="download or unpack it again") from error
-    except (OSError, SyntaxError, ValueError) as error:
-        raise SourceError(f"{where} is damaged: {error}", remedy="download or unpack it again") from error
+    with images.open_image(data, where=where, formats=("PNG",), remedy="download or unpack it again") as image:
+        image.load()
     image.info.pop("transparency", None)  # would make a conversion to grey warn
     return image
 

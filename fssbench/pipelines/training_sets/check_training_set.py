@@ -68,7 +68,7 @@ class _TrainingSetCheck(SetCheck):
         try:
             self.image_file(sample.jpeg, meta, where)
             for rle in (*meta.masks.values(), *([meta.ignore] if meta.ignore else [])):
-                masks.check(rle)
+                masks.runs(rle)
                 if rle["size"] != [meta.height, meta.width]:
                     self.wrong(f"{where}: a mask has size {rle['size']}, the image {[meta.height, meta.width]}")
             if empty := [class_id for class_id, rle in meta.masks.items() if not masks.area(rle)]:
