@@ -63,7 +63,11 @@ HSNET: dict[str, Any] = {
         "run.validation_episodes": 100,
     },
 }
-HDMNET: dict[str, Any] = {"options": {"size": 137}, "changes": {"run.batch": 4}}
+HDMNET: dict[str, Any] = {
+    "options": {"size": 137},
+    # A support of any size: of some classes too few have the recipe's 2,048 pixels.
+    "changes": {"data.min_pixels": 1, "data.query_pixels": 2048, "run.batch": 4},
+}
 PSPNET: dict[str, Any] = {"options": {"backbone_weights": "none", "size": 137}, "changes": {"run.batch": 8}}
 PSPNET_SHARE = 0.25
 """Of the minutes."""
