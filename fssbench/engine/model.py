@@ -159,8 +159,9 @@ def load_model(
         checkpoint = find()  # only the model itself could tell, since a function built it
     if checkpoint is not None:
         _load(model, checkpoint, name=name, options=options, code=code)
+    called = called or model.recorded_as or recorded_name(name)
     with blamed(model, doing="to be recorded"):
-        record = _record(called or recorded_name(name), options, model, checkpoint, card, code)
+        record = _record(called, options, model, checkpoint, card, code)
     modules = _made_of(model) | (code.packages if code else frozenset())
     return LoadedModel(model, record.model_copy(update={"control": control}), code=code, modules=modules)
 
@@ -177,7 +178,7 @@ def load_object(
         name: what results call it; ``None`` for its own name.
     """
     segmenter = as_segmenter(model)
-    called = name or getattr(model, "__name__", None) or type(model).__name__
+    called = name or segmenter.recorded_as or getattr(model, "__name__", None) or type(model).__name__
     own = isinstance(model, nn.Module)
     return LoadedModel(
         segmenter.eval(),

@@ -16,7 +16,7 @@ __all__ = ["fitting_option"]
 
 # What options that change names or shapes may be: those of our models, by the option's name.
 VALUES: dict[str, tuple[Any, ...]] = {
-    "backbone": ("resnet50", "resnet101", "vgg16"),
+    "backbone": ("resnet50", "resnet101", "vgg16", "efficientnet-lite0"),
     "benchmark": ("coco", "pascal"),
     "shot": (1, 5, 10),
     "kernel": ("center-pivot", "separable", "original"),

@@ -167,12 +167,14 @@ class FewShotSegmenter(nn.Module, ABC):
         needs_training: whether it means anything before weights were loaded into it.
         backbone_info: which feature extractor it uses and where its weights came from, if it has one.
         regime: what its weights have learned from; models are ranked among those of their regime alone.
+        recorded_as: what results call it, if not by the name it was asked for: a variant of a paper's model.
     """
 
     preprocess: Preprocess = Preprocess()
     needs_training: bool = False
     backbone_info: BackboneInfo | None = None
     regime: Regime | None = None
+    recorded_as: str | None = None
 
     def weights_files(self) -> Sequence[str | Path]:
         """The files or folders of weights that the model loaded by itself; results record their SHA-256.
