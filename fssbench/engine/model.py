@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -17,10 +17,12 @@ from fssbench.engine.functions import as_segmenter, source_sha256, state_sha256
 from fssbench.episodes.benchmarks import Benchmark
 from fssbench.models import build_model, model_spec, recorded_name, user_code
 from fssbench.models.backbones import of_unknown_origin
+from fssbench.models.blame import blamed
 from fssbench.models.cards import card_path, chosen_weights, read_card
-from fssbench.models.checkpoints import load_checkpoint, read_state_dict
+from fssbench.models.checkpoint_file import read_checkpoint_file
+from fssbench.models.checkpoints import load_checkpoint
 from fssbench.models.guess import fitting_option
-from fssbench.models.interface import FewShotSegmenter, Regime
+from fssbench.models.interface import FewShotSegmenter, Preprocess, Regime
 from fssbench.models.user_file import UserCode
 from fssbench.results.naming import checkpoint_label, file_name
 from fssbench.schemas.card import Card
@@ -125,11 +127,12 @@ def load_model(
 
     def find() -> Path | None:
         known = {**spec.options, **options}
+        backbone, shot = known.get("backbone"), known.get("shot")  # a user's own may be anything
         return find_weights(
             weights,
             name=name,
-            backbone=known.get("backbone"),
-            shot=known.get("shot", 1),
+            backbone=backbone if isinstance(backbone, str) else None,
+            shot=shot if isinstance(shot, int) else 1,
             benchmark=benchmark,
             fold=fold,
             n_folds=n_folds,
@@ -142,16 +145,22 @@ def load_model(
         require_unseen(card, checkpoint, name=name, benchmark=benchmark, fold=fold)
         options = {**card.options, **options}
     code = user_code(name)
-    filled = {"backbone_weights": "none"} if checkpoint is not None and spec.has_backbone else {}
-    with code.in_sight() if code else nullcontext():
+    filled = {"backbone_weights": "none"} if checkpoint is not None and spec.fills_backbone else {}
+    with _in_sight(code):
         model = build_model(name, **{**options, **filled})
         if code is not None:
             code.add_imported()
+    preprocess: object = model.preprocess  # a user's class may have set anything
+    if not isinstance(preprocess, Preprocess):
+        raise ModelError(
+            f"{name} has {type(preprocess).__name__} as its preprocess", remedy="set preprocess = Preprocess(size=…)"
+        )
     if weights is None and model.needs_training and checkpoint is None:
         checkpoint = find()  # only the model itself could tell, since a function built it
     if checkpoint is not None:
-        fill(model, read_state_dict(checkpoint), name=name, options=options, where=str(checkpoint))
-    record = _record(called or recorded_name(name), options, model, checkpoint, card, code)
+        _load(model, checkpoint, name=name, options=options, code=code)
+    with blamed(model, doing="to be recorded"):
+        record = _record(called or recorded_name(name), options, model, checkpoint, card, code)
     modules = _made_of(model) | (code.packages if code else frozenset())
     return LoadedModel(model, record.model_copy(update={"control": control}), code=code, modules=modules)
 
@@ -185,18 +194,36 @@ def load_object(
     )
 
 
-def fill(model: nn.Module, state: Mapping[str, Tensor], *, name: str, options: Mapping[str, Any], where: str) -> None:
-    """Fill a model with a checkpoint's tensors.
+def _load(
+    model: FewShotSegmenter, checkpoint: Path, *, name: str, options: Mapping[str, Any], code: UserCode | None
+) -> None:
+    """Fill a model with its checkpoint, in the model's own way if it has one."""
+    if not callable(own := getattr(model, "load_weights", None)):
+        fill(model, checkpoint, name=name, options=options)
+        return
+    if not checkpoint.exists():
+        raise CheckpointError(f"there is no checkpoint {checkpoint}", remedy="check the path")
+    with _in_sight(code), blamed(model, doing=f"load_weights({str(checkpoint)!r})"):
+        own(checkpoint)
+
+
+def fill(model: nn.Module, checkpoint: Path, *, name: str, options: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Fill a model with a checkpoint's tensors; returns them by the model's names.
 
     Raises:
         CheckpointError: they do not fit; the remedy names the option with which they would, if one is enough.
     """
+    loaded = read_checkpoint_file(checkpoint)
     try:
-        load_checkpoint(model, state, where=where)
+        return load_checkpoint(model, loaded, where=str(checkpoint))
     except CheckpointError as error:
-        if meant := fitting_option(name, options, state):
+        if meant := fitting_option(name, options, loaded):
             raise CheckpointError(error.problem, remedy=f"it fits with {meant}") from error
         raise
+
+
+def _in_sight(code: UserCode | None) -> AbstractContextManager[None]:
+    return code.in_sight() if code else nullcontext()
 
 
 def _card(checkpoint: Path | None) -> Card | None:
@@ -242,7 +269,7 @@ def _record(
         options={key: value for key, value in sorted(options.items()) if key != "backbone_weights"},
         code_sha256=code.sha256 if code else None,
         training=training,
-        checkpoint_sha256=sha256_file(checkpoint) if checkpoint else None,
+        checkpoint_sha256=_sha256(checkpoint) if checkpoint else None,
         backbone=backbone.name if backbone else None,
         backbone_weights=("checkpoint" if checkpoint else backbone.weights) if backbone else None,
         backbone_sha256=backbone.sha256 if backbone else None,
@@ -274,7 +301,9 @@ def _training(
 def _declared(model: FewShotSegmenter) -> dict[str, str]:
     """SHA-256 of the weights that a model says it loaded, by a name that says nothing of where they lie."""
     found: dict[str, str] = {}
-    for path in map(Path, model.weights_files()):
+    with blamed(model, doing="in weights_files"):
+        files = [Path(path) for path in model.weights_files()]
+    for path in files:
         if not path.exists():
             raise ModelError(
                 f"{type(model).__name__}.weights_files names {path}, which is not there",

@@ -68,7 +68,8 @@ def _possible_cards(folder: Path | None, results: Iterable[Result]) -> list[Path
         str(one.command.resolved.get("weights") or "none").replace("{fold}", str(one.episodes.fold)) for one in results
     }
     beside = [card_path(chosen_weights(Path(one))) for one in sorted(weights - {"none"})]
-    return [*sorted(Home.find().checkpoints.rglob("*.json")), *beside]
+    home = Home.find()
+    return [*(sorted(home.checkpoints.rglob("*.json")) if home.is_known else ()), *beside]
 
 
 def find_cards(results: Iterable[Result], paths: Iterable[Path]) -> dict[str, Path]:

@@ -100,10 +100,10 @@ def imagenet_file(name: str) -> Path:
 
 
 def _fill(network: nn.Module, path: Path, name: str) -> None:
-    state = read_state_dict(path)
+    wanted = network.state_dict()
+    state = read_state_dict(path, like=wanted)
     # A classifier head is part of torchvision's files but never used here: it may be absent.
     head = ("fc.", "classifier.")
-    wanted = network.state_dict()
     kept = {
         key: value
         for key, value in state.items()

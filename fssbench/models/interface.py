@@ -10,7 +10,7 @@ masks in {0, 1}.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -33,6 +33,7 @@ __all__ = [
     "Size",
     "check_answer",
     "check_inputs",
+    "not_finite",
     "resize_mask",
     "vote",
 ]
@@ -135,13 +136,27 @@ def check_inputs(query: Tensor, supports: Tensor, masks: Tensor) -> None:
         )
 
 
-def check_answer(model: nn.Module, mask: Tensor, expected: tuple[int, ...]) -> None:
-    """Raise `ModelError` unless a predicted mask has the shape that was asked for."""
-    if tuple(mask.shape) != expected:
+def check_answer(model: nn.Module, mask: object, expected: tuple[int, ...]) -> None:
+    """Raise `ModelError` unless what was predicted is a mask of the shape that was asked for."""
+    name = type(model).__name__
+    if not isinstance(mask, Tensor):
         raise ModelError(
-            f"{type(model).__name__} gave a mask of shape {tuple(mask.shape)}, expected {expected}",
+            f"{name} gave {type(mask).__name__}, expected a torch.Tensor of uint8 and shape {expected}",
             remedy="predict must return (B, H, W) for queries of (B, 3, H, W)",
         )
+    if tuple(mask.shape) != expected:
+        raise ModelError(
+            f"{name} gave a mask of shape {tuple(mask.shape)}, expected {expected}",
+            remedy="predict must return (B, H, W) for queries of (B, 3, H, W)",
+        )
+
+
+def not_finite(model: nn.Module) -> ModelError:
+    """What to raise where a model's logits are not finite: a mask made of them says nothing."""
+    return ModelError(
+        f"{type(model).__name__} gave logits that are NaN or infinite",
+        remedy="look for a division by zero, a logarithm of zero or an overflow, as 16 bits have sooner than float32",
+    )
 
 
 class FewShotSegmenter(nn.Module, ABC):
@@ -191,6 +206,20 @@ class FewShotSegmenter(nn.Module, ABC):
         Arguments as in `predict`. Maps (B, h, w) of any size and range by their name, coarse to fine; none here.
         """
         return {}
+
+    def support_maps(self, supports: Tensor, masks: Tensor) -> dict[str, Sequence[Tensor]]:
+        """The supports' features that the query is compared with, for people to look at.
+
+        Arguments as in `predict`. By name some maps (B, K, C, h, w), fine to coarse; none here.
+        """
+        return {}
+
+    def cost_parts(self) -> Mapping[str, Sequence[nn.Module]]:
+        """What people call its parts, by name the modules in each: no module in two, nor within another.
+
+        The one without modules, ``other`` if there is none, is all that is computed in no part. Here its children.
+        """
+        return {name: (child,) for name, child in self.named_children()}
 
     def forward(self, query: Tensor, supports: Tensor, masks: Tensor) -> Tensor:
         """Logits (B, 2, H, W), where a model has them."""
@@ -270,6 +299,8 @@ class FeatureSegmenter(FewShotSegmenter):
     def predict_sizes(self, query: Tensor, supports: Tensor, masks: Tensor, sizes: Sequence[Size]) -> list[Tensor]:
         """The masks (B, h, w) uint8 at each of ``sizes``, each from the logits resized to it."""
         logits = self._logits(query, supports, masks)
+        if not bool(logits.isfinite().all()):
+            raise not_finite(self)
         return [self.decide(logits, size) for size in sizes]
 
     def predict(self, query: Tensor, supports: Tensor, masks: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ from types import ModuleType
 
 from fssbench.base.errors import ModelError, UsageError
 from fssbench.base.files import sha256_bytes, sha256_file
+from fssbench.models.blame import described
 from fssbench.models.own_imports import own_imports
 
 __all__ = ["UserCode", "load_file"]
@@ -138,12 +139,11 @@ def _import(path: str) -> UserCode:
             sys.modules[name] = module
             spec.loader.exec_module(module)
             code.add_imported()
-    except ModelError:
+    except BaseException as error:
         sys.modules.pop(name, None)
+        if isinstance(error, (Exception, SystemExit)) and not isinstance(error, ModelError):
+            raise ModelError(f"importing {path} failed: {described(error)}") from error
         raise
-    except Exception as error:
-        sys.modules.pop(name, None)
-        raise ModelError(f"importing {path} failed: {type(error).__name__}: {error}") from error
     return code
 
 

@@ -11,7 +11,7 @@ from typing import overload
 
 from fssbench.base.errors import EpisodeSetError, UsageError
 from fssbench.base.files import PARTIAL
-from fssbench.base.home import Home
+from fssbench.base.home import output_flag
 from fssbench.base.records import read_record
 from fssbench.episodes.benchmarks import BENCHMARKS, Benchmark, find_benchmark
 from fssbench.episodes.episodes import Track
@@ -288,7 +288,7 @@ def locate_set(root: Place, *, benchmark: Benchmark, protocol: str, fold: int) -
             remedy=CHECK,
         )
     where = "" if protocol == "strict" else f" --protocol {protocol}"
-    where += "" if root == Home.find().episodes else f" --output {root}"
+    where += output_flag(root)
     raise EpisodeSetError(
         f"there is no episode set {path} (below {root} there is {there})",
         remedy=f"build it with: fssbench prepare {benchmark.alias}{where}",
