@@ -20,14 +20,7 @@ from fssbench.engine.order import order_for_reuse
 from fssbench.models.blame import blamed
 from fssbench.models.checks import check_answer, check_features, check_logits
 from fssbench.models.fast.accelerate import accelerate
-from fssbench.models.interface import (
-    FeatureSegmenter,
-    FewShotSegmenter,
-    Size,
-    check_answer,
-    check_features,
-    check_logits,
-)
+from fssbench.models.interface import FeatureSegmenter, FewShotSegmenter, Size
 from fssbench.pipelines.episode_sets.loaded_episode import LoadedEpisode
 from fssbench.pipelines.episode_sets.stream import Frame
 from fssbench.schemas.samples import EpisodeSample

@@ -199,7 +199,7 @@ def _load(
         return
     if not checkpoint.exists():
         raise CheckpointError(f"there is no checkpoint {checkpoint}", remedy="check the path")
-    with _in_sight(code), blamed(model, doing=f"load_weights({str(checkpoint)!r})"):
+    with _in_sight(code), blamed(model, doing=f"in load_weights({str(checkpoint)!r})"):
         own(checkpoint)
 
 
@@ -262,7 +262,8 @@ def _record(
     free: Regime | None = "training-free" if training == "not needed" and code and parameters else None
     return ModelRecord(
         name=name,
-        options={key: value for key, value in sorted(options.items()) if key != "backbone_weights"},
+        # Of a backbone of ours the weights are recorded below, by their hash.
+        options={key: value for key, value in sorted(options.items()) if key != "backbone_weights" or backbone is None},
         code_sha256=code.sha256 if code else None,
         training=training,
         checkpoint_sha256=sha256_of(checkpoint) if checkpoint else None,
