@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from fssbench.api.sources import class_list, list_files, named_protocol, open_raw, own_benchmark
-from fssbench.base.errors import PoolError
+from fssbench.base.errors import SourceError
 from fssbench.base.home import Home
 from fssbench.base.progress import SILENT, Report
 from fssbench.episodes.benchmarks import FSS_1000, Benchmark, find_benchmark
@@ -112,8 +113,9 @@ def prepare(
     with report.progress(f"reading {found.title}", None, unit="masks") as advance:
         try:
             plans = plan_folds(raw, request, target, overwrite=overwrite, advance=advance)
-        except PoolError:
-            _note(raw, report)  # what was left out is often why a class has too few images
+        except SourceError:
+            with suppress(SourceError):
+                _note(raw, report)  # what was left out is often what is missing
             raise
     if any(plan.tracks for plan in plans):
         _note(raw, report)
@@ -198,8 +200,9 @@ def _training_lists(benchmark: Benchmark, splits: str | None) -> Path | None:
     """The folder that lists FSS-1000's classes: the one named, or HSNet's in the home if that is there."""
     if splits is not None:
         return Path(splits)
-    folder = Home.find().splits("hsnet")
-    return folder if benchmark is FSS_1000 and folder.is_dir() else None
+    home = Home.find()
+    there = benchmark is FSS_1000 and home.is_known and home.splits("hsnet").is_dir()
+    return home.splits("hsnet") if there else None
 
 
 def _workers(asked: int | None) -> int:

@@ -4,11 +4,23 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
-from fssbench.cli.console import TERMINAL, DataOption, JsonFlag, aside, megabytes, print_json, progress, several, warn
+from fssbench.cli.console import (
+    TERMINAL,
+    DataOption,
+    JsonFlag,
+    aside,
+    megabytes,
+    percent,
+    print_json,
+    progress,
+    several,
+    warn,
+)
 from fssbench.cli.model_options import (
     BackboneOption,
     BackboneWeightsOption,
@@ -191,6 +203,10 @@ def evaluate(
         request.run(report=TERMINAL, after=after)
     if as_json and finished:
         print_json([_summary(one) for one in finished])
+    elif finished:
+        from fssbench.leaderboard.closing import closings
+
+        print("".join(f"{one}\n" for one in closings(finished)), end="")
     if any(one.record.model.selected_on_test_fold for one in finished):
         warn("the weights are those that scored best on this very fold, as publications choose them")
     if reasons := dict.fromkeys(reason for one in finished for reason in one.unofficial):
@@ -239,4 +255,9 @@ def _summary(evaluation: Evaluation) -> dict[str, Any]:
 def _report(evaluation: Evaluation, out: TextIO) -> None:
     run = evaluation.record.execution
     speed = f"{run.episodes_per_second:.1f} episodes/s" if run and not evaluation.skipped else "was there already"
-    print(f"{evaluation} ({speed})\n  {evaluation.path}", file=out)
+    print(f"{evaluation} ({speed})", file=out)
+    scored = [iou for iou in evaluation.per_class.values() if iou is not None]
+    if evaluation.miou is None and scored:
+        there = f"{len(scored)} of {len(evaluation.per_class)} classes"
+        print(f"  over {there} mIoU {percent(fmean(scored))}, which compares with no other figure", file=out)
+    print(f"  {evaluation.path}", file=out)

@@ -8,7 +8,7 @@ code, so that published checkpoints load and give their published numbers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import accumulate, chain, islice
 from typing import ClassVar, Self
@@ -26,7 +26,7 @@ from fssbench.models.batch import EpisodeBatch
 from fssbench.models.dtypes import at_least_float32
 from fssbench.models.feature_store import FeatureStore
 from fssbench.models.interface import FeatureSegmenter, Preprocess, vote
-from fssbench.models.squeeze import KERNELS, MOST_LAYERS, HypercorrelationSqueeze
+from fssbench.models.squeeze import KERNELS, MIXING, MOST_LAYERS, SQUEEZING, HypercorrelationSqueeze
 from fssbench.models.trainable import Group, Step
 
 __all__ = ["HSNet", "HypercorrelationSqueeze", "hypercorrelation", "mask_features"]
@@ -238,8 +238,8 @@ class HSNet(FeatureSegmenter):
         return Step(loss=loss, parts={}, predictions=masks[:, 0] if k == 1 else vote(masks))
 
     def _learned_from(self, images: Tensor, image_ids: list[str]) -> list[Tensor]:
-        """Features of images (N, 3, H, W) uint8; remembered, if they are, by their ids."""
-        if self.features is None:
+        """Features of images (N, 3, H, W) uint8; while it learns remembered, if they are, by their ids."""
+        if self.features is None or not self.training:
             return self.encode(self.preprocess.normalise(images))
 
         def encode(n: int) -> list[Tensor]:
@@ -279,6 +279,28 @@ class HSNet(FeatureSegmenter):
             for n, level in enumerate(zip(asked, self.pyramid(shown), strict=True)):
                 means[n] += hypercorrelation(*level).mean(dim=(1, 4, 5)) / supports.shape[1]
         return {f"level {COARSEST - n}": mean for n, mean in enumerate(reversed(means))}
+
+    def support_maps(self, supports: Tensor, masks: Tensor) -> dict[str, Sequence[Tensor]]:
+        """The last map of each level (B, K, C, h, w), masked as it is compared."""
+        images, shown = supports.flatten(0, 1), masks.flatten(0, 1)
+        conditioned = self.condition(self.encode(images), images, shown)
+        return {"FM" if self.masking == "fm" else "whole": self._last_of_levels(conditioned, supports.shape[:2])}
+
+    def _last_of_levels(self, maps: Sequence[Tensor], shape: Sequence[int]) -> list[Tensor]:
+        """Of maps (B·K, C, h, w) the last of each level, as (B, K, C, h, w); ``shape`` is B and K."""
+        last = [maps[end - 1] for end in accumulate(self.levels)]
+        return [one.view(*shape, *one.shape[1:]) for one in last]
+
+    def cost_parts(self) -> Mapping[str, Sequence[nn.Module]]:
+        """The rows of tables A5 to A7, blocks of a kind together; a backbone's classifier is not used."""
+        learner = dict(self.hpn_learner.named_children())
+        return {
+            "backbone": [child for name, child in self.backbone.named_children() if f"{name}." not in HEADS],
+            "correlation": (),
+            "squeeze": [block for name, block in learner.items() if name in SQUEEZING],
+            "mixing": [block for name, block in learner.items() if name in MIXING],
+            "decoder": [self.hpn_learner.decoder1, self.hpn_learner.decoder2],
+        }
 
     def pyramid(self, maps: Sequence[Tensor]) -> list[Tensor]:
         """Maps (B, C, h, w), fine to coarse → by resolution (B, L, C, h, w), of unit length over C."""

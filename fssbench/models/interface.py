@@ -10,7 +10,7 @@ masks in {0, 1}.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -182,6 +182,20 @@ class FewShotSegmenter(nn.Module, ABC):
         Arguments as in `predict`. Maps (B, h, w) of any size and range by their name, coarse to fine; none here.
         """
         return {}
+
+    def support_maps(self, supports: Tensor, masks: Tensor) -> dict[str, Sequence[Tensor]]:
+        """The supports' features that the query is compared with, for people to look at.
+
+        Arguments as in `predict`. By name some maps (B, K, C, h, w), fine to coarse; none here.
+        """
+        return {}
+
+    def cost_parts(self) -> Mapping[str, Sequence[nn.Module]]:
+        """What people call its parts, by name the modules in each: no module in two, nor within another.
+
+        The one without modules, ``other`` if there is none, is all that is computed in no part. Here its children.
+        """
+        return {name: (child,) for name, child in self.named_children()}
 
     def forward(self, query: Tensor, supports: Tensor, masks: Tensor) -> Tensor:
         """Logits (B, 2, H, W), where a model has them."""

@@ -15,10 +15,22 @@ from fssbench.base.errors import ModelError
 from fssbench.models.center_pivot import CenterPivotConv4d
 from fssbench.models.kernels import OriginalConv4d, SeparableConv4d
 
-__all__ = ["KERNELS", "MOST_LAYERS", "HypercorrelationSqueeze", "require_one_grid", "squeeze_block"]
+__all__ = [
+    "KERNELS",
+    "MIXING",
+    "MOST_LAYERS",
+    "SQUEEZING",
+    "HypercorrelationSqueeze",
+    "require_one_grid",
+    "squeeze_block",
+]
 
 KERNELS = {"center-pivot": CenterPivotConv4d, "separable": SeparableConv4d, "original": OriginalConv4d}
 """The 4D convolutions of Table 4."""
+
+SQUEEZING = ("encoder_layer4", "encoder_layer3", "encoder_layer2")
+MIXING = ("encoder_layer4to3", "encoder_layer3to2")
+"""The published names of the blocks that squeeze a level, and of those that mix two, coarse to fine."""
 
 GROUPS = 4
 MOST_LAYERS = 3

@@ -10,7 +10,8 @@ from pathlib import Path
 from jinja2 import Environment
 
 from fssbench.base.errors import StorageError
-from fssbench.base.files import PARTIAL, storage_errors, write_atomic
+from fssbench.base.files import PARTIAL, replace_folder, storage_errors, write_atomic
+from fssbench.base.listing import is_system_file
 from fssbench.base.progress import Advance, no_progress
 from fssbench.leaderboard.board import Leaderboard
 from fssbench.leaderboard.gathered import Gathered
@@ -73,8 +74,7 @@ def write_site(folder: Path, board: Leaderboard, views: dict[str, View], *, adva
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         pages.write(partial)
-        shutil.rmtree(folder, ignore_errors=True)
-        partial.rename(folder)
+        replace_folder(partial, folder)
 
 
 def _require_own(folder: Path) -> None:
@@ -82,7 +82,8 @@ def _require_own(folder: Path) -> None:
     with storage_errors(folder):
         if not folder.exists():
             return
-        names = {path.name for path in folder.iterdir()} if folder.is_dir() else {folder.name}
+        there = folder.iterdir() if folder.is_dir() else [folder]
+        names = {path.name for path in there if not is_system_file(path)}
     if strange := sorted(names - OWN):
         raise StorageError(
             f"{folder} is there already, and {strange[0]} is no part of an earlier page",

@@ -197,16 +197,6 @@ def test_the_class_that_is_asked_for_is_no_distractor(sure: Callable[[int], HDMN
     assert sure(OTHER).step(of_other).predictions.equal(own.predictions)
 
 
-def test_a_held_out_base_class_is_none_either_when_weights_are_validated(sure: Callable[[int], HDMNet]) -> None:
-    model, batch = sure(OWN), episode_batch(1)
-    query, supports = model.preprocess.normalise(batch.query), model.preprocess.normalise(batch.support)
-    asked = (query, supports, (batch.support_target == 1).float())
-    found = model.predict_base(*asked, batch.class_positions)
-    assert found.dtype == torch.uint8
-    assert found.equal(model.step(batch).predictions)
-    assert not model.predict(*asked).any()
-
-
 def test_ignored_support_pixels_are_not_shown(model: HDMNet) -> None:
     batch = episode_batch()
     blank = replace(batch, support_target=torch.where(batch.support_target == 255, 0, batch.support_target))

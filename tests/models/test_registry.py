@@ -145,14 +145,14 @@ def test_an_unknown_option_is_refused_with_those_the_model_takes() -> None:
 def test_a_value_of_another_kind_is_refused(option: str, value: object, wanted: str) -> None:
     @register("typed")
     class Typed(AllForeground):
-        def __init__(
+        def __init__(  # type: ignore[no-untyped-def]
             self,
             *,
             width: int = 1,
             flag: bool = False,
             label: str | None = None,
             mode: Mode = Mode.FAST,
-            untyped=0.5,  # type: ignore[no-untyped-def]
+            untyped=0.5,
         ) -> None:
             super().__init__()
 

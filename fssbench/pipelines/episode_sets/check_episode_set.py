@@ -147,7 +147,7 @@ class _EpisodeSetCheck(SetCheck):
             if rle is not None and rle["size"] != [meta.height, meta.width]:
                 self.wrong(f"{where}: its {name} has size {rle['size']}, the image {[meta.height, meta.width]}")
             if rle is not None:
-                masks.check(rle)
+                masks.runs(rle)
         if meta.ignore is not None and (both := masks.area(masks.intersection([meta.mask, meta.ignore]))):
             self.wrong(f"{where}: {both} pixels are both the class and ignored")
         self.pixels[sample.key] = pixels = masks.area(meta.mask)
