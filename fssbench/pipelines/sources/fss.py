@@ -284,12 +284,11 @@ def _line(what: str, ids: Sequence[str]) -> list[str]:
     return [f"{what}: {len(ids):,} ({files.shorten(ids)})"] if ids else []
 
 
-def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    """What lies in ``folder`` and is not hidden, by name; nothing if it may not be looked into."""
+def _entries(folder: Path) -> list[Path]:
+    """What lies in ``folder`` and is not hidden, by name; nothing if it cannot be looked into."""
     try:
-        visible = (entry for entry in os.scandir(folder) if not entry.name.startswith("."))
-        return sorted(visible, key=lambda entry: entry.name)
-    except PermissionError:
+        return sorted(Path(entry) for entry in os.scandir(folder) if not entry.name.startswith("."))
+    except OSError:
         return []
 
 
@@ -298,7 +297,7 @@ def _class_folders(folder: Path) -> list[str]:
     return [
         entry.name
         for entry in _entries(folder)
-        if entry.is_dir() and any(NUMBERED_FILE.fullmatch(file.name) for file in _entries(Path(entry)))
+        if entry.is_dir() and any(NUMBERED_FILE.fullmatch(file.name) for file in _entries(entry))
     ]
 
 
@@ -309,7 +308,7 @@ def find_classes(folder: Path) -> Path:
         raise SourceError(f"there is no folder {folder}", remedy=remedy)
     if _class_folders(folder):
         return folder
-    found = [Path(entry) for entry in _entries(folder) if entry.is_dir() and _class_folders(Path(entry))]
+    found = [entry for entry in _entries(folder) if entry.is_dir() and _class_folders(entry)]
     if len(found) != 1:
         what = f"several: {files.shorten([path.name for path in found])}" if found else "none"
         raise SourceError(f"{folder} should hold class folders or one folder of them, found {what}", remedy=remedy)

@@ -136,7 +136,7 @@ class PascalSource:
         elif files.names_digest(self.image_ids) != VAL_DIGEST:
             reasons.append("val.txt lists other images than VOC 2012's validation list")
         # Every validation mask of VOC has a border; those of SBD, drawn anew, have none.
-        if bare := [image_id for image_id in self.image_ids if not self._histogram(image_id)[BORDER]]:
+        if bare := [image_id for image_id in self._listed if not self._histogram(image_id)[BORDER]]:
             shown = files.shorten(bare)
             reasons.append(f"masks without VOC's border of {BORDER}, so not VOC's own: {len(bare):,} ({shown})")
         return tuple(reasons)
