@@ -58,7 +58,7 @@ def labelled(n: int, size: int) -> SemanticBatch:
 
 
 def recipes() -> dict[str, Recipe]:
-    """The published recipes, those that cost the same under one name."""
+    """The published recipes, those that cost the same under one name; the quickest first."""
     found: dict[tuple[object, ...], tuple[list[str], Recipe]] = {}
     for name in recipe_names():
         model, _, alias = name.rpartition("-")
@@ -66,26 +66,27 @@ def recipes() -> dict[str, Recipe]:
             recipe = find_recipe(model, find_benchmark(alias))
             key = model, recipe.options["size"], recipe.run.batch
             found.setdefault(key, ([], recipe))[0].append(name)
-    return {", ".join(names): recipe for names, recipe in found.values()}
+    by_cost = sorted(found.values(), key=lambda one: (one[1].options["size"], one[1].run.batch))
+    return {", ".join(names): recipe for names, recipe in by_cost}
 
 
-def measure(recipe: Recipe, *, micro_batch: int, device: str, warm_up: bool) -> dict[str, float]:
-    """Seconds of a step, and the most GB of memory: of the process, or of the GPU."""
+def measure(recipe: Recipe, *, micro_batch: int, items: int, device: str, warm_up: bool) -> dict[str, float]:
+    """Seconds of a step of ``items``, also of the processor, and the most GB of memory: of the process or the GPU."""
     recipe = overridden(recipe, {"run.micro_batch": micro_batch})
     model = build_module(recipe.model, **recipe.options, backbone_weights="none")
     learner = Learner(model, recipe, device=device, ranks=Ranks())
     learner.model.learn()
     make = episodes if isinstance(model, FewShotSegmenter) else labelled
-    batch = on_device(make(recipe.run.batch, recipe.options["size"]), device)
+    batch = on_device(make(items, recipe.options["size"]), device)
     gpu = device.startswith("cuda")
     for _ in range(1 + warm_up):
-        start = time.perf_counter()
+        start, worked = time.perf_counter(), time.process_time()
         learner.take(batch, share=1.0, stop=False)
         if gpu:
             torch.cuda.synchronize()
-        seconds = time.perf_counter() - start
+        seconds, processor = time.perf_counter() - start, time.process_time() - worked
     most = torch.cuda.max_memory_allocated() if gpu else 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return {"seconds": seconds, "gigabytes": most / 1e9}
+    return {"seconds": seconds, "processor": processor, "gigabytes": most / 1e9}
 
 
 def main() -> None:
@@ -93,6 +94,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--recipe", help="one of them, as hsnet-coco")
     parser.add_argument("--micro-batch", type=int, default=1)
+    parser.add_argument("--items", type=int, help="of the batch that are computed, to save time [default: all]")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--warm-up", action="store_true", help="take one step before the one that is measured")
@@ -101,22 +103,22 @@ def main() -> None:
     found = recipes()
     if asked.recipe is not None:
         recipe = next(one for names, one in found.items() if asked.recipe in names.split(", "))
-        told = measure(recipe, micro_batch=asked.micro_batch, device=asked.device, warm_up=asked.warm_up)
+        items = min(asked.items or recipe.run.batch, recipe.run.batch)
+        told = measure(recipe, micro_batch=asked.micro_batch, items=items, device=asked.device, warm_up=asked.warm_up)
         print(json.dumps(told))
         return
-    print(f"{'recipes':40} {'size':>5} {'batch':>6} {'micro':>6} {'s/step':>8} {'s/item':>8} {'GB':>6}")
+    print(f"{'recipes':30} {'size':>5} {'batch':>6} {'items':>6} {'s':>8} {'s of processor':>15} {'GB':>6}", flush=True)
     for names, recipe in found.items():
-        command = [sys.executable, __file__, "--recipe", names.split(", ")[0], *sys.argv[1:]]
+        first, *more = names.split(", ")
+        command = [sys.executable, __file__, "--recipe", first, *sys.argv[1:]]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             sys.exit(f"{names}: {done.stderr.strip().splitlines()[-1]}")
         told, batch = json.loads(done.stdout), recipe.run.batch
-        micro = min(asked.micro_batch, batch)
-        print(
-            f"{names:40} {recipe.options['size']:5} {batch:6} {micro:6} {told['seconds']:8.1f} "
-            f"{told['seconds'] / batch:8.2f} {told['gigabytes']:6.2f}",
-            flush=True,
-        )
+        label = ", ".join([first, *(one.partition("-")[2] for one in more)])
+        counts = f"{recipe.options['size']:5} {batch:6} {min(asked.items or batch, batch):6}"
+        figures = f"{told['seconds']:8.1f} {told['processor']:15.1f} {told['gigabytes']:6.2f}"
+        print(f"{label:30} {counts} {figures}", flush=True)
 
 
 if __name__ == "__main__":

@@ -280,16 +280,16 @@ class HSNet(FeatureSegmenter):
                 means[n] += hypercorrelation(*level).mean(dim=(1, 4, 5)) / supports.shape[1]
         return {f"level {COARSEST - n}": mean for n, mean in enumerate(reversed(means))}
 
-    def support_maps(self, supports: Tensor, masks: Tensor) -> dict[str, Tensor]:
-        """The last map of each level (B, K, C, h, w), masked as it is compared, fine to coarse."""
+    def support_maps(self, supports: Tensor, masks: Tensor) -> dict[str, Sequence[Tensor]]:
+        """The last map of each level (B, K, C, h, w), masked as it is compared."""
         images, shown = supports.flatten(0, 1), masks.flatten(0, 1)
-        return self._by_level(self.masking, self.condition(self.encode(images), images, shown), supports.shape[:2])
+        conditioned = self.condition(self.encode(images), images, shown)
+        return {"FM" if self.masking == "fm" else "whole": self._last_of_levels(conditioned, supports.shape[:2])}
 
-    def _by_level(self, name: str, maps: Sequence[Tensor], shape: Sequence[int]) -> dict[str, Tensor]:
+    def _last_of_levels(self, maps: Sequence[Tensor], shape: Sequence[int]) -> list[Tensor]:
         """Of maps (B·K, C, h, w) the last of each level, as (B, K, C, h, w); ``shape`` is B and K."""
         last = [maps[end - 1] for end in accumulate(self.levels)]
-        finest = COARSEST - len(last) + 1
-        return {f"{name} level {finest + n}": one.view(*shape, *one.shape[1:]) for n, one in enumerate(last)}
+        return [one.view(*shape, *one.shape[1:]) for one in last]
 
     def cost_parts(self) -> Mapping[str, Sequence[nn.Module]]:
         """The rows of tables A5 to A7, blocks of a kind together; a backbone's classifier is not used."""

@@ -207,10 +207,10 @@ class FewShotSegmenter(nn.Module, ABC):
         """
         return {}
 
-    def support_maps(self, supports: Tensor, masks: Tensor) -> dict[str, Tensor]:
-        """The features of the supports that the query is compared with, for people to look at.
+    def support_maps(self, supports: Tensor, masks: Tensor) -> dict[str, Sequence[Tensor]]:
+        """The supports' features that the query is compared with, for people to look at.
 
-        Arguments as in `predict`. Maps (B, K, C, h, w) of any size and range by their name; none here.
+        Arguments as in `predict`. By name some maps (B, K, C, h, w), fine to coarse; none here.
         """
         return {}
 

@@ -44,9 +44,10 @@ class TrainingPlan:
         lists, data = self.lists, self.job.recipe.data
         source = "all of the training set" if self.job.image_list is None else f"as listed by {self.job.image_list}"
         apart = len(lists.validation_images) or sum(len(ids) for ids in lists.validation.values())
+        drawn = f"{len(lists.pairs):,} pairs of image and class, drawn {data.queries}"
         told = [
-            f"{len(lists.images):,} to learn from, {len(lists.pairs):,} pairs of image and class, {source}",
-            f"drawn {data.queries}",
+            f"{len(lists.images):,} to learn from, {source}",
+            "each once an epoch" if data.all_images else drawn,
             *([f"{lists.dropped:,} dropped for a novel class"] if data.drop_novel else []),
             *([f"{apart:,} held out"] if apart else []),
         ]

@@ -173,7 +173,7 @@ def find_recipe(model: str, benchmark: Benchmark) -> Recipe:
 def read_recipe(path: Path) -> Recipe:
     """A recipe of one's own; `UsageError` naming the file if it cannot be read or is none."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}", remedy="check the path") from error
     except UnicodeDecodeError as error:

@@ -22,7 +22,7 @@ __all__ = ["SELECTIONS", "Facts", "note_end", "settled_after", "write_weights"]
 
 SELECTIONS = {
     "last": "the last step",
-    "base-val": "best mIoU on what is held out of the base classes",
+    "base-val": "best mIoU on held-out base classes",
     "test-fold": "best mIoU on the test fold itself, as is usual in publications",
 }
 """How the recipe's rules are told."""
@@ -61,9 +61,14 @@ def write_weights(name: str, model: nn.Module, progress: Progress, facts: Facts)
         backbone_sha256=info.sha256 if info else None,
         training_set=f"{job.benchmark.name} fold {job.fold} train",
         protocol=validated_on.manifest.protocol.name if validated_on else None,
-        selection=SELECTIONS[training.select_on],
+        selection=_selection(training.select_on, facts.lists),
         training=training,
     )
+
+
+def _selection(select_on: str, lists: TrainingLists) -> str:
+    by_images = select_on == "base-val" and lists.validation_images
+    return "best mIoU of the base classes on held-out images" if by_images else SELECTIONS[select_on]
 
 
 def settled_after(progress: Progress, facts: Facts) -> int | None:
