@@ -267,8 +267,9 @@ class HSNet(FeatureSegmenter):
     def cost_parts(self) -> Mapping[str, Sequence[nn.Module]]:
         """The rows of tables A5 to A7, blocks of a kind together; a backbone's classifier is not used."""
         learner = dict(self.hpn_learner.named_children())
+        head = BACKBONES[self.backbone_info.name].head
         return {
-            "backbone": [child for name, child in self.backbone.named_children() if f"{name}." not in HEADS],
+            "backbone": [child for name, child in self.backbone.named_children() if f"{name}." not in head],
             "correlation": (),
             "squeeze": [block for name, block in learner.items() if name in SQUEEZING],
             "mixing": [block for name, block in learner.items() if name in MIXING],
