@@ -160,6 +160,7 @@ class HSNet(FeatureSegmenter):
         self.preprocess = Preprocess(size=size, mean=extractor.mean, std=extractor.std)
         self.masking = masking
         self.backbone, self.backbone_info = load_backbone(backbone, backbone_weights)
+        self.unused = extractor.head
         self.frozen = freeze_backbone
         self.features: FeatureStore | None = None
         if not freeze_backbone:
@@ -267,9 +268,8 @@ class HSNet(FeatureSegmenter):
     def cost_parts(self) -> Mapping[str, Sequence[nn.Module]]:
         """The rows of tables A5 to A7, blocks of a kind together; a backbone's classifier is not used."""
         learner = dict(self.hpn_learner.named_children())
-        head = BACKBONES[self.backbone_info.name].head
         return {
-            "backbone": [child for name, child in self.backbone.named_children() if f"{name}." not in head],
+            "backbone": [child for name, child in self.backbone.named_children() if f"{name}." not in self.unused],
             "correlation": (),
             "squeeze": [block for name, block in learner.items() if name in SQUEEZING],
             "mixing": [block for name, block in learner.items() if name in MIXING],
