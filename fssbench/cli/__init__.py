@@ -10,11 +10,13 @@ from typing import Any
 import typer
 
 from fssbench.base.errors import FssbenchError
+from fssbench.base.home import home_in
 from fssbench.cli import (
     check_model,
     compare,
     conformance,
     convert,
+    curves,
     demo,
     doctor,
     episodes,
@@ -70,6 +72,7 @@ app.command("eval", rich_help_panel=SCORES)(evaluate.evaluate)
 app.command("score", rich_help_panel=SCORES)(score.score)
 app.command("compare", rich_help_panel=SCORES)(compare.compare)
 app.command("report", rich_help_panel=SCORES)(report.report)
+app.command("curves", rich_help_panel=SCORES)(curves.curves)
 app.command("stability", rich_help_panel=SCORES)(stability.stability)
 app.add_typer(leaderboard.app, name="leaderboard", rich_help_panel=SHARE)
 app.command("submit", rich_help_panel=SHARE)(submit.submit)
@@ -99,7 +102,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; exit code 0 is success, 2 a refusal with its reason, 1 a defect of fssbench."""
     # Read when torch is loaded. Threads that spin while they wait for each other crawl where other work has the cores.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    given = [home_in(word) for word in (sys.argv[1:] if arguments is None else arguments)]
+    os.environ.update({name: home_in(value) for name, value in os.environ.items() if name.startswith("FSSBENCH_")})
     debug = "--debug" in given or bool(os.environ.get("FSSBENCH_DEBUG"))
     words = [word for word in given if word != "--debug"]
     open_streams()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fssbench.base.errors import UsageError
+from fssbench.base.home import home_in
 from fssbench.cli.console import warn
 
 if TYPE_CHECKING:
@@ -27,7 +28,10 @@ __all__ = [
 ]
 
 ModelOption = Annotated[str, typer.Option("--model", "-m", help="A model's name, or path/to/file.py:Name.")]
-BackboneOption = Annotated[str | None, typer.Option("--backbone", help="The feature extractor. [default: the model's]")]
+BackboneOption = Annotated[
+    str | None,
+    typer.Option("--backbone", help="The feature extractor, such as efficientnet-lite0. [default: the model's]"),
+]
 BackboneWeightsOption = Annotated[
     str | None,
     typer.Option("--backbone-weights", help="none, imagenet, or the PATH of a state dict. [default: imagenet]"),
@@ -87,11 +91,12 @@ def parse_pairs(pairs: list[str], spec: ModelSpec | None = None) -> dict[str, An
 def read_options(file: Path) -> dict[str, Any]:
     """A TOML file's keys as keyword arguments; `UsageError` if it cannot be read or has tables."""
     try:
-        options = tomllib.loads(file.read_text(encoding="utf-8"))
+        options = tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise UsageError(f"--options {file} cannot be read: {error.strerror}", remedy="check the path") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{file} is no TOML: {error}", remedy='write one name = value a line, text in ""') from error
+    options = {name: home_in(value) if isinstance(value, str) else value for name, value in options.items()}
     if tables := [name for name, value in options.items() if isinstance(value, dict)]:
         raise UsageError(
             f"{file} has a table [{tables[0]}], expected the model's options alone",

@@ -27,6 +27,7 @@ from fssbench.base.errors import (
     ResultError,
     SourceError,
 )
+from fssbench.base.listing import list_files
 from fssbench.pipelines.formats import masks, regions
 from fssbench.pipelines.formats.images import open_image
 from fssbench.schemas.rle import Rle
@@ -76,9 +77,7 @@ def _add(found: dict[int, Rle], index: int, mask: Rle, where: str) -> None:
 def _read_folder(folder: Path, advance: Callable[[int], None]) -> dict[int, Rle]:
     found: dict[int, Rle] = {}
     whites: dict[int, Path] = {}  # which value means foreground, and the file that showed it first
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith("."):
-            continue
+    for path in list_files(folder, error=ResultError).files:
         if not (match := NAME.fullmatch(path.name)):
             raise ResultError(f"{path} is not named by an episode's index", remedy="as in 17.png or e0000017.png")
         values = _read_png(path)
@@ -129,7 +128,7 @@ def _require_one_white(values: npt.NDArray[np.uint8], path: Path, whites: dict[i
 def _read_lines(path: Path, advance: Callable[[int], None]) -> dict[int, Rle]:
     found: dict[int, Rle] = {}
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise ResultError(f"{path} cannot be read as text: {error}", remedy=f"pass {FORMATS}") from error
     for number, line in enumerate(lines, start=1):

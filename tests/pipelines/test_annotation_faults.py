@@ -25,9 +25,9 @@ from fssbench.episodes.protocols import STRICT
 from fssbench.pipelines.episode_sets.stream import truth_of
 from fssbench.pipelines.episode_sets.summary import ImageFacts
 from fssbench.pipelines.formats import images, masks, regions
-from fssbench.pipelines.sources import files
 from fssbench.pipelines.sources.coco import CocoSource
 from fssbench.pipelines.sources.doctor.examine import examine
+from fssbench.pipelines.sources.mask_png import MaskValues, decode_indices
 from fssbench.pipelines.training_sets.decode import LabelledImage
 from fssbench.results.foreign import read_foreign
 from fssbench.results.rescore import recount
@@ -392,7 +392,7 @@ def huge_png() -> bytes:
     [
         lambda data: images.inspect(data, where="it", formats=images.FORMATS),
         lambda data: images.decode(data, where="it"),
-        lambda data: files.decode_indices(data, where="it"),
+        lambda data: decode_indices(data, where="it", meant=MaskValues.of_classes(20, ignore_label=255)),
     ],
     ids=["an image prepared", "an image streamed", "a mask"],
 )

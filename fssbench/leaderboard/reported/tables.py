@@ -168,7 +168,7 @@ class Paper(Record):
 def read_paper(path: Path) -> Paper:
     """Read a data file; `ResultError` naming what is wrong with it."""
     try:
-        return _parse(path.read_text(encoding="utf-8"), where=str(path))
+        return _parse(path.read_text(encoding="utf-8-sig"), where=str(path))
     except OSError as error:
         raise ResultError(f"{path} cannot be read: {error.strerror}", remedy="check the path") from error
 

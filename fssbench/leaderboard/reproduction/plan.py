@@ -168,7 +168,7 @@ class Planner:
 def _select_on(variant: Variant) -> str:
     """By what publications choose among the weights of a training."""
     if variant.model in PARTS:
-        return "base-val"  # on base classes, as published
+        return "base-val"  # on the base classes that it tells apart, as published
     return "base-val" if variant.benchmark == FSS_1000 else "test-fold"  # the one with classes to choose by
 
 

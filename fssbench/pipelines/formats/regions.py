@@ -7,7 +7,7 @@ end or read beyond it, and a corner at infinity takes all memory there is.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import chain, compress
+from itertools import chain
 from reprlib import repr
 from typing import Any
 
@@ -102,8 +102,10 @@ def _fault_of_runs(region: dict[str, object], size: Size) -> str:
 
 
 def _fault_of_polygon(polygon: object, size: Size) -> str:
-    if not isinstance(polygon, list) or not all(type(number) in (int, float) for number in polygon):
+    if not isinstance(polygon, list):
         return f"a polygon must be a list of numbers x, y, x, y, …, got {repr(polygon)}"
+    if strange := [number for number in polygon if type(number) not in (int, float)]:
+        return f"a polygon must be a list of numbers x, y, x, y, …, got {repr(strange[0])} in it"
     if len(polygon) < 4 or len(polygon) % 2:
         return f"a polygon has {len(polygon)} numbers, expected two for each of three corners or more"
     height, width = size
@@ -115,10 +117,14 @@ def _fault_of_polygon(polygon: object, size: Size) -> str:
 
 def _surely_sound(regions: Sequence[object], sizes: Sequence[Size]) -> bool:
     """Whether all regions can be drawn, found for all polygons at once; `fault` has the last word where it says no."""
-    of_polygons = [type(region) is list for region in regions]
-    if any(fault(*one) for one, flat in zip(zip(regions, sizes, strict=True), of_polygons, strict=True) if not flat):
-        return False
-    drawn: list[list[Any]] = list(compress(regions, of_polygons))  # type: ignore[arg-type]
+    drawn: list[list[Any]] = []
+    their: list[Size] = []
+    for region, size in zip(regions, sizes, strict=True):
+        if isinstance(region, list):
+            drawn.append(region)
+            their.append(size)
+        elif fault(region, size):
+            return False
     if not all(drawn) or not set(map(type, chain.from_iterable(drawn))) <= {list}:
         return False
     polygons = list(chain.from_iterable(drawn))
@@ -133,7 +139,7 @@ def _surely_sound(regions: Sequence[object], sizes: Sequence[Size]) -> bool:
     except OverflowError:  # an integer beyond all numbers with a point
         return False
     corners = np.add.reduceat(lengths // 2, _starts([len(region) for region in drawn]))
-    sides = np.array(list(compress(sizes, of_polygons)), dtype=np.int64)
+    sides = np.array(their, dtype=np.int64)
     longest = np.minimum(2 * sides.prod(axis=1), LONGEST) + SHORT
     for axis, side in ((values[0::2], sides[:, 1]), (values[1::2], sides[:, 0])):
         low = np.minimum.reduceat(axis, _starts(corners))
