@@ -16,8 +16,6 @@ from typing import ClassVar, Self
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.models import VGG, ResNet
-from torchvision.models.resnet import Bottleneck
 
 from fssbench.base.errors import UsageError
 from fssbench.base.suggest import known_are
@@ -25,55 +23,17 @@ from fssbench.models.backbones import load_backbone
 from fssbench.models.batch import EpisodeBatch
 from fssbench.models.dtypes import at_least_float32
 from fssbench.models.feature_store import FeatureStore
+from fssbench.models.hsnet_backbones import BACKBONES
 from fssbench.models.interface import FeatureSegmenter, Preprocess, vote
 from fssbench.models.squeeze import KERNELS, MIXING, MOST_LAYERS, SQUEEZING, HypercorrelationSqueeze
 from fssbench.models.trainable import Group, Step
 
 __all__ = ["HSNet", "HypercorrelationSqueeze", "hypercorrelation", "mask_features"]
 
-# The last two blocks of VGG-16: what its convolutions put out, and its last max pool.
-VGG16_MODULES = (17, 19, 21, 24, 26, 28, 30)
 EPSILON = 1e-5
 HEADS = ("fc.", "classifier.")
 BACKBONE_RATE = 0.01
 """Of the learning rate, where the backbone learns: 1e-5 (figure 10) where all else learns at 1e-3."""
-
-
-def resnet_maps(network: ResNet, images: Tensor) -> list[Tensor]:
-    """What every bottleneck of the stages 2 to 4 adds up, before its ReLU."""
-    x = network.maxpool(network.relu(network.bn1(network.conv1(images))))
-    x = network.layer1(x)
-    maps = []
-    for bottleneck in (*network.layer2, *network.layer3, *network.layer4):
-        maps.append(_bottleneck_sum(bottleneck, x))
-        x = F.relu(maps[-1])  # not in place: the map is kept as it is
-    return maps
-
-
-def _bottleneck_sum(block: Bottleneck, x: Tensor) -> Tensor:
-    residual = block.relu(block.bn1(block.conv1(x)))
-    residual = block.relu(block.bn2(block.conv2(residual)))
-    residual = block.bn3(block.conv3(residual))
-    total: Tensor = residual + (x if block.downsample is None else block.downsample(x))
-    return total
-
-
-def vgg16_maps(network: VGG, images: Tensor) -> list[Tensor]:
-    """What the convolutions of the last two blocks put out, before their ReLUs, and the last max pool."""
-    x, maps = images, []
-    for index, module in enumerate(network.features):
-        x = F.relu(x) if isinstance(module, nn.ReLU) else module(x)  # torchvision's would overwrite the map
-        if index in VGG16_MODULES:
-            maps.append(x)
-    return maps
-
-
-# How a backbone's maps are taken, and how many there are at each resolution, fine to coarse.
-BACKBONES: dict[str, tuple[Callable[[nn.Module, Tensor], list[Tensor]], tuple[int, int, int]]] = {
-    "resnet50": (resnet_maps, (4, 6, 3)),
-    "resnet101": (resnet_maps, (4, 23, 3)),
-    "vgg16": (vgg16_maps, (3, 3, 1)),
-}
 
 
 HYPERCORRELATIONS = ("all", "shallow", "deep")
@@ -294,11 +254,12 @@ class HSNet(FeatureSegmenter):
     def cost_parts(self) -> Mapping[str, Sequence[nn.Module]]:
         """The rows of tables A5 to A7, blocks of a kind together; a backbone's classifier is not used."""
         learner = dict(self.hpn_learner.named_children())
+        mixing = [block for name, block in learner.items() if name in MIXING]  # none of a single level
         return {
             "backbone": [child for name, child in self.backbone.named_children() if f"{name}." not in HEADS],
             "correlation": (),
             "squeeze": [block for name, block in learner.items() if name in SQUEEZING],
-            "mixing": [block for name, block in learner.items() if name in MIXING],
+            **({"mixing": mixing} if mixing else {}),
             "decoder": [self.hpn_learner.decoder1, self.hpn_learner.decoder2],
         }
 
