@@ -1,18 +1,20 @@
-"""The intermediate maps that HSNet correlates: every block's output of a torchvision network, before its ReLU."""
+"""The intermediate maps of backbones that HSNet correlates, fine to coarse."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models import VGG, ResNet
 from torchvision.models.resnet import Bottleneck
 
-__all__ = ["BACKBONES"]
+from fssbench.models.efficientnet_lite import EfficientNetLite0
+
+__all__ = ["efficientnet_lite_maps", "resnet_maps", "vgg16_maps"]
 
 # The last two blocks of VGG-16: what its convolutions put out, and its last max pool.
 VGG16_MODULES = (17, 19, 21, 24, 26, 28, 30)
+# Of EfficientNet-Lite the blocks at 1/8, 1/16 and 1/32 of the image.
+LITE_BLOCKS = slice(3, None)
 
 
 def resnet_maps(network: ResNet, images: Tensor) -> list[Tensor]:
@@ -44,9 +46,6 @@ def vgg16_maps(network: VGG, images: Tensor) -> list[Tensor]:
     return maps
 
 
-# How a backbone's maps are taken, and how many there are at each resolution, fine to coarse.
-BACKBONES: dict[str, tuple[Callable[[nn.Module, Tensor], list[Tensor]], tuple[int, int, int]]] = {
-    "resnet50": (resnet_maps, (4, 6, 3)),
-    "resnet101": (resnet_maps, (4, 23, 3)),
-    "vgg16": (vgg16_maps, (3, 3, 1)),
-}
+def efficientnet_lite_maps(network: EfficientNetLite0, images: Tensor) -> list[Tensor]:
+    """What every block from 1/8 of the image on puts out; none of them ends in an activation."""
+    return network.maps(images)[LITE_BLOCKS]
