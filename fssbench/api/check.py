@@ -19,7 +19,10 @@ __all__ = ["check_all", "finder", "locate", "require_sound"]
 def check_all(path: Path, *, data: Place | None = None, report: Report = SILENT) -> list[Checked]:
     """Check one result, or all below a folder, against the sets below ``data``; ``None`` for the home."""
     # By name first: results on one track follow each other, and share their resamples.
-    files = sorted(results_below(path), key=lambda file: (file.name, file)) if path.is_dir() else [path]
+    if not path.exists():
+        raise ResultError(f"there is no {path}", remedy="pass a result, or the folder given to eval as --output")
+    files = results_below(path, note=report.note) if path.is_dir() else [path]
+    files.sort(key=lambda file: (file.name, file))
     checked = []
     with report.progress("checking", len(files), unit="results") as bar:
         for file in files:

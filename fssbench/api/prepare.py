@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from fssbench.api.sources import class_list, list_files, named_protocol, open_raw, own_benchmark
-from fssbench.base.errors import PoolError
+from fssbench.base.errors import SourceError
 from fssbench.base.home import Home
 from fssbench.base.progress import SILENT, Report
 from fssbench.episodes.benchmarks import FSS_1000, Benchmark, find_benchmark
@@ -112,8 +113,9 @@ def prepare(
     with report.progress(f"reading {found.title}", None, unit="masks") as advance:
         try:
             plans = plan_folds(raw, request, target, overwrite=overwrite, advance=advance)
-        except PoolError:
-            _note(raw, report)  # what was left out is often why a class has too few images
+        except SourceError:
+            with suppress(SourceError):
+                _note(raw, report)  # what was left out is often what is missing
             raise
     if any(plan.tracks for plan in plans):
         _note(raw, report)

@@ -3,6 +3,7 @@
 FssbenchError
 ├── UsageError            the request names something unknown or contradictory
 ├── SourceError           raw data: missing, unreadable, or at odds with itself
+│   ├── MaskFileError     a mask file that does not say which pixel is of which class
 │   └── PoolError         classes with too few images for the protocol
 ├── EpisodeSetError       an episode set that is missing, damaged, or another one than asked for
 ├── TrainingSetError      a training set that is missing, damaged, or shows what is tested
@@ -34,6 +35,7 @@ __all__ = [
     "EpisodeIndexError",
     "EpisodeSetError",
     "FssbenchError",
+    "MaskFileError",
     "MaskShapeError",
     "MaskTypeError",
     "MaskValueError",
@@ -71,6 +73,14 @@ class UsageError(FssbenchError):
 
 class SourceError(FssbenchError):
     """Raw data that is missing, unreadable, or at odds with itself."""
+
+
+class MaskFileError(SourceError):
+    """A mask file that does not say which pixel is of which class; ``kind`` is what it has in common with others."""
+
+    def __init__(self, problem: str, *, kind: str, remedy: str = "") -> None:
+        super().__init__(problem, remedy=remedy)
+        self.kind = kind
 
 
 class PoolError(SourceError):

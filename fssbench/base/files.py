@@ -11,13 +11,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from fssbench.base.errors import StorageError
+from fssbench.base.errors import StorageError, UsageError
 
 __all__ = [
     "PARTIAL",
     "atomic_file",
     "is_file_name",
     "replace_folder",
+    "require_own",
     "set_aside",
     "sha256_bytes",
     "sha256_file",
@@ -27,6 +28,8 @@ __all__ = [
 
 PARTIAL = ".partial"
 """Suffix of what is still being written; nothing that ends in it is ever read."""
+HEAD = 4096
+"""Bytes within which a file says what it is."""
 
 
 def is_file_name(name: str) -> bool:
@@ -93,6 +96,28 @@ def write_atomic(path: Path, data: bytes | str) -> None:
     """Write ``data`` (text as UTF-8) to ``path``, whole or not at all."""
     with atomic_file(path) as file:
         file.write(data.encode() if isinstance(data, str) else data)
+
+
+def require_own(path: Path, mark: str) -> None:
+    """Let a command replace what it wrote before, and nothing else.
+
+    Args:
+        path: what it is about to write.
+        mark: what the first few thousand bytes of every such file hold.
+
+    Raises:
+        UsageError: something else is there.
+    """
+    if not path.exists():
+        return
+    if path.is_file():
+        with storage_errors(path), path.open("rb") as file:
+            if mark.encode() in file.read(HEAD):
+                return
+    raise UsageError(
+        f"{path} is there already, and this command did not write it",
+        remedy="choose another --output, or take it away",
+    )
 
 
 def set_aside(folder: Path) -> Path:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from fssbench.base.errors import UsageError
 
-__all__ = ["Home", "output_flag"]
+__all__ = ["Home", "home_in", "output_flag"]
+
+AT_HOME = re.compile(r"((?:-\w|(?:--)?[\w-]+=)?(?:derive:)?)(~[\w.-]*(?:/.*)?)", re.DOTALL)
+"""A path below ``~``, and what may stand before it in one word."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +25,7 @@ class Home:
     def find() -> Home:
         """``$FSSBENCH_HOME``, or ``~/.cache/fssbench``; none for a user who has no folder, as in some containers."""
         if named := os.environ.get("FSSBENCH_HOME"):
-            return Home(Path(named))
+            return Home(Path(home_in(named)))
         try:
             return Home(Path.home() / ".cache" / "fssbench")
         except RuntimeError:
@@ -75,3 +79,9 @@ def output_flag(root: object) -> str:
     """What a ``prepare`` that is to build below ``root`` needs besides: nothing where that is its default."""
     home = Home.find()
     return "" if home.is_known and root == home.episodes else f" --output {root}"
+
+
+def home_in(word: str) -> str:
+    """A word with the user's folder in place of ``~``, which shells leave as it is in ``--output=~/sets``."""
+    found = AT_HOME.fullmatch(word)
+    return word if found is None else found[1] + os.path.expanduser(found[2])  # noqa: PTH111 (no Path is made of text)

@@ -15,7 +15,11 @@ __all__ = ["exclusive", "lock_file"]
 
 
 def lock_file(path: Path) -> Path:
-    """The lock file of what is made at ``path``."""
+    """The lock file of what is made at ``path``: beside it, or in the root itself."""
+    if path.name in ("", ".."):  # the working folder, say
+        path = path.resolve()
+    if not path.name:
+        return path / ".lock"
     return path.with_name(f".{path.name}.lock")
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from typing import Annotated, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fssbench.base.errors import FssbenchError
 
-__all__ = ["Record", "Sha256", "first_error", "read_record"]
+__all__ = ["Record", "Sha256", "first_error", "read_record", "without_mark"]
 
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
@@ -49,7 +50,7 @@ def read_record(
         bring: what to do if it cannot be read.
     """
     try:
-        return kind.model_validate_json(path.read_bytes())
+        return kind.model_validate_json(without_mark(path.read_bytes()))
     except OSError as failure:
         missing = absent and isinstance(failure, FileNotFoundError | NotADirectoryError)
         said = absent if missing else f"{path} cannot be read"
@@ -57,6 +58,11 @@ def read_record(
         raise error(f"{said}: {failure.strerror or failure}", remedy=remedy) from failure
     except ValidationError as failure:
         raise error(f"{path} {damaged}: {first_error(failure)}", remedy=remedy) from failure
+
+
+def without_mark(data: bytes) -> bytes:
+    """A text in UTF-8 without the byte order mark that editors of Windows put before it."""
+    return data.removeprefix(BOM_UTF8)
 
 
 def first_error(error: ValidationError) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fssbench.base.errors import UsageError
-from fssbench.cli.console import JsonFlag, print_json
+from fssbench.cli.console import JsonFlag, aside, print_json
 from fssbench.cli.model_options import BackboneOption, OptionsFileOption, PairsOption, given_options, resolve_options
 
 if TYPE_CHECKING:
@@ -59,11 +59,13 @@ def convert(
     card = read_card(source) if card_path(source).is_file() and source.suffix == OURS else None
     if model is None and card is None:
         raise UsageError(f"{source} has no card that says whose it is", remedy="pass --model")
-    name = full_name(model or (card.model if card else ""))
-    spec = model_spec(name, parts=True)
-    given = resolve_options(spec, given_options(spec, option, options_file), backbone=backbone, default_weights="none")
-    options = (card.options if card else {}) | given
-    state = _fitting(name, options, source)
+    with aside():
+        name = full_name(model or (card.model if card else ""))
+        spec = model_spec(name, parts=True)
+        given = given_options(spec, option, options_file)
+        options = card.options if card else {}
+        options |= resolve_options(spec, given, backbone=backbone, default_weights="none")
+        state = _fitting(name, options, source)
     if target.suffix == OURS:
         facts: dict[str, Any] = {
             "backbone_sha256": sha256_file(backbone_file) if backbone_file else None,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fssbench.base.errors import UsageError
+from fssbench.base.home import home_in
 from fssbench.cli.console import warn
 
 if TYPE_CHECKING:
@@ -90,11 +91,12 @@ def parse_pairs(pairs: list[str], spec: ModelSpec | None = None) -> dict[str, An
 def read_options(file: Path) -> dict[str, Any]:
     """A TOML file's keys as keyword arguments; `UsageError` if it cannot be read or has tables."""
     try:
-        options = tomllib.loads(file.read_text(encoding="utf-8"))
+        options = tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise UsageError(f"--options {file} cannot be read: {error.strerror}", remedy="check the path") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{file} is no TOML: {error}", remedy='write one name = value a line, text in ""') from error
+    options = {name: home_in(value) if isinstance(value, str) else value for name, value in options.items()}
     if tables := [name for name, value in options.items() if isinstance(value, dict)]:
         raise UsageError(
             f"{file} has a table [{tables[0]}], expected the model's options alone",

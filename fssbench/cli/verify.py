@@ -33,7 +33,11 @@ def verify(
     found: list[tuple[Place, Callable[..., Verdict]]] = [(path, verify_set) for path in find_sets(folder)]
     found += [(path, verify_training_set) for path in find_training_sets(folder)]
     if not found:
-        raise EpisodeSetError(f"there is no episode set in {folder}", remedy="build one with fssbench prepare")
+        missing = isinstance(folder, Path) and not folder.exists()
+        raise EpisodeSetError(
+            f"there is no folder {folder}" if missing else f"there is no episode set in {folder}",
+            remedy="pass the folder that was given to prepare as --output, or build a set with fssbench prepare",
+        )
     verdicts = []
     for path, check in found:
         with progress(f"verifying {path.name}", _size(path), unit="bytes") as advance:

@@ -22,7 +22,7 @@ def leaderboard(folder: str | Path, *, reported: bool = False, report: Report = 
     Args:
         folder: what `evaluate` was given as ``output``.
         reported: with the numbers that papers report, never ranked.
-        report: where to show progress.
+        report: where to show progress and what was left out.
 
     Raises:
         ResultError: a result is not what its counts give, two are the same run of one model, or there is nothing to
@@ -32,7 +32,8 @@ def leaderboard(folder: str | Path, *, reported: bool = False, report: Report = 
     from fssbench.leaderboard.published import published_entries
 
     with report.progress("computing every figure again", None, unit="results") as bar:
-        return build_leaderboard(Path(folder), reported=published_entries() if reported else (), advance=bar)
+        rows = published_entries() if reported else ()
+        return build_leaderboard(Path(folder), reported=rows, advance=bar, note=report.note)
 
 
 make_callable(__name__, leaderboard)

@@ -11,6 +11,7 @@ from pathlib import Path
 from fssbench.base.errors import CheckpointError, ResultError
 from fssbench.base.files import atomic_file, sha256_file
 from fssbench.base.home import Home
+from fssbench.base.listing import list_files
 from fssbench.leaderboard.submission import (
     CARDS,
     LIST,
@@ -63,13 +64,19 @@ def archive(checked: Sequence[Checked], output: Path, *, cards: Path | None = No
 
 def _possible_cards(folder: Path | None, results: Iterable[Result]) -> list[Path]:
     if folder is not None:
-        return sorted(folder.rglob("*.json"))
+        return _json_below(folder)
     weights = {
         str(one.command.resolved.get("weights") or "none").replace("{fold}", str(one.episodes.fold)) for one in results
     }
     beside = [card_path(chosen_weights(Path(one))) for one in sorted(weights - {"none"})]
     home = Home.find()
-    return [*(sorted(home.checkpoints.rglob("*.json")) if home.is_known else ()), *beside]
+    return [*(_json_below(home.checkpoints) if home.is_known else ()), *beside]
+
+
+def _json_below(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return list(list_files(folder, suffixes=(".json",), below=True, error=ResultError).files)
 
 
 def find_cards(results: Iterable[Result], paths: Iterable[Path]) -> dict[str, Path]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from fssbench.base.errors import ResultError
@@ -25,18 +25,23 @@ UNTOLD = "a result of old does not say on which masks and images it was measured
 
 
 def build_leaderboard(
-    folder: Path, *, reported: Sequence[ReportedEntry] = (), advance: Advance = no_progress
+    folder: Path,
+    *,
+    reported: Sequence[ReportedEntry] = (),
+    advance: Advance = no_progress,
+    note: Callable[[str], None] = lambda _: None,
 ) -> Leaderboard:
     """Gather the results below ``folder``; ranks are given only among entries of the very same episodes.
 
     Args:
         reported: rows of published tables to stand beside them.
         advance: called with the number of results just read.
+        note: told what was left out.
 
     Raises:
         ResultError: as `gather`, two results are the same run of one model, or there is nothing to gather.
     """
-    items = gather(folder, advance=advance)
+    items = gather(folder, advance=advance, note=note)
     if not items and not reported:
         raise ResultError(f"{folder} holds no results", remedy="make some with fssbench eval --output")
     return board_of(items, reported=reported)

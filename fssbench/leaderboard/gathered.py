@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -153,15 +153,21 @@ def slug(*parts: str) -> str:
     return "-".join(filter(None, (re.sub(r"[^a-z0-9.]+", "-", part.lower()).strip(".-") for part in parts)))
 
 
-def gather(folder: Path, *, advance: Advance = no_progress) -> list[Gathered]:
+def gather(
+    folder: Path, *, advance: Advance = no_progress, note: Callable[[str], None] = lambda _: None
+) -> list[Gathered]:
     """All results below ``folder``, everything they say computed again from the counts beside them.
+
+    Args:
+        advance: called with 1 for every result.
+        note: told what was left out.
 
     Raises:
         ResultError: there is no such folder, a result is damaged, or its figures do not follow from its counts.
     """
     found = []
     # By name first: results on one track follow each other, and share their resamples.
-    for path in sorted(find_results(folder), key=lambda path: (path.name, path)):
+    for path in sorted(find_results(folder, note=note), key=lambda path: (path.name, path)):
         found.append(Gathered.of(check_result(path), folder))
         advance(1)
     return found

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from fssbench.base.errors import CheckpointError, ResultError
 from fssbench.base.files import sha256_file, storage_errors
+from fssbench.base.listing import of_a_system
 from fssbench.base.records import first_error
 from fssbench.leaderboard.submission import CARDS, LIMITS, LIST, RESULTS, card_is_of, files_of, kind_of, place_of
 from fssbench.models.cards import read_card
@@ -63,6 +64,8 @@ def _members(tar: tarfile.TarFile, problems: list[str]) -> Iterator[tarfile.TarI
         if n >= MOST_FILES:
             problems.append(f"the archive has more than {MOST_FILES:,} files")
             return
+        if any(map(of_a_system, Path(name).parts)):  # macOS packs ._NAME beside NAME
+            continue
         if member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE) or member.issparse() or member.pax_headers:
             problems.append(f"{name!r} is no plain file")
         elif kind is None:

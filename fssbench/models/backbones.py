@@ -15,6 +15,7 @@ from torchvision.models import get_model, get_model_weights
 
 from fssbench.base.errors import CheckpointError, ModelError, UsageError
 from fssbench.base.files import sha256_file
+from fssbench.base.home import home_in
 from fssbench.base.suggest import known_are
 from fssbench.models.checkpoints import read_state_dict
 from fssbench.models.efficientnet_lite import EfficientNetLite0
@@ -115,7 +116,7 @@ def load_backbone(name: str, weights: str) -> tuple[nn.Module, BackboneInfo]:
     if weights == "none":
         info = BackboneInfo(name=name, weights="none", sha256=None)
     else:
-        path = backbone.imagenet() if weights == "imagenet" else Path(weights)
+        path = backbone.imagenet() if weights == "imagenet" else Path(home_in(weights))
         _fill(network, path, name, backbone.head)
         origin = "imagenet" if weights == "imagenet" else "file"
         info = BackboneInfo(name=name, weights=origin, sha256=sha256_file(path))

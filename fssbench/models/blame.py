@@ -19,7 +19,9 @@ INSTALLED = {"site-packages", "dist-packages"}
 
 
 @contextmanager
-def blamed(owner: object, *, doing: str = "", remedy: str = "mend that, or see --debug for all of it") -> Iterator[None]:
+def blamed(
+    owner: object, *, doing: str = "", remedy: str = "mend that, or see --debug for all of it"
+) -> Iterator[None]:
     """Let what the code of ``owner`` raises in the block be a `ModelError` that names it.
 
     What a model of fssbench raises is a defect of fssbench, and left as it is; so is a refusal with its reason.
@@ -35,12 +37,15 @@ def blamed(owner: object, *, doing: str = "", remedy: str = "mend that, or see -
     except (Exception, SystemExit) as error:  # nobody's exit ends fssbench but its own
         if _is_ours(owner):
             raise
-        raise ModelError(f"{called(owner)} failed{doing and f' {doing}'}: {described(error)}", remedy=remedy) from error
+        raise ModelError(
+            f"{called(owner)} failed{doing and f' {doing}'}: {described(error)}",
+            remedy="mend that; --debug shows all of it",
+        ) from error
 
 
 def called(owner: object) -> str:
     """The name of a function or class, or of the class of an object."""
-    return getattr(owner, "__qualname__", None) or type(owner).__name__
+    return str(getattr(owner, "__qualname__", "")).rpartition("<locals>.")[2] or type(owner).__name__
 
 
 def described(error: BaseException) -> str:

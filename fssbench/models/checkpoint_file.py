@@ -44,7 +44,11 @@ OTHERS: tuple[tuple[re.Pattern[bytes], str, str], ...] = (
         "name the file of the weights; those in several shards are to be joined into one file first",
     ),
     (re.compile(rb"\x89HDF"), "is an HDF5 file", SAVE),
-    (re.compile(rb"\x1f\x8b|BZh|\xfd7zXZ|7z\xbc\xaf|Rar!"), "is a compressed archive", "unpack it, and pass what is in it"),
+    (
+        re.compile(rb"\x1f\x8b|BZh|\xfd7zXZ|7z\xbc\xaf|Rar!"),
+        "is a compressed archive",
+        "unpack it, and pass what is in it",
+    ),
 )
 
 
@@ -75,7 +79,7 @@ def read_checkpoint_file(path: Path) -> object:
     for begins, what, remedy in OTHERS:
         if begins.match(head):
             raise _unreadable(path, f"it {what}", remedy)
-    if path.suffix == SUFFIX and not head.startswith(b"PK") or _is_safetensors(head):
+    if (path.suffix == SUFFIX and not head.startswith(b"PK")) or _is_safetensors(head):
         return read_safetensors(path)
     known: dict[str, type[Unknown]] = {}
     for _ in range(ATTEMPTS):
@@ -131,10 +135,10 @@ def _refused(path: Path, error: Exception, head: bytes, known: Mapping[str, obje
     if "torchscript" in said.lower():
         return _unreadable(path, "it is a program of torch.jit, not tensors by name", SAVE)
     if "torch.distributed" in said:
-        return _unreadable(path, "it holds tensors that are spread over processes", "save whole tensors in one process")
+        return _unreadable(path, "it holds tensors spread over processes", "save whole tensors in one process")
     if "persistent_load of storage" in said:
-        return _unreadable(path, "it holds a whole model or a class, which cannot be read without running its code", SAVE)
-    if "Unsupported operand" in said:
+        return _unreadable(path, "it holds a model as a whole, which cannot be read without its code", SAVE)
+    if "Unsupported operand" in said and head.startswith((b"PK", b"\x80")):
         return _unreadable(path, "it was saved by another pickle_protocol than torch.save's own", SAVE)
     if known and re.search("Can only|Trying to call", said):
         return _unreadable(path, f"it holds objects that are not known here: {', '.join(known)}", SAVE)

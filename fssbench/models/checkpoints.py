@@ -157,7 +157,8 @@ def _chosen(
     found = dict(_states(loaded))
     if not found:
         raise CheckpointError(
-            f"{where} holds no state dict: {_described(loaded)}", remedy="expected tensors by name, or 'state_dict'"
+            f"{where} holds no state dict: {_described(loaded)}",
+            remedy="expected tensors by name, as torch.save(model.state_dict(), PATH) writes them",
         )
     if wanted is None:
         if len(found) > 1 and "state_dict" not in found:
@@ -217,9 +218,7 @@ def _kind(value: object) -> str:
     return type(value).named if isinstance(value, Unknown) else type(value).__name__
 
 
-def _readings(
-    key: str, state: State, wanted: Mapping[str, Tensor], rename: Callable[[str], str]
-) -> Iterator[_Reading]:
+def _readings(key: str, state: State, wanted: Mapping[str, Tensor], rename: Callable[[str], str]) -> Iterator[_Reading]:
     """The ways to take prefixes off the names and to put the model's own before them, the plainest first."""
     compact = {_compact(name): tensor for name, tensor in state.items()}
     bare = {_compact(name, without=COMPILED | {"module"}): tensor for name, tensor in compact.items()}

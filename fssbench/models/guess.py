@@ -22,7 +22,7 @@ VALUES: dict[str, tuple[Any, ...]] = {
     "kernel": ("center-pivot", "separable", "original"),
     "hypercorrelation": ("all", "deep"),
     "finest_level": (1, 2, 3),
-    "block_layers": (1, 2, 3),
+    "block_layers": (1, 2, 3, 4, 5, 6),
 }
 
 

@@ -71,3 +71,11 @@ class HMFS(HSNet):
             return super().condition(features, images, masks)
         inner = self.encode(images * masks[:, None])
         return inner if self.masking == "im" else hybrid(mask_features(features, masks), inner, replaced=self.replaced)
+
+    def support_maps(self, supports: Tensor, masks: Tensor) -> dict[str, Sequence[Tensor]]:
+        """The last map of each level (B, K, C, h, w): of IM, FM and HM, whichever of them is compared (figure 6)."""
+        images, shown = supports.flatten(0, 1), masks.flatten(0, 1)
+        inner = self.encode(images * shown[:, None])
+        masked = mask_features(self.encode(images), shown)
+        maps = {"IM": inner, "FM": masked, "HM": hybrid(masked, inner, replaced=self.replaced)}
+        return {name: self._last_of_levels(one, supports.shape[:2]) for name, one in maps.items()}

@@ -8,7 +8,7 @@ code, so that published checkpoints load and give their published numbers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import accumulate, chain, islice
 from typing import ClassVar, Self
@@ -24,7 +24,14 @@ from fssbench.models.batch import EpisodeBatch
 from fssbench.models.dtypes import at_least_float32
 from fssbench.models.feature_store import FeatureStore
 from fssbench.models.interface import FeatureSegmenter, Preprocess, vote
-from fssbench.models.squeeze import KERNELS, MOST_LAYERS, HypercorrelationSqueeze
+from fssbench.models.squeeze import (
+    KERNELS,
+    MIXING,
+    MOST_LAYERS,
+    PUBLISHED_LAYERS,
+    SQUEEZING,
+    HypercorrelationSqueeze,
+)
 from fssbench.models.trainable import Group, Step
 
 __all__ = ["HSNet", "HypercorrelationSqueeze", "hypercorrelation", "mask_features"]
@@ -110,7 +117,7 @@ class HSNet(FeatureSegmenter):
         hypercorrelation: of each level ``all`` maps, or the first (``shallow``) or last (``deep``) alone
             (Table A3).
         finest_level: of the pyramid's levels 1 (fine) to 3 (coarse), those from here on (Table A4).
-        block_layers: 4D convolutions in a block, 1 to 3 (figure 9); see `HypercorrelationSqueeze`.
+        block_layers: 4D convolutions in a block, 1 to 6 (figure 9); see `HypercorrelationSqueeze`.
         freeze_backbone: if false, the backbone learns as well (figure 10), but for its batch norm's
             statistics.
 
@@ -136,7 +143,7 @@ class HSNet(FeatureSegmenter):
         kernel: str = "center-pivot",
         hypercorrelation: str = "all",
         finest_level: int = 1,
-        block_layers: int = MOST_LAYERS,
+        block_layers: int = PUBLISHED_LAYERS,
         freeze_backbone: bool = True,
     ) -> None:
         super().__init__()
@@ -153,6 +160,7 @@ class HSNet(FeatureSegmenter):
         self.preprocess = Preprocess(size=size, mean=extractor.mean, std=extractor.std)
         self.masking = masking
         self.backbone, self.backbone_info = load_backbone(backbone, backbone_weights)
+        self.unused = extractor.head
         self.frozen = freeze_backbone
         self.features: FeatureStore | None = None
         if not freeze_backbone:
@@ -160,7 +168,7 @@ class HSNet(FeatureSegmenter):
         kept = _kept_maps(pyramid.levels, hypercorrelation, finest_level)
         self.take_maps = partial(_chosen, pyramid.maps, list(chain(*kept)))
         self.levels = tuple(len(level) for level in kept)
-        self.has_published_blocks = kernel == "center-pivot" and block_layers == MOST_LAYERS
+        self.has_published_blocks = kernel == "center-pivot" and block_layers == PUBLISHED_LAYERS
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(0)  # torch.manual_seed would seed the GPUs too
             self.hpn_learner = HypercorrelationSqueeze(self.levels, kernel=kernel, block_layers=block_layers)
@@ -245,6 +253,28 @@ class HSNet(FeatureSegmenter):
             for n, level in enumerate(zip(asked, self.pyramid(shown), strict=True)):
                 means[n] += hypercorrelation(*level).mean(dim=(1, 4, 5)) / supports.shape[1]
         return {f"level {COARSEST - n}": mean for n, mean in enumerate(reversed(means))}
+
+    def support_maps(self, supports: Tensor, masks: Tensor) -> dict[str, Sequence[Tensor]]:
+        """The last map of each level (B, K, C, h, w), masked as it is compared."""
+        images, shown = supports.flatten(0, 1), masks.flatten(0, 1)
+        conditioned = self.condition(self.encode(images), images, shown)
+        return {"FM" if self.masking == "fm" else "whole": self._last_of_levels(conditioned, supports.shape[:2])}
+
+    def _last_of_levels(self, maps: Sequence[Tensor], shape: Sequence[int]) -> list[Tensor]:
+        """Of maps (B·K, C, h, w) the last of each level, as (B, K, C, h, w); ``shape`` is B and K."""
+        last = [maps[end - 1] for end in accumulate(self.levels)]
+        return [one.view(*shape, *one.shape[1:]) for one in last]
+
+    def cost_parts(self) -> Mapping[str, Sequence[nn.Module]]:
+        """The rows of tables A5 to A7, blocks of a kind together; a backbone's classifier is not used."""
+        learner = dict(self.hpn_learner.named_children())
+        return {
+            "backbone": [child for name, child in self.backbone.named_children() if f"{name}." not in self.unused],
+            "correlation": (),
+            "squeeze": [block for name, block in learner.items() if name in SQUEEZING],
+            "mixing": [block for name, block in learner.items() if name in MIXING],
+            "decoder": [self.hpn_learner.decoder1, self.hpn_learner.decoder2],
+        }
 
     def pyramid(self, maps: Sequence[Tensor]) -> list[Tensor]:
         """Maps (B, C, h, w), fine to coarse → by resolution (B, L, C, h, w), of unit length over C."""

@@ -22,6 +22,7 @@ __all__ = ["from_text", "to_wanted", "wanted_by"]
 Wanted = Any
 """A type, such as ``int``, ``Literal["a", "b"]`` or ``list[int] | None``; ``Any`` where nobody says what is wanted."""
 
+UNIONS: tuple[object, ...] = (typing.Union, types.UnionType)
 NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "text", type(None): "none"}
 
 
@@ -117,24 +118,30 @@ def _made(value: object, wanted: Wanted) -> object:
         return value
 
 
+def _origin(wanted: Wanted) -> object:
+    """Such as ``list`` of ``list[int]``."""
+    return typing.get_origin(wanted)
+
+
 def _enumerations(wanted: Wanted) -> Iterator[type[Enum]]:
     if isinstance(wanted, type) and issubclass(wanted, Enum):
         yield wanted
-    elif typing.get_origin(wanted) in (typing.Union, types.UnionType):
+    elif _origin(wanted) in UNIONS:
         for one in typing.get_args(wanted):
             yield from _enumerations(one)
 
 
 def _named(wanted: Wanted) -> str:
     """A kind of value for people."""
-    arguments = typing.get_args(wanted)
-    if typing.get_origin(wanted) is Literal:
+    origin, arguments = _origin(wanted), typing.get_args(wanted)
+    if origin is Literal:
         return f"one of {', '.join(map(str, arguments))}"
-    if typing.get_origin(wanted) in (typing.Union, types.UnionType):
-        return " or ".join(dict.fromkeys(map(_named, arguments)))
+    if origin in UNIONS:
+        kinds = [one for one in arguments if one is not int or float not in arguments]
+        return " or ".join(dict.fromkeys(map(_named, kinds)))
     if isinstance(wanted, type) and issubclass(wanted, Enum):
         return f"one of {', '.join(wanted.__members__)}"
-    if wanted in (list, tuple) or typing.get_origin(wanted) in (list, tuple):
+    if list in (wanted, origin) or tuple in (wanted, origin):
         return 'a list, as in ["a", "b"]' if str in arguments else "a list, as in [1, 2]"
     return NAMES.get(wanted) or getattr(wanted, "__name__", None) or str(wanted)
 

@@ -99,7 +99,8 @@ class ModelSpec:
     @property
     def fills_backbone(self) -> bool:
         """Whether ``backbone_weights`` says what its backbone is filled with, as with the models of fssbench."""
-        return self.has_backbone and isinstance(self.options.get("backbone_weights"), str)
+        filled = self.options.get("backbone_weights", "")
+        return self.has_backbone and filled in ("none", "imagenet", inspect.Parameter.empty)
 
     @property
     def needs_training(self) -> bool:

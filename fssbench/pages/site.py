@@ -11,6 +11,7 @@ from jinja2 import Environment
 
 from fssbench.base.errors import StorageError
 from fssbench.base.files import PARTIAL, replace_folder, storage_errors, write_atomic
+from fssbench.base.listing import is_system_file
 from fssbench.base.progress import Advance, no_progress
 from fssbench.leaderboard.board import Leaderboard
 from fssbench.leaderboard.gathered import Gathered
@@ -81,7 +82,8 @@ def _require_own(folder: Path) -> None:
     with storage_errors(folder):
         if not folder.exists():
             return
-        names = {path.name for path in folder.iterdir()} if folder.is_dir() else {folder.name}
+        there = folder.iterdir() if folder.is_dir() else [folder]
+        names = {path.name for path in there if not is_system_file(path)}
     if strange := sorted(names - OWN):
         raise StorageError(
             f"{folder} is there already, and {strange[0]} is no part of an earlier page",

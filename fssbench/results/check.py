@@ -19,6 +19,7 @@ from pydantic import ValidationError
 
 from fssbench.base.errors import FssbenchError, UsageError
 from fssbench.base.files import is_file_name, sha256_bytes, sha256_file
+from fssbench.base.records import without_mark
 from fssbench.episodes.protocols import find_protocol
 from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
 from fssbench.pipelines.episode_sets.stream import truth_of
@@ -79,7 +80,7 @@ def check_result(path: Path, *, find_set: FindSet | None = None) -> Checked:
         return checked
     checked.sha256 = sha256_bytes(data)
     try:
-        checked.result = Result.model_validate_json(data)
+        checked.result = Result.model_validate_json(without_mark(data))
     except ValidationError as error:
         for one in error.errors():
             checked.problems.append(f"{'.'.join(map(str, one['loc'])) or 'content'}: {one['msg']}")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from fssbench.base.errors import ResultError
-from fssbench.base.files import PARTIAL, is_file_name, sha256_bytes
+from fssbench.base.files import is_file_name, sha256_bytes
+from fssbench.base.listing import list_files, remark
 from fssbench.results import counts_file
 from fssbench.schemas.result import Result, read_result
 from fssbench.scoring.counts import CountsTable
@@ -26,16 +28,27 @@ class Loaded:
     table: CountsTable
 
 
-def find_results(folder: Path) -> list[Path]:
-    """All result files below a folder, sorted; `ResultError` if there is no such folder."""
+def find_results(folder: Path, *, note: Callable[[str], None] = lambda _: None) -> list[Path]:
+    """All result files below a folder, sorted, each once however many links lead to it.
+
+    Args:
+        note: told what was left out.
+
+    Raises:
+        ResultError: there is no such folder, or a file in it cannot be read.
+    """
     if not folder.is_dir():
         raise ResultError(f"there is no folder {folder}", remedy="pass the folder given to eval as --output")
-    return [file for file in sorted(folder.rglob("*.json")) if _is_result(file) and not _unfinished(file, folder)]
+    listing = list_files(folder, suffixes=(".json",), below=True, error=ResultError)
+    for line in remark(listing.left_out):
+        note(f"{folder}: {line}")
+    once = {path.resolve(): path for path in sorted(listing.files, key=Path.is_symlink, reverse=True)}
+    return sorted(filter(_is_result, once.values()))
 
 
-def results_below(folder: Path) -> list[Path]:
-    """All result files below a folder; `ResultError` if there are none."""
-    files = find_results(folder)
+def results_below(folder: Path, *, note: Callable[[str], None] = lambda _: None) -> list[Path]:
+    """`find_results`, and `ResultError` if there are none."""
+    files = find_results(folder, note=note)
     if not files:
         raise ResultError(f"{folder} holds no results", remedy="make some with fssbench eval --output")
     return files
@@ -43,12 +56,11 @@ def results_below(folder: Path) -> list[Path]:
 
 def _is_result(file: Path) -> bool:
     """Whether a file says in its first lines that it is a result; whoever uses it reads the rest."""
-    with file.open("rb") as opened:
-        return KIND in opened.read(HEAD)
-
-
-def _unfinished(file: Path, folder: Path) -> bool:
-    return any(part.endswith(PARTIAL) for part in file.relative_to(folder).parts)
+    try:
+        with file.open("rb") as opened:
+            return KIND in opened.read(HEAD)
+    except OSError as error:
+        raise ResultError(f"{file} cannot be read: {error.strerror}", remedy="check who may read it") from error
 
 
 def load_result(path: Path) -> Loaded:

@@ -82,11 +82,13 @@ def train_model(job: TrainingJob, *, ranks: Ranks, report: Report) -> Trained:
     leakage.require_none()
     run = job.recipe.run
     steps = run.max_steps or run.epochs * job.plan.n_batches(lists)
+    model = job.build()
+    _require_fit(job, model, lists)  # before anything is left in the folder
     alone = exclusive(job.folder.path, doing="training in") if ranks.first else nullcontext()
     with alone, report.progress(f"{job.model} fold {job.fold}", steps, unit="steps") as bar:
         shown = ShownTraining(bar, report, run, Log(job.folder) if ranks.first else None)
         try:
-            return _train(job, job.build(), lists, leakage, ranks=ranks, watch=shown)
+            return _train(job, model, lists, leakage, ranks=ranks, watch=shown)
         finally:
             shown.close()
 
@@ -95,7 +97,6 @@ def _train(
     job: TrainingJob, model: nn.Module, lists: TrainingLists, leakage: Leakage, *, ranks: Ranks, watch: Watcher
 ) -> Trained:
     """Train ``model``, from the beginning or from where the run in the folder stopped."""
-    _require_fit(job, model, lists)
     _open(job, ranks)
     learner = Learner(model, job.recipe, device=job.device, ranks=ranks)
     _remember_features(job, model)

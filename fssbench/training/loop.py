@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from fssbench.base.errors import TrainingError
 from fssbench.engine.ranks import Ranks
 from fssbench.models.batch import on_device
+from fssbench.models.blame import blamed
 from fssbench.models.trainable import Step, Trainable
 from fssbench.training.folder import Progress, Validated
 from fssbench.training.meter import Meter
@@ -122,7 +123,8 @@ class Learner:
         self.optimizer.zero_grad(set_to_none=True)
         loss, taken = torch.zeros((), device=self.device), list[tuple[float, Step]]()
         for part in micro_batches(batch, self.recipe.run.micro_batch) if share else ():
-            with torch.autocast(self.kind, DTYPES[self.recipe.run.precision], self.recipe.run.precision != "fp32"):
+            cast = torch.autocast(self.kind, DTYPES[self.recipe.run.precision], self.recipe.run.precision != "fp32")
+            with cast, blamed(self.model, doing=f"to learn from {'; '.join(names_of(part))}"):
                 step = self.model.step(part)
             of_own = _length(part) / _length(batch)
             own = step.loss * (share * of_own)

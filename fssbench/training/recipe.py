@@ -129,7 +129,7 @@ class Run(Record):
     )
     validate_every: int | None = Field(default=None, ge=1, description="steps; null for once an epoch")
     validation_episodes: Positive = Field(default=1000, description="drawn once and for all")
-    seed: int = Field(default=0, ge=0, description="of the episodes' draws and the dropout's")
+    seed: int = Field(default=0, ge=0, lt=2**63, description="of the episodes' draws and the dropout's")
     feature_cache: Factor = Field(
         default=0.0, description="GB of memory for features of a frozen backbone, without augmentation; 0 for none"
     )
@@ -173,7 +173,7 @@ def find_recipe(model: str, benchmark: Benchmark) -> Recipe:
 def read_recipe(path: Path) -> Recipe:
     """A recipe of one's own; `UsageError` naming the file if it cannot be read or is none."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}", remedy="check the path") from error
     except UnicodeDecodeError as error:

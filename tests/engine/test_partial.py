@@ -204,9 +204,7 @@ def test_a_disk_that_fills_as_the_file_is_closed_is_told(tmp_path: Path, monkeyp
 
 def test_of_two_runs_into_one_folder_the_second_is_told(toy_set: EpisodeSet, tmp_path: Path) -> None:
     def second(_: Answer) -> None:
-        with pytest.raises(
-            StorageError, match=r"another run is evaluating to .*seed0\.json .*; wait for it"
-        ):
+        with pytest.raises(StorageError, match=r"another run is evaluating to .*seed0\.json .*; wait for it"):
             ask(toy_set, tmp_path)
 
     job = Job(episode_set=toy_set, shot=2, seed=0, episodes=3, output=tmp_path)

@@ -6,7 +6,7 @@ that published checkpoints load and give their published numbers.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -194,6 +194,21 @@ class HDMNet(LearnsFromEpisodes):
         """The correlation maps (B, h, w) of the stages (equation 7, figure 7), coarse to fine."""
         found = self._answer(query, supports, masks, None).correlations
         return {f"stage {len(found) - n}": one for n, one in enumerate(found)}
+
+    def cost_parts(self) -> Mapping[str, Sequence[nn.Module]]:
+        """The parts of figure 3, and what stands before and behind them."""
+        mixer = self.transformer.mix_transformer
+        weights = [] if self.kshot_rw is None else [self.kshot_rw]
+        return {
+            "backbone": [self.layer0, self.layer1, self.layer2, self.layer3, self.layer4],
+            "base learner": [self.ppm, self.cls, self.base_learnear],
+            "prior, Gram": (),
+            "fusion": [self.down_query, self.down_supp, self.query_merge, self.supp_merge],
+            "transformer": [mixer.down_sample_layers],
+            "matching": [mixer.match_layers],
+            "decoder": [mixer.parse_layers, mixer.cls],
+            "ensemble": [self.gram_merge, self.cls_merge, *weights],
+        }
 
 
 def _check(option: str, value: object, known: tuple[object, ...]) -> None:

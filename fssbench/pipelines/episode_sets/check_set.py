@@ -9,6 +9,7 @@ from pathlib import Path
 
 from fssbench.base.errors import FssbenchError
 from fssbench.base.files import sha256_bytes
+from fssbench.base.listing import is_litter
 from fssbench.base.progress import Advance
 from fssbench.pipelines.formats import images
 from fssbench.pipelines.transport import Place, Remote
@@ -70,7 +71,7 @@ class SetCheck:
                 self.wrong(f"{manifest}: {name} is listed {times} times")
         if isinstance(self.place, Path):  # elsewhere, folders cannot be listed
             for file in sorted(self.place.iterdir()):
-                if file.name not in listed:
+                if file.name not in listed and not is_litter(file.name):
                     self.wrong(f"{file.name}: not listed in {manifest}")
 
     def read(self, record: FileRecord) -> bytes | None:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import overload
 
 from fssbench.base.errors import EpisodeSetError, UsageError
-from fssbench.base.files import PARTIAL
 from fssbench.base.home import output_flag
+from fssbench.base.listing import is_litter
 from fssbench.base.records import read_record
 from fssbench.episodes.benchmarks import BENCHMARKS, Benchmark, find_benchmark
 from fssbench.episodes.episodes import Track
@@ -187,12 +187,12 @@ def find_sets(root: Place) -> list[Place]:
     if isinstance(root, Remote):
         builtin = [(benchmark.name, fold) for benchmark in BENCHMARKS for fold in range(len(benchmark.folds))]
         return _there(root, builtin) if root.transport.searchable else []
-    return [*_local_sets(root)]
+    return [*_local_sets(root, "*/*/*"), *_local_sets(root, "*/*"), *_local_sets(root, "*")]
 
 
-def _local_sets(root: Path) -> list[Path]:
-    found = (file.parent for file in root.glob(f"*/*/*/{MANIFEST}"))
-    return sorted(path for path in found if not path.name.endswith(PARTIAL))
+def _local_sets(root: Path, where: str = "*/*/*") -> list[Path]:
+    found = (file.parent for file in root.glob(f"{where}/{MANIFEST}"))
+    return sorted(path for path in found if (path / MANIFEST).is_file() and not is_litter(path.relative_to(root)))
 
 
 def _there(root: Remote, sets: list[tuple[str, int]]) -> list[Place]:
@@ -211,11 +211,16 @@ def benchmark_below(root: Place, name: str) -> Benchmark:
 
     Raises:
         UsageError: there is none; the message names those there are.
-        EpisodeSetError: sets define it differently.
+        EpisodeSetError: sets define it differently, or there is no folder ``root``.
     """
     try:
         return find_benchmark(name)
     except UsageError as error:
+        if isinstance(root, Path) and not root.is_dir() and output_flag(root):
+            raise EpisodeSetError(
+                f"there is no folder {root} to look for sets of '{name}' in",
+                remedy="pass the folder that was given to prepare as --output",
+            ) from error
         own = _own_sets(root, name)
         found = _sound(own.get(name, []))
         if not found:

@@ -8,6 +8,7 @@ from itertools import chain
 from pathlib import Path
 
 from fssbench.base.errors import EpisodeSetError, SourceError
+from fssbench.base.listing import holds_something
 from fssbench.base.progress import Advance, no_progress
 from fssbench.episodes.episodes import Track, pool_digest
 from fssbench.episodes.lists import FoldLists
@@ -136,7 +137,7 @@ def _base(output: Path, header: SetHeader, *, overwrite: bool) -> EpisodeSet | N
     if overwrite:
         return None
     if not (path / MANIFEST).exists():
-        if path.is_file() or (path.is_dir() and any(path.iterdir())):
+        if path.is_file() or (path.is_dir() and holds_something(path)):
             raise EpisodeSetError(
                 f"{path} is in the way: it is no episode set, it has no {MANIFEST}",
                 remedy="move it away, choose another --output, or pass --overwrite to replace it",

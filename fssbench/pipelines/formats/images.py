@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from fssbench.base.errors import SourceError
+from fssbench.base.errors import FssbenchError, SourceError
 
 __all__ = ["FORMATS", "MOST_PIXELS", "Header", "decode", "fit_orientation", "inspect", "open_image", "suffix"]
 
@@ -62,6 +62,8 @@ def open_image(data: bytes, *, where: str, formats: tuple[str, ...], remedy: str
     try:
         with Image.open(io.BytesIO(data), formats=formats) as image:
             yield image
+    except FssbenchError:  # of the caller's own
+        raise
     except UnidentifiedImageError as error:
         raise SourceError(f"{where} is not a {' or '.join(formats)}", remedy=remedy) from error
     except Image.DecompressionBombError as error:

@@ -13,7 +13,19 @@ from fssbench.base.errors import SourceError
 from fssbench.pipelines.formats.images import MOST_PIXELS
 from fssbench.schemas.rle import Rle
 
-__all__ = ["area", "check_size", "decode", "difference", "encode", "fill", "intersection", "runs", "union"]
+__all__ = [
+    "area",
+    "check_size",
+    "decode",
+    "difference",
+    "drawn_area",
+    "encode",
+    "fill",
+    "filling",
+    "intersection",
+    "runs",
+    "union",
+]
 
 
 MOST_GROUPS = 7
@@ -25,18 +37,20 @@ def encode(mask: npt.NDArray[np.bool_]) -> Rle:
     return _text(coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8)))
 
 
-def decode(rle: Rle) -> npt.NDArray[np.bool_]:
-    """An encoding → its mask (H, W) bool; `SourceError` if its runs do not fill its size."""
+def decode(rle: Rle, *, size: tuple[int, int] | None = None) -> npt.NDArray[np.bool_]:
+    """An encoding → its mask (H, W) bool; `SourceError` if its runs do not fill its size, or it is not of ``size``."""
+    if size is not None and rle["size"] != list(size):
+        raise SourceError(f"a mask is of size {repr(rle['size'])}, its image of {list(size)} (height, width)")
     return fill(runs(rle), *rle["size"])
 
 
-def check_size(size: object) -> tuple[int, int]:
+def check_size(size: object, *, what: str = "a mask's size") -> tuple[int, int]:
     """A stored size → height and width; `SourceError` if it is another thing, or larger than any image that is read."""
     if not isinstance(size, list) or len(size) != 2 or not all(type(side) is int and side > 0 for side in size):
-        raise SourceError(f"a mask's size must be [height, width] of 1 or more, got {repr(size)}")
+        raise SourceError(f"{what} must be [height, width] of 1 or more, got {repr(size)}")
     height, width = size
     if height * width > MOST_PIXELS:
-        raise SourceError(f"a mask of size {repr(size)} has more than {MOST_PIXELS:,} pixels")
+        raise SourceError(f"{what} is {repr(size)}, more than {MOST_PIXELS:,} pixels")
     return height, width
 
 
@@ -69,12 +83,16 @@ def runs(rle: Rle) -> npt.NDArray[np.int64]:
         raise SourceError(f"a mask's run lengths hold {counts[strange[0]]!r}, which is no part of a number")
     if len(groups) and groups[-1] & 0x20:
         raise SourceError("a mask's run lengths end within a number")
-    found = _numbers(groups)
-    if len(found) and found.min() < 0:
-        raise SourceError(f"a mask has a run of {found.min()} pixels")
-    if (total := int(found.sum(dtype=np.float64))) != height * width:  # what is too much for integers is too much
+    return filling(_numbers(groups), height, width)
+
+
+def filling(runs: npt.NDArray[np.int64], height: int, width: int) -> npt.NDArray[np.int64]:
+    """The same run lengths; `SourceError` unless they fill the size exactly."""
+    if len(runs) and runs.min() < 0:
+        raise SourceError(f"a mask has a run of {runs.min()} pixels")
+    if (total := int(runs.sum(dtype=np.float64))) != height * width:  # what is too much for integers is too much
         raise SourceError(f"a mask's runs cover {total} pixels, its size {height}×{width} has {height * width}")
-    return found
+    return runs
 
 
 def _numbers(groups: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -96,7 +114,12 @@ def _numbers(groups: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
 
 
 def area(rle: Rle) -> int:
-    """The number of pixels that are 1."""
+    """The number of pixels that are 1; `SourceError` as `decode`."""
+    return int(runs(rle)[1::2].sum())
+
+
+def drawn_area(rle: Rle) -> int:
+    """The same, some twenty times faster, of an encoding that was made here: nothing is checked."""
     return int(coco_mask.area(rle))
 
 

@@ -7,7 +7,7 @@ end or read beyond it, and a corner at infinity takes all memory there is.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import chain, compress
+from itertools import chain
 from reprlib import repr
 from typing import Any
 
@@ -17,6 +17,7 @@ from pycocotools import mask as coco_mask
 
 from fssbench.base.errors import SourceError
 from fssbench.pipelines.formats import masks
+from fssbench.pipelines.formats.images import MOST_PIXELS
 from fssbench.schemas.rle import Rle
 
 __all__ = ["Size", "draw", "fault", "faults", "read_runs"]
@@ -57,11 +58,9 @@ def _runs(value: object) -> tuple[npt.NDArray[np.int64], Size]:
     height, width = masks.check_size(size)
     if isinstance(counts, str):
         return masks.runs(Rle(size=size, counts=counts)), (height, width)
-    if not isinstance(counts, list) or not all(type(run) is int and run >= 0 for run in counts):
-        raise SourceError(f"counts must be text or a list of whole numbers from 0 on, got {repr(counts)}")
-    if (total := sum(counts)) != height * width:
-        raise SourceError(f"the runs cover {total} pixels, the size {height}×{width} has {height * width}")
-    return np.array(counts, dtype=np.int64), (height, width)
+    if not isinstance(counts, list) or not all(type(run) is int and abs(run) <= MOST_PIXELS for run in counts):
+        raise SourceError(f"counts must be text or a list of how many pixels each run has, got {repr(counts)}")
+    return masks.filling(np.array(counts, dtype=np.int64), height, width), (height, width)
 
 
 def faults(regions: Sequence[object], sizes: Sequence[Size]) -> Iterator[tuple[int, str]]:
@@ -103,8 +102,10 @@ def _fault_of_runs(region: dict[str, object], size: Size) -> str:
 
 
 def _fault_of_polygon(polygon: object, size: Size) -> str:
-    if not isinstance(polygon, list) or not all(type(number) in (int, float) for number in polygon):
+    if not isinstance(polygon, list):
         return f"a polygon must be a list of numbers x, y, x, y, …, got {repr(polygon)}"
+    if strange := [number for number in polygon if type(number) not in (int, float)]:
+        return f"a polygon must be a list of numbers x, y, x, y, …, got {repr(strange[0])} in it"
     if len(polygon) < 4 or len(polygon) % 2:
         return f"a polygon has {len(polygon)} numbers, expected two for each of three corners or more"
     height, width = size
@@ -116,10 +117,14 @@ def _fault_of_polygon(polygon: object, size: Size) -> str:
 
 def _surely_sound(regions: Sequence[object], sizes: Sequence[Size]) -> bool:
     """Whether all regions can be drawn, found for all polygons at once; `fault` has the last word where it says no."""
-    of_polygons = [type(region) is list for region in regions]
-    if any(fault(*one) for one, flat in zip(zip(regions, sizes, strict=True), of_polygons, strict=True) if not flat):
-        return False
-    drawn: list[list[Any]] = list(compress(regions, of_polygons))  # type: ignore[arg-type]
+    drawn: list[list[Any]] = []
+    their: list[Size] = []
+    for region, size in zip(regions, sizes, strict=True):
+        if isinstance(region, list):
+            drawn.append(region)
+            their.append(size)
+        elif fault(region, size):
+            return False
     if not all(drawn) or not set(map(type, chain.from_iterable(drawn))) <= {list}:
         return False
     polygons = list(chain.from_iterable(drawn))
@@ -134,13 +139,14 @@ def _surely_sound(regions: Sequence[object], sizes: Sequence[Size]) -> bool:
     except OverflowError:  # an integer beyond all numbers with a point
         return False
     corners = np.add.reduceat(lengths // 2, _starts([len(region) for region in drawn]))
-    sides = np.array(list(compress(sizes, of_polygons)), dtype=np.int64)
+    sides = np.array(their, dtype=np.int64)
     longest = np.minimum(2 * sides.prod(axis=1), LONGEST) + SHORT
     for axis, side in ((values[0::2], sides[:, 1]), (values[1::2], sides[:, 0])):
         low = np.minimum.reduceat(axis, _starts(corners))
         high = np.maximum.reduceat(axis, _starts(corners))
-        # No step of an outline is longer than all of it is wide or high.
-        if not ((low >= -side) & (high <= 2 * side) & (corners * (high - low) <= longest)).all():
+        if not ((low >= -side) & (high <= 2 * side)).all():
+            return False
+        if not (corners * (high - low) <= longest).all():  # no step of an outline is longer than it is wide or high
             return False
     return True
 

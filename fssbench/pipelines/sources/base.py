@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
+from fssbench.base.errors import SourceError
 from fssbench.base.progress import Advance, no_progress
 from fssbench.episodes.benchmarks import Benchmark
 from fssbench.schemas.manifest import MaskPolicy, SourceRecord
 from fssbench.schemas.rle import Rle
 
-__all__ = ["LabelledSource", "Part", "Picture", "RawSample", "Source"]
+__all__ = ["LabelledSource", "MaskFiles", "Part", "Picture", "RawSample", "Source"]
 
 Part = Literal["test", "training"]
 """Whether a source is read for the images that are tested, or for those that models learn from."""
@@ -121,4 +122,13 @@ class LabelledSource(Source, Protocol):
 
     def mask(self, class_id: int, image_id: str) -> tuple[Rle, Rle | None]:
         """The mask of a class in an image that shows it, and the pixels beside it that are not scored."""
+        ...
+
+
+@runtime_checkable
+class MaskFiles(Protocol):
+    """A source whose masks are files, each of which may be no mask in a way of its own."""
+
+    def mask_faults(self, *, advance: Advance = no_progress) -> list[SourceError]:
+        """What is wrong with any mask. Those masks show nothing from then on, so that the others can be counted."""
         ...

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property, partial
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from fssbench.base.errors import SourceError
 from fssbench.base.files import sha256_file
+from fssbench.base.listing import list_files, remark
 from fssbench.base.progress import Advance, no_progress
 from fssbench.episodes.benchmarks import COCO_20I, Benchmark
 from fssbench.episodes.protocols import MaskRule
@@ -30,6 +30,7 @@ __all__ = ["CocoSource"]
 SPLITS: dict[Part, tuple[str, str]] = {"test": ("val2014", "val2017"), "training": ("train2014", "train2017")}
 IMAGES = {"val2014": 40_504, "train2014": 82_783}
 IMAGE_FOLDERS = ("val2014", "val2017", "train2017", "train2014", ".")
+IMAGE_SUFFIXES = (".jpg", ".jpeg")
 IMAGE_NAME = re.compile(r"(?:COCO_(?:train|val)2014_)?(\d{12})\.jpe?g", re.IGNORECASE)
 
 
@@ -96,26 +97,29 @@ class CocoSource:
         )
 
     @cached_property
-    def _found(self) -> dict[str, list[Path]]:
-        """Image files by id, in the order of the folders."""
+    def _found(self) -> tuple[dict[str, list[Path]], list[str]]:
+        """Image files by id, in the order of the folders, and what was left out."""
         found: dict[str, list[Path]] = {}
+        left_out: list[str] = []
         for name in IMAGE_FOLDERS:
             for folder in (self.folder / name, self.folder / "images" / name):
                 if folder.is_dir():
-                    for entry in os.scandir(folder):
-                        if match := IMAGE_NAME.fullmatch(entry.name):
-                            found.setdefault(match[1], []).append(Path(entry.path))
-        return found
+                    listing = list_files(folder, suffixes=IMAGE_SUFFIXES, error=SourceError)
+                    left_out += [f"{folder.relative_to(self.folder)}/{one}" for one in listing.left_out]
+                    for path in listing.files:
+                        if match := IMAGE_NAME.fullmatch(path.name):
+                            found.setdefault(match[1], []).append(path)
+        return found, left_out
 
     @cached_property
     def _files(self) -> dict[str, Path]:
         """Image files by id; a folder that stands earlier in the list wins."""
-        return {image_id: paths[0] for image_id, paths in self._found.items()}
+        return {image_id: paths[0] for image_id, paths in self._found[0].items()}
 
     @property
     def copies(self) -> list[str]:
         """Ids of images that lie in several folders."""
-        return sorted(image_id for image_id, paths in self._found.items() if len(paths) > 1)
+        return sorted(image_id for image_id, paths in self._found[0].items() if len(paths) > 1)
 
     def record(self) -> SourceRecord:
         """The annotation file and its hash, and that of ready-made masks."""
@@ -148,8 +152,8 @@ class CocoSource:
         return (*reasons, *self.masks.unofficial())
 
     def notes(self) -> tuple[str, ...]:
-        """What ready-made masks lack; what COCO's own files say is complete or refused."""
-        return self.masks.notes()
+        """What ready-made masks lack and what was left out; what COCO's own files say is complete or refused."""
+        return (*self.masks.notes(), *remark(self._found[1]))
 
     def pools(
         self, classes: Sequence[int], *, min_pixels: int, advance: Advance = no_progress

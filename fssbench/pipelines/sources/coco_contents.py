@@ -78,19 +78,19 @@ def _read_images(rows: list[Any], sizes: dict[int, Size | None]) -> Iterator[Fau
         image = row.get("id") if isinstance(row, dict) else None
         if type(image) is not int or not 0 <= image <= MOST_ID:
             problem = f"its id must be a whole number of up to 12 digits, got {repr(image)}"
-            yield Fault("images without an id", f"images[{n}]", problem)
+            yield Fault("images whose id is not a number", f"images[{n}]", problem)
             continue
         if image in sizes:
             yield Fault("images listed more than once", f"image {text_id(image)}", "it is listed more than once")
         try:
-            sizes[image] = masks.check_size([row.get("height"), row.get("width")])
+            sizes[image] = masks.check_size([row.get("height"), row.get("width")], what="its size")
         except SourceError as error:
             sizes[image] = None
             yield Fault("images of a size that none can have", f"image {text_id(image)}", error.problem)
 
 
 def _read_categories(rows: list[Any], names: dict[int, str]) -> Iterator[Fault]:
-    kind = "categories that cannot be told apart"
+    kind, taken = "categories that cannot be told apart", set()
     for n, row in enumerate(rows):
         category, name = (row.get("id"), row.get("name")) if isinstance(row, dict) else (None, None)
         if type(category) is not int:
@@ -100,9 +100,10 @@ def _read_categories(rows: list[Any], names: dict[int, str]) -> Iterator[Fault]:
             yield Fault(kind, f"category {category}", "it is listed more than once")
         if not isinstance(name, str) or not name.strip() or not name.isprintable():
             yield Fault(kind, f"category {category}", f"its name must be text, got {repr(name)}")
-        elif name in names.values():
+        elif name in taken:
             yield Fault(kind, f"category {category}", f"its name is {repr(name)}, which another one has")
         names.setdefault(category, str(name))
+        taken.add(name if isinstance(name, str) else None)
 
 
 def _read_annotations(rows: list[Any], contents: Contents) -> Iterator[Fault]:
@@ -140,13 +141,11 @@ def _fault_of(row: Any, place: str, contents: Contents) -> Fault:
     kind = "annotations whose fields are not COCO's"
     if not isinstance(row, dict):
         return Fault(kind, place, f"it must be an object, got {repr(row)}")
-    where = name_of(row)
+    where = name_of(row, place)
     for key in ("id", "image_id", "category_id"):
         if type(row.get(key)) is not int:
-            found = repr(row[key]) if key in row else "none"
-            return Fault(
-                kind, where if key != "id" else f"{place}, {where}", f"its {key} must be a whole number, got {found}"
-            )
+            found = f"got {repr(row[key])}" if key in row else "it has none"
+            return Fault(kind, where, f"its {key} must be a whole number, {found}")
     if row["image_id"] not in contents.sizes:
         return Fault(
             "annotations of images that are not listed", where, f"it names image {row['image_id']}, which is not listed"
@@ -159,8 +158,8 @@ def _fault_of(row: Any, place: str, contents: Contents) -> Fault:
     return Fault(kind, where, f"its iscrowd must be 0 or 1, got {repr(row['iscrowd'])}")
 
 
-def name_of(row: Annotation) -> str:
-    """What an annotation is called in messages: ``annotation 7 of image 000000000042``."""
+def name_of(row: Annotation, place: str = "") -> str:
+    """What an annotation is called in messages: ``annotation 7 of image 000000000042``; by its place without an id."""
     image = row.get("image_id")
-    shown = text_id(image) if type(image) is int else repr(image)
-    return f"annotation {repr(row.get('id'))} of image {shown}"
+    name = f"annotation {repr(row['id'])}" if type(row.get("id")) is int else place
+    return f"{name} of image {text_id(image) if type(image) is int and 0 <= image <= MOST_ID else repr(image)}"

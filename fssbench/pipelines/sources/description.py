@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError, model_validator
 from fssbench.base.errors import SourceError
 from fssbench.base.records import Record, first_error
 from fssbench.episodes.benchmarks import BENCHMARKS, Benchmark
+from fssbench.pipelines.sources.files import read_bytes
 from fssbench.schemas.manifest import BenchmarkRecord
 
 __all__ = ["DESCRIPTION", "Description", "read_description"]
@@ -81,7 +82,7 @@ def read_description(folder: Path) -> Description:
             remedy=f"write a {DESCRIPTION} with name and [classes] beside images/ and masks/; see docs/raw-data.md",
         )
     try:
-        return Description.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        return Description.model_validate(tomllib.loads(read_bytes(path).decode("utf-8-sig")))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SourceError(f"{path} is not TOML: {error}", remedy="mend that line") from error
     except ValidationError as error:

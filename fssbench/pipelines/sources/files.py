@@ -1,17 +1,18 @@
-"""What sources share: images with their masks, name lists, PNG masks and fingerprints."""
+"""What sources share: images with their masks, name lists, files by image and fingerprints."""
 
 from __future__ import annotations
 
 import re
+import stat
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from fssbench.base.errors import SourceError
 from fssbench.base.files import sha256_bytes
+from fssbench.base.listing import list_files
 from fssbench.base.progress import Advance
 from fssbench.pipelines.formats import images
 from fssbench.pipelines.sources.base import RawSample
@@ -21,16 +22,13 @@ from fssbench.schemas.rle import Rle
 __all__ = [
     "IGNORED",
     "areas",
-    "decode_indices",
+    "by_stem",
     "fingerprint",
     "image_name",
-    "index_histogram",
     "make_sample",
     "names_digest",
     "pools",
     "read_bytes",
-    "read_grey",
-    "read_indices",
     "read_names",
     "read_sample",
     "record_file",
@@ -40,18 +38,20 @@ __all__ = [
 IGNORED = 255
 """The value of pixels that are not scored, in masks of class indices."""
 
-INDEX_MODES = ("L", "P")
 SUFFIXES = ("jpg", "jpeg", "png")
 COCO_PREFIX = re.compile(r"(?:^|(?<=/))COCO_(?:train|val)2014_")
-GREY_MODES = ("1", "L", "LA", "P", "RGB", "RGBA")
 
 
 def read_bytes(path: Path) -> bytes:
-    """The content of a file; `SourceError` if it cannot be read."""
+    """The content of a file; `SourceError` if it cannot be read, or is a pipe that might never end."""
     try:
+        if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():
+            raise SourceError(f"{path} is not a file but a pipe or device", remedy="put the file itself there")
         return path.read_bytes()
-    except OSError as error:
-        raise SourceError(f"{path} cannot be read: {error.strerror}", remedy="check the file") from error
+    except (OSError, ValueError) as error:  # the latter of a name that no file can have
+        raise SourceError(
+            f"{path} cannot be read: {getattr(error, 'strerror', error)}", remedy="check the file"
+        ) from error
 
 
 def read_sample(
@@ -158,65 +158,24 @@ def fingerprint(name: str, files: Mapping[str, Path]) -> FileRecord:
     return FileRecord(name=name, sha256=sha256_bytes("".join(lines).encode()), bytes=total)
 
 
-def read_indices(path: Path) -> npt.NDArray[np.uint8]:
-    """A palette or grey PNG → its stored values (H, W) uint8, whatever colours the palette gives them."""
-    return decode_indices(read_bytes(path), where=str(path))
+def by_stem(folder: Path, *suffixes: str) -> tuple[dict[str, Path], tuple[str, ...]]:
+    """The files in ``folder`` that end in one of ``suffixes``, by their names without, and what was left out.
 
-
-def decode_indices(data: bytes, *, where: str) -> npt.NDArray[np.uint8]:
-    """See `read_indices`, from a PNG file's bytes; ``where`` is named in errors."""
-    image = _read_png(data, where)
-    if image.mode not in INDEX_MODES:
-        raise SourceError(
-            f"{where} is a PNG of mode {image.mode}, expected class indices in a palette or 8-bit grey PNG",
-            remedy="use the masks as published; an image of colours does not say which class is which",
-        )
-    return np.array(image, dtype=np.uint8)
-
-
-def index_histogram(
-    indices: npt.NDArray[np.uint8], *, n_classes: int, ignore_label: int | None, where: str
-) -> npt.NDArray[np.int64]:
-    """The number of pixels of each value (256,); `SourceError` naming ``where`` if a value is no class.
-
-    Args:
-        indices: (H, W), 0 for background, class + 1, or ``ignore_label``.
+    Of several that differ only there, the one whose suffix stands first counts, and small letters before capitals.
     """
-    histogram = np.bincount(indices.ravel(), minlength=256)
-    if unknown := [v for v in range(n_classes + 1, 256) if histogram[v] and v != ignore_label]:
-        also = "" if ignore_label is None else f" and {ignore_label}"
-        raise SourceError(
-            f"{where} has pixels of value {shorten([str(value) for value in unknown])}, "
-            f"expected 0 to {n_classes}{also}",
-            remedy="use masks of class indices: 1 is the first class, without the gaps of category ids",
-        )
-    return histogram
+    if not folder.is_dir():
+        return {}, ()
+    listing = list_files(folder, suffixes=suffixes, error=SourceError)
+    rank = {suffix: place for place, suffix in enumerate(suffixes)}
+    found: dict[str, Path] = {}
+    for path in sorted(listing.files, key=lambda path: (path.suffix not in rank, rank[path.suffix.lower()], path)):
+        found.setdefault(path.stem, path)
+    return found, tuple(f"{folder.name}/{name}" for name in listing.left_out)
 
 
 def areas(histogram: npt.NDArray[np.int64], *, n_classes: int) -> dict[int, int]:
     """Pixels by class index, of the classes in a histogram of values class + 1 (256,)."""
     return {value - 1: int(histogram[value]) for value in range(1, n_classes + 1) if histogram[value]}
-
-
-def read_grey(path: Path) -> npt.NDArray[np.uint8]:
-    """A PNG of up to 8 bits a channel → its grey values (H, W) uint8.
-
-    Colours, of pixels or of a palette, count by their luma (ITU-R 601-2, rounded); transparency is ignored.
-    """
-    image = _read_png(read_bytes(path), str(path))
-    if image.mode not in GREY_MODES:
-        raise SourceError(
-            f"{path} is a PNG of mode {image.mode}, expected one of {', '.join(GREY_MODES)}",
-            remedy="use the masks as published",
-        )
-    return np.array(image.convert("L"), dtype=np.uint8)
-
-
-def _read_png(data: bytes, where: str) -> Image.Image:
-    with images.open_image(data, where=where, formats=("PNG",), remedy="download or unpack it again") as image:
-        image.load()
-    image.info.pop("transparency", None)  # would make a conversion to grey warn
-    return image
 
 
 def pools(

@@ -6,20 +6,23 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
 from fssbench.base.errors import SourceError
+from fssbench.base.home import home_in
+from fssbench.base.listing import list_files, remark
 from fssbench.base.progress import Advance, no_progress
 from fssbench.pipelines.formats import images, masks
 from fssbench.pipelines.sources import files
 from fssbench.pipelines.sources.base import Part, Picture, RawSample
 from fssbench.pipelines.sources.description import DESCRIPTION, read_description
+from fssbench.pipelines.sources.index_masks import IndexMasks
+from fssbench.pipelines.sources.mask_png import MaskValues, read_indices
 from fssbench.schemas.manifest import MaskPolicy, SourceRecord
 
 __all__ = ["FolderSource"]
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
+OTHER_SUFFIXES = (".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
+"""What people try first, of masks and of images."""
 
 
 class FolderSource:
@@ -37,13 +40,53 @@ class FolderSource:
         self.benchmark = self.description.benchmark
         self.mask_policy = MaskPolicy()
         self.ignore_label = self.description.ignore_label
-        self.images = _by_id(folder / self.description.images, IMAGE_SUFFIXES)
-        self.masks = _by_id(folder / self.description.masks, (".png",))
-        self._lists = {name: folder / name for name in (self.description.test, self.description.train) if name}
+        self.left_out: list[str] = []
+        self.images = self._by_id(self.description.images, IMAGE_SUFFIXES)
+        self.masks = self._by_id(self.description.masks, (".png",))
+        self._lists = {name: folder / home_in(name) for name in (self.description.test, self.description.train) if name}
         self.training = self._read_list(self.description.train)
         self.tested = self._choose()
         self.image_ids = self.tested if part == "test" else self._choose_training()
-        self._histograms: dict[str, npt.NDArray[np.int64]] = {}
+        self.values = self._mask_values()
+
+    def _by_id(self, name: str, suffixes: Sequence[str]) -> Mapping[str, Path]:
+        """Files with one of ``suffixes`` below a folder, by their path without; `SourceError` if two share that."""
+        folder = self.folder / home_in(name)
+        if not folder.is_dir():
+            raise SourceError(f"there is no folder {folder}", remedy=f"make it, or name another one in {DESCRIPTION}")
+        listing = list_files(folder, suffixes=suffixes, below=True, error=SourceError)
+        self.left_out += [f"{name}/{one}" for one in listing.left_out]
+        found: dict[str, Path] = {}
+        for path in listing.files:
+            image_id = path.relative_to(folder).with_suffix("").as_posix()
+            if not image_id.isprintable():
+                raise SourceError(f"{str(path)!r} has a name that cannot be printed", remedy="rename it")
+            if image_id in found:
+                raise SourceError(f"{found[image_id]} and {path} have the same name", remedy="rename one of them")
+            found[image_id] = path
+        if not found:
+            others = list_files(folder, suffixes=OTHER_SUFFIXES, below=True, error=SourceError).files
+            told = "".join((f"; {others[0]} is none",) if others else remark(listing.left_out)[:1])
+            raise SourceError(
+                f"{folder} holds no file that ends in {', '.join(suffixes)}{told}", remedy="put them there"
+            )
+        return found
+
+    def _mask_values(self) -> IndexMasks:
+        about = self.description
+        known = {*about.values, *about.background, about.ignore_label}
+        meant = MaskValues(
+            known=frozenset(value for value in known if value is not None),
+            expected=f"of which {DESCRIPTION} says nothing",
+            remedy="add them to [classes], or to background",
+            own=True,
+        )
+
+        return IndexMasks(
+            lambda image_id: read_indices(self.masks[image_id], meant),
+            where=lambda image_id: self.masks[image_id],
+            meant=meant,
+        )
 
     def _read_list(self, name: str | None) -> tuple[str, ...]:
         if name is None:
@@ -111,7 +154,13 @@ class FolderSource:
         return (
             *(f"images without a mask, left out: {len(ids):,} ({files.shorten(ids)})" for ids in [unmasked] if ids),
             *(f"masks without an image: {len(ids):,} ({files.shorten(ids)})" for ids in [lonely] if ids),
+            *remark(self.left_out),
+            *self.values.remarks(),
         )
+
+    def mask_faults(self, *, advance: Advance = no_progress) -> list[SourceError]:
+        """See `MaskFiles.mask_faults`."""
+        return self.values.faults(self.image_ids, advance=advance)
 
     def pools(
         self, classes: Sequence[int], *, min_pixels: int, advance: Advance = no_progress
@@ -138,14 +187,14 @@ class FolderSource:
         ]
 
     def _size(self, image_id: str) -> tuple[int, int] | None:
-        if image_id not in self.masks:
+        if image_id not in self.masks or image_id in self.values.faulty:
             return None
-        height, width = self._indices(image_id).shape
+        height, width = self.values.indices(image_id).shape
         return height, width
 
     def read(self, image_id: str, class_id: int) -> RawSample:
         """See `Source.read`."""
-        indices = self._indices(image_id)
+        indices = self.values.indices(image_id)
         ignore = None if self.ignore_label is None else masks.encode(indices == self.ignore_label)
         return files.read_sample(
             self.images[image_id],
@@ -159,39 +208,5 @@ class FolderSource:
 
     def _areas(self, image_id: str) -> dict[int, int]:
         """Mask pixels by class index, of the classes that an image shows; remembered."""
-        if image_id not in self._histograms:
-            self._indices(image_id)
-        histogram = self._histograms[image_id]
+        histogram = self.values.histogram(image_id)
         return {c: int(histogram[value]) for c, value in enumerate(self.description.values) if histogram[value]}
-
-    def _indices(self, image_id: str) -> npt.NDArray[np.uint8]:
-        """An image's mask (H, W) uint8 as stored; `SourceError` if it has values that mean nothing."""
-        path, about = self.masks[image_id], self.description
-        indices = files.read_indices(path)
-        histogram = np.bincount(indices.ravel(), minlength=256)
-        known = {*about.values, *about.background, about.ignore_label}
-        if unknown := [str(value) for value in np.flatnonzero(histogram) if value not in known]:
-            raise SourceError(
-                f"{path} has pixels of value {files.shorten(unknown)}, of which {DESCRIPTION} says nothing",
-                remedy="add them to [classes], or to background",
-            )
-        self._histograms[image_id] = histogram
-        return indices
-
-
-def _by_id(folder: Path, suffixes: Sequence[str]) -> Mapping[str, Path]:
-    """Files with one of ``suffixes`` below ``folder``, by their path without it; `SourceError` if two share that."""
-    if not folder.is_dir():
-        raise SourceError(f"there is no folder {folder}", remedy=f"make it, or name another one in {DESCRIPTION}")
-    found: dict[str, Path] = {}
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() in suffixes and not path.name.startswith("."):
-            image_id = path.relative_to(folder).with_suffix("").as_posix()
-            if not image_id.isprintable():
-                raise SourceError(f"{str(path)!r} has a name that cannot be printed", remedy="rename it")
-            if image_id in found:
-                raise SourceError(f"{found[image_id]} and {path} have the same name", remedy="rename one of them")
-            found[image_id] = path
-    if not found:
-        raise SourceError(f"{folder} holds no file that ends in {', '.join(suffixes)}", remedy="put them there")
-    return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,18 +11,20 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from fssbench.base.errors import SourceError
+from fssbench.base.errors import MaskFileError, SourceError
+from fssbench.base.listing import remark
 from fssbench.base.progress import Advance, no_progress
 from fssbench.episodes.benchmarks import FSS_1000, Benchmark
 from fssbench.pipelines.formats import images, masks
 from fssbench.pipelines.sources import files
 from fssbench.pipelines.sources.base import Part, Picture, RawSample
+from fssbench.pipelines.sources.fss_files import ClassFiles, class_folders, find_classes, find_list
+from fssbench.pipelines.sources.mask_png import read_grey
 from fssbench.schemas.manifest import MaskPolicy, SourceRecord
 
-__all__ = ["FssSource", "find_classes"]
+__all__ = ["FssSource"]
 
 NUMBERS = range(1, 11)
-NUMBERED_FILE = re.compile(r"(?:[1-9]|10)\.(?:jpg|png)")
 CLASS_NAME = re.compile(r"[^./\\\t\n][^/\\\t\n]*")
 LISTS: dict[Part, tuple[str, ...]] = {"test": ("test",), "training": ("trn", "val")}
 """The lists of classes of a part, which take the class indices in this order."""
@@ -51,11 +52,13 @@ class ClassReport:
         pixels: foreground pixels by image id, of the images that may be used.
         faults: image ids, some with details, by what is wrong with them (`FAULTS`).
         binary: ids whose masks hold 0 and 1 instead of 0 to 255.
+        coloured: ids whose masks hold colours rather than greys.
     """
 
     pixels: dict[str, int]
     faults: dict[str, list[str]]
     binary: list[str]
+    coloured: list[str]
 
 
 class FssSource:
@@ -88,10 +91,12 @@ class FssSource:
         self.list_files = self._find_lists(splits)
         self.classes = self._number_classes()
         self._reports: dict[int, ClassReport] = {}
+        self._faulty: set[str] = set()
+        self._classes: dict[str, ClassFiles] = {}
 
     def _find_lists(self, splits: Path | None) -> tuple[Path, ...]:
         if splits is not None:
-            return tuple(_find_list(splits, name) for name in LISTS[self.part])
+            return tuple(find_list(splits, name) for name in LISTS[self.part])
         if self.part == "test":
             return ()
         raise SourceError(
@@ -114,7 +119,7 @@ class FssSource:
 
     def _number(self, list_file: Path | None, indices: Sequence[int]) -> dict[int, str]:
         """The names of a list, or of the folders found, by index."""
-        names = _class_folders(self.folder) if list_file is None else files.read_names(list_file)
+        names = class_folders(self.folder) if list_file is None else files.read_names(list_file)
         where = list_file or self.folder
         if bad := [name for name in names if not CLASS_NAME.fullmatch(name)]:
             raise SourceError(f"{where} names '{bad[0]}', expected names of folders", remedy="check the list")
@@ -133,7 +138,7 @@ class FssSource:
             for name in self.classes.values()
             for number in NUMBERS
             for suffix in (".jpg", ".png")
-            if (path := self._file(f"{name}/{number}", suffix)).is_file()
+            if (path := self._there(f"{name}/{number}", suffix)) is not None
         }
         return SourceRecord(
             kind=self.benchmark.alias,
@@ -174,8 +179,21 @@ class FssSource:
 
     def notes(self) -> tuple[str, ...]:
         """What is worth telling about the files, one line each."""
-        binary = [image_id for class_id in self.classes for image_id in self._report(class_id).binary]
-        return (*self._findings(), *_line("masks of values 0 and 1, read as such", binary))
+        reports = [self._report(class_id) for class_id in self.classes]
+        return (
+            *self._findings(),
+            *_line("masks of values 0 and 1, read as such", [i for report in reports for i in report.binary]),
+            *_line("masks of colours, read by their brightness", [i for report in reports for i in report.coloured]),
+            *remark(one for name in self.classes.values() for one in self._class(name).left_out),
+        )
+
+    def mask_faults(self, *, advance: Advance = no_progress) -> list[SourceError]:
+        """See `MaskFiles.mask_faults`; of what is not left out anyway."""
+        faults: list[SourceError] = []
+        for class_id in self.classes:
+            self._report(class_id, faults)
+            advance(1)
+        return faults
 
     def _findings(self) -> list[str]:
         """What is missing or left out, one line a kind."""
@@ -199,7 +217,7 @@ class FssSource:
 
     def missing(self, image_ids: Sequence[str]) -> list[str]:
         """See `Source.missing`."""
-        return [image_id for image_id in image_ids if not self._file(image_id, ".jpg").is_file()]
+        return [image_id for image_id in image_ids if self._there(image_id, ".jpg") is None]
 
     def pictures(self) -> list[Picture]:
         """See `Source.pictures`; other classes than the tested ones are training images."""
@@ -212,35 +230,54 @@ class FssSource:
                 load=partial(files.read_bytes, self._file(image_id, ".jpg")),
                 size=partial(self._size, image_id),
             )
-            for name in _class_folders(self.folder)
+            for name in class_folders(self.folder)
             for number in NUMBERS
-            if self._file(f"{name}/{number}", ".jpg").is_file()
+            if self._there(f"{name}/{number}", ".jpg") is not None
         ]
 
     def _size(self, image_id: str) -> tuple[int, int] | None:
-        path = self._file(image_id, ".png")
-        if not path.is_file():
+        path = self._there(image_id, ".png")
+        if path is None or image_id in self._faulty:
             return None
-        height, width = files.read_grey(path).shape
+        height, width = read_grey(path)[0].shape
         return height, width
 
     def read(self, image_id: str, class_id: int) -> RawSample:
         """See `Source.read`."""
-        mask, _ = _foreground(self._file(image_id, ".png"))
+        mask = _foreground(read_grey(self._file(image_id, ".png"))[0])[0]
         path = self._file(image_id, ".jpg")
         rle = masks.encode(mask)
         return files.read_sample(path, image_id=image_id, class_id=class_id, mask=rle, ignore=None, n_classes=None)
 
-    def _file(self, image_id: str, suffix: str) -> Path:
-        return self.folder / f"{image_id}{suffix}"
+    def _class(self, name: str) -> ClassFiles:
+        """The files of a class, remembered."""
+        if name not in self._classes:
+            self._classes[name] = ClassFiles.of(self.folder / name)
+        return self._classes[name]
 
-    def _report(self, class_id: int) -> ClassReport:
-        """The report on one class, remembered."""
+    def _there(self, image_id: str, suffix: str) -> Path | None:
+        """The file of an image, or of its mask, if it is there."""
+        name, _, number = image_id.rpartition("/")
+        of_class = self._class(name)
+        return (of_class.images if suffix == ".jpg" else of_class.masks).get(number)
+
+    def _file(self, image_id: str, suffix: str) -> Path:
+        return self._there(image_id, suffix) or self.folder / f"{image_id}{suffix}"
+
+    def _report(self, class_id: int, errors: list[SourceError] | None = None) -> ClassReport:
+        """The report on one class, remembered; files that cannot be used are refused, or noted in ``errors``."""
         if class_id not in self._reports:
-            report = ClassReport(pixels={}, faults={}, binary=[])
+            report = ClassReport(pixels={}, faults={}, binary=[], coloured=[])
             if (self.folder / self.classes[class_id]).is_dir():
                 for number in NUMBERS:
-                    self._examine(f"{self.classes[class_id]}/{number}", report)
+                    image_id = f"{self.classes[class_id]}/{number}"
+                    try:
+                        self._examine(image_id, report)
+                    except MaskFileError as error:
+                        if errors is None:
+                            raise
+                        errors.append(error)
+                        self._faulty.add(image_id)
             self._reports[class_id] = report
         return self._reports[class_id]
 
@@ -250,16 +287,12 @@ class FssSource:
         def fault(kind: str, detail: str = "") -> None:
             report.faults.setdefault(kind, []).append(image_id + detail)
 
-        image, mask = self._file(image_id, ".jpg"), self._file(image_id, ".png")
-        match image.is_file(), mask.is_file():
-            case False, False:
-                return fault(ABSENT)
-            case False, True:
-                return fault(NO_IMAGE)
-            case True, False:
-                return fault(NO_MASK)
+        image, mask = self._there(image_id, ".jpg"), self._there(image_id, ".png")
+        if image is None or mask is None:
+            return fault(ABSENT if image is mask else NO_IMAGE if image is None else NO_MASK)
         header = images.inspect(files.read_bytes(image), where=str(image))
-        foreground, brightest = _foreground(mask)
+        grey, coloured = read_grey(mask)
+        foreground, brightest = _foreground(grey)
         height, width = foreground.shape
         try:
             images.fit_orientation(header, height=height, width=width, where=str(image))
@@ -269,63 +302,17 @@ class FssSource:
             return fault(EMPTY, f" (brightest value {brightest})")
         if brightest == 1:
             report.binary.append(image_id)
+        if coloured:
+            report.coloured.append(image_id)
         report.pixels[image_id] = int(foreground.sum())
         return None
 
 
-def _foreground(path: Path) -> tuple[npt.NDArray[np.bool_], int]:
-    """A mask file → foreground (H, W) bool, and the brightest grey value, which tells the encoding."""
-    grey = files.read_grey(path)
+def _foreground(grey: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.bool_], int]:
+    """A mask's grey values → foreground (H, W) bool, and the brightest value, which tells the encoding."""
     brightest = int(grey.max())
     return grey >= (1 if brightest <= 1 else 128), brightest
 
 
 def _line(what: str, ids: Sequence[str]) -> list[str]:
     return [f"{what}: {len(ids):,} ({files.shorten(ids)})"] if ids else []
-
-
-def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    """What lies in ``folder`` and is not hidden, by name; nothing if it may not be looked into."""
-    try:
-        visible = (entry for entry in os.scandir(folder) if not entry.name.startswith("."))
-        return sorted(visible, key=lambda entry: entry.name)
-    except PermissionError:
-        return []
-
-
-def _class_folders(folder: Path) -> list[str]:
-    """The names of the folders in ``folder`` that hold numbered images or masks, sorted."""
-    return [
-        entry.name
-        for entry in _entries(folder)
-        if entry.is_dir() and any(NUMBERED_FILE.fullmatch(file.name) for file in _entries(Path(entry)))
-    ]
-
-
-def find_classes(folder: Path) -> Path:
-    """The folder of the class folders, which is ``folder`` or the only one in it that is such a folder."""
-    remedy = "point --source at the folder that holds FSS-1000's class folders, such as abacus/1.jpg"
-    if not folder.is_dir():
-        raise SourceError(f"there is no folder {folder}", remedy=remedy)
-    if _class_folders(folder):
-        return folder
-    found = [Path(entry) for entry in _entries(folder) if entry.is_dir() and _class_folders(Path(entry))]
-    if len(found) != 1:
-        what = f"several: {files.shorten([path.name for path in found])}" if found else "none"
-        raise SourceError(f"{folder} should hold class folders or one folder of them, found {what}", remedy=remedy)
-    return found[0]
-
-
-def _find_list(splits: Path, name: str) -> Path:
-    """A list of classes: the file named, for the only list of a part, or in the folder named."""
-    if name == "test" and splits.is_file():
-        return splits
-    folder = splits.parent if splits.is_file() else splits
-    for place in (f"fss/{name}.txt", f"{name}.txt"):
-        if (folder / place).is_file():
-            return folder / place
-    what, itself = ("test classes", f"{splits}, ") if name == "test" else ("classes", "")
-    raise SourceError(
-        f"there is no list of {what} {itself}{folder}/fss/{name}.txt or {folder}/{name}.txt",
-        remedy="pass --splits with that file or its folder",
-    )

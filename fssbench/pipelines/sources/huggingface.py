@@ -6,10 +6,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
+from reprlib import repr
 from typing import Any
-
-import numpy as np
-import numpy.typing as npt
 
 from fssbench.base.errors import SourceError, UsageError
 from fssbench.base.files import sha256_bytes
@@ -18,6 +16,8 @@ from fssbench.episodes.benchmarks import Benchmark
 from fssbench.pipelines.formats import images, masks
 from fssbench.pipelines.sources import files
 from fssbench.pipelines.sources.base import Part, Picture, RawSample
+from fssbench.pipelines.sources.index_masks import IndexMasks
+from fssbench.pipelines.sources.mask_png import MaskValues, decode_indices
 from fssbench.schemas.manifest import FileRecord, MaskPolicy, SourceRecord
 from fssbench.schemas.rle import Rle
 
@@ -67,7 +67,12 @@ class HuggingFaceSource:
         self.name, self.split, self._rows = _load(name if colon else spec, split if colon else None, part)
         self.columns = self._choose_columns(columns or {})
         self._cells = {role: self._rows.select_columns([column]) for role, column in self.columns.items()}
-        self._histograms: dict[str, npt.NDArray[np.int64]] = {}
+        meant = MaskValues.of_classes(benchmark.n_classes, ignore_label=files.IGNORED)
+        self.values = IndexMasks(
+            lambda image_id: decode_indices(self._bytes("mask", image_id), where=self._where(image_id), meant=meant),
+            where=self._where,
+            meant=meant,
+        )
 
     def _choose_columns(self, given: Mapping[str, str]) -> dict[str, str]:
         there = self._rows.column_names
@@ -92,11 +97,11 @@ class HuggingFaceSource:
             return {f"{n:06d}": n for n in range(len(self._rows))}
         rows: dict[str, int] = {}
         for n, value in enumerate(self._cells["id"][:][self.columns["id"]]):
-            image_id = f"{value:012d}" if isinstance(value, int) else Path(str(value)).with_suffix("").as_posix()
-            if not image_id.isprintable() or image_id in rows:
+            image_id = _image_id(value)
+            if not image_id or image_id in rows:
                 raise SourceError(
-                    f"{self.name}: row {n} has the id {image_id!r}"
-                    + (f", as row {rows[image_id]} has" if image_id in rows else ", which cannot be printed"),
+                    f"{self.name}: row {n} has the id {repr(value)}, "
+                    + (f"as row {rows[image_id]} has" if image_id else "expected a name or a number from 0 on"),
                     remedy="pass --column id=… with a column that tells images apart",
                 )
             rows[image_id] = n
@@ -110,7 +115,8 @@ class HuggingFaceSource:
         column = self.columns[role]
         cell = self._cells[role][self._row_of[image_id]][column]
         if isinstance(cell, dict):
-            cell = cell.get("bytes") or (files.read_bytes(Path(cell["path"])) if cell.get("path") else None)
+            path = cell.get("path")
+            cell = cell.get("bytes") or (files.read_bytes(Path(path)) if path and isinstance(path, str) else None)
         if not isinstance(cell, bytes):
             raise SourceError(
                 f"{self._where(image_id)}: its {column} is {type(cell).__name__}, expected an image file",
@@ -144,8 +150,13 @@ class HuggingFaceSource:
         return (f"images and masks are those of a Hugging Face dataset, not {self.benchmark.title}'s own files",)
 
     def notes(self) -> tuple[str, ...]:
-        """Which columns were read."""
-        return (f"columns read: {', '.join(f'{role} = {name}' for role, name in self.columns.items())}",)
+        """Which columns were read, and which masks otherwise than they are stored."""
+        read = ", ".join(f"{role} = {name}" for role, name in self.columns.items())
+        return (f"columns read: {read}", *self.values.remarks())
+
+    def mask_faults(self, *, advance: Advance = no_progress) -> list[SourceError]:
+        """See `MaskFiles.mask_faults`."""
+        return self.values.faults(self._row_of, advance=advance)
 
     def pools(
         self, classes: Sequence[int], *, min_pixels: int, advance: Advance = no_progress
@@ -170,8 +181,10 @@ class HuggingFaceSource:
             for image_id in sorted(self._row_of)
         ]
 
-    def _size(self, image_id: str) -> tuple[int, int]:
-        height, width = self._indices(image_id).shape
+    def _size(self, image_id: str) -> tuple[int, int] | None:
+        if image_id in self.values.faulty:
+            return None
+        height, width = self.values.indices(image_id).shape
         return height, width
 
     def shown(self) -> Mapping[str, Sequence[int]]:
@@ -180,7 +193,7 @@ class HuggingFaceSource:
 
     def mask(self, class_id: int, image_id: str) -> tuple[Rle, Rle | None]:
         """See `LabelledSource.mask`."""
-        indices = self._indices(image_id)
+        indices = self.values.indices(image_id)
         ignored = indices == files.IGNORED
         return masks.encode(indices == class_id + 1), masks.encode(ignored) if ignored.any() else None
 
@@ -200,18 +213,16 @@ class HuggingFaceSource:
 
     def _areas(self, image_id: str) -> dict[int, int]:
         """Mask pixels by class index, of the classes that an image shows; remembered."""
-        if image_id not in self._histograms:
-            self._indices(image_id)
-        return files.areas(self._histograms[image_id], n_classes=self.benchmark.n_classes)
+        return files.areas(self.values.histogram(image_id), n_classes=self.benchmark.n_classes)
 
-    def _indices(self, image_id: str) -> npt.NDArray[np.uint8]:
-        """An image's mask (H, W) uint8: 0, class + 1, or 255; `SourceError` if it holds anything else."""
-        where = self._where(image_id)
-        indices = files.decode_indices(self._bytes("mask", image_id), where=where)
-        self._histograms[image_id] = files.index_histogram(
-            indices, n_classes=self.benchmark.n_classes, ignore_label=files.IGNORED, where=where
-        )
-        return indices
+
+def _image_id(value: object) -> str:
+    """An id as it is written here, 12 digits or a name without its suffix; empty if it is neither."""
+    if type(value) is int and value >= 0:
+        return f"{value:012d}"
+    if not isinstance(value, str) or not value.isprintable() or not Path(value).name:
+        return ""
+    return Path(value).with_suffix("").as_posix()
 
 
 def _load(name: str, split: str | None, part: Part) -> tuple[str, str, Any]:

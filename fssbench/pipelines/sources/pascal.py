@@ -7,21 +7,22 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
 from fssbench.base.errors import SourceError
+from fssbench.base.listing import remark
 from fssbench.base.progress import Advance, no_progress
 from fssbench.episodes.benchmarks import PASCAL_5I, Benchmark
 from fssbench.pipelines.formats import masks
 from fssbench.pipelines.sources import files, voc_masks
 from fssbench.pipelines.sources.base import Part, Picture, RawSample
+from fssbench.pipelines.sources.index_masks import IndexMasks
+from fssbench.pipelines.sources.mask_png import MaskValues
 from fssbench.schemas.manifest import MaskPolicy, SourceRecord
 from fssbench.schemas.rle import Rle
 
 __all__ = ["PascalSource", "find_devkit"]
 
 PLACES = (".", "VOC2012", "VOCdevkit/VOC2012")
+IMAGE_SUFFIXES = (".jpg", ".jpeg")
 IMAGE_LIST = "ImageSets/Segmentation/val.txt"
 IMAGE_ID = re.compile(r"\d{4}_\d{6}")
 BORDER = 255
@@ -42,8 +43,8 @@ class PascalSource:
     The folder is ``VOC2012``, ``VOCdevkit`` or what holds that. Images are those of
     ``ImageSets/Segmentation/val.txt``. The mask of an image is ``SegmentationClass/ID.png``, else
     ``SegmentationClassAug/ID.png``, else ``ID.mat`` of SBD, so that VOC's own win where there are both: only
-    they have the border. Values, of a palette as stored, are 0 for background, 1 … 20 for class index + 1,
-    and 255 for the border, which is kept as the region to ignore.
+    they have the border. Values, of a palette as stored (but see `decode_indices`), are 0 for background, 1 … 20 for
+    class index + 1, and 255 for the border, which is kept as the region to ignore.
 
     Images to train on are all others that have a mask. `masks`, `areas` and `read` know every image with a mask,
     of whichever part.
@@ -58,12 +59,30 @@ class PascalSource:
         self.list_file = self.folder / IMAGE_LIST
         self.part: Part = part
         self.tested = _read_list(self.list_file)
-        self._histograms: dict[str, npt.NDArray[np.int64]] = {}
+        meant = MaskValues.of_classes(benchmark.n_classes, ignore_label=BORDER)
+        self.values = IndexMasks(
+            lambda image_id: voc_masks.read_mask(self.masks[image_id], meant),
+            where=lambda image_id: self.masks[image_id],
+            meant=meant,
+        )
 
     @cached_property
+    def _found_masks(self) -> tuple[dict[str, dict[str, Path]], list[str]]:
+        return voc_masks.find_masks(self.folder, self.source)
+
+    @property
     def mask_folders(self) -> dict[str, dict[str, Path]]:
         """Mask files by folder and image id, the folders in the order in which they count."""
-        return voc_masks.find_masks(self.folder, self.source)
+        return self._found_masks[0]
+
+    @cached_property
+    def _found_images(self) -> tuple[dict[str, Path], tuple[str, ...]]:
+        return files.by_stem(self.folder / "JPEGImages", *IMAGE_SUFFIXES)
+
+    @property
+    def images(self) -> dict[str, Path]:
+        """Image files by id, listed or not."""
+        return self._found_images[0]
 
     @cached_property
     def masks(self) -> dict[str, Path]:
@@ -92,7 +111,7 @@ class PascalSource:
         if absent := [image_id for image_id in self.image_ids if image_id not in self.masks]:
             raise SourceError(
                 f"{len(absent):,} of the {len(self.image_ids):,} images in {self.list_file} have no mask in "
-                f"{', '.join(voc_masks.MASK_FOLDERS)} or SBD's cls: {files.shorten(absent)}",
+                f"{', '.join(voc_masks.MASK_FOLDERS)} or SBD's cls: {files.shorten(absent)}{self._astray(absent)}",
                 remedy="unpack the masks into the folder that holds JPEGImages",
             )
         return {image_id: self.masks[image_id] for image_id in self.image_ids}
@@ -101,7 +120,7 @@ class PascalSource:
     def _record(self) -> SourceRecord:
         by_folder: dict[str, dict[str, Path]] = {}
         for image_id, mask in self._listed.items():
-            folder = voc_masks.SBD if mask.suffix == ".mat" else mask.parent.name
+            folder = voc_masks.SBD if mask.suffix.lower() == ".mat" else mask.parent.name
             by_folder.setdefault(folder, {})[image_id] = mask
         return SourceRecord(
             kind=self.benchmark.raw,
@@ -136,14 +155,26 @@ class PascalSource:
         elif files.names_digest(self.image_ids) != VAL_DIGEST:
             reasons.append("val.txt lists other images than VOC 2012's validation list")
         # Every validation mask of VOC has a border; those of SBD, drawn anew, have none.
-        if bare := [image_id for image_id in self.image_ids if not self._histogram(image_id)[BORDER]]:
+        if bare := [image_id for image_id in self._listed if not self._has_border(image_id)]:
             shown = files.shorten(bare)
             reasons.append(f"masks without VOC's border of {BORDER}, so not VOC's own: {len(bare):,} ({shown})")
         return tuple(reasons)
 
     def notes(self) -> tuple[str, ...]:
-        """Nothing: what VOC's files say is complete or refused."""
-        return ()
+        """What was left out, and which masks were read otherwise than they are stored."""
+        return (*remark((*self._found_masks[1], *self._found_images[1])), *self.values.remarks())
+
+    def _astray(self, absent: Sequence[str]) -> str:
+        """What lies where the mask of an image is looked for, and is none."""
+        for name in voc_masks.MASK_FOLDERS:
+            others = files.by_stem(self.folder / name, ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")[0]
+            if here := [image_id for image_id in absent if image_id in others]:
+                return f"; {others[here[0]]} is not a PNG"
+        return ""
+
+    def mask_faults(self, *, advance: Advance = no_progress) -> list[SourceError]:
+        """See `MaskFiles.mask_faults`."""
+        return self.values.faults(self._listed, advance=advance)
 
     def pools(
         self, classes: Sequence[int], *, min_pixels: int, advance: Advance = no_progress
@@ -153,11 +184,11 @@ class PascalSource:
 
     def areas(self, image_id: str) -> dict[int, int]:
         """Mask pixels by class index, of the classes that an image shows; it must be one of `masks`."""
-        return files.areas(self._histogram(image_id), n_classes=self.benchmark.n_classes)
+        return files.areas(self.values.histogram(image_id), n_classes=self.benchmark.n_classes)
 
     def missing(self, image_ids: Sequence[str]) -> list[str]:
         """See `Source.missing`."""
-        return [image_id for image_id in image_ids if not self._image(image_id).is_file()]
+        return [image_id for image_id in image_ids if image_id not in self.images]
 
     def pictures(self) -> list[Picture]:
         """See `Source.pictures`; listed images are tested, others with a mask are training images."""
@@ -170,13 +201,13 @@ class PascalSource:
                 size=partial(self._size, image_id),
             )
             for image_id in sorted(listed | self.masks.keys())
-            if self._image(image_id).is_file()
+            if image_id in self.images
         ]
 
     def _size(self, image_id: str) -> tuple[int, int] | None:
-        if image_id not in self.masks:
+        if image_id not in self.masks or image_id in self.values.faulty:
             return None
-        height, width = self._indices(image_id)[0].shape
+        height, width = self.values.indices(image_id).shape
         return height, width
 
     def shown(self) -> Mapping[str, Sequence[int]]:
@@ -185,8 +216,8 @@ class PascalSource:
 
     def mask(self, class_id: int, image_id: str) -> tuple[Rle, Rle | None]:
         """See `LabelledSource.mask`."""
-        indices, histogram = self._indices(image_id)
-        ignore = masks.encode(indices == BORDER) if histogram[BORDER] else None
+        indices = self.values.indices(image_id)
+        ignore = masks.encode(indices == BORDER) if self._has_border(image_id) else None
         return masks.encode(indices == class_id + 1), ignore
 
     def read(self, image_id: str, class_id: int) -> RawSample:
@@ -202,22 +233,10 @@ class PascalSource:
         )
 
     def _image(self, image_id: str) -> Path:
-        return self.folder / "JPEGImages" / f"{image_id}.jpg"
+        return self.images.get(image_id, self.folder / "JPEGImages" / f"{image_id}.jpg")
 
-    def _histogram(self, image_id: str) -> npt.NDArray[np.int64]:
-        """The number of pixels of each value 0 … 255, remembered."""
-        if image_id not in self._histograms:
-            self._histograms[image_id] = self._indices(image_id)[1]
-        return self._histograms[image_id]
-
-    def _indices(self, image_id: str) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-        """An image's mask (H, W) uint8 and its histogram (256,), checked for values that are no class."""
-        path = self.masks[image_id]
-        indices = voc_masks.read_mask(path)
-        histogram = files.index_histogram(
-            indices, n_classes=self.benchmark.n_classes, ignore_label=BORDER, where=str(path)
-        )
-        return indices, histogram
+    def _has_border(self, image_id: str) -> bool:
+        return image_id in self.values.faulty or bool(self.values.histogram(image_id)[BORDER])
 
 
 def find_devkit(folder: Path) -> Path:

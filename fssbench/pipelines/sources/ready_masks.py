@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Collection, Iterator
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from fssbench.base.errors import SourceError
+from fssbench.base.listing import list_files, list_folders
 from fssbench.base.progress import Advance
 from fssbench.pipelines.formats import masks
 from fssbench.pipelines.sources import files
 from fssbench.pipelines.sources.coco_annotations import Annotations
+from fssbench.pipelines.sources.index_masks import IndexMasks
+from fssbench.pipelines.sources.mask_png import MaskValues, read_indices
 from fssbench.schemas.manifest import FileRecord, MaskPolicy
 from fssbench.schemas.rle import Rle
 
@@ -38,7 +39,12 @@ class ReadyMasks:
         self.annotations = annotations
         self.split = split
         self.policy = MaskPolicy(origin="ready-made", instances="as drawn", polygons="as drawn", crowds="as drawn")
-        self._histograms: dict[str, npt.NDArray[np.int64]] = {}
+        meant = MaskValues.of_classes(annotations.n_classes, ignore_label=files.IGNORED)
+        self.values = IndexMasks(
+            lambda image_id: read_indices(self.paths[image_id], meant),
+            where=lambda image_id: self.paths[image_id],
+            meant=meant,
+        )
         if not folder.is_dir():
             raise SourceError(f"there is no folder {folder}", remedy="point --masks at the folder of mask PNGs")
 
@@ -60,24 +66,10 @@ class ReadyMasks:
             )
         return used
 
-    def indices(self, image_id: str) -> npt.NDArray[np.uint8]:
-        """An image's mask (H, W) uint8: 0, class + 1, or 255; `SourceError` if it holds anything else."""
-        indices = files.read_indices(self.paths[image_id])
-        self._histograms[image_id] = files.index_histogram(
-            indices, n_classes=self.annotations.n_classes, ignore_label=files.IGNORED, where=str(self.paths[image_id])
-        )
-        return indices
-
-    def _histogram(self, image_id: str) -> npt.NDArray[np.int64]:
-        """The number of pixels of each value 0 … 255, remembered."""
-        if image_id not in self._histograms:
-            self.indices(image_id)
-        return self._histograms[image_id]
-
     def areas(self, classes: Collection[int], *, advance: Advance) -> Iterator[tuple[int, str, int]]:
         """See `CocoMasks.areas`; every mask is read once, for all classes."""
         for image_id in sorted(self.paths):
-            histogram = self._histogram(image_id)
+            histogram = self.values.histogram(image_id)
             for class_id in classes:
                 if histogram[class_id + 1]:
                     yield class_id, image_id, int(histogram[class_id + 1])
@@ -85,13 +77,13 @@ class ReadyMasks:
 
     def read(self, class_id: int, image_id: str) -> tuple[Rle, Rle | None]:
         """See `CocoMasks.read`."""
-        indices = self.indices(image_id)
+        indices = self.values.indices(image_id)
         ignored = indices == files.IGNORED
         return masks.encode(indices == class_id + 1), masks.encode(ignored) if ignored.any() else None
 
     def n_classes(self, image_id: str) -> int:
         """See `CocoMasks.n_classes`."""
-        return int(np.count_nonzero(self._histogram(image_id)[1 : files.IGNORED]))
+        return int(np.count_nonzero(self.values.histogram(image_id)[1 : files.IGNORED]))
 
     def files(self) -> tuple[FileRecord, ...]:
         """One `fingerprint` of all masks."""
@@ -110,8 +102,8 @@ class ReadyMasks:
         )
 
     def notes(self) -> tuple[str, ...]:
-        """Images that have annotations but no mask."""
-        return self._unmasked
+        """Images that have annotations but no mask, and masks that were read otherwise than they are stored."""
+        return (*self._unmasked, *self.values.remarks())
 
 
 def index_masks(folder: Path, *, split: str) -> dict[str, Path]:
@@ -122,13 +114,12 @@ def index_masks(folder: Path, *, split: str) -> dict[str, Path]:
     ``000000000042``.
     """
     own = [folder / split, folder / "annotations" / split, folder]
-    below = sorted(path for pattern in ("*", "*/*") for path in folder.glob(pattern) if path.is_dir())
+    first = list_folders(folder, error=SourceError) if folder.is_dir() else []
+    below = sorted((*first, *(inner for path in first for inner in list_folders(path, error=SourceError))))
     found: dict[str, Path] = {}
     for place in dict.fromkeys([*own, *below]):
         if place.is_dir():
-            for entry in os.scandir(place):
-                path = Path(entry.path)
-                if path.suffix.lower() == ".png":
-                    match = MASK_NAME.fullmatch(entry.name)
-                    found.setdefault(match[1] if match else path.stem, path)
+            for path in list_files(place, suffixes=(".png",), error=SourceError).files:
+                match = MASK_NAME.fullmatch(path.name)
+                found.setdefault(match[1] if match else path.stem, path)
     return found

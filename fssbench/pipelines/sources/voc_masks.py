@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from fssbench.base.errors import SourceError
 from fssbench.pipelines.sources import files
+from fssbench.pipelines.sources.mask_png import MaskValues, read_indices
 
 __all__ = ["MASK_FOLDERS", "SBD", "find_masks", "read_mask"]
 
@@ -23,19 +24,22 @@ SBD = "SBD cls"
 SBD_PLACES = (".", "SBD", "sbd", "benchmark_RELEASE", "dataset")
 
 
-def find_masks(devkit: Path, source: Path) -> dict[str, dict[str, Path]]:
-    """Mask files by folder and image id, the folders in the order in which they count.
+def find_masks(devkit: Path, source: Path) -> tuple[dict[str, dict[str, Path]], list[str]]:
+    """Mask files by folder and image id, the folders in the order in which they count, and what was left out.
 
     Args:
         devkit: the folder with ``JPEGImages``.
         source: the folder the user named, at or above it: SBD may lie anywhere between.
     """
-    found = {}
-    for name in MASK_FOLDERS:
-        found[name] = {path.stem: path for path in sorted((devkit / name).glob("*.png"))}
+    found: dict[str, dict[str, Path]] = {}
+    left_out: list[str] = []
+    places = [(name, devkit / name, ".png") for name in MASK_FOLDERS]
     if (sbd := _find_sbd(devkit, source)) is not None:
-        found[SBD] = {path.stem: path for path in sorted(sbd.glob("*.mat"))}
-    return found
+        places.append((SBD, sbd, ".mat"))
+    for name, folder, suffix in places:
+        found[name], others = files.by_stem(folder, suffix)
+        left_out += others
+    return found, left_out
 
 
 def _find_sbd(devkit: Path, source: Path) -> Path | None:
@@ -44,14 +48,16 @@ def _find_sbd(devkit: Path, source: Path) -> Path | None:
     for root in roots:
         for place in SBD_PLACES:
             for within in (root / place, root / place / "dataset", root / place / "benchmark_RELEASE/dataset"):
-                if (within / "cls").is_dir() and next((within / "cls").glob("*.mat"), None):
+                if files.by_stem(within / "cls", ".mat")[0]:
                     return within / "cls"
     return None
 
 
-def read_mask(path: Path) -> npt.NDArray[np.uint8]:
-    """A mask file, PNG or SBD's ``.mat`` → its class indices (H, W) uint8."""
-    return _read_mat(path) if path.suffix == ".mat" else files.read_indices(path)
+def read_mask(path: Path, meant: MaskValues) -> tuple[npt.NDArray[np.uint8], bool]:
+    """A mask file, PNG or SBD's ``.mat`` → its class indices (H, W) uint8; see `read_indices`."""
+    if path.suffix.lower() == ".mat":
+        return _read_mat(path), False
+    return read_indices(path, meant)
 
 
 def _read_mat(path: Path) -> npt.NDArray[np.uint8]:

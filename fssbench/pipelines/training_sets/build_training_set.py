@@ -11,6 +11,7 @@ from typing import Literal
 
 from fssbench.base.errors import SourceError, TrainingSetError
 from fssbench.base.files import sha256_bytes, write_atomic
+from fssbench.base.listing import holds_something
 from fssbench.base.locking import exclusive
 from fssbench.base.progress import Advance, no_progress
 from fssbench.episodes.episodes import pool_digest
@@ -111,7 +112,7 @@ def _header(source: Source) -> TrainingManifest:
 def _there(path: Path, header: TrainingManifest) -> TrainingSet | None:
     """The finished set at ``path``, if there is one; refused if it is of another origin."""
     if not (path / TRAINING).exists():
-        if path.is_file() or (path.is_dir() and any(path.iterdir())):
+        if path.is_file() or (path.is_dir() and holds_something(path)):
             raise TrainingSetError(
                 f"{path} is in the way: it is no training set, it has no {TRAINING}",
                 remedy="move it away, choose another --output, or pass --overwrite to replace it",

@@ -9,8 +9,9 @@ from functools import cached_property
 from pathlib import Path
 
 from fssbench.base.errors import EpisodeSetError, TrainingSetError
-from fssbench.base.files import PARTIAL, sha256_bytes
+from fssbench.base.files import sha256_bytes
 from fssbench.base.home import output_flag
+from fssbench.base.listing import is_litter
 from fssbench.base.records import read_record
 from fssbench.episodes.benchmarks import BENCHMARKS, Benchmark
 from fssbench.pipelines.formats import training_index as index
@@ -139,7 +140,7 @@ def find_training_sets(root: Place) -> list[Place]:
     found = (
         file.parent for pattern in (f"{FOLDER}/{TRAINING}", f"*/{FOLDER}/{TRAINING}") for file in root.glob(pattern)
     )
-    return [*sorted(path for path in found if not path.name.endswith(PARTIAL))]
+    return [*sorted(path for path in found if (path / TRAINING).is_file() and not is_litter(path.relative_to(root)))]
 
 
 def find_training_set(root: Place, benchmark: Benchmark) -> TrainingSet:
@@ -161,5 +162,6 @@ def find_training_set(root: Place, benchmark: Benchmark) -> TrainingSet:
     if isinstance(root, Remote):
         return TrainingSet.open(path)  # which says why it cannot
     raise TrainingSetError(
-        f"there is no training set {path}", remedy=f"build it with: fssbench prepare {benchmark.alias} --train{output_flag(root)}"
+        f"there is no training set {path}",
+        remedy=f"build it with: fssbench prepare {benchmark.alias} --train{output_flag(root)}",
     )

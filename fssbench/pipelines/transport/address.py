@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from fssbench.base.errors import UsageError
+from fssbench.base.home import home_in
 from fssbench.pipelines.transport.cache import Cache
 from fssbench.pipelines.transport.http import Web
 from fssbench.pipelines.transport.remote import Remote, Transport
@@ -35,7 +36,7 @@ def find_place(text: str) -> Place:
     if found is None:
         if SLASH_LOST.fullmatch(text) and not Path(text).exists():
             raise UsageError(f"'{text}' is no address", remedy="write two slashes, as in https://host/sets")
-        return Path(text)
+        return Path(home_in(text))
     scheme, rest = found[1].lower(), found[2]
     if scheme == "file":
         return Path("/") / rest.removeprefix("localhost").lstrip("/")

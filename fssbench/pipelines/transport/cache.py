@@ -10,7 +10,7 @@ from pathlib import Path
 from threading import get_ident
 
 from fssbench.base.files import PARTIAL, sha256_bytes
-from fssbench.base.home import Home
+from fssbench.base.home import Home, home_in
 from fssbench.schemas.manifest import FileRecord
 
 __all__ = ["Cache"]
@@ -42,7 +42,7 @@ class Cache:
         ``None`` if the variable is ``none``, or there is no home.
         """
         if named := os.environ.get("FSSBENCH_SHARD_CACHE"):
-            return None if named == "none" else Cache(folder=Path(named))
+            return None if named == "none" else Cache(folder=Path(home_in(named)))
         home = Home.find()
         return Cache(folder=home.shards) if home.is_known else None
 

@@ -13,6 +13,7 @@ from PIL import Image
 
 from fssbench.base.errors import UsageError
 from fssbench.base.files import write_atomic
+from fssbench.base.listing import holds_something
 from fssbench.scoring.conformance.kit import ABSENT, CLASSES, IGNORE_LABEL, PAIRS
 
 __all__ = ["export_kit"]
@@ -39,7 +40,7 @@ def export_kit(folder: Path) -> None:
         UsageError: there is something in the folder, which may hold numbers filled in.
         StorageError: it cannot be written.
     """
-    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
+    if folder.is_file() or (folder.is_dir() and holds_something(folder)):
         raise UsageError(f"{folder} exists and is no empty folder", remedy="name a new one")
     table = io.StringIO()
     lines = csv.writer(table, lineterminator="\n")

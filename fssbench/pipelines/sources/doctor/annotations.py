@@ -45,7 +45,7 @@ def _shapes(contents: Contents) -> Iterator[Finding]:
     kinds: dict[str, list[str]] = {}
     for row in contents.rows:
         for kind in _oddities(row, contents.sizes[row["image_id"]] or (1, 1)):
-            kinds.setdefault(kind, []).append(name_of(row))
+            kinds.setdefault(kind, []).append(name_of(row).removeprefix("annotation "))
     yield from found("note", "crowds, left out of masks unless --crowds says otherwise", kinds.get("crowd", ()))
     yield from found("note", "annotations of several polygons, all drawn", kinds.get("several", ()))
     yield from found("warning", "polygons of two corners, which enclose nothing", kinds.get("line", ()))

@@ -10,12 +10,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from fssbench.base.errors import SourceError
+from fssbench.base.errors import MaskFileError, SourceError
 from fssbench.base.progress import Advance, no_progress
 from fssbench.pipelines.formats import masks
 from fssbench.pipelines.sources import files
 from fssbench.pipelines.sources.base import LabelledSource
-from fssbench.pipelines.sources.doctor.findings import Compared, Comparison, Finding, found
+from fssbench.pipelines.sources.doctor.findings import Compared, Comparison, Finding, by_kind, found
+from fssbench.pipelines.sources.index_masks import IndexMasks
+from fssbench.pipelines.sources.mask_png import MaskValues, read_indices
 
 __all__ = ["compare_masks"]
 
@@ -35,13 +37,15 @@ def compare_masks(
     both = sorted(shown.keys() & ready.keys())
     totals: dict[int, list[int]] = defaultdict(lambda: [0, 0, 0])
     single: list[Compared] = []
-    faults: list[str] = []
+    faults: list[SourceError] = []
+    meant = MaskValues.of_classes(source.benchmark.n_classes, ignore_label=files.IGNORED)
+    values = IndexMasks(lambda image_id: read_indices(ready[image_id], meant), where=ready.__getitem__, meant=meant)
     equal = 0
     for image_id in both:
         try:
-            found_here = _compare(source, image_id, shown[image_id], ready[image_id])
+            found_here = _compare(source, image_id, shown[image_id], values)
         except SourceError as error:
-            faults.append(error.problem)
+            faults.append(error)
             continue
         finally:
             advance(1)
@@ -66,24 +70,26 @@ def compare_masks(
     lacking = sorted(shown.keys() - ready.keys())
     return comparison, [
         *found("warning", "images of the source without a ready-made mask", lacking),
-        *found("error", "ready-made masks that cannot be compared", faults),
+        *by_kind(faults, "ready-made "),
     ]
 
 
-def _compare(source: LabelledSource, image_id: str, classes: Sequence[int], path: Path) -> dict[int, tuple[int, int]]:
+def _compare(
+    source: LabelledSource, image_id: str, classes: Sequence[int], values: IndexMasks
+) -> dict[int, tuple[int, int]]:
     """Pixels in both masks and in either, by class, of the classes that one of them has in the image."""
-    indices = files.read_indices(path)
-    histogram = files.index_histogram(
-        indices, n_classes=source.benchmark.n_classes, ignore_label=files.IGNORED, where=str(path)
-    )
-    present = files.areas(histogram, n_classes=source.benchmark.n_classes).keys()
+    indices = values.indices(image_id)
+    present = files.areas(values.histogram(image_id), n_classes=source.benchmark.n_classes).keys()
     compared = {}
     for class_id in sorted({*present, *classes}):
         scored: npt.NDArray[np.bool_] = indices != files.IGNORED
         if class_id in classes:
             rle, ignore = source.mask(class_id, image_id)
             if rle["size"] != list(indices.shape):
-                raise SourceError(f"{path} is {_size(list(indices.shape))} pixels, its image {_size(rle['size'])}")
+                raise MaskFileError(
+                    f"{values.where(image_id)} is {_size(list(indices.shape))} pixels, its image {_size(rle['size'])}",
+                    kind="masks of another size than their image",
+                )
             policy = masks.decode(rle)
             scored &= ~masks.decode(ignore) if ignore is not None else True
         else:

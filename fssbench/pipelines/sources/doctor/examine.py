@@ -9,16 +9,17 @@ from typing import TypeVar
 from fssbench.base.errors import SourceError, UsageError
 from fssbench.episodes.benchmarks import COCO_20I, FSS_1000, PASCAL_5I, Benchmark
 from fssbench.pipelines.sources import Source
-from fssbench.pipelines.sources.base import LabelledSource
+from fssbench.pipelines.sources.base import LabelledSource, MaskFiles
 from fssbench.pipelines.sources.coco import CocoSource
 from fssbench.pipelines.sources.coco_annotations import Annotations
 from fssbench.pipelines.sources.description import DESCRIPTION, read_description
 from fssbench.pipelines.sources.doctor.annotations import examine_annotations
 from fssbench.pipelines.sources.doctor.comparison import compare_masks
-from fssbench.pipelines.sources.doctor.findings import ClassRow, Finding, Report, found
+from fssbench.pipelines.sources.doctor.findings import ClassRow, Finding, Report, by_kind, found
 from fssbench.pipelines.sources.doctor.pictures import examine_pictures
 from fssbench.pipelines.sources.files import read_names
-from fssbench.pipelines.sources.fss import FssSource, find_classes
+from fssbench.pipelines.sources.fss import FssSource
+from fssbench.pipelines.sources.fss_files import find_classes
 from fssbench.pipelines.sources.pascal import PascalSource, find_devkit
 from fssbench.pipelines.sources.ready_masks import index_masks
 
@@ -78,6 +79,9 @@ def examine(
     if isinstance(source, PascalSource):
         _voc(source, report)
     _attempt(report, lambda: _record(source, report))
+    if isinstance(source, MaskFiles):
+        faults = _attempt(report, lambda: source.mask_faults(advance=steps("masks", None)))
+        report.findings += by_kind(faults or ())
     _attempt(report, lambda: _classes(source, report, steps))
     _attempt(report, lambda: _remarks(source, report))
     if masks is not None and isinstance(source, LabelledSource):
@@ -99,7 +103,7 @@ def _annotations(annotations: Annotations, report: Report) -> None:
 
 def _voc(source: PascalSource, report: Report) -> None:
     """What lies in VOC's folders, listed or not."""
-    present = {path.stem for path in (source.folder / "JPEGImages").glob("*.jpg")}
+    present = source.images.keys()
     report.counts |= {"listed images": len(source.image_ids), "image files": len(present)}
     report.counts |= {f"masks in {name}": len(paths) for name, paths in source.mask_folders.items()}
     lost = sorted(source.masks.keys() - present - set(source.image_ids))
@@ -148,7 +152,7 @@ def _classes(source: Source, report: Report, steps: Steps) -> None:
 
 def _remarks(source: Source, report: Report) -> None:
     """What the source says of itself; a reason that is also a remark is told once."""
-    reasons = source.unofficial()
+    reasons = _attempt(report, source.unofficial) or ()
     report.findings += [Finding(gravity="warning", what=f"not official: {reason}") for reason in reasons]
     report.findings += [Finding(gravity="note", what=note) for note in source.notes() if note not in reasons]
 

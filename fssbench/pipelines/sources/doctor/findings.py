@@ -6,7 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
-__all__ = ["ClassRow", "Compared", "Comparison", "Finding", "Report", "found"]
+from fssbench.base.errors import MaskFileError, SourceError
+
+__all__ = ["ClassRow", "Compared", "Comparison", "Finding", "Report", "by_kind", "found"]
 
 Gravity = Literal["error", "warning", "note"]
 
@@ -37,6 +39,15 @@ def found(gravity: Gravity, what: str, places: Iterable[str]) -> list[Finding]:
     if not everywhere:
         return []
     return [Finding(gravity=gravity, what=what, count=len(everywhere), examples=tuple(everywhere[:EXAMPLES]))]
+
+
+def by_kind(faults: Iterable[SourceError], which: str = "") -> list[Finding]:
+    """A finding for every kind of fault that masks have."""
+    kinds: dict[str, list[str]] = {}
+    for fault in faults:
+        kind = fault.kind if isinstance(fault, MaskFileError) else "masks that cannot be read"
+        kinds.setdefault(kind, []).append(fault.problem)
+    return [finding for kind, places in kinds.items() for finding in found("error", which + kind, places)]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -76,7 +76,7 @@ def read_catalogue(path: Path | None = None) -> Catalogue:
     """The catalogue in ``path``, or fssbench's own; `SourceError` that names what is wrong with it."""
     try:
         resource = path or package_files("fssbench.pipelines.transport.download").joinpath(CATALOGUE)
-        return Catalogue.model_validate(tomllib.loads(resource.read_text(encoding="utf-8")))
+        return Catalogue.model_validate(tomllib.loads(resource.read_text(encoding="utf-8-sig")))
     except OSError as error:
         raise SourceError(
             f"the catalogue {path} cannot be read: {error.strerror}", remedy="check --catalogue"

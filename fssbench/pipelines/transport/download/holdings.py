@@ -9,6 +9,7 @@ from pathlib import Path
 
 from fssbench.base.errors import SourceError, StorageError
 from fssbench.base.files import PARTIAL, storage_errors
+from fssbench.base.listing import is_system_file
 from fssbench.base.locking import exclusive
 from fssbench.base.progress import Advance, no_progress
 from fssbench.pipelines.transport.attempts import Patience
@@ -57,7 +58,9 @@ class Holding:
 
 
 def _holds_something(path: Path) -> bool:
-    return path.is_file() or (path.is_dir() and any(entry.name != WORK for entry in path.iterdir()))
+    if not path.is_dir():
+        return path.is_file()
+    return any(entry.name != WORK and not is_system_file(entry) for entry in path.iterdir())
 
 
 def require_by_hand(holdings: Iterable[Holding]) -> None:
