@@ -24,7 +24,6 @@ import platform
 import shutil
 import signal
 import statistics
-import sys
 import threading
 import time
 from collections import Counter
@@ -196,7 +195,7 @@ def compare(arguments: argparse.Namespace) -> None:
         "trained": {"model": "hsnet", "weights": last},
         "untrained": {"model": "hsnet", "weights": "none", "options": options},
         "prototype": {"model": "prototype", "options": SEES},
-        "prototype-256": {"model": "prototype", "options": {**SEES, "size": options["size"]}},
+        f"prototype-{options['size']}": {"model": "prototype", "options": {**SEES, "size": options["size"]}},
         "trained-without-supports": {"model": "hsnet", "weights": last, "control": "no-support"},
     }
     where = {"fold": arguments.fold, "data": arguments.output / "sets", "device": "cpu", "workers": 1}
@@ -210,4 +209,4 @@ def compare(arguments: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
