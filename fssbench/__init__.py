@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from fssbench.base.version import __version__
 
 if TYPE_CHECKING:
+    from fssbench import benchmarks
     from fssbench.api.compare import compare
     from fssbench.api.evaluate import evaluate
     from fssbench.api.load import load
@@ -34,6 +35,7 @@ __all__ = [
     "Meter",
     "Score",
     "__version__",
+    "benchmarks",
     "build_model",
     "compare",
     "evaluate",
@@ -65,7 +67,7 @@ _HOME_OF = {
 
 
 def __getattr__(name: str) -> object:
-    if name in ("leaderboard", "models"):  # packages that can be called
+    if name in ("benchmarks", "leaderboard", "models"):  # modules, of which the last two can be called
         return importlib.import_module(f"fssbench.{name}")
     if name not in _HOME_OF:
         raise AttributeError(f"module 'fssbench' has no attribute '{name}'")

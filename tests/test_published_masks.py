@@ -24,7 +24,9 @@ from fssbench.pipelines.sources.hsnet_splits import HsnetSplits
 from fssbench.pipelines.sources.label_maps import LabelMaps
 from fssbench.pipelines.sources.mask_png import MaskValues, read_indices
 from fssbench.pipelines.sources.published_files import published_digests, record
+from fssbench.pipelines.training_sets.epoch import EpochPlan
 from fssbench.pipelines.training_sets.hsnet_lists import read_hsnet_lists
+from fssbench.pipelines.training_sets.published import published, published_as
 
 pytestmark = pytest.mark.real
 
@@ -169,8 +171,9 @@ def annotated(lists: FoldLists, folder: Path) -> Path:
     return folder
 
 
-def test_pascals_training_lists_follow_from_its_masks_to_the_byte(real_data: Path, real_splits: Path) -> None:
-    """An image is left out if it shows a novel class; the others in the order of the list of VOC's and SBD's images."""
+@pytest.fixture(scope="module")
+def pascal_areas(real_data: Path) -> dict[str, dict[int, int]]:
+    """What the published masks of PASCAL show, in pixels."""
     areas = {}
     with tarfile.open(real_data / "pascal/SegmentationClassAug.tar") as tar:
         for member in tar:
@@ -179,18 +182,55 @@ def test_pascals_training_lists_follow_from_its_masks_to_the_byte(real_data: Pat
                 assert extracted is not None
                 histogram = np.bincount(np.array(Image.open(io.BytesIO(extracted.read()))).ravel(), minlength=256)
                 areas[Path(member.name).stem] = files.areas(histogram, n_classes=20)
-    lines = (real_splits.parent / "hdmnet/pascal/voc_sbd_merge_noduplicate.txt").read_text().splitlines()
-    order = [files.image_name(line).rpartition("/")[2] for line in lines]
+    return areas
+
+
+def voc_and_sbd(splits: Path) -> list[str]:
+    lines = (splits.parent / "hdmnet/pascal/voc_sbd_merge_noduplicate.txt").read_text().splitlines()
+    return [files.image_name(line).rpartition("/")[2] for line in lines]
+
+
+def test_pascals_training_lists_follow_from_its_masks_to_the_byte(
+    real_data: Path, real_splits: Path, pascal_areas: dict[str, dict[int, int]]
+) -> None:
+    """An image is left out if it shows a novel class; the others in the order of the list of VOC's and SBD's images."""
+    order = voc_and_sbd(real_splits)
     assert order == (real_data / "pascal/lists/voc_sbd_merge_noduplicate.txt").read_text().split()
     policy = TrainingPolicy(drop_novel=True, min_pixels=LEAST)
     numbers = []
     for fold in FOLDS:
-        trained = derive_training(areas, benchmark=PASCAL_5I, fold=fold, policy=policy, images=order)
+        trained = derive_training(pascal_areas, benchmark=PASCAL_5I, fold=fold, policy=policy, images=order)
         lists = FoldLists(pools=trained.pools, queries=tuple(trained.shown.items())).in_order(order)
         for name, data in list_files(lists, PASCAL_5I, fold, part="training").items():
             assert record(name, data).sha256 == published_digests("hdmnet")[name]
         numbers.append(len(lists.queries))
     assert numbers == [4_208, 3_726, 2_752, 4_510]
+
+
+def test_a_training_query_is_asked_about_whatever_base_class_it_shows(
+    real_splits: Path, pascal_areas: dict[str, dict[int, int]]
+) -> None:
+    """As HDMNet's code has it. Of fold 0's images, 351 show a class that they are too small a support of."""
+    policy = TrainingPolicy(drop_novel=True, min_pixels=LEAST, query_pixels=1)
+    lists = derive_training(
+        pascal_areas, benchmark=PASCAL_5I, fold=0, policy=policy, images=frozenset(voc_and_sbd(real_splits))
+    )
+    assert len(lists.images) == 4_208
+    assert published_as(lists) == published("hdmnet", PASCAL_5I, 0)
+    assert sum(lists.shown[image] != lists.served[image] for image in lists.images) == 351
+    assert all(lists.shown[image] == tuple(sorted(pascal_areas[image])) for image in lists.images)
+
+
+def test_hsnets_epoch_on_pascal_is_its_list_of_pairs(
+    real_splits: Path, pascal_areas: dict[str, dict[int, int]]
+) -> None:
+    """11,394 pairs of fold 0 at a batch of 20 are 570 steps, the last of them of 14 episodes."""
+    pairs = read_hsnet_lists(real_splits, PASCAL_5I, 0)
+    policy = TrainingPolicy(queries="pair-uniform")
+    lists = derive_training(pascal_areas, benchmark=PASCAL_5I, fold=0, policy=policy, pairs=pairs)
+    assert (len(lists.images), lists.epoch) == (8_450, 11_394)
+    plan = EpochPlan(batch=20, drop_last=False)
+    assert (plan.length(lists), plan.n_batches(lists)) == (11_394, 570)
 
 
 def test_pascals_episodes_of_lists_are_those_of_masks(

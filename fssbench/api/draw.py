@@ -64,7 +64,9 @@ def draw(
     )
     raw = None
     # What else a query shows is asked of the masks, if there are any.
-    shown = rules.small_queries and (source is not None or Home.find().raw(benchmark.raw).is_dir())
+    home = Home.find()
+    there = source is not None or (home.is_known and home.raw(benchmark.raw).is_dir())
+    shown = rules.small_queries and there
     if files is None or shown:
         raw = open_raw(
             benchmark,

@@ -181,7 +181,7 @@ class EvaluationRequest:
         if isinstance(self.model, str):
             object.__setattr__(self, "model", full_name(self.model))
             spec = model_spec(str(self.model))
-            if spec.has_backbone:
+            if spec.fills_backbone:
                 object.__setattr__(self, "options", {"backbone_weights": "imagenet", **self.options})
         elif self.options or self.weights is not None:
             raise UsageError(

@@ -107,7 +107,7 @@ class TrainingEpisodes:
         learning = model.training
         held_out = partial(self._held_out, episodes=episodes)
         try:
-            return validate_on_batches(as_segmenter(model), held_out, device=device, ranks=Ranks())
+            return validate_on_batches(as_segmenter(model), held_out, device=device, ranks=Ranks()).miou
         finally:
             model.train(learning)
 

@@ -200,8 +200,9 @@ def _training_lists(benchmark: Benchmark, splits: str | None) -> Path | None:
     """The folder that lists FSS-1000's classes: the one named, or HSNet's in the home if that is there."""
     if splits is not None:
         return Path(splits)
-    folder = Home.find().splits("hsnet")
-    return folder if benchmark is FSS_1000 and folder.is_dir() else None
+    home = Home.find()
+    there = benchmark is FSS_1000 and home.is_known and home.splits("hsnet").is_dir()
+    return home.splits("hsnet") if there else None
 
 
 def _workers(asked: int | None) -> int:

@@ -94,10 +94,11 @@ def list_files(
         if benchmark is not FSS_1000:
             report.note(f"the strict protocol draws {benchmark.title} from images, so --splits means nothing to it")
         return None, None
-    folder = Home.find().splits(protocol.name) if splits is None else Path(splits)
+    home = Home.find()
+    if splits is None and protocol.ruled and not (home.is_known and home.splits(protocol.name).is_dir()):
+        return None, None
+    folder = home.splits(protocol.name) if splits is None else Path(splits)
     if splits is None and not folder.is_dir():
-        if protocol.ruled:
-            return None, None
         raise UsageError(
             f"the protocol {protocol.name} draws {benchmark.title} from split files, and there are none in {folder}",
             remedy="put them there, have prepare --download fetch them, or name their folder with --splits DIR; "

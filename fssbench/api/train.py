@@ -21,8 +21,10 @@ from fssbench.training.recipe import Recipe, find_recipe, overridden, read_recip
 
 if TYPE_CHECKING:
     from fssbench.training.job import Trained
+    from fssbench.training.plan import TrainingPlan
+    from fssbench.training.settings import TrainingJob
 
-__all__ = ["changed_recipe", "train", "with_defaults"]
+__all__ = ["changed_recipe", "plan_training", "train", "with_defaults"]
 
 
 def train(
@@ -75,8 +77,55 @@ def train(
         TrainingSetError: the images to train on are missing or damaged, or are tested.
         TrainingError: the run cannot begin, go on, or come to an end.
     """
+    from fssbench.engine.ranks import joined
+    from fssbench.training.job import train_model
+
     if resume and overwrite:
         raise UsageError("--resume and --overwrite contradict each other", remedy="pass one of them")
+    asked: dict[str, Any] = {
+        "fold": fold,
+        "shot": shot,
+        "config": config,
+        "changes": changes,
+        "options": options,
+        "data": data,
+    }
+    asked |= {"image_list": image_list, "protocol": protocol, "device": device, "workers": workers, "output": output}
+    with joined() as ranks:
+        job = _job(model, benchmark, **asked, resume=resume, overwrite=overwrite, local=ranks.local)
+        return train_model(job, ranks=ranks, report=report if ranks.first else SILENT)
+
+
+def plan_training(model: str, benchmark: str = "coco", **asked: Any) -> TrainingPlan:
+    """What `train` would do with the same arguments; nothing is built, learned or written."""
+    from fssbench.engine.ranks import joined
+    from fssbench.training.plan import TrainingPlan
+
+    with joined() as ranks:
+        job = _job(model, benchmark, **asked, local=ranks.local)
+        return TrainingPlan(job=job, lists=job.lists(), processes=ranks.world)
+
+
+def _job(
+    model: str,
+    benchmark: str,
+    *,
+    fold: int | None = None,
+    shot: int | None = None,
+    config: str | Path | None = None,
+    changes: Mapping[str, Any] | None = None,
+    options: Mapping[str, Any] | None = None,
+    data: Place | str | Path | None = None,
+    image_list: str | Path | None = None,
+    protocol: str = "strict",
+    device: str = "auto",
+    workers: int = 4,
+    output: str | Path | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    local: int = 0,
+) -> TrainingJob:
+    """What `train` was asked for, with everything found that it needs."""
     home, model = Home.find(), full_name(model)
     found, root = benchmark_and_root(benchmark, data)
     found = found.training
@@ -86,10 +135,8 @@ def train(
 
     # The model itself, and torch with it, is loaded when all that needs neither has been looked at.
     from fssbench.engine.base_learner import find_base_learner
-    from fssbench.engine.ranks import joined
     from fssbench.results.environment import pick_device
     from fssbench.training.folder import RunFolder
-    from fssbench.training.job import train_model
     from fssbench.training.settings import TrainingJob
 
     spec, recipe = model_spec(model, parts=True), with_defaults(model, recipe)
@@ -101,23 +148,21 @@ def train(
     folder = home.checkpoints / found.name / f"{label}-fold{number}" if output is None else Path(output)
     # Weights are only chosen by the very episodes asked for, but images are compared with whatever is there.
     exact = recipe.run.select_on == "test-fold"
-    with joined() as ranks:
-        job = TrainingJob(
-            recipe=recipe,
-            model=model,
-            options=recipe.options,
-            benchmark=found,
-            fold=number,
-            training_set=training_set,
-            test_set=_test_set(root, found, number, protocol, exact=exact),
-            folder=RunFolder(folder),
-            image_list=None if image_list is None else Path(image_list),
-            device=pick_device(device, local=ranks.local),
-            workers=workers,
-            resume=resume,
-            overwrite=overwrite,
-        )
-        return train_model(job, ranks=ranks, report=report if ranks.first else SILENT)
+    return TrainingJob(
+        recipe=recipe,
+        model=model,
+        options=recipe.options,
+        benchmark=found,
+        fold=number,
+        training_set=training_set,
+        test_set=_test_set(root, found, number, protocol, exact=exact),
+        folder=RunFolder(folder),
+        image_list=None if image_list is None else Path(image_list),
+        device=pick_device(device, local=local),
+        workers=workers,
+        resume=resume,
+        overwrite=overwrite,
+    )
 
 
 def changed_recipe(
@@ -140,7 +185,7 @@ def changed_recipe(
 def with_defaults(model: str, recipe: Recipe) -> Recipe:
     """The recipe with the model's options that follow from elsewhere, unless it has them."""
     spec, defaults = model_spec(model, parts=True), dict[str, Any]()
-    if spec.has_backbone and spec.base_learner is None:
+    if spec.fills_backbone and spec.base_learner is None:
         defaults["backbone_weights"] = "imagenet"
     if "shot" in spec.options:
         defaults["shot"] = recipe.run.shot

@@ -27,6 +27,8 @@ command line prints both and exits with code 2; any other exception is a defect 
 
 from __future__ import annotations
 
+import re
+
 __all__ = [
     "CheckpointError",
     "CountsError",
@@ -51,10 +53,15 @@ __all__ = [
 ]
 
 
+CONTROLS = re.compile(r"\x1b\[[0-9;?]*[@-~]|[\x00-\x1f\x7f-\x9f]+")
+"""Colours and moves of a terminal, ends of lines and the like, which come with others' messages and names."""
+
+
 class FssbenchError(Exception):
     """The root: a refusal with its cause and, where there is one, its remedy."""
 
     def __init__(self, problem: str, *, remedy: str = "") -> None:
+        problem = CONTROLS.sub(lambda found: "" if found[0].startswith("\x1b") else " ", problem)
         self.problem = problem
         self.remedy = remedy
         super().__init__(f"{problem}; {remedy}" if remedy else problem)

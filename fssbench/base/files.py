@@ -5,17 +5,31 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from fssbench.base.errors import StorageError
+from fssbench.base.errors import StorageError, UsageError
 
-__all__ = ["PARTIAL", "atomic_file", "is_file_name", "sha256_bytes", "sha256_file", "storage_errors", "write_atomic"]
+__all__ = [
+    "PARTIAL",
+    "atomic_file",
+    "is_file_name",
+    "replace_folder",
+    "require_own",
+    "set_aside",
+    "sha256_bytes",
+    "sha256_file",
+    "storage_errors",
+    "write_atomic",
+]
 
 PARTIAL = ".partial"
 """Suffix of what is still being written; nothing that ends in it is ever read."""
+HEAD = 4096
+"""Bytes within which a file says what it is."""
 
 
 def is_file_name(name: str) -> bool:
@@ -49,12 +63,14 @@ def storage_errors(where: Path) -> Iterator[None]:
             errno.EFBIG: "the file size limit is reached",
             errno.ENOTDIR: "part of the path is a file, not a folder",
             errno.EEXIST: "a file is in the way",
+            errno.EISDIR: "a folder of that name is in the way",
+            errno.ENOENT: "part of the path is not there, or was taken away meanwhile",
             errno.EIO: "the disk reports an error",
         }
-        if error.errno not in reasons:
+        if error.errno is None:  # none of the system's own, such as a server's
             raise
         raise StorageError(
-            f"cannot write {error.filename or where}: {reasons[error.errno]}",
+            f"cannot write {error.filename or where}: {reasons.get(error.errno) or os.strerror(error.errno)}",
             remedy="mend that and run the same command again; what is finished is kept",
         ) from error
 
@@ -80,3 +96,40 @@ def write_atomic(path: Path, data: bytes | str) -> None:
     """Write ``data`` (text as UTF-8) to ``path``, whole or not at all."""
     with atomic_file(path) as file:
         file.write(data.encode() if isinstance(data, str) else data)
+
+
+def require_own(path: Path, mark: str) -> None:
+    """Let a command replace what it wrote before, and nothing else.
+
+    Args:
+        path: what it is about to write.
+        mark: what the first few thousand bytes of every such file hold.
+
+    Raises:
+        UsageError: something else is there.
+    """
+    if not path.exists():
+        return
+    if path.is_file():
+        with storage_errors(path), path.open("rb") as file:
+            if mark.encode() in file.read(HEAD):
+                return
+    raise UsageError(
+        f"{path} is there already, and this command did not write it",
+        remedy="choose another --output, or take it away",
+    )
+
+
+def set_aside(folder: Path) -> Path:
+    """Where `replace_folder` keeps what it replaces until it is done."""
+    return folder.with_name(f"{folder.name}.replaced{PARTIAL}")
+
+
+def replace_folder(finished: Path, folder: Path) -> None:
+    """Give a finished folder its name, in place of what is there, which goes only when the new one stands."""
+    replaced = set_aside(folder)
+    shutil.rmtree(replaced, ignore_errors=True)
+    if folder.exists():
+        folder.rename(replaced)
+    finished.rename(folder)
+    shutil.rmtree(replaced, ignore_errors=True)

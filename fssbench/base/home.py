@@ -7,7 +7,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Home", "home_in"]
+from fssbench.base.errors import UsageError
+
+__all__ = ["Home", "home_in", "output_flag"]
 
 AT_HOME = re.compile(r"((?:-\w|(?:--)?[\w-]+=)?(?:derive:)?)(~[\w.-]*(?:/.*)?)", re.DOTALL)
 """A path below ``~``, and what may stand before it in one word."""
@@ -15,15 +17,34 @@ AT_HOME = re.compile(r"((?:-\w|(?:--)?[\w-]+=)?(?:derive:)?)(~[\w.-]*(?:/.*)?)",
 
 @dataclass(frozen=True)
 class Home:
-    """The folder that holds raw data, episode sets, checkpoints and results."""
+    """The folder that holds raw data, episode sets, checkpoints and results; ``None`` where nobody knows of one."""
 
-    path: Path
+    folder: Path | None
 
     @staticmethod
     def find() -> Home:
-        """``$FSSBENCH_HOME``, or ``~/.cache/fssbench``."""
-        named = os.environ.get("FSSBENCH_HOME")
-        return Home(Path(home_in(named)) if named else Path.home() / ".cache" / "fssbench")
+        """``$FSSBENCH_HOME``, or ``~/.cache/fssbench``; none for a user who has no folder, as in some containers."""
+        if named := os.environ.get("FSSBENCH_HOME"):
+            return Home(Path(home_in(named)))
+        try:
+            return Home(Path.home() / ".cache" / "fssbench")
+        except RuntimeError:
+            return Home(None)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether there can be anything in it."""
+        return self.folder is not None
+
+    @property
+    def path(self) -> Path:
+        """The folder itself; `UsageError` where nobody knows of one."""
+        if self.folder is None:
+            raise UsageError(
+                "a place that is not named is looked up in the home, and this user has none",
+                remedy="set FSSBENCH_HOME to a folder, or name every place",
+            )
+        return self.folder
 
     def raw(self, alias: str) -> Path:
         """Raw data of a benchmark as published, by its alias."""
@@ -52,6 +73,12 @@ class Home:
     def results(self) -> Path:
         """Results of evaluations."""
         return self.path / "results"
+
+
+def output_flag(root: object) -> str:
+    """What a ``prepare`` that is to build below ``root`` needs besides: nothing where that is its default."""
+    home = Home.find()
+    return "" if home.is_known and root == home.episodes else f" --output {root}"
 
 
 def home_in(word: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import typer
 
@@ -15,6 +16,7 @@ from fssbench.cli import (
     compare,
     conformance,
     convert,
+    curves,
     demo,
     doctor,
     episodes,
@@ -34,6 +36,7 @@ from fssbench.cli import (
     verify,
 )
 from fssbench.cli.console import fail
+from fssbench.cli.streams import end_output, open_streams
 
 __all__ = ["app", "main"]
 
@@ -43,32 +46,38 @@ INTERRUPTED = 130
 app = typer.Typer(
     name="fssbench",
     help="Few-shot segmentation episodes that are files with a hash, and scores anyone can recompute.",
+    epilog="Any option can come from the environment: FSSBENCH_EVAL_DEVICE=cuda:1 is eval's --device.",
     no_args_is_help=True,
     add_completion=False,
+    rich_markup_mode="markdown",
     context_settings={"auto_envvar_prefix": "FSSBENCH", "help_option_names": ["-h", "--help"]},
 )
 
-app.command("demo")(demo.demo)
-app.add_typer(prepare.app, name="prepare")
-app.add_typer(episodes.app, name="episodes")
-app.command("doctor")(doctor.doctor)
-app.command("verify")(verify.verify)
-app.command("show")(show.show)
-app.command("info")(info.info)
-app.command("train")(train.train)
-app.command("eval")(evaluate.evaluate)
-app.command("score")(score.score)
-app.command("compare")(compare.compare)
-app.command("report")(report.report)
-app.command("stability")(stability.stability)
-app.add_typer(leaderboard.app, name="leaderboard")
-app.command("submit")(submit.submit)
-app.command("check-model")(check_model.check_model)
-app.command("profile")(profile.profile)
-app.command("reproduce")(reproduce.reproduce)
-app.command("convert")(convert.convert)
-app.command("conformance")(conformance.conformance)
-app.command("list")(listing.list_)
+START, DATA, MODELS, SCORES, SHARE = "To begin", "Data", "Models", "Scores", "To share"
+"""Headings of the help, in the order of the work."""
+
+app.command("demo", rich_help_panel=START)(demo.demo)
+app.command("list", rich_help_panel=START)(listing.list_)
+app.command("info", rich_help_panel=START)(info.info)
+app.command("doctor", rich_help_panel=DATA)(doctor.doctor)
+app.add_typer(prepare.app, name="prepare", rich_help_panel=DATA)
+app.command("verify", rich_help_panel=DATA)(verify.verify)
+app.command("show", rich_help_panel=DATA)(show.show)
+app.add_typer(episodes.app, name="episodes", rich_help_panel=DATA)
+app.command("train", rich_help_panel=MODELS)(train.train)
+app.command("check-model", rich_help_panel=MODELS)(check_model.check_model)
+app.command("profile", rich_help_panel=MODELS)(profile.profile)
+app.command("convert", rich_help_panel=MODELS)(convert.convert)
+app.command("eval", rich_help_panel=SCORES)(evaluate.evaluate)
+app.command("score", rich_help_panel=SCORES)(score.score)
+app.command("compare", rich_help_panel=SCORES)(compare.compare)
+app.command("report", rich_help_panel=SCORES)(report.report)
+app.command("curves", rich_help_panel=SCORES)(curves.curves)
+app.command("stability", rich_help_panel=SCORES)(stability.stability)
+app.add_typer(leaderboard.app, name="leaderboard", rich_help_panel=SHARE)
+app.command("submit", rich_help_panel=SHARE)(submit.submit)
+app.command("reproduce", rich_help_panel=SHARE)(reproduce.reproduce)
+app.command("conformance", rich_help_panel=SHARE)(conformance.conformance)
 
 
 def _version(wanted: bool) -> None:
@@ -81,7 +90,9 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def root(
-    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, allow_from_autoenv=False, help="Print the version."
+    ),
     debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error; may stand anywhere."),
 ) -> None:
     """Few-shot segmentation episodes that are files with a hash, and scores anyone can recompute."""
@@ -95,22 +106,36 @@ def main(arguments: Sequence[str] | None = None) -> None:
     os.environ.update({name: home_in(value) for name, value in os.environ.items() if name.startswith("FSSBENCH_")})
     debug = "--debug" in given or bool(os.environ.get("FSSBENCH_DEBUG"))
     words = [word for word in given if word != "--debug"]
+    open_streams()
     try:
-        code = app(args=words, prog_name="fssbench", standalone_mode=False)
+        code = _command_line().main(args=words, prog_name="fssbench", standalone_mode=False)
     except typer.Exit as leaving:
         code = leaving.exit_code
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
-    except BrokenPipeError:  # the reader of our output went away, as head does
-        sys.stderr.close()
-        code = 0
+    except SystemExit as leaving:  # the parser's own way out when the reader of our output went away, as head does
+        code = 0 if isinstance(leaving.__context__, BrokenPipeError) else leaving.code
     except Exception as error:
         if debug:
             raise
         code = _refuse(error)
+    if refused := end_output():
+        code = _refuse(refused)
     if code == INTERRUPTED:
         fail("interrupted; what is finished is kept")
     raise SystemExit(code if isinstance(code, int) else 0)
+
+
+def _command_line() -> Any:
+    """The parser. Its help names no environment variables, which would fill half of it: the epilog says how they go."""
+    whole = typer.main.get_command(app)
+    waiting: list[Any] = [whole]  # of types that Typer keeps to itself
+    while waiting:
+        command = waiting.pop()
+        waiting += getattr(command, "commands", {}).values()
+        for parameter in command.params:
+            parameter.show_envvar = False
+    return whole
 
 
 def _refuse(error: Exception) -> int:
@@ -125,7 +150,15 @@ def _refuse(error: Exception) -> int:
     if hasattr(error, "format_message"):
         context = getattr(error, "ctx", None)
         command = context.command_path if context else "fssbench"
-        fail(f"{' '.join(error.format_message().split())}; see {command} --help")
+        if message := " ".join(error.format_message().split()):  # without arguments the help is printed already
+            fail(f"{message}; see {command} --help")
+        return 2
+    if isinstance(error, OSError) and error.strerror:
+        where = "" if error.filename is None else f" {error.filename}"
+        fail(f"the system refused{where}: {error.strerror}; mend that and run the same command again")
+        return 2
+    if isinstance(error, MemoryError):
+        fail("there is not enough memory; what is finished is kept")
         return 2
     fail(f"fssbench failed: {type(error).__name__}: {error}; run again with --debug and report what it shows")
     return 1

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from fssbench.cli.console import JsonFlag, print_json
+from fssbench.cli.console import JsonFlag, aside, print_json
 from fssbench.cli.model_options import (
     BackboneOption,
     BackboneWeightsOption,
@@ -39,19 +39,21 @@ def check_model(
     from fssbench.models import build_model, full_name, model_spec
     from fssbench.results.environment import pick_device
 
-    model = full_name(model)
-    spec, given = model_spec(model), given_options(option, options_file)
+    with aside():
+        model = full_name(model)
+        spec = model_spec(model)
+        given = given_options(spec, option, options_file)
 
-    from fssbench.engine.model_check import check_model as check
+        from fssbench.engine.model_check import check_model as check
 
-    options = resolve_options(
-        spec,
-        given,
-        backbone=backbone,
-        backbone_weights=backbone_weights,
-        default_weights="none",
-    )
-    findings = check(lambda: build_model(model, **options), device=pick_device(device))
+        options = resolve_options(
+            spec,
+            given,
+            backbone=backbone,
+            backbone_weights=backbone_weights,
+            default_weights="none",
+        )
+        findings = check(lambda: build_model(model, **options), device=pick_device(device))
     if as_json:
         print_json({"model": model, "sound": not findings, "findings": [asdict(finding) for finding in findings]})
     elif findings:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any
+from contextlib import contextmanager, redirect_stdout, suppress
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
 from fssbench.base.errors import UsageError
 from fssbench.base.progress import Bar, Report
+from fssbench.cli.streams import takes_all
 
 if TYPE_CHECKING:
     from fssbench.pipelines.transport import Place
@@ -24,6 +25,7 @@ __all__ = [
     "DataOption",
     "JsonFlag",
     "Place",
+    "aside",
     "fail",
     "integers",
     "megabytes",
@@ -59,17 +61,27 @@ DataOption = Annotated[
 
 def fail(text: str) -> None:
     """Print an error, in one line on standard error."""
-    print(f"error: {text}", file=sys.stderr)
+    with suppress(OSError):  # the exit code still tells
+        print(f"error: {text}", file=sys.stderr)
 
 
 def warn(text: str) -> None:
     """Print a remark that is no error, in one line on standard error."""
-    print(f"note: {text}", file=sys.stderr)
+    with suppress(OSError):
+        print(f"note: {text}", file=sys.stderr)
+
+
+@contextmanager
+def aside() -> Iterator[TextIO]:
+    """While the block runs, what a user's own model prints goes to standard error; gives standard output."""
+    out = sys.stdout
+    with redirect_stdout(sys.stderr):
+        yield out
 
 
 def print_json(value: Any) -> None:
     """Print a value as indented JSON on standard output."""
-    print(json.dumps(value, indent=1, ensure_ascii=False))
+    print(json.dumps(value, indent=1, ensure_ascii=not takes_all(sys.stdout)))
 
 
 def integers(text: str, *, option: str, least: int) -> tuple[int, ...]:

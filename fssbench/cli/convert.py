@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fssbench.base.errors import UsageError
-from fssbench.cli.console import JsonFlag, print_json
+from fssbench.cli.console import JsonFlag, aside, print_json
 from fssbench.cli.model_options import BackboneOption, OptionsFileOption, PairsOption, given_options, resolve_options
 
 if TYPE_CHECKING:
@@ -50,23 +50,22 @@ def convert(
     from fssbench.base.files import sha256_file
     from fssbench.models import full_name, model_spec
     from fssbench.models.cards import card_path, read_card, write_safetensors
-    from fssbench.models.checkpoints import read_state_dict
 
     if target.suffix not in (OURS, *PUBLISHED):
         raise UsageError(f"OUT must end in {OURS}, .pt or .pth, got {target}", remedy="its ending says what to write")
     written_to = [target, card_path(target)] if target.suffix == OURS else [target]
     if not overwrite and (there := [path for path in written_to if path.exists()]):
         raise UsageError(f"{there[0]} is there already", remedy="pass --overwrite to replace it")
-    state = read_state_dict(source)
     card = read_card(source) if card_path(source).is_file() and source.suffix == OURS else None
     if model is None and card is None:
         raise UsageError(f"{source} has no card that says whose it is", remedy="pass --model")
-    name = full_name(model or (card.model if card else ""))
-    given = resolve_options(
-        model_spec(name, parts=True), given_options(option, options_file), backbone=backbone, default_weights="none"
-    )
-    options = (card.options if card else {}) | given
-    _require_fit(name, options, state, source)
+    with aside():
+        name = full_name(model or (card.model if card else ""))
+        spec = model_spec(name, parts=True)
+        given = given_options(spec, option, options_file)
+        options = card.options if card else {}
+        options |= resolve_options(spec, given, backbone=backbone, default_weights="none")
+        state = _fitting(name, options, source)
     if target.suffix == OURS:
         facts: dict[str, Any] = {
             "backbone_sha256": sha256_file(backbone_file) if backbone_file else None,
@@ -90,12 +89,12 @@ def convert(
     print_json(said) if as_json else print(f"{len(state)} tensors of {name} → {target}")
 
 
-def _require_fit(name: str, options: dict[str, Any], state: dict[str, Tensor], source: Path) -> None:
-    """Load the state into the model it is said to be of; the error says what would fit."""
+def _fitting(name: str, options: dict[str, Any], source: Path) -> dict[str, Tensor]:
+    """The tensors that fill the model they are said to be of, by its names; the error says what would fit."""
     from fssbench.engine.model import fill
     from fssbench.models import build_module
 
-    fill(build_module(name, **options), state, name=name, options=options, where=str(source))
+    return fill(build_module(name, **options), source, name=name, options=options)
 
 
 def _write_published(path: Path, state: dict[str, Tensor]) -> None:

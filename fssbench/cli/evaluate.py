@@ -4,11 +4,23 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from statistics import fmean
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
-from fssbench.cli.console import TERMINAL, DataOption, JsonFlag, megabytes, print_json, progress, several, warn
+from fssbench.cli.console import (
+    TERMINAL,
+    DataOption,
+    JsonFlag,
+    aside,
+    megabytes,
+    percent,
+    print_json,
+    progress,
+    several,
+    warn,
+)
 from fssbench.cli.model_options import (
     BackboneOption,
     BackboneWeightsOption,
@@ -127,8 +139,10 @@ def evaluate(
     from fssbench.models import full_name, model_spec
     from fssbench.results.control_names import require_control
 
-    model = full_name(model)
-    spec, given = model_spec(model), given_options(option, options_file)
+    with aside() as out:
+        model = full_name(model)
+        spec = model_spec(model)
+        given = given_options(spec, option, options_file)
     if control is not None:
         require_control(control)
     tracks = asked_tracks(
@@ -146,10 +160,12 @@ def evaluate(
     from fssbench.api.evaluate import EvaluationRequest
     from fssbench.engine.inference import InferenceSettings
 
+    with aside():
+        options = resolve_options(spec, given, backbone=backbone, backbone_weights=backbone_weights)
     request = EvaluationRequest(
         model=model,
         tracks=tracks,
-        options=resolve_options(spec, given, backbone=backbone, backbone_weights=backbone_weights),
+        options=options,
         weights=weights,
         name=name,
         device=device,
@@ -170,7 +186,9 @@ def evaluate(
         asked=("fssbench", *sys.argv[1:]),
     )
     if dry_run:
-        _say(request.estimates(), as_json=as_json)
+        with aside():
+            estimates = request.estimates()
+        _say(estimates, as_json=as_json)
         return
     finished: list[Evaluation] = []
 
@@ -179,11 +197,16 @@ def evaluate(
         if visualize:
             _draw(loaded, job, evaluation, visualize)
         if not as_json:
-            _report(evaluation)
+            _report(evaluation, out)
 
-    request.run(report=TERMINAL, after=after)
+    with aside():
+        request.run(report=TERMINAL, after=after)
     if as_json and finished:
         print_json([_summary(one) for one in finished])
+    elif finished:
+        from fssbench.leaderboard.closing import closings
+
+        print("".join(f"{one}\n" for one in closings(finished)), end="")
     if any(one.record.model.selected_on_test_fold for one in finished):
         warn("the weights are those that scored best on this very fold, as publications choose them")
     if reasons := dict.fromkeys(reason for one in finished for reason in one.unofficial):
@@ -229,8 +252,12 @@ def _summary(evaluation: Evaluation) -> dict[str, Any]:
     return {"path": str(evaluation.path), "skipped": evaluation.skipped, "result": result}
 
 
-def _report(evaluation: Evaluation) -> None:
+def _report(evaluation: Evaluation, out: TextIO) -> None:
     run = evaluation.record.execution
     speed = f"{run.episodes_per_second:.1f} episodes/s" if run and not evaluation.skipped else "was there already"
-    print(f"{evaluation} ({speed})")
-    print(f"  {evaluation.path}")
+    print(f"{evaluation} ({speed})", file=out)
+    scored = [iou for iou in evaluation.per_class.values() if iou is not None]
+    if evaluation.miou is None and scored:
+        there = f"{len(scored)} of {len(evaluation.per_class)} classes"
+        print(f"  over {there} mIoU {percent(fmean(scored))}, which compares with no other figure", file=out)
+    print(f"  {evaluation.path}", file=out)

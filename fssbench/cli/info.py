@@ -100,7 +100,7 @@ def _installation() -> dict[str, Any]:
         **describe_machine(),
         "packages": [f"{name} {found or 'not installed'}" for name, found in installed_requirements().items()],
         "device": device_name(pick_device("auto")),
-        "home": f"{home.path}{'' if home.path.is_dir() else ' (not made yet)'}",
+        "home": f"{home.path}{'' if home.path.is_dir() else ' (not made yet)'}" if home.is_known else "none",
     }
 
 

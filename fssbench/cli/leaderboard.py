@@ -19,7 +19,10 @@ __all__ = ["app"]
 app = typer.Typer(no_args_is_help=True, help="Gather results into a leaderboard; check, share and export it.")
 
 BEST = 10
-"""Reported rows of a table that build prints; show prints all."""
+"""Reported rows of a table that are printed below what was measured; show without a file prints all."""
+
+MARK = '"fssbench-leaderboard"'
+"""What every leaderboard file says of itself."""
 
 BoardArgument = Annotated[Path, typer.Argument(help="A leaderboard file, as build writes it.")]
 BoardOutput = Annotated[Path, typer.Option("--output", "-o", help="The leaderboard file to write.")]
@@ -40,10 +43,11 @@ def build(
     reported: ReportedFlag = True,
 ) -> None:
     """Gather all results below a folder into one JSON file and print them as a table."""
-    from fssbench.base.files import write_atomic
+    from fssbench.base.files import require_own, write_atomic
     from fssbench.leaderboard import leaderboard
     from fssbench.leaderboard.standings import print_rankings, print_reported
 
+    require_own(output, MARK)
     board = leaderboard(folder, reported=reported, report=TERMINAL)
     write_atomic(output, board.to_json())
     print_rankings(board.groups())
@@ -62,7 +66,7 @@ def show(
     shot: Annotated[int | None, typer.Option("--shot", "-k", min=1, help="Only this number of shots.")] = None,
     reported: ReportedFlag = True,
 ) -> None:
-    """Print a leaderboard file; without one, what papers report."""
+    """Print a leaderboard file and what papers report beside it; without a file, all that papers report."""
     from fssbench.leaderboard.board import Leaderboard, read_leaderboard
     from fssbench.leaderboard.export import selected
     from fssbench.leaderboard.published import published_entries
@@ -72,7 +76,7 @@ def show(
     board = selected(board, benchmark=benchmark, shot=shot)
     print_rankings(board.groups())
     if reported:
-        print_reported(board.reported_groups())
+        print_reported(board.reported_beside(), most=None if file is None else BEST)
 
 
 @app.command("export")
@@ -84,6 +88,7 @@ def export_(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="The file to write. [default: print]")] = None,
     benchmark: Annotated[str | None, typer.Option("--benchmark", "-b", help="Only this benchmark.")] = None,
     shot: Annotated[int | None, typer.Option("--shot", "-k", min=1, help="Only this number of shots.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it is there.")] = False,
 ) -> None:
     """Write a leaderboard as tables for a paper, a spreadsheet or a program."""
     from fssbench.base.errors import UsageError
@@ -91,6 +96,8 @@ def export_(
     from fssbench.leaderboard.board import read_leaderboard
     from fssbench.leaderboard.export import export, selected
 
+    if output is not None and output.exists() and not overwrite:
+        raise UsageError(f"{output} is there already", remedy="pass --overwrite, or choose another --output")
     data = export(selected(read_leaderboard(file), benchmark=benchmark, shot=shot), form)
     if output is not None:
         write_atomic(output, data)
@@ -147,11 +154,12 @@ def add(
 ) -> None:
     """Check an archive, list all that is wrong with it, or add its results and build the leaderboard again."""
     from fssbench.api.check import finder
-    from fssbench.base.files import write_atomic
+    from fssbench.base.files import require_own, write_atomic
     from fssbench.base.home import Home
     from fssbench.leaderboard.add import add as take_in
     from fssbench.leaderboard.published import published_entries
 
+    require_own(output, MARK)
     folder = results or Home.find().results
     with progress("checking", None):
         added = take_in(archive, folder, find_set=finder(data), reported=published_entries() if reported else ())

@@ -94,6 +94,8 @@ def _sets(data: Place | None) -> list[Row]:
     from fssbench.pipelines.episode_sets.episode_set import find_sets
     from fssbench.pipelines.training_sets.training_set import find_training_sets
 
+    if data is None and not Home.find().is_known:
+        return []
     root = data or Home.find().episodes
     return [
         *(_row(path, _set) for path in find_sets(root)),

@@ -28,7 +28,10 @@ __all__ = [
 ]
 
 ModelOption = Annotated[str, typer.Option("--model", "-m", help="A model's name, or path/to/file.py:Name.")]
-BackboneOption = Annotated[str | None, typer.Option("--backbone", help="The feature extractor. [default: the model's]")]
+BackboneOption = Annotated[
+    str | None,
+    typer.Option("--backbone", help="The feature extractor, such as efficientnet-lite0. [default: the model's]"),
+]
 BackboneWeightsOption = Annotated[
     str | None,
     typer.Option("--backbone-weights", help="none, imagenet, or the PATH of a state dict. [default: imagenet]"),
@@ -43,9 +46,9 @@ OptionsFileOption = Annotated[
 ]
 
 
-def given_options(pairs: list[str] | None, file: Path | None = None) -> dict[str, Any]:
+def given_options(spec: ModelSpec, pairs: list[str] | None, file: Path | None = None) -> dict[str, Any]:
     """The model's options from a file, and those given as pairs, which win."""
-    return (read_options(file) if file else {}) | parse_pairs(pairs or [])
+    return (read_options(file) if file else {}) | parse_pairs(pairs or [], spec)
 
 
 def resolve_options(
@@ -63,26 +66,25 @@ def resolve_options(
     """
     options = dict(given)
     for name, value in (("backbone", backbone), ("backbone_weights", backbone_weights)):
-        if value is not None and spec.has_backbone:
-            options[name] = value
+        if value is not None and (name in spec.options or spec.takes_any):
+            options[name] = parse_pairs([f"{name}={value}"], spec)[name]
         elif value is not None:
-            warn(f"{spec.name} has no backbone, so --{name.replace('_', '-')} means nothing to it")
-    if spec.has_backbone:
+            warn(f"{spec.name} has no option {name}, so --{name.replace('_', '-')} means nothing to it")
+    if spec.fills_backbone:
         options.setdefault("backbone_weights", default_weights)
     return options
 
 
-def parse_pairs(pairs: list[str]) -> dict[str, Any]:
-    """``size=200`` and the like as keyword arguments: numbers and true/false as such, the rest as text."""
+def parse_pairs(pairs: list[str], spec: ModelSpec | None = None) -> dict[str, Any]:
+    """``size=200`` and the like as keyword arguments, each what the model wants there; else as TOML has it, or text."""
+    from fssbench.models.options import from_text
+
     options: dict[str, Any] = {}
     for pair in pairs:
         name, separator, value = pair.partition("=")
         if not separator or not name.isidentifier():
             raise UsageError(f"--option must be name=value, got '{pair}'", remedy="as in --option size=200")
-        try:
-            options[name] = tomllib.loads(f"value = {value}")["value"]
-        except tomllib.TOMLDecodeError:
-            options[name] = value
+        options[name] = from_text(value, spec.wanted.get(name, Any) if spec else Any)
     return options
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fssbench.cli.console import JsonFlag, print_json
+from fssbench.cli.console import JsonFlag, aside, print_json
 from fssbench.cli.model_options import (
     BackboneOption,
     ModelOption,
@@ -16,10 +17,13 @@ from fssbench.cli.model_options import (
     given_options,
     resolve_options,
 )
+from fssbench.cli.side_by_side import COSTS, cost_title, costs_as_json
 
 if TYPE_CHECKING:
-    from fssbench.engine.profile import Profile
-    from fssbench.models.published import PublishedCost
+    from rich.table import Table
+
+    from fssbench.engine.profile import Part, Profile
+    from fssbench.leaderboard.reported import ReportedCosts
 
 __all__ = ["profile"]
 
@@ -34,57 +38,120 @@ def profile(
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, …")] = "auto",
     as_json: JsonFlag = False,
 ) -> None:
-    """Count a model's parameters and operations, and measure memory and time of one drawn episode.
+    """Count a model's parameters and operations by part, and measure memory and time of one drawn episode.
 
-    The paper's row stands beside it where there is one. Weights are random: no cost depends on them.
+    What the paper says of the same part stands beside it, where it says something. Weights are random: no cost
+    depends on them.
     """
+    from fssbench.leaderboard.reported import reported_costs
     from fssbench.models import build_model, full_name, model_spec
-    from fssbench.models.published import published_cost
     from fssbench.results.environment import device_name, pick_device
 
-    model = full_name(model)
-    spec, given = model_spec(model), given_options(option, options_file)
+    with aside():
+        model = full_name(model)
+        spec = model_spec(model)
+        options = resolve_options(
+            spec, given_options(spec, option, options_file), backbone=backbone, default_weights="none"
+        )
 
-    from fssbench.engine.profile import profile as measure
+        from fssbench.engine.profile import profile as measure
 
-    options = resolve_options(spec, given, backbone=backbone, default_weights="none")
-    where = pick_device(device)
-    measured = measure(build_model(model, **options), shot=shot, device=where, repeats=repeats)
-    paper = published_cost(model, options, defaults=spec.options, shot=shot)
+        where = pick_device(device)
+        measured = measure(build_model(model, **options), shot=shot, device=where, repeats=repeats)
+        said = reported_costs(model, options, defaults=spec.options, shot=shot)
+        faster = None
+        if said.slowdown:
+            quicker = build_model(model, **{**options, **said.slowdown[1].than})
+            faster = measure(quicker, shot=shot, device=where, repeats=repeats)
+    beside = list(_beside(measured, said, faster))
     if as_json:
         asked = {"model": model, "options": options, "device_name": device_name(where)}
-        print_json(asked | {"measured": asdict(measured), "published": asdict(paper) if paper else None})
+        print_json(asked | {"measured": _as_json(measured), "published": [asdict(one) for one in beside]})
         return
-    _show(measured, paper, title=f"{model} · {shot}-shot · {measured.input_size}×{measured.input_size} · {where}")
+    print(f"{model} · {shot}-shot · {measured.input_size}×{measured.input_size} · {where}")
+    _show(measured)
+    print(
+        "Parameters in millions, operations in 10⁹, time in ms. A multiplication and an addition are one multiply-add"
+    )
+    print("and two FLOPs; convolutions and matrix products count, nothing else.")
+    if beside:
+        _show_beside(beside)
+        print("Its time and memory are of its authors' machine, its FLOPs are multiply-adds.")
 
 
-def _show(measured: Profile, paper: PublishedCost | None, *, title: str) -> None:
-    from rich import box
+@dataclass(frozen=True, kw_only=True)
+class Beside:
+    """A figure of a paper and ours of the same part."""
+
+    figure: str
+    here: float
+    paper: float
+    source: str
+
+
+def _beside(measured: Profile, said: ReportedCosts, faster: Profile | None) -> Iterator[Beside]:
+    """Every figure that papers have of the model."""
+    if said.row:
+        source, row = said.row
+        costs = costs_as_json(row, measured)
+        for name in COSTS:
+            value, reported, of = costs[name].values()
+            if reported is not None:
+                yield Beside(figure=cost_title(name, of), here=value, paper=reported, source=source)
+    if said.architecture:
+        source, architecture = said.architecture
+        for part, millions in architecture.millions.items():
+            here = measured.parts[part].parameters / 1e6
+            yield Beside(figure=f"parameters of {part} (M)", here=here, paper=millions, source=source)
+    if said.slowdown and faster:
+        source, slowdown = said.slowdown
+        than = ", ".join(f"{name}={value}" for name, value in slowdown.than.items())
+        more = 100 * (measured.milliseconds / faster.milliseconds - 1)
+        yield Beside(figure=f"more time than {than} takes (%)", here=more, paper=slowdown.percent, source=source)
+
+
+def _as_json(measured: Profile) -> dict[str, Any]:
+    told = asdict(measured) | {"multiply_adds": measured.multiply_adds}
+    for name, part in measured.parts.items():
+        told["parts"][name]["multiply_adds"] = part.multiply_adds
+    return told
+
+
+def _show(measured: Profile) -> None:
+    table = _table("parameters", "learnable", "mult.-adds", "FLOPs", "time")
+    for name, part in measured.parts.items():
+        table.add_row(name, *_cells(part))
+    table.add_section()
+    table.add_row("whole", *_cells(measured))
+    _print(table)
+    print(f"peak memory: {measured.peak_bytes / 1e9:,.3f} GB")
+
+
+def _cells(part: Part) -> list[str]:
+    counted = (part.parameters / 1e6, part.learnable_parameters / 1e6, part.multiply_adds / 1e9, part.flops / 1e9)
+    return [*(f"{value:,.3f}" if value else "—" for value in counted), f"{part.milliseconds:,.1f}"]
+
+
+def _show_beside(beside: Sequence[Beside]) -> None:
+    table = _table("here", "paper", "ratio")
+    for one in beside:
+        table.add_row(one.figure, f"{one.here:,.2f}", f"{one.paper:g}", f"{one.here / one.paper:.2f}")
+    _print(table)
+    print(f"paper: {'; '.join(dict.fromkeys(one.source for one in beside))}")
+
+
+def _print(table: Table) -> None:
     from rich.console import Console
+
+    Console().print(table)
+
+
+def _table(*columns: str) -> Table:
+    from rich import box
     from rich.table import Table
 
-    print(title)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("")
-    table.add_column("here", justify="right", no_wrap=True)
-    if paper:
-        table.add_column("paper", justify="right", no_wrap=True)
-        table.add_column("here / paper", justify="right", no_wrap=True)
-    table.add_row("parameters (M)", f"{measured.parameters / 1e6:.3f}")
-    for name, here, there in (
-        (
-            "learnable parameters (M)",
-            measured.learnable_parameters / 1e6,
-            paper.learnable_parameters if paper else None,
-        ),
-        ("operations (GFLOPs)", measured.flops / 1e9, paper.gigaflops if paper else None),
-        *((f"  {part}", flops / 1e9, None) for part, flops in measured.flops_by_part.items() if flops),
-        ("peak memory (GB)", measured.peak_bytes / 1e9, paper.gigabytes if paper else None),
-        ("time of an episode (ms)", measured.milliseconds, paper.milliseconds if paper else None),
-    ):
-        beside = [f"{there:g}", f"{here / there:.2f}"] if there else []
-        table.add_row(name, f"{here:,.3f}", *beside)
-    Console().print(table)
-    if paper:
-        print(f"paper: {paper.source}; measured on its authors' machine")
-    print("A multiplication and an addition are two operations; convolutions and matrix products count, nothing else.")
+    table.add_column("", no_wrap=True)
+    for column in columns:
+        table.add_column(column, justify="right", no_wrap=True)
+    return table

@@ -18,16 +18,22 @@ def report(
     shot: Annotated[
         int | None, typer.Option("--shot", "-k", min=1, help="Of a folder, the results with so many supports.")
     ] = None,
+    curves: Annotated[
+        list[Path] | None,
+        typer.Option("--curves", help="A folder that fssbench train wrote to, repeatable: curves over one another."),
+    ] = None,
 ) -> None:
     """Write one HTML file on a model: figures, classes, what makes episodes hard, examples, settings.
 
     Everything a result says is computed again from its counts first. Examples are there if eval --visualize drew them.
     """
+    from fssbench.base.files import require_own
     from fssbench.pages.report import choose_results, write_report
 
+    require_own(output, '<meta name="generator" content="fssbench ')
     files = choose_results(results, shot=shot)
     with progress("checking", len(files), unit="results") as advance:
-        entry = write_report(output, files, advance=advance)
+        entry = write_report(output, files, trainings=curves or (), advance=advance)
     folds = ", ".join(str(fold.fold) for fold in entry.folds)
     mean = f", mIoU {percent(entry.miou.value)}" if entry.miou.value is not None else ""
     print(f"{entry.label}, {entry.benchmark} {entry.shot}-shot, fold {folds}{mean} → {output}")

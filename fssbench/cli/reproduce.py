@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +18,7 @@ from fssbench.cli.side_by_side import costs_as_json, measured_as_json, show_cost
 
 if TYPE_CHECKING:
     from fssbench.leaderboard.reported import Paper, Row
+    from fssbench.leaderboard.reproduction.steps import Step
     from fssbench.leaderboard.reproduction.table import Reproduction
 
 __all__ = ["reproduce"]
@@ -47,6 +50,21 @@ def reproduce(
             "everything runs.",
         ),
     ] = False,
+    train_list: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--train-list",
+            help="What a training learns from, as hsnet=FOLDER, hdmnet-pascal=FOLDER or hsnet=none; repeatable. "
+            "[default: the published lists in the home]",
+        ),
+    ] = None,
+    backbone_weights: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--backbone-weights",
+            help="What a training begins with, as pspnet-resnet50=FILE; repeatable. [default: torchvision's ImageNet]",
+        ),
+    ] = None,
     tables: Annotated[
         Path | None, typer.Option("--tables", help="A file with another paper's tables. [default: the three papers]")
     ] = None,
@@ -55,6 +73,10 @@ def reproduce(
     ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Where results lie. [default: results in the home]")
+    ] = None,
+    page: Annotated[
+        Path | None,
+        typer.Option("--page", help="An HTML file to write as well, with the learning curves of what was trained."),
     ] = None,
     device: Annotated[
         str | None, typer.Option("--device", help="Where models run: cpu, cuda, cuda:1, …  [default: auto]")
@@ -73,7 +95,8 @@ def reproduce(
         return
     if table is None:
         raise UsageError("no table was named", remedy="see them all with fssbench reproduce --list")
-    from fssbench.leaderboard.reproduction.steps import Trial
+    from fssbench.leaderboard.reproduction.given import Given, by_name
+    from fssbench.leaderboard.reproduction.settings import Trial
     from fssbench.leaderboard.reproduction.table import Reproduction
 
     reproduction = Reproduction.of(
@@ -86,6 +109,11 @@ def reproduce(
         output=output,
         device=device,
         trial=Trial(episodes=TRIAL_EPISODES, steps=TRIAL_STEPS) if trial else None,
+        given=Given(
+            lists=by_name(train_list or (), option="--train-list"),
+            backbones=by_name(backbone_weights or (), option="--backbone-weights"),
+            environment=os.environ,
+        ),
     )
     for problem in reproduction.damaged():
         warn(f"{problem}: it counts as not there")
@@ -93,7 +121,7 @@ def reproduce(
         _show_plan(reproduction, as_json=as_json)
         return
     reproduction.run(Aside())
-    _show_outcome(reproduction, as_json=as_json)
+    _show_outcome(reproduction, page, as_json=as_json)
 
 
 class Aside(Terminal):
@@ -138,6 +166,8 @@ def _show_plan(reproduction: Reproduction, *, as_json: bool) -> None:
                 "there": step.there,
                 "makes": step.makes and str(step.makes),
                 "command": step.command,
+                "images": step.images and step.images.as_json(),
+                "missing": step.missing and asdict(step.missing),
             }
             for step in steps
         ]
@@ -148,7 +178,24 @@ def _show_plan(reproduction: Reproduction, *, as_json: bool) -> None:
     missing = Counter(step.kind for step in steps if not step.there)
     kinds = ", ".join(f"{n} {kind}" for kind, n in missing.items())
     print(f"{sum(missing.values())} of {len(steps)} commands to run{f': {kinds}' if kinds else ''}")
+    _say_what_is_learned(steps)
     _say_what_cannot(reproduction.rows)
+    for lack in dict.fromkeys(step.missing for step in steps if step.missing):
+        warn(f"it cannot run without {lack.what}: {lack.remedy}")
+
+
+def _say_what_is_learned(steps: Sequence[Step]) -> None:
+    """Say of the trainings to run what they learn from, in a line for all folds that do alike."""
+    from fssbench.base.home import Home
+    from fssbench.leaderboard.reproduction.images import TrainingImages, told
+
+    alike: dict[tuple[object, ...], dict[int, TrainingImages]] = {}
+    for step in steps:
+        if step.images is not None and not step.there:
+            same = (step.options["model"], step.options["benchmark"], step.images.path, step.images.published is None)
+            alike.setdefault(same, {})[step.options["fold"]] = step.images
+    for (model, benchmark, *_), images in alike.items():
+        warn(told(str(model), str(benchmark), dict(sorted(images.items())), home=Home.find()))
 
 
 def _say_what_cannot(rows: Sequence[Row]) -> None:
@@ -156,8 +203,13 @@ def _say_what_cannot(rows: Sequence[Row]) -> None:
         warn(f"{n} {'row is' if n == 1 else 'rows are'} left out: {why}")
 
 
-def _show_outcome(reproduction: Reproduction, *, as_json: bool) -> None:
+def _show_outcome(reproduction: Reproduction, page: Path | None, *, as_json: bool) -> None:
     measured = reproduction.measure()
+    if page is not None:
+        from fssbench.pages.reproduced import write_reproduction
+
+        write_reproduction(page, reproduction.table, measured, reproduction.trainings())
+        print(f"→ {page}", file=sys.stderr)
     costs = [costs_as_json(row, measured) for row, measured in reproduction.costs()]
     table = reproduction.table
     if as_json:

@@ -1,20 +1,31 @@
-"""``fssbench show``: episodes of a set as a picture."""
+"""``fssbench show``: episodes of a set as a picture, and what models make of them."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from fssbench.base.errors import UsageError
-from fssbench.cli.console import JsonFlag, integers, print_json, progress
+from fssbench.cli.console import JsonFlag, integers, percent, print_json, progress, several
+from fssbench.cli.model_options import (
+    BackboneOption,
+    BackboneWeightsOption,
+    OptionsFileOption,
+    PairsOption,
+    given_options,
+    resolve_options,
+)
 from fssbench.cli.sets import SetArgument, open_set
 
 if TYPE_CHECKING:
+    from fssbench.engine.model import LoadedModel
     from fssbench.episodes.episodes import Track
+    from fssbench.models import ModelSpec
     from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
-    from fssbench.schemas.manifest import TrackRecord
+    from fssbench.pipelines.episode_sets.loaded_track import LoadedTrack
 
 __all__ = ["show"]
 
@@ -26,7 +37,8 @@ MOST = 200
 def show(
     path: SetArgument,
     shot: Annotated[
-        int | None, typer.Option("--shot", "-k", min=1, help="Number of supports. [default: the set's least]")
+        list[int] | None,
+        typer.Option("--shot", "-k", min=1, help="Supports; repeatable with --model. [default: the set's least]"),
     ] = None,
     seed: Annotated[int | None, typer.Option("--seed", min=0, help="The seed. [default: the set's least]")] = None,
     episodes: Annotated[
@@ -35,8 +47,35 @@ def show(
     class_name: Annotated[
         str | None, typer.Option("--class", "-c", help="Only episodes of this class, by name or index.")
     ] = None,
+    size: Annotated[
+        str | None,
+        typer.Option("--size", help="Only queries whose object is small or large, as results tell them apart."),
+    ] = None,
     index: Annotated[
         str | None, typer.Option("--index", "-i", help="These episodes, by index, joined by commas.")
+    ] = None,
+    result: Annotated[
+        list[Path] | None,
+        typer.Option("--result", "-r", help="A result with its masks (eval --save-predictions); repeatable."),
+    ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option("--model", "-m", help="A model to ask, by name or path/to/file.py:Name; repeatable."),
+    ] = None,
+    weights: Annotated[
+        list[str] | None,
+        typer.Option("--weights", help="none, or a checkpoint's PATH, one a --model. [default: look in the home]"),
+    ] = None,
+    backbone: BackboneOption = None,
+    backbone_weights: BackboneWeightsOption = None,
+    option: PairsOption = None,
+    options_file: OptionsFileOption = None,
+    device: Annotated[str, typer.Option("--device", help="Where models run: auto, cpu, cuda, cuda:1, …")] = "auto",
+    maps: Annotated[
+        bool, typer.Option("--maps", help="Draw what models compare, and their supports' features, below each episode.")
+    ] = False,
+    channel: Annotated[
+        int | None, typer.Option("--channel", min=0, help="One channel of features. [default: the mean of all]")
     ] = None,
     output: Annotated[
         Path | None,
@@ -44,62 +83,90 @@ def show(
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Draw episodes: every support and query with its mask, ignored pixels, class and image ids."""
-    if index is not None and (episodes, class_name) != (None, None):
-        raise UsageError("--index says which episodes to draw, so --episodes and --class mean nothing beside it")
-    episode_set = open_set(path)
-    record = _track(episode_set, shot, seed)
-    track = episode_set.tracks[record.label]
-    if index is None:
-        chosen = _first(episode_set, track, episodes or EPISODES, class_name)
-    else:
-        chosen = _named(track, integers(index, option="--index", least=0))
-    picture = _picture(episode_set, record, output)
+    """Draw episodes: every support and query with its mask, ignored pixels, class and image ids.
 
+    With results or models their masks stand beside the truth, each with its IoU: several models, or one model with
+    several numbers of supports, on the same episodes.
+    """
+    if index is not None and (episodes, class_name, size) != (None, None, None):
+        raise UsageError("--index says which episodes to draw, so --episodes, --class and --size mean nothing here")
+    _require_models(shot=shot, result=result, model=model, weights=weights, maps=maps, channel=channel)
+    episode_set = open_set(path)
+
+    from fssbench.pages.choice import choose, choose_by_index, tracks_of
     from fssbench.pages.contact_sheet import draw_episodes, require_own
 
+    tracks = tracks_of(episode_set, shots=several(shot) or (), seed=seed, results=result or ())
+    if index is None:
+        chosen = choose(tracks, class_name=class_name, size=size, n=episodes or EPISODES)
+    else:
+        chosen = choose_by_index(tracks, integers(index, option="--index", least=0))
+    track = tracks[0].track
+    picture = _picture(episode_set, track, output, what="answers" if result or model else "episodes")
     require_own(picture)
-    with progress("reading", len(chosen), unit="episodes") as advance:
-        draw_episodes(picture, episode_set, record, chosen, advance=advance)
-    _report(episode_set, track, chosen, picture, as_json)
+    if not result and not model:
+        record = episode_set.record(shot=track.shot, seed=track.seed)
+        with progress("reading", len(chosen[track.name]), unit="episodes") as advance:
+            draw_episodes(picture, episode_set, record, chosen[track.name], advance=advance)
+        _report(tracks[0], chosen[track.name], picture, {}, as_json)
+        return
+
+    from fssbench.pages.chosen import columns_of, draw_chosen
+    from fssbench.results.environment import pick_device
+
+    def options(spec: ModelSpec) -> dict[str, Any]:
+        given = given_options(spec, option, options_file)
+        return resolve_options(spec, given, backbone=backbone, backbone_weights=backbone_weights)
+
+    loaded = _loaded(model or (), weights or (), options, episode_set)
+    columns = columns_of(result or (), loaded, tracks=tracks, chosen=chosen, device=pick_device(device))
+    ious = draw_chosen(picture, columns, episode_set=episode_set, maps=maps, channel=channel)
+    _report(tracks[0], chosen[track.name], picture, ious, as_json)
 
 
-def _track(episode_set: EpisodeSet, shot: int | None, seed: int | None) -> TrackRecord:
-    """The first track with this shot and seed, where they were given."""
-    for track in episode_set.manifest.tracks:
-        if shot in (None, track.shot) and seed in (None, track.seed):
-            return track
-    first = episode_set.manifest.tracks[0]
-    return episode_set.record(shot=shot or first.shot, seed=first.seed if seed is None else seed)
-
-
-def _first(episode_set: EpisodeSet, track: Track, n: int, class_name: str | None) -> list[int]:
-    """The indices of the first ``n`` episodes, of one class if it is named."""
-    if class_name is None:
-        return list(range(min(n, len(track.episodes))))
-    names = {pool.id: pool.name for pool in episode_set.manifest.classes}
-    wanted = {c for c, name in names.items() if class_name in (name, str(c))}
-    chosen = [i for i, episode in enumerate(track.episodes) if episode.class_id in wanted]
-    if not chosen:
-        there = ", ".join(names[c] for c in sorted({episode.class_id for episode in track.episodes}))
-        raise UsageError(f"{track.name} has no episode of class '{class_name}'; it has {there}")
-    return chosen[:n]
-
-
-def _named(track: Track, indices: tuple[int, ...]) -> list[int]:
-    if beyond := [i for i in indices if i >= len(track.episodes)]:
+def _require_models(**given: Any) -> None:
+    """Refuse options that mean nothing without others."""
+    models, weights = len(given["model"] or ()), len(given["weights"] or ())
+    if weights and weights != models:
         raise UsageError(
-            f"{track.name} has no episode {beyond[0]:,}", remedy=f"indices are 0 to {len(track.episodes) - 1:,}"
+            f"there are {weights} --weights for {models} --model", remedy="give one for each, in the same order"
         )
-    if len(indices) > MOST:
-        raise UsageError(f"--index names {len(indices):,} episodes, a picture has room for {MOST}")
-    return sorted(indices)
+    if given["maps"] and not models:
+        raise UsageError("--maps draws what a model shows, and there is none", remedy="pass it with --model")
+    if given["channel"] is not None and not given["maps"]:
+        raise UsageError("--channel is of features, which --maps draws", remedy="pass --maps too")
+    if given["shot"] and given["result"] and not models:
+        raise UsageError("results say themselves how many supports they had", remedy="leave out --shot")
+    if len(given["shot"] or ()) > 1 and not models:
+        raise UsageError("several --shot are for models to be asked", remedy="pass one, or a --model")
 
 
-def _picture(episode_set: EpisodeSet, record: TrackRecord, output: Path | None) -> Path:
+def _loaded(
+    models: Sequence[str],
+    weights: Sequence[str],
+    options: Callable[[ModelSpec], dict[str, Any]],
+    episode_set: EpisodeSet,
+) -> Iterator[LoadedModel]:
+    """The models, one after the other."""
+    from fssbench.base.home import Home
+    from fssbench.engine.model import load_model
+    from fssbench.models import full_name, model_spec
+
+    for n, name in enumerate(map(full_name, models)):
+        yield load_model(
+            name,
+            options(model_spec(name)),
+            weights=weights[n] if weights else None,
+            benchmark=episode_set.benchmark,
+            fold=episode_set.manifest.fold,
+            home=Home.find(),
+        )
+
+
+def _picture(episode_set: EpisodeSet, track: Track, output: Path | None, *, what: str) -> Path:
     """Where to write: never into the set, unless that is asked for."""
     manifest = episode_set.manifest
-    name = f"{manifest.benchmark}-{manifest.protocol.name}-fold{manifest.fold}-{record.label}-episodes.png"
+    name = f"{manifest.benchmark}-{manifest.protocol.name}-fold{manifest.fold}-{track.name}-{what}.png"
     if output is None or output.is_dir():
         return (output or Path()) / name
     if output.suffix.lower() != ".png":
@@ -107,19 +174,28 @@ def _picture(episode_set: EpisodeSet, record: TrackRecord, output: Path | None) 
     return output
 
 
-def _report(episode_set: EpisodeSet, track: Track, chosen: list[int], picture: Path, as_json: bool) -> None:
-    names = {pool.id: pool.name for pool in episode_set.manifest.classes}
-    if as_json:
-        episodes = [
-            {
-                "index": i,
-                "class_id": track.episodes[i].class_id,
-                "class": names[track.episodes[i].class_id],
-                "query": track.episodes[i].query,
-                "supports": list(track.episodes[i].supports),
-            }
-            for i in chosen
-        ]
-        print_json({"picture": str(picture), "shot": track.shot, "seed": track.seed, "episodes": episodes})
+def _report(
+    track: LoadedTrack,
+    chosen: Sequence[int],
+    picture: Path,
+    ious: Mapping[str, Sequence[float | None]],
+    as_json: bool,
+) -> None:
+    if not as_json:
+        print(f"{len(chosen)} of {len(track):,} {track.shot}-shot episodes, seed {track.seed}: {picture}")
+        for name, found in ious.items():
+            print(f"  {name}: IoU {', '.join(percent(value) for value in found)}")
         return
-    print(f"{len(chosen)} of {len(track.episodes):,} {track.shot}-shot episodes, seed {track.seed}: {picture}")
+    asked = [(i, track.track.episodes[i]) for i in chosen]
+    episodes = [
+        {
+            "index": i,
+            "class_id": episode.class_id,
+            "class": track.classes[episode.class_id],
+            "query": episode.query,
+            "supports": list(episode.supports),
+            **({"iou": {name: found[n] for name, found in ious.items()}} if ious else {}),
+        }
+        for n, (i, episode) in enumerate(asked)
+    ]
+    print_json({"picture": str(picture), "shot": track.shot, "seed": track.seed, "episodes": episodes})

@@ -11,15 +11,15 @@ if TYPE_CHECKING:
     from fssbench.leaderboard.reported import Row
     from fssbench.leaderboard.reproduction.measured import Figure, Measured
 
-__all__ = ["costs_as_json", "measured_as_json", "show_costs", "show_measured"]
+__all__ = ["COSTS", "cost_title", "costs_as_json", "measured_as_json", "show_costs", "show_measured"]
 
-COSTS = (
-    ("learnable parameters (M)", "learnable_parameters", 1e6),
-    ("operations (GFLOPs)", "gigaflops", 1e9),
-    ("peak memory (GB)", "gigabytes", 1e9),
-    ("time of an episode (ms)", "milliseconds", 1),
-)
-MEASURED = {"gigaflops": "flops", "gigabytes": "peak_bytes"}
+COSTS = {
+    "learnable_parameters": "learnable (M)",
+    "multiply_adds": "multiply-adds (G)",
+    "gigabytes": "peak memory (GB)",
+    "milliseconds": "time (ms)",
+}
+"""Costs of a row by their names in JSON, with titles."""
 
 
 def measured_as_json(measured: Measured) -> dict[str, Any]:
@@ -37,6 +37,7 @@ def measured_as_json(measured: Measured) -> dict[str, Any]:
         "fb_iou": _as_json(measured.fb_iou),
         "results": [str(path) for path in measured.results],
         "unofficial": list(measured.unofficial),
+        "learned": list(measured.learned),
         "note": row.note,
     }
 
@@ -64,6 +65,8 @@ def show_measured(measured: Sequence[Measured]) -> None:
             print(f"  no mean: {one.mean.reason}")
         if one.unofficial:
             print(f"  measured is not official: {'; '.join(one.unofficial)}")
+        for line in one.learned:
+            print(f"  {line}")
 
 
 def _whether(figure: Figure) -> str:
@@ -83,22 +86,33 @@ def _cell(value: float | None, digits: int = 1, *, sign: str = "") -> str:
 
 
 def costs_as_json(row: Row, measured: Profile) -> dict[str, Any]:
-    """A row with its costs, each measured and reported."""
+    """A row with its costs, each measured and reported, and the parts of the model that both are of; none for all."""
     from fssbench.results.environment import device_name
 
+    operations, time = measured.of(row.operations_of), measured.of(row.time_of)
     costs = {
-        name: {"value": getattr(measured, MEASURED.get(name, name)) / unit, "reported": getattr(row, name)}
-        for _, name, unit in COSTS
+        "learnable_parameters": (operations.learnable_parameters / 1e6, row.learnable_parameters, row.operations_of),
+        "multiply_adds": (operations.multiply_adds / 1e9, row.gigaflops, row.operations_of),
+        "gigabytes": (measured.peak_bytes / 1e9, row.gigabytes, ()),
+        "milliseconds": (time.milliseconds, row.milliseconds, row.time_of),
     }
+    told = {name: {"value": value, "reported": said, "of": list(of)} for name, (value, said, of) in costs.items()}
     device = device_name(measured.device)
-    return {"method": row.label, "backbone": row.backbone, "shot": row.shot, "device": device, **costs}
+    return {"method": row.label, "backbone": row.backbone, "shot": row.shot, "device": device, **told}
+
+
+def cost_title(name: str, of: Sequence[str]) -> str:
+    """What a cost is called, with the parts of the model that it is of."""
+    return COSTS[name] + (f": {' + '.join(of)}" if of else "")
 
 
 def show_costs(costs: Sequence[Mapping[str, Any]]) -> None:
     """Print what `costs_as_json` made of some rows."""
+    width = max(len(cost_title(name, one[name]["of"])) for one in costs for name in COSTS)
     for one in costs:
         print(" ".join(filter(None, (one["method"], one["backbone"]))))
-        print(f"  {'':<26}{'reported':>10}{'measured':>10}")
-        for title, name, _ in COSTS:
-            print(f"  {title:<26}{_cell(one[name]['reported'], 2):>10}{_cell(one[name]['value'], 3):>10}")
+        print(f"  {'':<{width}}{'reported':>10}{'measured':>10}")
+        for name in COSTS:
+            reported, value = _cell(one[name]["reported"], 2), _cell(one[name]["value"], 3)
+            print(f"  {cost_title(name, one[name]['of']):<{width}}{reported:>10}{value:>10}")
     print(f"Measured on {costs[0]['device']}; the paper's time and memory are of its authors' machine.")

@@ -25,8 +25,10 @@ def submit(
 ) -> None:
     """Pack results with their counts, masks and checkpoints' cards into one archive, the same bytes every time."""
     from fssbench.api.check import check_all, require_sound
+    from fssbench.base.files import require_own
     from fssbench.leaderboard.archive import archive
 
+    require_own(output, "fssbench-submission")
     checked = check_all(folder, data=data, report=TERMINAL)
     for one in checked:
         if one.problems:

@@ -39,6 +39,10 @@ def train(
     backbone_weights: BackboneWeightsOption = None,
     option: PairsOption = None,
     batch: Annotated[int | None, typer.Option("--batch", min=1, help="Episodes a step, over all processes.")] = None,
+    micro_batch: Annotated[
+        int | None,
+        typer.Option("--micro-batch", min=1, help="Episodes a process computes at a time. [default: all of its part]"),
+    ] = None,
     epochs: Annotated[int | None, typer.Option("--epochs", min=1, help="How often to go through the data.")] = None,
     max_steps: Annotated[int | None, typer.Option("--max-steps", min=1, help="Stop after so many steps.")] = None,
     rate: Annotated[float | None, typer.Option("--rate", help="Learning rate.")] = None,
@@ -67,6 +71,9 @@ def train(
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Forget the run in the folder.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be learned from, how and for how long; train nothing.")
+    ] = False,
     print_config: Annotated[
         bool, typer.Option("--print-config", help="Print the recipe as resolved, and train nothing.")
     ] = False,
@@ -77,15 +84,16 @@ def train(
     processes share every batch.
     """
     from fssbench.api.places import benchmark_and_root
-    from fssbench.api.train import changed_recipe, with_defaults
+    from fssbench.api.train import changed_recipe, plan_training, with_defaults
     from fssbench.api.train import train as train_by_recipe
     from fssbench.engine.ranks import speaks
-    from fssbench.models import full_name
+    from fssbench.models import full_name, model_spec
     from fssbench.models.registry import PARTS
     from fssbench.training.recipe import to_toml
 
     flags = {
         "run.batch": batch,
+        "run.micro_batch": micro_batch,
         "run.epochs": epochs,
         "run.max_steps": max_steps,
         "run.precision": precision,
@@ -96,31 +104,27 @@ def train(
         "options.backbone_weights": backbone_weights,
     }
     changes = _settings(change or []) | {name: value for name, value in flags.items() if value is not None}
-    asked: dict[str, Any] = {"shot": shot, "config": config, "changes": changes, "options": parse_pairs(option or [])}
+    options = parse_pairs(option or [], model_spec(full_name(model), parts=True))
+    asked: dict[str, Any] = {"shot": shot, "config": config, "changes": changes, "options": options}
     if print_config:
         found, _ = benchmark_and_root(benchmark, data)
         recipe = changed_recipe(full_name(model), found.training, **asked)
         print(to_toml(with_defaults(full_name(model), recipe)), end="")
         return
-    trained = train_by_recipe(
-        model,
-        benchmark,
-        fold=fold,
-        data=data,
-        image_list=image_list,
-        protocol=protocol,
-        device=device,
-        workers=workers,
-        output=output,
-        resume=resume,
-        overwrite=overwrite,
-        report=TERMINAL,
-        **asked,
-    )
+    asked |= {"fold": fold, "data": data, "image_list": image_list, "protocol": protocol}
+    asked |= {"device": device, "workers": workers, "output": output}
+    if dry_run:
+        lines = plan_training(model, benchmark, **asked).lines()
+        if speaks():
+            print("\n".join(lines))
+        return
+    trained = train_by_recipe(model, benchmark, resume=resume, overwrite=overwrite, report=TERMINAL, **asked)
     if speaks():
         done = trained.progress.step
         if trained.signal:
             warn(f"stopped after {done:,} of {trained.planned:,} steps and saved; go on with --resume")
+        if trained.settled:
+            print(f"ended before the planned {trained.planned:,} steps: {trained.settled}")
         print(f"{done:,} steps; {'to build on' if model in PARTS else 'to evaluate'}: {trained.weights}")
         print(f"learning curve: {trained.folder.curve}")
     if trained.signal:

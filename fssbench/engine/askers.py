@@ -15,9 +15,12 @@ from fssbench.base.belady import BeladyCache
 from fssbench.base.errors import ModelError
 from fssbench.engine.functions import FunctionSegmenter
 from fssbench.engine.inference import InferenceCost, InferenceSettings
+from fssbench.engine.naming import author, naming, require_finite
 from fssbench.engine.order import order_for_reuse
+from fssbench.models.blame import blamed
+from fssbench.models.checks import check_answer, check_features, check_logits
 from fssbench.models.fast.accelerate import accelerate
-from fssbench.models.interface import FeatureSegmenter, FewShotSegmenter, Size, check_answer
+from fssbench.models.interface import FeatureSegmenter, FewShotSegmenter, Size
 from fssbench.pipelines.episode_sets.loaded_episode import LoadedEpisode
 from fssbench.pipelines.episode_sets.stream import Frame
 from fssbench.schemas.samples import EpisodeSample
@@ -60,12 +63,14 @@ class PreparedEpisode:
     Attributes:
         sizes: at which its mask is wanted.
         index: in its track.
+        name: what messages call it.
     """
 
     query: PreparedFrame
     supports: Sequence[PreparedFrame]
     sizes: Sequence[Size]
     index: int
+    name: str = "a drawn episode"
 
 
 class FunctionAsker:
@@ -84,7 +89,8 @@ class FunctionAsker:
         query, supports = asked.query.frame, tuple(one.frame for one in asked.supports)
         self.cost.encoded += 1 + len(supports)
         episode = LoadedEpisode(asked.index, query.class_id, self.class_names[query.class_id], query, supports)
-        return self.model.answer(episode, asked.sizes)
+        with naming(self.model, [asked.name]):
+            return self.model.answer(episode, asked.sizes)
 
 
 class PlainAsker:
@@ -93,7 +99,8 @@ class PlainAsker:
     batch = 1
 
     def __init__(self, model: FewShotSegmenter, device: str, inference: InferenceSettings, cost: InferenceCost) -> None:
-        self.model = model.to(device).eval()
+        with blamed(author(model), doing=f"on its way to {device}"):
+            self.model = model.to(device).eval()
         self.device, self.inference, self.cost = device, inference, cost
 
     def __call__(self, episodes: Sequence[PreparedEpisode]) -> list[list[Tensor]]:
@@ -101,6 +108,10 @@ class PlainAsker:
         return [self._ask(episode) for episode in episodes]
 
     def _ask(self, episode: PreparedEpisode) -> list[Tensor]:
+        with naming(self.model, [episode.name]):
+            return self._answer(episode)
+
+    def _answer(self, episode: PreparedEpisode) -> list[Tensor]:
         normalise = self.model.preprocess.normalise
         images = normalise(torch.stack([one.pixels for one in (episode.query, *episode.supports)]).to(self.device))
         shown = torch.stack([one.mask for one in episode.supports]).to(self.device).float()
@@ -117,12 +128,15 @@ class FeatureAsker:
     So what comes out for one does not depend on which others there are, nor on what was held.
 
     Attributes:
+        asked: the model itself; what answers is its accelerated twin.
         batch: how many at a time; halved when memory runs out.
     """
 
     def __init__(self, model: FeatureSegmenter, device: str, inference: InferenceSettings, cost: InferenceCost) -> None:
         self.device, self.cost = device, cost
-        self.model = _prepared(model.to(device).eval(), device, inference)
+        self.asked = model
+        with blamed(model, doing=f"on its way to {device}"):
+            self.model = _prepared(model.to(device).eval(), device, inference)
         self.cast = torch.float32 if self.model.casts_whole else inference.dtype
         self.encode = torch.compile(self.model.encode) if inference.compiled else self.model.encode
         self.batch = cost.batch = inference.batch_on(device)
@@ -182,13 +196,17 @@ class FeatureAsker:
 
     def _try(self, part: Sequence[PreparedEpisode]) -> list[list[Tensor]] | None:
         """The masks, or ``None`` if memory ran out."""
-        try:
-            with _cast(self.device, self.cast):
-                return self._ask(part)
-        except RuntimeError as error:
-            if not short_of_memory(error):
-                raise
-        return None
+        names = [one.name for one in part]
+        with naming(self.asked, names):
+            try:
+                with _cast(self.device, self.cast):
+                    masks, finite = self._ask(part)
+            except RuntimeError as error:
+                if not short_of_memory(error):
+                    raise
+                return None
+        require_finite(self.asked, finite, names)
+        return masks
 
     def _lessen(self) -> None:
         """Try less at a time with less kept, and in the end one episode with nothing kept."""
@@ -207,7 +225,8 @@ class FeatureAsker:
         if self.device.startswith("cuda"):
             torch.cuda.empty_cache()
 
-    def _ask(self, part: Sequence[PreparedEpisode]) -> list[list[Tensor]]:
+    def _ask(self, part: Sequence[PreparedEpisode]) -> tuple[list[list[Tensor]], Tensor]:
+        """The masks of each, and (batch,) bool: whether they are made of finite numbers."""
         queries = {one.query.frame.key: one.query for one in part}
         supports = {support.frame.key: support for one in part for support in one.supports}
         self.cache.begin(
@@ -223,10 +242,12 @@ class FeatureAsker:
             [asked[one.query.frame.key] for one in filled],
             [[shown[support.frame.key] for support in one.supports] for one in filled],
         )
-        return [
-            _only(self.model, [self.model.decide(logits[i : i + 1], size) for size in one.sizes], one.sizes)
+        check_logits(self.asked, logits, len(filled))
+        masks = [
+            _only(self.asked, [self.model.decide(logits[i : i + 1], size) for size in one.sizes], one.sizes)
             for i, one in enumerate(part)
         ]
+        return masks, logits.isfinite().flatten(1).all(dim=1)
 
     def _features(self, images: dict[str, PreparedFrame]) -> dict[str, list[Tensor]]:
         """The features of images by key."""
@@ -234,6 +255,7 @@ class FeatureAsker:
         lacking = [key for key, features in found.items() if features is None]
         for keys in _parts(lacking, self.batch):
             features = self.encode(self._input([images[key] for key in _filled(keys, self.batch)]))
+            check_features(self.asked, "encode", features, self.batch)
             self.cost.encoded += len(keys)
             for number, key in enumerate(keys):
                 found[key] = self._keep(("image", key), features, number)
@@ -259,7 +281,9 @@ class FeatureAsker:
     def _conditioned(self, shown: Sequence[PreparedFrame], features: Sequence[list[Tensor]]) -> list[Tensor]:
         masks = torch.stack([one.mask for one in shown]).to(self.device).float()
         together = features[0] if len(features) == 1 else [torch.cat(maps) for maps in zip(*features, strict=True)]
-        return self.model.condition(together, self._input(shown), masks)
+        conditioned = self.model.condition(together, self._input(shown), masks)
+        check_features(self.asked, "condition", conditioned, len(shown))
+        return conditioned
 
     def _keep(self, key: Key, computed: list[Tensor], number: int) -> list[Tensor]:
         """Of what was computed at a time the one with a number, in memory of its own."""
@@ -286,7 +310,7 @@ def feature_bytes(model: FeatureSegmenter, device: str) -> int | None:
     try:
         with FakeTensorMode(allow_non_fake_inputs=True), torch.inference_mode():
             return sum(one.nbytes for one in model.encode(torch.zeros(1, 3, side, side, device=device)))
-    except Exception:  # whatever a user's own model does that torch cannot do without numbers
+    except (Exception, SystemExit):  # whatever a user's own model does that torch cannot do without numbers
         return None
 
 
@@ -311,6 +335,12 @@ def _filled(items: Sequence[T], size: int) -> list[T]:
 
 def _only(model: FewShotSegmenter, masks: Sequence[Tensor], sizes: Sequence[Size]) -> list[Tensor]:
     """The masks (h, w) of the one episode asked, out of (1, h, w); `ModelError` if one has not the size asked for."""
+    if not isinstance(masks, (list, tuple)) or len(masks) != len(sizes):
+        given = f"{len(masks)} masks" if isinstance(masks, (list, tuple)) else type(masks).__name__
+        raise ModelError(
+            f"{type(model).__name__}.predict_sizes gave {given}, expected a list of {len(sizes)}",
+            remedy="return one mask for each size asked for, in that order",
+        )
     for mask, size in zip(masks, sizes, strict=True):
         check_answer(model, mask, (1, *size))
     return [mask[0] for mask in masks]

@@ -12,8 +12,8 @@ from fssbench.base.belady import BeladyCache
 from fssbench.engine.askers import FeatureAsker, Key, PlainAsker, PreparedEpisode, PreparedFrame
 from fssbench.engine.inference import InferenceCost
 from fssbench.engine.job import Job
+from fssbench.engine.memory import peak_bytes
 from fssbench.engine.model import LoadedModel
-from fssbench.engine.profile import peak_bytes
 from fssbench.episodes.episodes import Episode
 from fssbench.models.interface import FeatureSegmenter, FewShotSegmenter
 from fssbench.pipelines.episode_sets.stream import Frame

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby, islice
 
@@ -15,8 +15,10 @@ from fssbench.engine.askers import FeatureAsker, FunctionAsker, PlainAsker, Prep
 from fssbench.engine.controls import controlled
 from fssbench.engine.functions import FunctionSegmenter
 from fssbench.engine.inference import USUAL, InferenceCost, InferenceSettings
+from fssbench.engine.naming import author, naming
 from fssbench.episodes.episodes import Episode
 from fssbench.episodes.protocols import ScoringPolicy
+from fssbench.models.blame import blamed
 from fssbench.models.interface import FeatureSegmenter, FewShotSegmenter, Size
 from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
 from fssbench.pipelines.episode_sets.stream import Frame, StreamedEpisode, stream
@@ -110,9 +112,10 @@ def answers(
     """
     cost = InferenceCost() if cost is None else cost
     policies = policies_for(episode_set)
+    classes = {pool.id: pool.name for pool in episode_set.manifest.classes}
     ask: FeatureAsker | PlainAsker | FunctionAsker
     if isinstance(model, FunctionSegmenter):
-        ask = FunctionAsker(model, {pool.id: pool.name for pool in episode_set.manifest.classes}, cost)
+        ask = FunctionAsker(model, classes, cost)
     elif inference.fast and isinstance(model, FeatureSegmenter):
         ask = FeatureAsker(model, device, inference, cost)
     else:
@@ -133,13 +136,20 @@ def answers(
     for part in _in_parts(streamed, ask.batch):
         supports = [swap(p.index, [one.frame for one in p.supports]) if swap else p.supports for p in part]
         asked = [
-            PreparedEpisode(item.query, shown, list(_sizes(item.query).values()), item.index)
+            PreparedEpisode(item.query, shown, list(_sizes(item.query).values()), item.index, _name(item, classes))
             for item, shown in zip(part, supports, strict=True)
         ]
         with inference.arithmetic():
             found = ask(asked)
         for item, one, masks in zip(part, asked, found, strict=True):
-            yield _answer(item, one, dict(zip(_sizes(item.query), masks, strict=True)), policies)
+            with naming(model, [one.name]):
+                answer = _answer(item, one, dict(zip(_sizes(item.query), masks, strict=True)), policies)
+            yield answer
+
+
+def _name(item: StreamedEpisode[PreparedFrame], classes: Mapping[int, str]) -> str:
+    """What messages call an episode."""
+    return f"episode {item.index} (class {classes[item.episode.class_id]}, query {item.query.frame.image_id})"
 
 
 def _answer(
@@ -175,7 +185,8 @@ def _show(model: FewShotSegmenter) -> Callable[[Frame], PreparedFrame]:
     preprocess, as_it_is = model.preprocess, isinstance(model, FunctionSegmenter)
 
     def show(frame: Frame) -> PreparedFrame:
-        pixels = torch.empty(0) if as_it_is else preprocess.image(frame.image)
-        return PreparedFrame(frame, pixels, preprocess.mask(frame.mask))
+        with blamed(author(model), doing=f"in preprocess of image {frame.image_id}"):
+            pixels = torch.empty(0) if as_it_is else preprocess.image(frame.image)
+            return PreparedFrame(frame, pixels, preprocess.mask(frame.mask))
 
     return show

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fssbench.base.errors import FssbenchError, ModelError
+from fssbench.base.errors import ModelError
+from fssbench.models.blame import called
 from fssbench.models.interface import FewShotSegmenter, Preprocess, Size, resize_mask
 from fssbench.pipelines.episode_sets.loaded_episode import LoadedEpisode
 
@@ -39,20 +38,20 @@ class FunctionSegmenter(FewShotSegmenter):
         """The function's mask (h, w) uint8 at each of ``sizes``.
 
         Raises:
-            ModelError: the function raised, or what it gave is not an answer; the message names the episode.
+            ModelError: what it gave is not an answer.
         """
         # As if nobody had called it but its author: it may use gradients of its own.
-        with _blamed(self.function, episode.index), torch.inference_mode(False):
+        with torch.inference_mode(False):
             if self.takes_episode:
                 given = self.function(episode)
             else:
                 shown = [support.image for support in episode.supports]
                 given = self.function(episode.query.image, shown, [support.mask for support in episode.supports])
-        return masks_at(given, sizes, of=f"{_called(self.function)}, episode {episode.index}")
+        return masks_at(given, sizes, of=called(self.function))
 
     def predict(self, query: Tensor, supports: Tensor, masks: Tensor) -> Tensor:
         """Not to be asked for: the function is shown images as they are, not tensors."""
-        raise ModelError(f"{_called(self.function)} answers episodes with their images, not tensors")
+        raise ModelError(f"{called(self.function)} answers episodes with their images, not tensors")
 
 
 class ModuleSegmenter(FewShotSegmenter):
@@ -109,7 +108,9 @@ def masks_at(given: Any, sizes: Sequence[Size], *, of: str) -> list[Tensor]:
         return [resize_mask(mask, size) for size in sizes]
     if answer.ndim == 3 and answer.shape[0] == 2 and answer.is_floating_point():
         if not bool(answer.isfinite().all()):
-            raise ModelError(f"{of} gave logits that are not finite", remedy="look for a division by zero or overflow")
+            raise ModelError(
+                f"{of} gave logits that are NaN or infinite", remedy="look for a division by zero or an overflow"
+            )
         logits = answer.float()[None]
         resized = [F.interpolate(logits, size, mode="bilinear", align_corners=False)[0] for size in sizes]
         return [(one[1] > one[0]).to(torch.uint8) for one in resized]
@@ -123,26 +124,6 @@ def _contiguous(given: Any, of: str) -> Any:
     return array.astype(np.int64) if array.dtype.kind == "u" else array
 
 
-@contextmanager
-def _blamed(function: Callable[..., Any], index: int) -> Iterator[None]:
-    """Report what a user's function raises as its own error, with the line that raised it."""
-    try:
-        yield
-    except FssbenchError:
-        raise
-    except Exception as error:
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        raise ModelError(
-            f"{_called(function)} raised {type(error).__name__} in episode {index}: {error} ({last.filename}, line "
-            f"{last.lineno})",
-            remedy="mend the function, or show it that episode alone: it is track[index]",
-        ) from error
-
-
-def _called(function: Callable[..., Any]) -> str:
-    return getattr(function, "__qualname__", None) or type(function).__name__
-
-
 def _parameters(function: Callable[..., Any]) -> int:
     """How many arguments a function must be given: 1 or 3."""
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
@@ -153,7 +134,7 @@ def _parameters(function: Callable[..., Any]) -> int:
     needed = [p for p in parameters if p.kind in kinds and p.default is inspect.Parameter.empty]
     if len(needed) not in (1, 3):
         raise ModelError(
-            f"{_called(function)} takes {len(needed)} arguments",
+            f"{called(function)} takes {len(needed)} arguments",
             remedy="take one, the episode, or three: the query's image, the supports' images, and their masks",
         )
     return len(needed)

@@ -1,53 +1,71 @@
-"""What a model costs: parameters, floating-point operations, memory and time of one episode."""
+"""What a model costs, by part: parameters, floating-point operations, memory and time of one episode."""
 
 from __future__ import annotations
 
 import time
-import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_flatten
 from torch.utils.flop_counter import FlopCounterMode
 
+from fssbench.base.errors import ModelError
 from fssbench.engine.drawn import ModelInputs, drawn
+from fssbench.engine.memory import peak_bytes
+from fssbench.models.blame import blamed
 from fssbench.models.interface import FewShotSegmenter
 
-__all__ = ["Profile", "peak_bytes", "profile"]
+__all__ = ["Part", "Profile", "profile"]
 
 CLASS = 0
 """The toy class of the episode; no cost depends on what an image shows."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Profile:
-    """The costs of one episode, alone in its batch, nothing kept from another.
+class Part:
+    """What a part of a model costs in an episode, alone in its batch, nothing kept from another.
 
     Attributes:
-        parameters: all, the backbone's included.
-        learnable_parameters: those that training would change.
-        flops: floating-point operations of convolutions and matrix products, a multiplication and an addition
-            being two, as `torch.utils.flop_counter` counts them.
-        flops_by_part: the same for each child module of the model and for everything else it does.
+        parameters: all; ``learnable_parameters`` are those that training would change.
+        flops: floating-point operations of convolutions and matrix products, as `torch.utils.flop_counter` counts
+            them: a multiplication and an addition are two.
+        milliseconds: median time of an episode, after one that is not timed. Of a part, that spent within its modules.
+    """
+
+    parameters: int
+    learnable_parameters: int
+    flops: int
+    milliseconds: float
+
+    @property
+    def multiply_adds(self) -> int:
+        """Of a multiplication and an addition as one: what papers call FLOPs as a rule."""
+        return self.flops // 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Profile(Part):
+    """The costs of one episode, whole and by part.
+
+    Attributes:
+        parts: by name, in the model's own order; see `FewShotSegmenter.cost_parts`.
         peak_bytes: on a GPU what torch allocated at most, with the weights; on a CPU the most that tensors
             held at one time, with the weights but without what an operator uses inside.
-        milliseconds: median time of an episode, after one that is not timed.
     """
 
     device: str
     shot: int
     input_size: int
-    parameters: int
-    learnable_parameters: int
-    flops: int
-    flops_by_part: Mapping[str, int]
+    parts: Mapping[str, Part]
     peak_bytes: int
-    milliseconds: float
+
+    def of(self, parts: Sequence[str]) -> Part:
+        """Some parts together, or the whole if none are named."""
+        if not parts:
+            return self
+        return _sum([self.parts[name] for name in parts])
 
 
 def profile(model: FewShotSegmenter, *, shot: int = 1, device: str = "cpu", repeats: int = 5) -> Profile:
@@ -56,8 +74,16 @@ def profile(model: FewShotSegmenter, *, shot: int = 1, device: str = "cpu", repe
     Args:
         shot: supports, ≥ 1.
         repeats: timed runs, ≥ 1.
+
+    Raises:
+        ModelError: the parts it names overlap.
     """
-    model = model.to(device).eval()
+    with blamed(model, doing="to be profiled"):
+        return _profile(model.to(device).eval(), shot=shot, device=device, repeats=repeats)
+
+
+def _profile(model: FewShotSegmenter, *, shot: int, device: str, repeats: int) -> Profile:
+    parts = _parts(model)
     asked = drawn(model.preprocess, classes=[CLASS], shot=shot, device=device)
 
     def ask() -> Tensor:
@@ -66,18 +92,63 @@ def profile(model: FewShotSegmenter, *, shot: int = 1, device: str = "cpu", repe
 
     with FlopCounterMode(display=False) as counter:
         _PredictAsForward(model)(asked)
+    flops = _flops(counter, model, parts)
     peak = peak_bytes(ask, model, device)
+    whole = 1000 * median(_seconds(ask, device) for _ in range(repeats))
+    spent = _milliseconds(ask, parts, device=device, repeats=repeats)
     return Profile(
         device=device,
         shot=shot,
         input_size=model.preprocess.size,
-        parameters=sum(p.numel() for p in model.parameters()),
-        learnable_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
+        parameters=_parameters([model]),
+        learnable_parameters=_parameters([model], learnable=True),
         flops=counter.get_total_flops(),
-        flops_by_part=_by_part(counter, model),
+        parts={
+            name: Part(
+                parameters=_parameters(modules),
+                learnable_parameters=_parameters(modules, learnable=True),
+                flops=flops[name],
+                milliseconds=spent[name],
+            )
+            for name, modules in parts.items()
+        },
         peak_bytes=peak,
-        milliseconds=1000 * median(_seconds(ask, device) for _ in range(repeats)),
+        milliseconds=whole,
     )
+
+
+Parts = Mapping[str, Sequence[nn.Module]]
+
+
+def _parts(model: FewShotSegmenter) -> Parts:
+    """The model's parts, one without modules among them; `ModelError` if they overlap."""
+    parts = dict(model.cost_parts())
+    without = [name for name, modules in parts.items() if not modules]
+    if len(without) > 1:
+        raise ModelError(
+            f"{type(model).__name__}.cost_parts has no modules in {' and '.join(without)}",
+            remedy="leave one of them: what is computed in no module cannot be told apart",
+        )
+    if not without:
+        parts["other"] = ()
+    seen: dict[int, str] = {}
+    for name, modules in parts.items():
+        for module in (inner for outer in modules for inner in outer.modules()):
+            if (first := seen.setdefault(id(module), name)) != name:
+                raise ModelError(
+                    f"{type(model).__name__}.cost_parts has a {type(module).__name__} in both {first} and {name}",
+                    remedy="name each module in one part",
+                )
+    return parts
+
+
+def _sum(parts: Sequence[Part]) -> Part:
+    return Part(**{name: sum(getattr(part, name) for part in parts) for name in Part.__dataclass_fields__})
+
+
+def _parameters(modules: Sequence[nn.Module], *, learnable: bool = False) -> int:
+    found = {id(p): p for module in modules for p in module.parameters()}
+    return sum(p.numel() for p in found.values() if p.requires_grad or not learnable)
 
 
 class _PredictAsForward(nn.Module):
@@ -92,20 +163,25 @@ class _PredictAsForward(nn.Module):
             return self.model.predict(*asked.tensors)
 
 
-def _by_part(counter: FlopCounterMode, model: nn.Module) -> dict[str, int]:
-    """Operations by child module; those of no child (correlations, for example) as ``other``.
+def _flops(counter: FlopCounterMode, model: nn.Module, parts: Parts) -> dict[str, int]:
+    """Operations by part; those of no module (correlations, for example) are of the part that has none.
 
-    A part of which only inner modules are called, as HSNet calls its backbone, is the sum of these.
+    A module of which only inner ones are called, as HSNet calls its backbone's, is the sum of these.
     """
     counts = counter.get_flop_counts()
-    found: dict[str, int] = {}
-    for name, _ in model.named_children():
-        prefix = f"{_PredictAsForward.__name__}.model.{name}"
-        outermost = (
-            [prefix] if prefix in counts else _outermost([key for key in counts if key.startswith(f"{prefix}.")])
-        )
-        found[name] = sum(sum(counts[key].values()) for key in outermost)
-    return found | {"other": counter.get_total_flops() - sum(found.values())}
+    names = {id(module): name for name, module in model.named_modules()}
+    found = dict.fromkeys(parts, 0)
+    for part, modules in parts.items():
+        for module in modules:
+            prefix = f"{_PredictAsForward.__name__}.model.{names[id(module)]}"
+            inside = [key for key in counts if key == prefix or key.startswith(f"{prefix}.")]
+            found[part] += sum(sum(counts[key].values()) for key in _outermost(inside))
+    return found | {_rest(parts): counter.get_total_flops() - sum(found.values())}
+
+
+def _rest(parts: Parts) -> str:
+    """The part that has no modules."""
+    return next(name for name, modules in parts.items() if not modules)
 
 
 def _outermost(names: list[str]) -> list[str]:
@@ -113,63 +189,55 @@ def _outermost(names: list[str]) -> list[str]:
     return [name for name in names if not any(name.startswith(f"{other}.") for other in names)]
 
 
-def peak_bytes(ask: Callable[[], object], model: nn.Module, device: str) -> int:
-    """The most memory that ``ask`` takes, with the weights; see `Profile.peak_bytes`."""
+def _milliseconds(ask: Callable[[], Tensor], parts: Parts, *, device: str, repeats: int) -> dict[str, float]:
+    """Median time within the modules of each part, a part's inner modules counted once."""
+    clock = _Clock(device)
+    hooks = []
+    for name, modules in parts.items():
+        for module in {id(inner): inner for outer in modules for inner in outer.modules()}.values():
+            hooks += [module.register_forward_pre_hook(clock.enter), module.register_forward_hook(clock.leaving(name))]
+    taken = []
+    try:
+        for _ in range(repeats):
+            clock.spent = dict.fromkeys(parts, 0.0)
+            whole = _seconds(ask, device)
+            taken.append(clock.spent | {_rest(parts): max(0.0, whole - sum(clock.spent.values()))})
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return {name: 1000 * median(one[name] for one in taken) for name in parts}
+
+
+class _Clock:
+    """Times the outermost of the modules that are entered, by part."""
+
+    def __init__(self, device: str) -> None:
+        self.device = device
+        self.spent: dict[str, float] = {}
+        self._depth, self._since = 0, 0.0
+
+    def enter(self, *_: object) -> None:
+        if self._depth == 0:
+            self._since = _now(self.device)
+        self._depth += 1
+
+    def leaving(self, part: str) -> Callable[..., None]:
+        def leave(*_: object) -> None:
+            self._depth -= 1
+            if self._depth == 0:
+                self.spent[part] += _now(self.device) - self._since
+
+        return leave
+
+
+def _now(device: str) -> float:
+    """The time in seconds when all that was asked of the device is done."""
     if device.startswith("cuda"):
         torch.cuda.synchronize(device)
-        torch.cuda.reset_peak_memory_stats(device)
-        ask()
-        torch.cuda.synchronize(device)
-        return int(torch.cuda.max_memory_allocated(device))
-    weights: dict[int, int] = {
-        t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in model.state_dict().values()
-    }
-    with _Living() as living:
-        ask()
-    return sum(weights.values()) + int(living.peak)
-
-
-class _Living(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Adds up the storages of tensors that operators put out, until each is freed.
-
-    Attributes:
-        peak: the most bytes there were at one time.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.peak = self._now = 0
-        self._known: weakref.WeakSet[Any] = weakref.WeakSet()
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
-        given = {_address(t) for t in tree_flatten((args, kwargs))[0] if isinstance(t, Tensor)}
-        for tensor in tree_flatten(result)[0]:
-            if isinstance(tensor, Tensor) and _address(tensor) not in given:
-                self._add(tensor.untyped_storage())
-        return result
-
-    def _add(self, storage: torch.UntypedStorage) -> None:
-        if storage in self._known:
-            return
-        self._known.add(storage)
-        self._now += storage.nbytes()
-        self.peak = max(self.peak, self._now)
-        weakref.finalize(storage, self._free, storage.nbytes())
-
-    def _free(self, n_bytes: int) -> None:
-        self._now -= n_bytes
-
-
-def _address(tensor: Tensor) -> int:
-    return tensor.untyped_storage().data_ptr()
+    return time.perf_counter()
 
 
 def _seconds(ask: Callable[[], Tensor], device: str) -> float:
-    if device.startswith("cuda"):
-        torch.cuda.synchronize(device)
-    start = time.perf_counter()
+    start = _now(device)
     ask()
-    if device.startswith("cuda"):
-        torch.cuda.synchronize(device)
-    return time.perf_counter() - start
+    return _now(device) - start

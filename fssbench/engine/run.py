@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from fssbench.base.errors import ResultError
 from fssbench.base.files import PARTIAL, sha256_bytes
+from fssbench.base.locking import exclusive
 from fssbench.base.progress import SILENT
 from fssbench.engine.evaluate import Answer, answers
 from fssbench.engine.inference import InferenceCost
@@ -56,6 +56,7 @@ def run(
 
     Raises:
         ResultError: a result on other episodes is in the way.
+        StorageError: the disk is full, or another run is evaluating the same.
     """
     path = job.path(loaded)
     environment = describe_environment(loaded.modules)
@@ -113,13 +114,13 @@ def _so_far(path: Path | None, identity: str, job: Job, ranks: Ranks) -> Iterato
     The first process takes over all that is left, from however many there were.
     """
     if path is None:
-        with Path(os.devnull).open("w") as nowhere:
-            yield Unfinished(nowhere, {}), frozenset()
+        yield Unfinished({}), frozenset()
         return
     partial = path.with_suffix(f".counts{PARTIAL}")
     known: frozenset[int] = frozenset()
     with ExitStack() as stack:
         if ranks.first:
+            stack.enter_context(exclusive(path, doing="evaluating to"))
             others = sorted(path.parent.glob(f"{path.stem}.counts.rank*{PARTIAL}"))
             so_far = stack.enter_context(unfinished(partial, identity=identity, fresh=job.overwrite, others=others))
             known = frozenset(index for index in so_far.kept if index < job.n_episodes)

@@ -17,9 +17,11 @@ __all__ = [
     "COCO_20I",
     "COCO_20I_CONTIGUOUS",
     "COCO_20I_TO_PASCAL",
+    "COCO_CLASSES",
     "FSS_1000",
     "PASCAL_5I",
     "TOY_20I",
+    "VOC_CLASSES",
     "Benchmark",
     "find_benchmark",
 ]

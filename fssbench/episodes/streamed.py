@@ -44,31 +44,33 @@ def shuffle(items: Iterable[T], *, buffer: int, stream: HashStream) -> Iterator[
 def draw_episodes(
     items: Iterable[T],
     *,
-    classes: Callable[[T], tuple[int, ...]],
+    asked: Callable[[T], tuple[int, ...]],
+    served: Callable[[T], tuple[int, ...]],
     shot: int,
     buffer: int,
     stream: HashStream,
 ) -> Iterator[StreamDraw[T]]:
     """Episodes of items: each that leaves a `shuffle` of them is a query, if its class has supports in the buffer.
 
-    The class is drawn from those that the query shows and that ``shot`` items in the buffer show too; the supports
+    The class is drawn from those that the query may be asked about and ``shot`` items in the buffer serve; the supports
     are drawn from these, and stay in the buffer.
 
     Args:
-        classes: those that an item may serve, ascending.
+        asked: the classes that an item may be a query of, ascending.
+        served: those that it may be a support of.
     """
     serving: dict[int, list[T]] = {}
 
     def arriving() -> Iterator[T]:
         for item in items:
-            for class_id in classes(item):
+            for class_id in served(item):
                 serving.setdefault(class_id, []).append(item)
             yield item
 
     for query in shuffle(arriving(), buffer=buffer, stream=stream):
-        for class_id in classes(query):
+        for class_id in served(query):
             serving[class_id] = [one for one in serving[class_id] if one is not query]
-        possible = [class_id for class_id in classes(query) if len(serving[class_id]) >= shot]
+        possible = [class_id for class_id in asked(query) if len(serving.get(class_id, ())) >= shot]
         if possible:
             class_id = possible[stream.below(len(possible))]
             places = islice(draw_distinct(stream, len(serving[class_id])), shot)

@@ -1,40 +1,31 @@
-"""Drawing what a model learns from: the classes and images of a fold, and the episodes of an epoch.
-
-As with the episodes of a test, every draw is a function of its key alone, so that any worker, rank or resumed run
-can tell any episode of any epoch without drawing those before it.
-"""
+"""What a model learns from: the classes and images of a fold, and what publications differ in when they choose them."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
-from typing import Literal, TypeVar
+from typing import Literal
 
 from fssbench.base.errors import PoolError, UsageError
 from fssbench.episodes.benchmarks import Benchmark
-from fssbench.episodes.episodes import Episode, Track
-from fssbench.episodes.lists import FoldLists, Pools
-from fssbench.episodes.strict import HashStream, draw_distinct, sample_strict
+from fssbench.episodes.lists import Pools
+from fssbench.episodes.strict import HashStream, draw_distinct
 
 __all__ = [
+    "TRAINING_LABEL",
     "Queries",
     "TrainingLists",
     "TrainingPolicy",
     "base_classes",
     "derive_training",
-    "draw_others",
-    "epoch_episodes",
-    "epoch_images",
     "held_out_classes",
-    "validation_track",
 ]
 
 TRAINING_LABEL = "training/1"
-
-T = TypeVar("T")
+"""Begins the key of every draw for training."""
 
 VALIDATION_IMAGES = 50
 """Images of a held-out class that are set apart at most: enough to choose weights by, few enough to do without."""
@@ -49,23 +40,35 @@ class TrainingPolicy:
     Attributes:
         drop_novel: leave out images that show a novel class, in however few pixels. If they stay, those pixels are
             learned as background.
-        min_pixels: least mask pixels, at original size, for an image to serve a class.
+        min_pixels: least mask pixels, at original size, for an image to serve a class, where no list says so.
+        query_pixels: least mask pixels of the class that an image which serves any is asked about; ``None`` for
+            ``min_pixels``.
+        all_images: let a model that learns from labels see images that show no trained class, too. Episodes never do.
         queries: ``class-uniform``: the class is drawn, then an image of it. ``image-uniform``: the image is drawn,
             then one of the classes it serves. ``pair-uniform``: every pair of image and class is as likely.
         held_out: share of the base classes that is not trained but kept to choose weights by, in [0, 1). If it is
             above 0 and the benchmark sets classes apart for that, it is these, whatever the share.
+        held_out_images: share of the images that is kept for that instead, with all their classes, in [0, 1).
     """
 
     drop_novel: bool = False
     min_pixels: int = 1
+    query_pixels: int | None = None
+    all_images: bool = False
     queries: Queries = "class-uniform"
     held_out: float = 0.0
+    held_out_images: float = 0.0
 
     def __post_init__(self) -> None:
         if self.min_pixels < 1:
             raise UsageError(f"min_pixels must be at least 1, got {self.min_pixels}")
-        if not 0 <= self.held_out < 1:
-            raise UsageError(f"held_out must be a share in [0, 1), got {self.held_out}")
+        if self.query_pixels is not None and not 1 <= self.query_pixels <= self.min_pixels:
+            raise UsageError(f"query_pixels must be in 1 to min_pixels, {self.min_pixels}, got {self.query_pixels}")
+        for name in ("held_out", "held_out_images"):
+            if not 0 <= getattr(self, name) < 1:
+                raise UsageError(f"{name} must be a share in [0, 1), got {getattr(self, name)}")
+        if self.held_out and self.held_out_images:
+            raise UsageError("classes and images cannot both be held out", remedy="set one of the two shares to 0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +80,11 @@ class TrainingLists:
         novel: the fold's novel classes, ascending.
         base: the fold's base classes, ascending: what the labels of a `SemanticBatch` count.
         pools: for every class that is trained the sorted images that may serve it.
+        asked: for every class that is trained the sorted images that may be asked about it, all of them in ``pools``
+            of some class: where the policy lets queries be small, more than serve it.
+        unclassed: sorted images to learn from that show no trained class; no episode has them.
         validation: for every held-out class the sorted images set apart for it; none of them is in ``pools``.
+        validation_images: the sorted images set apart in place of classes; nor are these.
         dropped: images left out because they show a novel class.
     """
 
@@ -87,7 +94,10 @@ class TrainingLists:
     novel: tuple[int, ...]
     base: tuple[int, ...]
     pools: Pools
+    asked: Pools
+    unclassed: tuple[str, ...]
     validation: Pools
+    validation_images: tuple[str, ...]
     dropped: int
 
     @property
@@ -102,24 +112,38 @@ class TrainingLists:
 
     @cached_property
     def shown(self) -> Mapping[str, tuple[int, ...]]:
-        """The trained classes that an image may serve, ascending, by image id; ids sorted."""
-        found: dict[str, list[int]] = {}
-        for class_id, ids in self.pools.items():
-            for image_id in ids:
-                found.setdefault(image_id, []).append(class_id)
-        return {image_id: tuple(found[image_id]) for image_id in sorted(found)}
+        """The trained classes that an image may be asked about, ascending, by image id; ids sorted."""
+        return _by_image(self.asked)
+
+    @cached_property
+    def served(self) -> Mapping[str, tuple[int, ...]]:
+        """The trained classes that an image may serve as a support, likewise."""
+        return _by_image(self.pools)
 
     @cached_property
     def images(self) -> tuple[str, ...]:
         """Every image that is learned from, sorted."""
-        return tuple(self.shown)
+        return tuple(sorted((*self.shown, *self.unclassed)))
+
+    @property
+    def epoch(self) -> int:
+        """How many episodes, or images, an epoch has: as published, one a pair or one an image."""
+        return len(self.pairs if self.policy.queries == "pair-uniform" else self.images)
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 (hex) of all pools: two lists are the same images of the same classes if and only if it agrees."""
+        """SHA-256 (hex) of all pools: two lists are the same images of the same classes if and only if it agrees.
+
+        What images are asked about beside, the policy decides, as it does how queries are drawn.
+        """
         lines = (
             f"{kind}\t{class_id}\t{image_id}\n"
-            for kind, pools in (("train", self.pools), ("validation", self.validation))
+            for kind, pools in (
+                ("train", self.pools),
+                ("validation", self.validation),
+                ("unclassed", {"": self.unclassed}),
+                ("validation", {"": self.validation_images}),
+            )
             for class_id, ids in pools.items()
             for image_id in ids
         )
@@ -127,7 +151,7 @@ class TrainingLists:
 
     @cached_property
     def pairs(self) -> tuple[tuple[str, int], ...]:
-        """Every image with every class it may serve, sorted."""
+        """Every image with every class it may be asked about, sorted."""
         return tuple((image_id, class_id) for image_id, classes in self.shown.items() for class_id in classes)
 
 
@@ -172,7 +196,8 @@ def derive_training(
     Args:
         areas: mask pixels by class, by image id.
         images: only these ids; ``None`` for all.
-        pairs: only these images for these classes; ``None`` for all. What an image shows beside counts as before.
+        pairs: exactly these images for these classes, however small; ``None`` for all that are large enough. What
+            an image shows beside counts as before.
     """
     novel = benchmark.novel_classes(fold)
     held_out = held_out_classes(benchmark, fold, policy.held_out)
@@ -182,15 +207,23 @@ def derive_training(
     key = (f"fssbench {TRAINING_LABEL}", benchmark.name, fold, "validation images")
     pools = _pools(kept, [*trained, *held_out], policy.min_pixels, pairs)
     validation = {c: _some(pools[c], HashStream(*key, c)) for c in held_out}
-    apart = {image_id for ids in validation.values() for image_id in ids}
+    usable = kept.keys() & {i for i, _ in pairs} if pairs is not None else kept.keys()
+    usable = usable if policy.all_images else {i for ids in pools.values() for i in ids}
+    validation_images = _share(sorted(usable), policy.held_out_images, HashStream(*key))
+    apart = {*validation_images, *(image_id for ids in validation.values() for image_id in ids)}
+    pools = {c: tuple(i for i in pools[c] if i not in apart) for c in trained}
+    serving = {i: kept[i] for ids in pools.values() for i in ids}
     return TrainingLists(
         benchmark=benchmark.name,
         fold=fold,
         policy=policy,
         novel=novel,
         base=base_classes(benchmark, fold),
-        pools={c: tuple(i for i in pools[c] if i not in apart) for c in trained},
+        pools=pools,
+        asked=pools if policy.query_pixels is None else _pools(serving, trained, policy.query_pixels, None),
+        unclassed=tuple(sorted(usable - apart - serving.keys())) if policy.all_images else (),
         validation=validation,
+        validation_images=validation_images,
         dropped=len(listed) - len(kept),
     )
 
@@ -204,8 +237,8 @@ def _pools(
     found: dict[int, list[str]] = {class_id: [] for class_id in classes}
     for image_id in sorted(areas):
         for class_id, pixels in areas[image_id].items():
-            listed = pairs is None or (image_id, class_id) in pairs
-            if listed and class_id in found and pixels >= min_pixels:
+            serves = pixels >= min_pixels if pairs is None else (image_id, class_id) in pairs
+            if serves and class_id in found:
                 found[class_id].append(image_id)
     return {class_id: tuple(ids) for class_id, ids in found.items()}
 
@@ -215,74 +248,21 @@ def _some(ids: Sequence[str], stream: HashStream) -> tuple[str, ...]:
     return tuple(sorted(ids[place] for place in islice(draw_distinct(stream, len(ids)), VALIDATION_IMAGES)))
 
 
-def epoch_episodes(lists: TrainingLists, *, seed: int, epoch: int, shot: int, n: int) -> tuple[Episode, ...]:
-    """The ``n`` episodes of an epoch, by the lists' policy.
-
-    ``class-uniform``: every run of as many episodes as there are classes has each class once, in an order of its
-    own, and the queries of a class go through its images before one comes again. The other two go through all
-    images, or all pairs of image and class, before one comes again. Supports are drawn without replacement from the
-    other images of the class.
-
-    Raises:
-        PoolError: a class has fewer than ``shot`` + 1 images.
-        UsageError: shot or n is below 1.
-    """
-    if shot < 1 or n < 1:
-        raise UsageError(f"shot and episodes must be at least 1, got {shot} and {n}")
-    FoldLists(pools=lists.pools).require(shot + 1, shot=shot)
-    key = (f"fssbench {TRAINING_LABEL}", lists.benchmark, lists.fold, seed, epoch)
-    return tuple(
-        Episode(class_id, query, draw_others(lists.pools[class_id], query, shot, HashStream(*key, "supports", index)))
-        for index, (query, class_id) in enumerate(islice(_queries(lists, key), n))
-    )
+def _share(ids: Sequence[str], share: float, stream: HashStream) -> tuple[str, ...]:
+    """About a ``share`` of ``ids``, drawn, sorted; at least one and never all, unless the share is 0: then none."""
+    if not share:
+        return ()
+    if len(ids) < 2:
+        raise PoolError(
+            f"{len(ids)} images are too few to hold one out", remedy="hold out none, and keep the last weights"
+        )
+    n = min(max(1, round(share * len(ids))), len(ids) - 1)
+    return tuple(sorted(ids[place] for place in islice(draw_distinct(stream, len(ids)), n)))
 
 
-def epoch_images(lists: TrainingLists, *, seed: int, epoch: int) -> tuple[str, ...]:
-    """All images of the lists in the order of an epoch that is no epoch of episodes."""
-    if not lists.images:
-        raise PoolError("there is no image to learn from", remedy="a smaller min_pixels leaves more")
-    key = (f"fssbench {TRAINING_LABEL}", lists.benchmark, lists.fold, seed, epoch, "images")
-    return tuple(lists.images[place] for place in draw_distinct(HashStream(*key), len(lists.images)))
-
-
-def validation_track(lists: TrainingLists, *, seed: int, shot: int, n: int) -> Track:
-    """Episodes of the held-out classes, drawn as the ``strict`` protocol draws those of a test.
-
-    Raises:
-        UsageError: no class is held out.
-        PoolError: a held-out class has fewer than ``shot`` + 1 images.
-    """
-    if not lists.validation:
-        raise UsageError("no class is held out to choose weights by", remedy="set the policy's held_out, as to 0.2")
-    pools = FoldLists(pools=lists.validation)
-    return sample_strict(pools, benchmark=lists.benchmark, fold=lists.fold, shot=shot, seed=seed, episodes=n)
-
-
-def draw_others(pool: Sequence[str], query: str, shot: int, stream: HashStream) -> tuple[str, ...]:
-    """Supports: ``shot`` distinct elements of ``pool``; the query is passed over if it is drawn."""
-    drawn = (pool[place] for place in draw_distinct(stream, len(pool)))
-    return tuple(islice((image_id for image_id in drawn if image_id != query), shot))
-
-
-def _queries(lists: TrainingLists, key: tuple[str | int, ...]) -> Iterator[tuple[str, int]]:
-    """Queries and their classes, without end."""
-    match lists.policy.queries:
-        case "class-uniform":
-            images = {c: _round(lists.pools[c], (*key, "queries", c)) for c in lists.classes}
-            for class_id in _round(lists.classes, (*key, "classes")):
-                yield next(images[class_id]), class_id
-        case "image-uniform":
-            for n, image_id in enumerate(_round(lists.images, (*key, "queries"))):
-                classes = lists.shown[image_id]
-                yield image_id, classes[HashStream(*key, "class", n).below(len(classes))]
-        case "pair-uniform":
-            yield from _round(lists.pairs, (*key, "queries"))
-
-
-def _round(items: Sequence[T], key: tuple[str | int, ...]) -> Iterator[T]:
-    """All items in random order, then all in another one, and so on."""
-    turn = 0
-    while True:
-        for place in draw_distinct(HashStream(*key, turn), len(items)):
-            yield items[place]
-        turn += 1
+def _by_image(pools: Pools) -> dict[str, tuple[int, ...]]:
+    found: dict[str, list[int]] = {}
+    for class_id, ids in pools.items():
+        for image_id in ids:
+            found.setdefault(image_id, []).append(class_id)
+    return {image_id: tuple(found[image_id]) for image_id in sorted(found)}

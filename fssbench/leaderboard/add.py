@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from fssbench.base.errors import ResultError
 from fssbench.base.files import PARTIAL, sha256_file, storage_errors
+from fssbench.base.locking import exclusive
 from fssbench.leaderboard.board import Leaderboard
 from fssbench.leaderboard.build import board_of
 from fssbench.leaderboard.gathered import Gathered, gather
@@ -57,6 +57,7 @@ def add(
 
     Raises:
         ResultError: it is no archive at all, or a result that is there already is not what it says.
+        StorageError: the disk is full, or another run is adding to the folder.
     """
     with _stage(results) as stage:
         problems = unpack(archive, stage)
@@ -84,15 +85,17 @@ def add(
 def _stage(results: Path) -> Iterator[Path]:
     """An empty folder on the disk of ``results`` that nobody reads; gone afterwards."""
     fresh = not results.exists()
-    with storage_errors(results):
-        results.mkdir(parents=True, exist_ok=True)
-        stage = Path(tempfile.mkdtemp(prefix="incoming-", suffix=PARTIAL, dir=results))
-    try:
-        yield stage
-    finally:
-        shutil.rmtree(stage, ignore_errors=True)
-        if fresh and not any(results.iterdir()):
-            results.rmdir()
+    stage = results / f"incoming{PARTIAL}"
+    with exclusive(results, doing="adding to"):
+        with storage_errors(results):
+            shutil.rmtree(stage, ignore_errors=True)
+            stage.mkdir(parents=True)
+        try:
+            yield stage
+        finally:
+            shutil.rmtree(stage, ignore_errors=True)
+            if fresh and not any(results.iterdir()):
+                results.rmdir()
 
 
 def _files(stage: Path) -> list[Path]:

@@ -69,7 +69,8 @@ def _possible_cards(folder: Path | None, results: Iterable[Result]) -> list[Path
         str(one.command.resolved.get("weights") or "none").replace("{fold}", str(one.episodes.fold)) for one in results
     }
     beside = [card_path(chosen_weights(Path(one))) for one in sorted(weights - {"none"})]
-    return [*_json_below(Home.find().checkpoints), *beside]
+    home = Home.find()
+    return [*(_json_below(home.checkpoints) if home.is_known else ()), *beside]
 
 
 def _json_below(folder: Path) -> list[Path]:

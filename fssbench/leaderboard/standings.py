@@ -1,16 +1,17 @@
-"""Rankings and reported rows as tables to print."""
+"""Rankings and reported rows as tables to print: where room is short columns go, but never a rank or a name."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from fssbench.leaderboard.flat import sure_of
 from fssbench.schemas.leaderboard import REGIME_NAMES
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, JustifyMethod
     from rich.table import Table
 
     from fssbench.schemas.leaderboard import DifferenceRecord, Entry, ReportedEntry, Score, ShiftInterval
@@ -19,7 +20,28 @@ if TYPE_CHECKING:
 __all__ = ["digests", "percent", "print_rankings", "print_reported"]
 
 WIDTH = 100
-"""Of tables that go to a file, or to whatever else is no terminal."""
+"""Of tables that go to a file, or to whatever else is not a terminal."""
+LEAST = 18
+"""Of a column that wraps."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table.
+
+    Attributes:
+        name: its heading.
+        cells: in Rich's markup, one a row; a line break starts a second line.
+        sacrifice: when it goes where room is short, columns of one number together and the lowest first; 0: never.
+        justify: ``left`` for words.
+        wraps: whether a cell may go on below itself.
+    """
+
+    name: str
+    cells: tuple[str, ...]
+    sacrifice: int = 0
+    justify: JustifyMethod = "right"
+    wraps: bool = False
 
 
 def print_rankings(groups: Iterable[tuple[Entry, ...]], *, console: Console | None = None) -> None:
@@ -29,7 +51,8 @@ def print_rankings(groups: Iterable[tuple[Entry, ...]], *, console: Console | No
     times = Counter(_asked(entries[0]) for entries in groups)
     for entries in groups:
         first = entries[0]
-        console.print(_ranking(entries, which=digests(first) if times[_asked(first)] > 1 else ""))
+        which = digests(first) if times[_asked(first)] > 1 else ""
+        _print(" · ".join(filter(None, (_asked(first), which, "mIoU in %"))), _ranking(entries), console)
         scores += [entry.miou for entry in entries]
         reasons = dict.fromkeys(r for entry in entries for r in (*entry.unofficial, entry.miou.reason) if r)
         if reasons:
@@ -45,7 +68,11 @@ def print_reported(
     """Print one table for each group of reported rows, of each no more than the first ``most``."""
     console = _wide(console)
     for group in groups:
-        console.print(_printed(group[:most]))
+        first = group[0]
+        protocol = f"protocol {first.protocol}" if first.protocol else "protocol not known"
+        ignored = "" if first.ignore_label else ", ignored pixels counted as background"
+        title = f"{first.benchmark} · {first.shot}-shot · as reported, {protocol}{ignored} · mIoU in %"
+        _print(title, _printed(group[:most]), console)
         if most is not None and len(group) > most:
             _say(f"and {len(group) - most} more\n", console)
 
@@ -64,18 +91,40 @@ def _say(text: str, console: Console) -> None:
     console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
-def _table(title: str, folds: Iterable[int], *, ranks: bool) -> Table:
+def _print(title: str, columns: Sequence[Column], console: Console) -> None:
+    """A title and its table, of as many columns as there is room for; a note names those that there is none for."""
+    _say(title, console)
+    fitting = _fitting(columns, console)
+    console.print(_table(fitting))
+    names = [column.name for column in fitting]
+    if gone := [column.name for column in columns if column.name not in names]:
+        _say(f"a wider terminal shows {', '.join(gone)} too", console)
+
+
+def _fitting(columns: Sequence[Column], console: Console) -> list[Column]:
+    """The columns that there is room for; if there is none for a name and a mean, the name goes on below itself."""
+    endless = console.options.update(max_width=10_000)
+    left = list(columns)
+    while True:
+        whole = _table(column for column in left if not column.wraps).__rich_measure__(console, endless).maximum
+        if whole + LEAST * any(column.wraps for column in left) <= console.width:
+            return left
+        weakest = min((column.sacrifice for column in left if column.sacrifice), default=0)
+        if not weakest:
+            return [replace(column, wraps=column.justify == "left") for column in left]
+        left = [column for column in left if column.sacrifice != weakest]
+
+
+def _table(columns: Iterable[Column]) -> Table:
     from rich import box
-    from rich.markup import escape
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False, title_justify="left")
-    table.title = escape(title)
-    if ranks:
-        table.add_column("#", justify="right", no_wrap=True)
-    table.add_column("model")
-    for name in (*(f"fold {fold}" for fold in folds), "mean", "FB-IoU"):
-        table.add_column(name, justify="right", no_wrap=True)
+    columns = tuple(columns)
+    table = Table(box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
+    for column in columns:
+        table.add_column(column.name, justify=column.justify, no_wrap=not column.wraps)
+    for cells in zip(*(column.cells for column in columns), strict=True):
+        table.add_row(*cells)
     return table
 
 
@@ -90,43 +139,37 @@ def _asked(entry: Entry) -> str:
     return f"{asked} · {REGIME_NAMES[entry.regime]}"
 
 
-def _ranking(entries: tuple[Entry, ...], *, which: str) -> Table:
+def _ranking(entries: tuple[Entry, ...]) -> list[Column]:
     from rich.markup import escape
 
-    first = entries[0]
     folds = sorted({fold.fold for entry in entries for fold in entry.folds})
-    table = _table(" · ".join(filter(None, (_asked(first), which, "mIoU in %"))), folds, ranks=True)
-    for name in ("behind", "ep/s"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for entry in entries:
-        by_fold = {fold.fold: percent(fold.miou.value) for fold in entry.folds}
-        table.add_row(
-            str(entry.rank or "—"),
-            escape(entry.label) + ("" if entry.official else " *"),
-            *(by_fold.get(fold, "—") for fold in folds),
-            _with_interval(entry.miou),
-            _with_interval(entry.fb_iou),
-            _behind(entry.difference),
-            "—" if entry.episodes_per_second is None else f"{entry.episodes_per_second:.1f}",
-        )
-    return table
+    by_fold = [{fold.fold: percent(fold.miou.value) for fold in entry.folds} for entry in entries]
+    speeds = (entry.episodes_per_second for entry in entries)
+    return [
+        Column("#", tuple(str(entry.rank or "—") for entry in entries)),
+        Column("model", tuple(escape(e.label) + ("" if e.official else " *") for e in entries), justify="left"),
+        *(Column(f"fold {fold}", tuple(found.get(fold, "—") for found in by_fold), 3) for fold in folds),
+        Column("mean", tuple(_with_interval(entry.miou) for entry in entries)),
+        Column("FB-IoU", tuple(_with_interval(entry.fb_iou) for entry in entries), 2),
+        Column("behind", tuple(_behind(entry.difference) for entry in entries), 4),
+        Column("ep/s", tuple("—" if speed is None else f"{speed:.1f}" for speed in speeds), 1),
+    ]
 
 
-def _printed(rows: tuple[ReportedEntry, ...]) -> Table:
+def _printed(rows: tuple[ReportedEntry, ...]) -> list[Column]:
     from rich.markup import escape
 
-    first = rows[0]
-    protocol = f"protocol {first.protocol}" if first.protocol else "protocol not known"
-    ignored = "" if first.ignore_label else ", ignored pixels counted as background"
-    title = f"{first.benchmark} · {first.shot}-shot · as reported, {protocol}{ignored} · mIoU in %"
-    table = _table(title, range(len(first.folds)), ranks=False)
-    table.add_column("printed in")
-    for row in rows:
-        figures = (*row.folds, row.miou, row.fb_iou)
-        # With the one decimal that papers print.
-        cells = ("—" if value is None else f"{100 * value:.1f}" for value in figures)
-        table.add_row(escape(row.label), *cells, escape(row.printed_in))
-    return table
+    def figures(values: Iterable[float | None]) -> tuple[str, ...]:
+        """With the one decimal that papers print."""
+        return tuple("—" if value is None else f"{100 * value:.1f}" for value in values)
+
+    return [
+        Column("model", tuple(escape(row.label) for row in rows), justify="left"),
+        *(Column(f"fold {i}", figures(row.folds[i] for row in rows), 3) for i in range(len(rows[0].folds))),
+        Column("mean", figures(row.miou for row in rows)),
+        Column("FB-IoU", figures(row.fb_iou for row in rows), 1),
+        Column("printed in", tuple(escape(row.printed_in) for row in rows), 2, justify="left", wraps=True),
+    ]
 
 
 def percent(value: float | None, *, without: str = "—") -> str:

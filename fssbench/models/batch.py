@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from typing import TypeVar
 
 from torch import Tensor
 
 from fssbench.episodes.episodes import Episode
 
-__all__ = ["IGNORED", "EpisodeBatch", "SemanticBatch"]
+__all__ = ["IGNORED", "EpisodeBatch", "SemanticBatch", "on_device"]
+
+B = TypeVar("B")
 
 IGNORED = 255
 """The value in a target of pixels that have no truth: ignored ones, and those an augmentation brought in."""
@@ -62,3 +65,10 @@ class SemanticBatch:
     image_ids: tuple[str, ...]
     images: Tensor
     labels: Tensor
+
+
+def on_device(batch: B, device: str) -> B:
+    """A batch with its tensors on ``device``."""
+    tensors = {f.name: getattr(batch, f.name) for f in fields(batch)}  # type: ignore[arg-type]
+    moved = {name: t.to(device, non_blocking=True) for name, t in tensors.items() if isinstance(t, Tensor)}
+    return replace(batch, **moved)  # type: ignore[type-var]

@@ -13,7 +13,7 @@ from fssbench.schemas.card import Card
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["SUFFIX", "card_path", "chosen_weights", "read_card", "read_safetensors", "write_safetensors"]
+__all__ = ["SUFFIX", "card_path", "chosen_weights", "read_card", "read_safetensors", "write_card", "write_safetensors"]
 
 SUFFIX = ".safetensors"
 
@@ -68,5 +68,10 @@ def write_safetensors(path: Path, state: dict[str, Tensor], **facts: Any) -> Car
     card = Card(weights_sha256=sha256_bytes(data), **facts)
     card_path(path).unlink(missing_ok=True)
     write_atomic(path, data)
-    write_atomic(card_path(path), card.model_dump_json(indent=1) + "\n")
+    write_card(path, card)
     return card
+
+
+def write_card(weights: Path, card: Card) -> None:
+    """Put the card beside its weights, in place of one that is there."""
+    write_atomic(card_path(weights), card.model_dump_json(indent=1) + "\n")

@@ -38,7 +38,7 @@ class HMFS(HSNet):
     """HSNet with hybrid masking; everything after the support's features, the vote included, is HSNet's.
 
     Args:
-        backbone: ``resnet50``, ``resnet101`` or ``vgg16``; frozen.
+        backbone: ``resnet50``, ``resnet101`` or ``vgg16``; frozen. With any other it is a variant, as of `HSNet`.
         backbone_weights: ``imagenet``, ``none`` or a path; see `load_backbone`.
         size: side of the input.
         masking: ``hm``, hybrid; ``im`` masks the image, after normalisation, so that what is left out is 0;
@@ -71,3 +71,11 @@ class HMFS(HSNet):
             return super().condition(features, images, masks)
         inner = self.encode(images * masks[:, None])
         return inner if self.masking == "im" else hybrid(mask_features(features, masks), inner, replaced=self.replaced)
+
+    def support_maps(self, supports: Tensor, masks: Tensor) -> dict[str, Sequence[Tensor]]:
+        """The last map of each level (B, K, C, h, w): of IM, FM and HM, whichever of them is compared (figure 6)."""
+        images, shown = supports.flatten(0, 1), masks.flatten(0, 1)
+        inner = self.encode(images * shown[:, None])
+        masked = mask_features(self.encode(images), shown)
+        maps = {"IM": inner, "FM": masked, "HM": hybrid(masked, inner, replaced=self.replaced)}
+        return {name: self._last_of_levels(one, supports.shape[:2]) for name, one in maps.items()}

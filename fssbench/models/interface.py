@@ -10,7 +10,7 @@ masks in {0, 1}.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from fssbench.base.errors import ModelError
 from fssbench.models.backbones import BackboneInfo
+from fssbench.models.checks import check_answer, check_features, check_logits, not_finite
 
 __all__ = [
     "FeatureSegmenter",
@@ -31,7 +32,6 @@ __all__ = [
     "Preprocess",
     "Regime",
     "Size",
-    "check_answer",
     "check_inputs",
     "resize_mask",
     "vote",
@@ -135,15 +135,6 @@ def check_inputs(query: Tensor, supports: Tensor, masks: Tensor) -> None:
         )
 
 
-def check_answer(model: nn.Module, mask: Tensor, expected: tuple[int, ...]) -> None:
-    """Raise `ModelError` unless a predicted mask has the shape that was asked for."""
-    if tuple(mask.shape) != expected:
-        raise ModelError(
-            f"{type(model).__name__} gave a mask of shape {tuple(mask.shape)}, expected {expected}",
-            remedy="predict must return (B, H, W) for queries of (B, 3, H, W)",
-        )
-
-
 class FewShotSegmenter(nn.Module, ABC):
     """A model that answers episodes. Derive from it and implement `predict`; nothing else is needed.
 
@@ -152,12 +143,14 @@ class FewShotSegmenter(nn.Module, ABC):
         needs_training: whether it means anything before weights were loaded into it.
         backbone_info: which feature extractor it uses and where its weights came from, if it has one.
         regime: what its weights have learned from; models are ranked among those of their regime alone.
+        recorded_as: what results call it, if not by the name it was asked for: a variant of a paper's model.
     """
 
     preprocess: Preprocess = Preprocess()
     needs_training: bool = False
     backbone_info: BackboneInfo | None = None
     regime: Regime | None = None
+    recorded_as: str | None = None
 
     def weights_files(self) -> Sequence[str | Path]:
         """The files or folders of weights that the model loaded by itself; results record their SHA-256.
@@ -191,6 +184,20 @@ class FewShotSegmenter(nn.Module, ABC):
         Arguments as in `predict`. Maps (B, h, w) of any size and range by their name, coarse to fine; none here.
         """
         return {}
+
+    def support_maps(self, supports: Tensor, masks: Tensor) -> dict[str, Sequence[Tensor]]:
+        """The supports' features that the query is compared with, for people to look at.
+
+        Arguments as in `predict`. By name some maps (B, K, C, h, w), fine to coarse; none here.
+        """
+        return {}
+
+    def cost_parts(self) -> Mapping[str, Sequence[nn.Module]]:
+        """What people call its parts, by name the modules in each: no module in two, nor within another.
+
+        The one without modules, ``other`` if there is none, is all that is computed in no part. Here its children.
+        """
+        return {name: (child,) for name, child in self.named_children()}
 
     def forward(self, query: Tensor, supports: Tensor, masks: Tensor) -> Tensor:
         """Logits (B, 2, H, W), where a model has them."""
@@ -263,13 +270,19 @@ class FeatureSegmenter(FewShotSegmenter):
         check_inputs(query, supports, masks)
         b, k = supports.shape[:2]
         images, shown = supports.flatten(0, 1), masks.flatten(0, 1)
-        conditioned = self.condition(self.encode(images), images, shown)
+        features = self.encode(images)
+        check_features(self, "encode", features, len(images))
+        conditioned = self.condition(features, images, shown)
+        check_features(self, "condition", conditioned, len(images))
         return self.match(self.encode(query), [f.view(b, k, *f.shape[1:]) for f in conditioned])
 
     @torch.inference_mode()
     def predict_sizes(self, query: Tensor, supports: Tensor, masks: Tensor, sizes: Sequence[Size]) -> list[Tensor]:
         """The masks (B, h, w) uint8 at each of ``sizes``, each from the logits resized to it."""
         logits = self._logits(query, supports, masks)
+        check_logits(self, logits, query.shape[0])
+        if not bool(logits.isfinite().all()):
+            raise not_finite(self)
         return [self.decide(logits, size) for size in sizes]
 
     def predict(self, query: Tensor, supports: Tensor, masks: Tensor) -> Tensor:

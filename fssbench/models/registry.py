@@ -8,12 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
 from importlib.metadata import EntryPoint, entry_points
-from numbers import Number
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from fssbench.base.errors import ModelError, UsageError
 from fssbench.base.suggest import did_you_mean, known_are
+from fssbench.models.blame import blamed, described
+from fssbench.models.options import to_wanted, wanted_by
 from fssbench.models.user_file import UserCode, load_file
 
 if TYPE_CHECKING:
@@ -80,10 +81,26 @@ class ModelSpec:
         keyword = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
         return {p.name: p.default for p in parameters if p.kind in keyword}
 
+    @cached_property
+    def wanted(self) -> dict[str, Any]:
+        """What kind of value each option is to be; see `fssbench.models.options`."""
+        return wanted_by(self.factory)
+
+    @property
+    def takes_any(self) -> bool:
+        """Whether it takes options that it does not name, as ``**options``."""
+        return any(p.kind is p.VAR_KEYWORD for p in inspect.signature(self.factory).parameters.values())
+
     @property
     def has_backbone(self) -> bool:
-        """Whether ``backbone`` and ``backbone_weights`` mean anything to it."""
+        """Whether ``backbone`` means anything to it."""
         return "backbone" in self.options
+
+    @property
+    def fills_backbone(self) -> bool:
+        """Whether ``backbone_weights`` says what its backbone is filled with, as with the models of fssbench."""
+        filled = self.options.get("backbone_weights", "")
+        return self.has_backbone and filled in ("none", "imagenet", inspect.Parameter.empty)
 
     @property
     def needs_training(self) -> bool:
@@ -195,9 +212,9 @@ def _in_file(path: str, attribute: str) -> Callable[..., nn.Module]:
 def _installed(point: EntryPoint) -> Callable[..., nn.Module]:
     try:
         found = point.load()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ModelError(
-            f"model '{point.name}' of entry point {point.value} cannot be loaded: {type(error).__name__}: {error}",
+            f"model '{point.name}' of entry point {point.value} cannot be loaded: {described(error)}",
             remedy="mend or remove the package that offers it",
         ) from error
     return _callable(found, where=f"entry point {point.value}")
@@ -224,18 +241,20 @@ def build_model(name: str, **options: Any) -> FewShotSegmenter:
         options: keyword arguments of the model's class, such as ``backbone="resnet50"``.
 
     Raises:
-        UsageError: no such model, an option it does not take, or text where an option is a number.
-        ModelError: what was built is no `FewShotSegmenter`.
+        UsageError: no such model, an option it does not take, or a value of another kind than the option's.
+        ModelError: what was built is no `FewShotSegmenter`, or its own code failed.
     """
     from fssbench.models.interface import FewShotSegmenter
 
-    model = _build(model_spec(name), options)
+    spec = model_spec(name)
+    model = _build(spec, options)
     if not isinstance(model, FewShotSegmenter):
         raise ModelError(
             f"'{name}' built a {type(model).__name__}, expected a fssbench.models.interface.FewShotSegmenter",
             remedy="derive the class from it and implement predict",
         )
-    return model.eval()
+    with blamed(model, doing="to be built"):
+        return model.eval()
 
 
 def build_module(name: str, **options: Any) -> nn.Module:
@@ -244,25 +263,17 @@ def build_module(name: str, **options: Any) -> nn.Module:
 
 
 def _build(spec: ModelSpec, options: dict[str, Any]) -> nn.Module:
-    name = spec.name
-    if unknown := sorted(set(options) - set(spec.options)):
+    name, made = spec.name, dict[str, Any]()
+    if (unknown := sorted(set(options) - set(spec.options))) and not spec.takes_any:
         meant = did_you_mean(unknown[0], spec.options)
         taken = f"it takes {', '.join(spec.options) or 'no options'}"
         remedy = f"{meant} {taken}" if meant else taken
         raise UsageError(f"model '{name}' has no option '{unknown[0]}'", remedy=remedy)
     for key, value in options.items():
-        _check_kind(name, key, value, spec.options[key])
+        default = spec.options.get(key, inspect.Parameter.empty)
+        made[key] = to_wanted(value, spec.wanted.get(key, Any), option=key, model=name, default=default)
     absent = [key for key, default in spec.options.items() if default is inspect.Parameter.empty and key not in options]
     if absent:
         raise UsageError(f"model '{name}' needs the option '{absent[0]}'", remedy=f"pass --option {absent[0]}=VALUE")
-    return spec.factory(**options)
-
-
-def _check_kind(model: str, option: str, value: object, default: object) -> None:
-    """`UsageError` unless a number stands where the default is one, and true or false where it is that."""
-    for kind, called in ((bool, "true or false"), (Number, "a number")):
-        if isinstance(default, kind):
-            if not isinstance(value, kind) or isinstance(value, bool) != isinstance(default, bool):
-                problem = f"option '{option}' of model '{model}' must be {called}, got {value!r}"
-                raise UsageError(problem, remedy=f"its default is {default}")
-            return
+    with blamed(spec.factory, doing="to be built"):
+        return spec.factory(**made)

@@ -8,7 +8,7 @@ from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 from torch import Tensor, nn
 
-__all__ = ["Group", "KnowsBaseClasses", "Step", "Trainable"]
+__all__ = ["Group", "Step", "Trainable"]
 
 B = TypeVar("B", contravariant=True)
 
@@ -35,11 +35,13 @@ class Step:
         loss: () float32, to be minimised; a mean over the batch, so that equal parts of it average.
         parts: its named terms, detached, for the log.
         predictions: (B, s, s) integer, the predicted classes, detached, for the running mIoU.
+        answer: the term of the loss that is about the answer alone, which validation tells; ``None`` for all of it.
     """
 
     loss: Tensor
     parts: Mapping[str, Tensor]
     predictions: Tensor
+    answer: Tensor | None = None
 
 
 @runtime_checkable
@@ -55,14 +57,8 @@ class Trainable(Protocol, Generic[B]):
         ...
 
     def step(self, batch: B) -> Step:
-        """The loss of a batch whose tensors are on the model's device; normalises the images itself."""
-        ...
+        """The loss of a batch whose tensors are on the model's device; normalises the images itself.
 
-
-@runtime_checkable
-class KnowsBaseClasses(Protocol):
-    """A model that takes base classes for what is not asked for, and must be told when one is."""
-
-    def predict_base(self, query: Tensor, supports: Tensor, masks: Tensor, positions: Tensor) -> Tensor:
-        """As `FewShotSegmenter.predict`, of episodes of base classes; see `EpisodeBatch.class_positions`."""
+        In eval mode, on episodes of base classes that are held out, it says how good the weights are.
+        """
         ...

@@ -21,6 +21,7 @@ from types import ModuleType
 
 from fssbench.base.errors import ModelError, UsageError
 from fssbench.base.files import sha256_bytes, sha256_file
+from fssbench.models.blame import described
 from fssbench.models.own_imports import own_imports
 
 __all__ = ["UserCode", "load_file"]
@@ -138,12 +139,11 @@ def _import(path: str) -> UserCode:
             sys.modules[name] = module
             spec.loader.exec_module(module)
             code.add_imported()
-    except ModelError:
+    except BaseException as error:
         sys.modules.pop(name, None)
+        if isinstance(error, (Exception, SystemExit)) and not isinstance(error, ModelError):
+            raise ModelError(f"importing {path} failed: {described(error)}") from error
         raise
-    except Exception as error:
-        sys.modules.pop(name, None)
-        raise ModelError(f"importing {path} failed: {type(error).__name__}: {error}") from error
     return code
 
 
@@ -154,9 +154,12 @@ def _is_own(name: str, code: UserCode) -> bool:
 def _below(module: ModuleType, folder: Path) -> str | None:
     """A module's file relative to ``folder``, if it lies below it and belongs to no installed package."""
     try:
-        path = Path(getattr(module, "__file__", None) or "").resolve().relative_to(folder)
+        file = Path(getattr(module, "__file__", None) or "")
+        path = file.resolve().relative_to(folder)
     except (TypeError, ValueError, OSError):
         return None
+    if not file.is_absolute():
+        return None  # torch's own, which are made of nothing
     return None if OTHERS & set(path.parts) or not path.suffix else path.as_posix()
 
 

@@ -9,37 +9,79 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from PIL import Image
+from torch import Tensor
 
+from fssbench.base.errors import UsageError
 from fssbench.engine.evaluate import Answer
 from fssbench.models.interface import FewShotSegmenter
 from fssbench.pages.overlays import error_tile, heat_tile
-from fssbench.pages.pictures import RED, Cell, draw_sheet, query_cell, support_cell, tile
+from fssbench.pages.pictures import RED, Cell, Row, draw_sheet, query_cell, support_cell, tile
 
-__all__ = ["Pictures", "correlation_maps", "draw_answers", "picture"]
+__all__ = ["Map", "Pictures", "correlation_maps", "draw_answers", "picture", "support_maps"]
+
+Map = npt.NDArray[np.float32]
+"""A map (h, w) of any range."""
 
 Pictures = dict[str, Image.Image]
 """The pictures of one answer, by what they show."""
 
 
-def draw_answers(path: Path, answers: Mapping[str, Sequence[Answer]], *, class_names: Mapping[int, str]) -> None:
+def draw_answers(
+    path: Path,
+    answers: Mapping[str, Sequence[Answer]],
+    *,
+    class_names: Mapping[int, str],
+    heading: Sequence[str] = (),
+    titles: bool = False,
+    below: Mapping[int, Sequence[Row]] | None = None,
+    made_with: str = "",
+) -> None:
     """Write a PNG of episodes: their supports, the query's truth, and each model's mask with its IoU.
 
+    Supports of fewer shots are left out where all of them are the first of others.
+
     Args:
-        answers: by model, its answers to the same episodes in the same order.
+        answers: by model, its answers to the same queries in the same order.
         class_names: by class index.
+        heading: see `draw_sheet`, and likewise ``made_with``.
+        titles: write each episode's index and class above it.
+        below: further rows of episodes, by the place of the first of their answers.
     """
-    first = next(iter(answers.values()))
+    shown = _shown(list(answers.values()))
     rows = []
-    for number, shown in enumerate(first):
-        row = [support_cell(frame, class_names[frame.class_id]) for frame in shown.supports]
-        row.append(query_cell(shown.query, shown.query.image_id))
-        row += [_predicted(found[number]) for found in answers.values()]
-        rows.append(row)
-    supports = [f"support {n + 1}" for n in range(len(first[0].supports))]
-    draw_sheet(path, columns=[*supports, "query, truth", *answers], rows=rows)
+    for place, first in enumerate(next(iter(answers.values()))):
+        cells = [support_cell(frame, frame.image_id) for given in shown for frame in given[place].supports]
+        share = f"{100 * first.query.mask.mean():.2g} %"
+        cells.append(query_cell(first.query, f"{first.query.image_id} · {share}"))
+        cells += [_predicted(found[place]) for found in answers.values()]
+        title = f"{first.index:,}  {class_names[first.query.class_id]}" if titles else ""
+        rows += [Row(cells=cells, title=title), *(below or {}).get(place, ())]
+    supports = [
+        f"support {n + 1}" + (f" of {len(given[0].supports)}" if len(shown) > 1 else "")
+        for given in shown
+        for n in range(len(given[0].supports))
+    ]
+    columns = [*supports, "query, truth", *answers]
+    draw_sheet(path, columns=columns, rows=rows, heading=heading, made_with=made_with)
 
 
-def picture(answer: Answer, *, maps: Mapping[str, npt.NDArray[np.float32]], side: int) -> Pictures:
+def _shown(given: Sequence[Sequence[Answer]]) -> list[Sequence[Answer]]:
+    """Of several models' answers those whose supports are to be shown: none whose are the first of another's."""
+
+    def supports(answers: Sequence[Answer]) -> list[tuple[str, ...]]:
+        return [tuple(frame.key for frame in answer.supports) for answer in answers]
+
+    kept: list[Sequence[Answer]] = []
+    for answers in sorted(given, key=lambda one: -len(one[0].supports)):
+        mine = supports(answers)
+        if not any(
+            all(long[: len(short)] == short for short, long in zip(mine, supports(one), strict=True)) for one in kept
+        ):
+            kept.append(answers)
+    return kept
+
+
+def picture(answer: Answer, *, maps: Mapping[str, Map], side: int) -> Pictures:
     """The pictures of one answer: each support, the query's truth, the mask, its errors, and what was compared.
 
     Args:
@@ -56,17 +98,51 @@ def picture(answer: Answer, *, maps: Mapping[str, npt.NDArray[np.float32]], side
     return shown | {name: heat_tile(query.image, found, side=side) for name, found in maps.items()}
 
 
-@torch.inference_mode()
-def correlation_maps(model: FewShotSegmenter, answer: Answer, *, device: str) -> dict[str, npt.NDArray[np.float32]]:
+def correlation_maps(model: FewShotSegmenter, answer: Answer, *, device: str) -> dict[str, Map]:
     """What the model compared in an episode, (h, w) by name; none if it has no such maps."""
     if type(model).correlation_maps is FewShotSegmenter.correlation_maps:
         return {}
+    query, supports, masks = _inputs(model, answer, device=device)
+    with torch.inference_mode():
+        found = model.correlation_maps(query, supports, masks)
+    return {name: one[0].float().cpu().numpy() for name, one in found.items()}
+
+
+def support_maps(
+    model: FewShotSegmenter, answer: Answer, *, device: str, channel: int | None = None
+) -> dict[str, list[Map]]:
+    """The features of an episode's first support, by name maps (h, w), fine to coarse; none if it shows none.
+
+    Args:
+        channel: the one that is shown; ``None`` for what is positive, averaged over all of them.
+
+    Raises:
+        UsageError: a map has no such channel.
+    """
+    if type(model).support_maps is FewShotSegmenter.support_maps:
+        return {}
+    _, supports, masks = _inputs(model, answer, device=device)
+    with torch.inference_mode():
+        found = model.support_maps(supports[:, :1], masks[:, :1])
+    return {name: [_flat(one[0, 0].float(), channel) for one in maps] for name, maps in found.items()}
+
+
+def _flat(maps: Tensor, channel: int | None) -> Map:
+    """Maps (C, h, w) as one."""
+    if channel is None:
+        return maps.relu().mean(dim=0).cpu().numpy()
+    if channel >= len(maps):
+        raise UsageError(f"a map has {len(maps)} channels, asked for was {channel}", remedy="they count from 0")
+    return maps[channel].cpu().numpy()
+
+
+def _inputs(model: FewShotSegmenter, answer: Answer, *, device: str) -> tuple[Tensor, Tensor, Tensor]:
+    """An episode as the model gets it: query (1, 3, s, s), supports (1, K, 3, s, s) and masks (1, K, s, s)."""
     frames = (answer.query, *answer.supports)
     show = model.preprocess
     images = show.normalise(torch.stack([show.image(frame.image) for frame in frames]).to(device))
     masks = torch.stack([show.mask(frame.mask) for frame in answer.supports]).to(device).float()
-    found = model.correlation_maps(images[:1], images[None, 1:], masks[None])
-    return {name: one[0].float().cpu().numpy() for name, one in found.items()}
+    return images[:1], images[None, 1:], masks[None]
 
 
 def _mask(answer: Answer) -> npt.NDArray[np.bool_]:

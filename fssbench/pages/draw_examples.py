@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from fssbench.base.files import PARTIAL, storage_errors, write_atomic
+from fssbench.base.files import PARTIAL, replace_folder, storage_errors, write_atomic
 from fssbench.base.progress import Advance, no_progress
 from fssbench.engine.evaluate import Answer
 from fssbench.engine.job import Job
@@ -86,8 +86,7 @@ def keep_examples(
         shown = [answers[example.index] for example in kept.examples]
         draw_answers(partial / SHEET, {loaded.record.name: shown}, class_names=names)
         write_atomic(partial / INDEX, kept.to_json())
-        shutil.rmtree(folder, ignore_errors=True)
-        partial.rename(folder)
+        replace_folder(partial, folder)
     return kept
 
 

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
 from fssbench.pages.pictures import Colour, Mask, resized_mask, resized_pixels, size_within, stripes
 
-__all__ = ["FALSE", "HIT", "MISSED", "error_tile", "heat_tile"]
+__all__ = ["FALSE", "HIT", "MISSED", "HeatCell", "error_tile", "heat_tile"]
 
 # Told apart with any colour vision (Okabe and Ito 2008).
 HIT: Colour = (0, 158, 115)
 FALSE: Colour = (230, 159, 0)
 MISSED: Colour = (86, 140, 255)
 
-STRENGTH = 0.7
-"""Of a colour over the grey image."""
+STRENGTH, FAINTEST = 0.7, 0.35
+"""Of a colour over the grey image, and of a map's colour where it is lowest."""
 
 # From dark to light, so that it can be read without seeing hue.
 HEAT = np.array([(10, 8, 40), (84, 20, 110), (187, 55, 84), (249, 142, 9), (252, 255, 164)], dtype=np.float64)
@@ -46,12 +48,26 @@ def error_tile(
 
 
 def heat_tile(image: npt.NDArray[np.uint8], heat: npt.NDArray[np.float32], *, side: int) -> Image.Image:
-    """An image under a map (h, w) of any range, dark where it is lowest and light where it is highest."""
+    """An image in grey under a map (h, w) of any range, faint and dark where it is lowest, light where highest."""
     size = size_within(image.shape[:2], side)
     low, high = float(heat.min()), float(heat.max())
     level = (heat - low) / (high - low) if high > low else np.zeros_like(heat)
-    level = np.asarray(Image.fromarray(level.astype(np.float32)).resize(size, Image.Resampling.BILINEAR))
+    level = np.asarray(Image.fromarray(level.astype(np.float32)).resize(size, Image.Resampling.BILINEAR))[..., None]
     steps = np.linspace(0, 1, len(HEAT))
-    colours = np.stack([np.interp(level, steps, channel) for channel in HEAT.T], axis=-1)
+    colours = np.concatenate([np.interp(level, steps, channel) for channel in HEAT.T], axis=-1)
     grey = resized_pixels(image, size).mean(axis=2, keepdims=True)
-    return Image.fromarray((0.3 * grey + 0.7 * colours).astype(np.uint8))
+    share = FAINTEST + (STRENGTH - FAINTEST) * level
+    return Image.fromarray(((1 - share) * grey + share * colours).astype(np.uint8))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class HeatCell:
+    """A map (h, w) of any range over an image (H, W, 3), as a sheet places it."""
+
+    image: npt.NDArray[np.uint8]
+    heat: npt.NDArray[np.float32]
+    caption: str
+
+    def drawn(self, side: int) -> Image.Image:
+        """The picture; see `fssbench.pages.pictures.Drawable`."""
+        return heat_tile(self.image, self.heat, side=side)

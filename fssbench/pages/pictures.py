@@ -6,6 +6,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +21,9 @@ __all__ = [
     "RED",
     "Cell",
     "Colour",
+    "Drawable",
     "Mask",
+    "Row",
     "Sheet",
     "draw_sheet",
     "query_cell",
@@ -40,20 +43,23 @@ GREEN: Colour = (40, 200, 80)
 BLUE: Colour = (50, 130, 255)
 RED: Colour = (255, 80, 60)
 
-CELL = 150
-GAP = 6
-LINE = 16
+CELL = 190
+GAP = 8
+FONT = 14
+LINE = 19
+TINT = 0.35
+"""Of a mask's colour over the image that it lies on, which stays as it is elsewhere."""
 PAPER: Colour = (255, 255, 255)
 FAINT: Colour = (110, 110, 110)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Cell:
-    """An image of a sheet.
+    """An image of a sheet with a mask.
 
     Attributes:
         image: RGB pixels (H, W, 3) uint8.
-        mask: (H, W) bool, outlined in ``colour``; everything outside it is darkened.
+        mask: (H, W) bool, tinted and outlined in ``colour``.
         ignore: (H, W) bool, pixels that are not scored, drawn as white stripes; or ``None``.
         caption: a few words below.
     """
@@ -63,6 +69,29 @@ class Cell:
     colour: Colour
     caption: str
     ignore: Mask | None = None
+
+    def drawn(self, side: int) -> Image.Image:
+        """The picture; see `Drawable`."""
+        return tile(self, side)
+
+
+class Drawable(Protocol):
+    """What a sheet has room for: a `Cell`, or another picture with a caption."""
+
+    @property
+    def caption(self) -> str:
+        """A few words below it."""
+
+    def drawn(self, side: int) -> Image.Image:
+        """The picture, its longer side ``side`` pixels."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Row:
+    """Pictures side by side, under a title of their own if they have one."""
+
+    cells: Sequence[Drawable]
+    title: str = ""
 
 
 def support_cell(frame: Frame, caption: str) -> Cell:
@@ -81,7 +110,7 @@ class Sheet:
     def __init__(self, width: int, height: int) -> None:
         self.image = Image.new("RGB", (width, height), PAPER)
         self.draw = ImageDraw.Draw(self.image)
-        self.font = ImageFont.load_default(12)
+        self.font = ImageFont.load_default(FONT)
 
     def write(self, x: int, y: int, text: str, width: int, colour: Colour | str = "black") -> None:
         """A line of text, cut where it would be wider than ``width`` pixels."""
@@ -91,10 +120,10 @@ class Sheet:
         self.draw.text((x, y), shown, fill=colour, font=self.font)
 
     def place(
-        self, x: int, y: int, cell: Cell, *, side: int = CELL, height: int = CELL, colour: Colour | str = "black"
+        self, x: int, y: int, cell: Drawable, *, side: int = CELL, height: int = CELL, colour: Colour | str = "black"
     ) -> None:
         """A cell in the middle of a box of ``side`` × ``height`` pixels, its caption below."""
-        drawn = tile(cell, side)
+        drawn = cell.drawn(side)
         self.image.paste(drawn, (x + (side - drawn.width) // 2, y + (height - drawn.height) // 2))
         self.write(x, y + height + 1, cell.caption, side, colour)
 
@@ -109,17 +138,37 @@ class Sheet:
         write_atomic(path, buffer.getvalue())
 
 
-def draw_sheet(path: Path, *, columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
-    """Write a PNG with one row of cells an episode, under column titles."""
-    width = GAP + max(len(row) for row in rows) * (CELL + GAP)
-    row_height = CELL + LINE + GAP
-    sheet = Sheet(width, LINE + 2 * GAP + len(rows) * row_height)
+def draw_sheet(
+    path: Path,
+    *,
+    columns: Sequence[str],
+    rows: Sequence[Row],
+    heading: Sequence[str] = (),
+    made_with: str = "",
+) -> None:
+    """Write a PNG of rows of pictures, under column titles and a heading of a few lines.
+
+    Args:
+        made_with: what the file says it was made with; its heading is what it says it shows.
+    """
+    width = GAP + max(len(columns), *(len(row.cells) for row in rows)) * (CELL + GAP)
+    heights = [max(cell.drawn(CELL).height for cell in row.cells) for row in rows]
+    titles = sum(bool(row.title) for row in rows)
+    above = len(heading) * LINE + (GAP if heading else 0)
+    sheet = Sheet(width, above + LINE + 2 * GAP + sum(heights) + len(rows) * (LINE + GAP) + titles * LINE)
+    for n, line in enumerate(heading):
+        sheet.write(GAP, GAP + n * LINE, line, width - 2 * GAP, FAINT if n else "black")
     for c, title in enumerate(columns):
-        sheet.write(GAP + c * (CELL + GAP), GAP, title, CELL)
-    for r, row in enumerate(rows):
-        for c, cell in enumerate(row):
-            sheet.place(GAP + c * (CELL + GAP), LINE + 2 * GAP + r * row_height, cell)
-    sheet.save(path)
+        sheet.write(GAP + c * (CELL + GAP), above + GAP, title, CELL)
+    y = above + LINE + 2 * GAP
+    for row, height in zip(rows, heights, strict=True):
+        if row.title:
+            sheet.write(GAP, y, row.title, width - 2 * GAP)
+            y += LINE
+        for c, cell in enumerate(row.cells):
+            sheet.place(GAP + c * (CELL + GAP), y, cell, side=CELL, height=height, colour=FAINT)
+        y += height + LINE + GAP
+    sheet.save(path, made_with=made_with, description="\n".join(heading))
 
 
 def tile_size(cell: Cell, side: int) -> tuple[int, int]:
@@ -138,8 +187,7 @@ def tile(cell: Cell, side: int) -> Image.Image:
     """One cell, its longer side ``side`` pixels; masks are enlarged with their image, so they stay aligned."""
     size = tile_size(cell, side)
     pixels, mask = resized_pixels(cell.image, size), resized_mask(cell.mask, size)
-    # The object keeps its colours; what is not in the mask steps back.
-    painted = np.where(mask[..., None], pixels, 0.45 * pixels)
+    painted = np.where(mask[..., None], (1 - TINT) * pixels + TINT * np.array(cell.colour), pixels)
     painted[_outline(mask, max(1, side // 100))] = cell.colour
     if cell.ignore is not None:
         painted[stripes(resized_mask(cell.ignore, size))] = 255

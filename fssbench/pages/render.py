@@ -22,6 +22,7 @@ from fssbench.scoring.uncertainty import Difference, Uncertainty
 
 __all__ = [
     "SITE_POLICY",
+    "amount",
     "asset",
     "benchmark_title",
     "between",
@@ -63,6 +64,7 @@ def environment() -> Environment:
     )
     made.globals["version"] = __version__
     made.filters |= {
+        "amount": amount,
         "between": between,
         "between_differences": _between_differences,
         "p_number": lambda difference: "" if (p := _p(difference)) is None else p,
@@ -77,6 +79,11 @@ def environment() -> Environment:
         "tops": lambda rows: scale_top([row.miou for row in rows if row.miou is not None]),
     }
     return made
+
+
+def amount(value: float) -> str:
+    """A number of epochs or steps."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def asset(name: str) -> Markup:

@@ -11,6 +11,7 @@ from fssbench.base.files import write_atomic
 from fssbench.base.progress import Advance, no_progress
 from fssbench.leaderboard.build import board_of
 from fssbench.leaderboard.gathered import Gathered
+from fssbench.pages.curves import Curves, read_curves
 from fssbench.pages.examples import read_picture
 from fssbench.pages.render import asset, environment, one_file_policy
 from fssbench.pages.view import View
@@ -40,15 +41,20 @@ def choose_results(path: Path, *, shot: int | None = None) -> list[Path]:
     return chosen
 
 
-def write_report(path: Path, results: Sequence[Path], *, advance: Advance = no_progress) -> Entry:
+def write_report(
+    path: Path, results: Sequence[Path], *, trainings: Sequence[Path] = (), advance: Advance = no_progress
+) -> Entry:
     """Write the report on some results of one model, after checking them; returns what it is about.
 
     Args:
+        trainings: folders of trainings whose curves are shown over one another.
         advance: called with 1 for every result checked.
 
     Raises:
+        TrainingError: a folder holds no training.
         ResultError: a result is not sound, or they are not all of one model, benchmark and protocol.
     """
+    curves = read_curves(trainings) if trainings else None
     items = []
     for result in results:
         items.append(Gathered.of(check_result(result), result.parent))
@@ -60,11 +66,11 @@ def write_report(path: Path, results: Sequence[Path], *, advance: Advance = no_p
             f"the results are of {len(entries)} entries, such as {labels}",
             remedy="pass the folder of one model, or make a page of all with fssbench leaderboard page",
         )
-    write_atomic(path, render_report(entries[0], View(tuple(sorted(items, key=lambda item: item.run)))))
+    write_atomic(path, render_report(entries[0], View(tuple(sorted(items, key=lambda item: item.run))), curves))
     return entries[0]
 
 
-def render_report(entry: Entry, view: View) -> str:
+def render_report(entry: Entry, view: View, curves: Curves | None = None) -> str:
     """The report's HTML, which needs no other file."""
     style, script = asset("style.css"), asset("page.js")
     return (
@@ -73,6 +79,7 @@ def render_report(entry: Entry, view: View) -> str:
         .render(
             entry=entry,
             view=view,
+            curves=curves,
             shown=view.examples(_within),
             style=style,
             script=script,

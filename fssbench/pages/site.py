@@ -10,7 +10,7 @@ from pathlib import Path
 from jinja2 import Environment
 
 from fssbench.base.errors import StorageError
-from fssbench.base.files import PARTIAL, storage_errors, write_atomic
+from fssbench.base.files import PARTIAL, replace_folder, storage_errors, write_atomic
 from fssbench.base.listing import is_system_file
 from fssbench.base.progress import Advance, no_progress
 from fssbench.leaderboard.board import Leaderboard
@@ -74,8 +74,7 @@ def write_site(folder: Path, board: Leaderboard, views: dict[str, View], *, adva
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         pages.write(partial)
-        shutil.rmtree(folder, ignore_errors=True)
-        partial.rename(folder)
+        replace_folder(partial, folder)
 
 
 def _require_own(folder: Path) -> None:

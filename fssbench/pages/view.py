@@ -11,8 +11,10 @@ import numpy.typing as npt
 
 from fssbench.leaderboard.gathered import Gathered
 from fssbench.leaderboard.scores import UNKNOWN, mean_score
+from fssbench.pages.asked import by_class_count, by_sample
 from fssbench.pages.charts import Chart, by_classes, by_size
 from fssbench.pages.examples import Example, Examples
+from fssbench.pages.lines import LineChart
 from fssbench.schemas.leaderboard import Score
 from fssbench.schemas.result import Result
 from fssbench.scoring.estimates import Sample
@@ -98,6 +100,11 @@ class View:
         if any(n is None for n in counts):
             return charts
         return *charts, by_classes(np.array(counts, dtype=np.int64)[there], ious[there])
+
+    @cached_property
+    def lines(self) -> tuple[LineChart, ...]:
+        """How much mIoU moves from sample to sample, and how many classes the query images show, by fold."""
+        return tuple(filter(None, (by_sample(self.runs), by_class_count(self.runs))))
 
     def examples(self, address: Callable[[Gathered, str], str]) -> tuple[PicturedExample, ...]:
         """The examples beside the results, the worst first.

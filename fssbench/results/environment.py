@@ -96,8 +96,8 @@ def pick_device(name: str, *, local: int = 0) -> str:
     if name == "auto":
         return "cpu"
     try:
-        torch.zeros(1, device=name)
-    except (RuntimeError, AssertionError) as error:
+        torch.zeros(1, device=name).item()  # on some devices tensors have no values
+    except (RuntimeError, AssertionError, ImportError, ValueError) as error:
         reason = (str(error).splitlines() or ["torch refuses it"])[0]
         raise UsageError(f"device '{name}' cannot be used: {reason}", remedy="pass --device cpu or auto") from error
     return name

@@ -17,20 +17,19 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
-from pycocotools import mask as coco_mask
+from PIL import Image
 
 from fssbench.base.errors import (
     EpisodeIndexError,
     MaskShapeError,
     MaskTypeError,
     MaskValueError,
-    MetricError,
     ResultError,
     SourceError,
 )
 from fssbench.base.listing import list_files
-from fssbench.pipelines.formats import masks
+from fssbench.pipelines.formats import masks, regions
+from fssbench.pipelines.formats.images import open_image
 from fssbench.schemas.rle import Rle
 
 __all__ = ["read_foreign"]
@@ -38,8 +37,6 @@ __all__ = ["read_foreign"]
 NAME = re.compile(r"e?(\d+)\.png", re.IGNORECASE)
 MODES = ("1", "L", "P")
 FORMATS = "a folder of PNGs named by episode index, or a .jsonl file of run-length encodings"
-MOST_PIXELS = 1 << 28
-"""Largest mask that is read, in pixels; an image beyond is a mistake or an attack."""
 
 
 def read_foreign(path: Path, *, n_episodes: int, advance: Callable[[int], None]) -> dict[int, Rle]:
@@ -94,15 +91,13 @@ def _read_folder(folder: Path, advance: Callable[[int], None]) -> dict[int, Rle]
 
 def _read_png(path: Path) -> npt.NDArray[np.uint8]:
     try:
-        with Image.open(path, formats=["PNG"]) as image:
+        with open_image(path.read_bytes(), where=str(path), formats=("PNG",), remedy="save masks as PNG") as image:
             _require_mask(image, path)
             return np.array(image, dtype=np.uint8)
-    except MetricError:
-        raise
-    except UnidentifiedImageError as error:
-        raise ResultError(f"{path} is not a PNG", remedy="save masks as PNG") from error
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ResultError(f"{path} is damaged: {error}", remedy="save it again") from error
+    except SourceError as error:
+        raise ResultError(error.problem, remedy=error.remedy) from error
+    except OSError as error:
+        raise ResultError(f"{path} cannot be read: {error.strerror}", remedy="save masks as PNG") from error
 
 
 def _require_mask(image: Image.Image, path: Path) -> None:
@@ -112,8 +107,6 @@ def _require_mask(image: Image.Image, path: Path) -> None:
             f"{path} is a PNG of mode {image.mode}, expected one of {', '.join(MODES)}",
             remedy="save masks in 8-bit grey, 0 and 1",
         )
-    if image.width * image.height > MOST_PIXELS:
-        raise MaskShapeError(f"{path} has {image.width}×{image.height} pixels, more than any mask")
 
 
 def _require_one_white(values: npt.NDArray[np.uint8], path: Path, whites: dict[int, Path]) -> None:
@@ -160,24 +153,13 @@ def _read_line(line: str, where: str, found: dict[int, Rle]) -> None:
 
 def _rle(mask: object, where: str) -> Rle:
     """A line's mask in the compressed form, its runs checked against its size."""
-    problem = MaskTypeError(
-        f"{where}: a mask must be an encoding with size [height, width] and counts", remedy="as pycocotools writes it"
-    )
-    if not isinstance(mask, dict) or not {"size", "counts"} <= mask.keys():
-        raise problem
-    size, counts = mask["size"], mask["counts"]
-    sides = isinstance(size, list) and len(size) == 2 and all(type(side) is int and side > 0 for side in size)
-    if not sides or size[0] * size[1] > MOST_PIXELS:
-        raise MaskShapeError(f"{where}: a mask's size must be [height, width] of 1 or more, got {size}")
-    if isinstance(counts, list):
-        if not all(type(run) is int and run >= 0 for run in counts) or sum(counts) != size[0] * size[1]:
-            raise MaskShapeError(f"{where}: the runs do not fill the size {size}", remedy="as pycocotools writes it")
-        rle = masks.union([coco_mask.frPyObjects({"size": size, "counts": counts}, *size)])
-    elif isinstance(counts, str):
-        rle = Rle(size=size, counts=counts)
-    else:
-        raise problem
+    counts = mask.get("counts") if isinstance(mask, dict) and "size" in mask else None
+    if not isinstance(counts, list | str):
+        raise MaskTypeError(
+            f"{where}: a mask must be an encoding with size [height, width] and counts",
+            remedy="as pycocotools writes it",
+        )
     try:
-        return masks.encode(masks.decode(rle))  # the one encoding a mask has, however it was written
+        return regions.read_runs(mask)
     except SourceError as error:
         raise MaskShapeError(f"{where}: {error}", remedy="as pycocotools writes it") from error

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from fssbench.base.files import sha256_bytes, write_atomic
+from fssbench.base.files import atomic_file, sha256_bytes
 from fssbench.episodes.protocols import ScoringPolicy
 from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
 from fssbench.results import counts_file
@@ -85,14 +85,20 @@ class Outcome:
     masks: Sequence[PredictionSample] | None
 
     def write(self, path: Path) -> Result:
-        """Write the result to ``path``, after everything it rests on, which lies beside it."""
+        """Write the result to ``path``, after everything it rests on, which lies beside it.
+
+        What an earlier result left there is replaced when all of this one is on disk.
+        """
         result = self.record
-        if self.masks is not None:
-            folder = path.with_suffix(".predictions")
-            kept = store_predictions(folder, self.masks, model=self.model, episodes=self.episodes)
-            result = result.model_copy(update={"predictions": kept})
-        write_atomic(path.with_name(result.counts.file), counts_file.to_bytes(self.table))
-        write_atomic(path, result.to_json())  # last: a result on disk always has its counts
+        # Last the result gets its name: on disk it always has its counts.
+        with atomic_file(path) as record, atomic_file(path.with_name(result.counts.file)) as table:
+            table.write(counts_file.to_bytes(self.table))
+            table.flush()
+            if self.masks is not None:
+                folder = path.with_suffix(".predictions")
+                kept = store_predictions(folder, self.masks, model=self.model, episodes=self.episodes)
+                result = result.model_copy(update={"predictions": kept})
+            record.write(result.to_json().encode())
         return result
 
     @property

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from fssbench.base.errors import FssbenchError, ResultError
-from fssbench.base.files import PARTIAL, sha256_bytes, sha256_file, storage_errors, write_atomic
+from fssbench.base.files import PARTIAL, replace_folder, sha256_bytes, sha256_file, storage_errors, write_atomic
 from fssbench.base.records import read_record
 from fssbench.pipelines.formats.shards import prediction_samples, write_predictions
 from fssbench.schemas.predictions import PredictionShard, PredictionsManifest
@@ -41,20 +41,20 @@ def store_predictions(
     partial = folder.with_name(folder.name + PARTIAL)
     with storage_errors(folder):
         shutil.rmtree(partial, ignore_errors=True)
-        manifest = PredictionsManifest(
-            schema_version=SCHEMA_VERSION,
-            kind="fssbench-predictions",
-            model=model,
-            episodes=episodes,
-            sizes=sizes,
-            shards=tuple(_write_shards(partial, ordered, sizes)),
-        )
-        write_atomic(partial / INDEX, manifest.to_json())
-        if _same(partial, folder):
-            shutil.rmtree(partial)
-        else:
-            shutil.rmtree(folder, ignore_errors=True)
-            partial.rename(folder)
+        try:
+            manifest = PredictionsManifest(
+                schema_version=SCHEMA_VERSION,
+                kind="fssbench-predictions",
+                model=model,
+                episodes=episodes,
+                sizes=sizes,
+                shards=tuple(_write_shards(partial, ordered, sizes)),
+            )
+            write_atomic(partial / INDEX, manifest.to_json())
+            if not _same(partial, folder):
+                replace_folder(partial, folder)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
     return PredictionsFolder(folder=folder.name, sha256=sha256_file(folder / INDEX))
 
 

@@ -157,7 +157,7 @@ def _decoded(sample: PredictionSample, size: MaskSize, shape: tuple[int | None, 
         )
     try:
         return masks.decode(encoded)
-    except (SourceError, IndexError) as error:
+    except SourceError as error:
         raise MaskShapeError(f"the mask of episode {sample.index} at {size} size is no encoding: {error}") from error
 
 

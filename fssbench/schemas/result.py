@@ -127,6 +127,17 @@ class PolicyResult(Record):
     splits: tuple[SplitResult, ...]
 
 
+class LearnedRecord(Record):
+    """The images that weights were learned from, each with the classes it served."""
+
+    images: int = Field(ge=0)
+    pairs: int = Field(ge=0, description="of image and class")
+    sha256: Sha256 = Field(description="of all pairs")
+    published: str | None = Field(
+        description="the publication's list that they are, such as hsnet pascal fold 0; null for others"
+    )
+
+
 class TrainingRecord(Record):
     """How weights came to be, where fssbench trained them."""
 
@@ -144,14 +155,21 @@ class TrainingRecord(Record):
     steps: int = Field(ge=0, description="after which these weights were kept")
     planned_steps: int = Field(ge=1, description="of the whole run")
     recipe_sha256: Sha256 = Field(description="of the recipe as resolved, in JSON")
+    settled_after: int | None = Field(
+        default=None, ge=1, description="steps after which validation no longer rose and the run ended; null if not so"
+    )
     images_with_novel_classes: int | None = Field(
         default=None, ge=0, description="learned from, where novel classes were background; null if not counted"
+    )
+    learned: LearnedRecord | None = Field(default=None, description="what from; null if that was not recorded")
+    augmentation: dict[str, Any] | None = Field(
+        default=None, description="of training images, as in the recipe; null if that was not recorded"
     )
 
     @property
     def cut_short(self) -> bool:
         """Whether these are the last weights of a run that had not come to its end."""
-        return self.select_on == "last" and self.steps < self.planned_steps
+        return self.select_on == "last" and self.settled_after is None and self.steps < self.planned_steps
 
 
 class ModelRecord(Record):

@@ -21,7 +21,7 @@ from fssbench.scoring.estimates import Sample
 from fssbench.scoring.metrics import score
 from fssbench.scoring.uncertainty import Evidence
 
-__all__ = ["Observed", "Predicted", "Stability", "stability"]
+__all__ = ["Observed", "Predicted", "Stability", "observed", "stability"]
 
 REPEATS = 10
 """Evaluations, as in HDMNet's figure 9."""
@@ -102,7 +102,7 @@ def stability(
         miou=None if math.isnan(miou) else miou,
         episodes=n,
         predicted=() if deviation is None else tuple(_predicted(deviation, n, size) for size in sizes),
-        observed=tuple(_observed(table, classes, policy, sample) for table, classes in tables),
+        observed=tuple(observed(table, classes, policy, sample) for table, classes in tables),
         images=images,
     )
 
@@ -117,7 +117,7 @@ def _predicted(deviation: float, n: int, size: int) -> Predicted:
     return Predicted(episodes=size, deviation=there, range_of_ten=RANGE_OF_TEN * there)
 
 
-def _observed(table: CountsTable, classes: Mapping[int, str], policy: str, size: int) -> Observed | None:
+def observed(table: CountsTable, classes: Mapping[int, str], policy: str, size: int) -> Observed | None:
     """mIoU of the track's first ``size`` episodes, of the next, and so on; ``None`` if one lacks a class."""
     counts, class_ids = table.under(policy), table.class_ids
     starts = range(0, len(counts) - size + 1, size)

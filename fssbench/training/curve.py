@@ -1,4 +1,4 @@
-"""The learning curve as a picture: loss and mIoU over the steps."""
+"""The learning curve as a picture: losses, mIoU and FB-IoU over the steps."""
 
 from __future__ import annotations
 
@@ -15,11 +15,22 @@ from fssbench.base.files import write_atomic
 __all__ = ["add_below", "curve_picture", "draw_curve"]
 
 WIDTH, HEIGHT = 720, 260
-LEFT, RIGHT, TOP, BOTTOM = 46, 46, 34, 34
+LEFT, RIGHT, TOP, BOTTOM = 46, 46, 50, 34
 SCALE = 3
 """Drawn so much larger, and shrunk: Pillow's lines have no smooth edges of their own."""
 
 LOSS, TRAINING, VALIDATION = (150, 150, 150), (80, 140, 230), (220, 70, 50)
+LOSS_VALIDATION, TRAINING_FB, VALIDATION_FB = (90, 90, 90), (175, 205, 245), (245, 180, 165)
+SERIES = {
+    "loss": (LOSS, "loss"),
+    "loss, validation": (LOSS_VALIDATION, "validated_loss"),
+    "FB-IoU, training": (TRAINING_FB, "fb_iou"),
+    "FB-IoU, validation": (VALIDATION_FB, "validated_fb_iou"),
+    "mIoU, training": (TRAINING, "miou"),
+    "mIoU, validation": (VALIDATION, "validated"),
+}
+"""What is drawn, the last on top: its colour and its name in the log."""
+
 GRID, INK = (228, 228, 228), (90, 90, 90)
 TICKS = 4
 
@@ -59,28 +70,39 @@ def add_below(path: Path, lines: Sequence[Mapping[str, Any]], *, title: str) -> 
 
 
 def curve_picture(lines: Sequence[Mapping[str, Any]], *, title: str) -> Image.Image:
-    """Loss (left scale), and the mIoU of training and of validation (right scale, in %) of a run's log."""
+    """Losses (left scale), mIoU and FB-IoU (right scale, in %) of training and of validation, of a run's log.
+
+    A line across marks where the run ended because validation no longer rose.
+    """
     series = {
-        "loss": (LOSS, [(line["step"], line["loss"]) for line in lines if "loss" in line]),
-        "mIoU, training": (TRAINING, [(s["step"], 100 * s["miou"]) for s in lines if s.get("miou") is not None]),
-        "mIoU, validation": (VALIDATION, [(s["step"], 100 * s["validated"]) for s in lines if "validated" in s]),
+        name: (colour, [(line["step"], line[key]) for line in lines if line.get(key) is not None])
+        for name, (colour, key) in SERIES.items()
     }
     steps = max([1, *(line["step"] for line in lines)])
-    losses = max([1e-6, *(y for _, y in series["loss"][1])])
+    losses = max([1e-6, *(y for name, (_, points) in series.items() if _is_loss(name) for _, y in points)])
     image = Image.new("RGB", (SCALE * WIDTH, SCALE * HEIGHT), "white")
     draw, font = ImageDraw.Draw(image), ImageFont.load_default(12 * SCALE)
     across = Axis(0, steps, SCALE * LEFT, SCALE * (WIDTH - RIGHT))
-    up = {high: Axis(0, high, SCALE * (HEIGHT - BOTTOM), SCALE * TOP) for high in (losses, 100.0)}
+    up = {high: Axis(0, high, SCALE * (HEIGHT - BOTTOM), SCALE * TOP) for high in (losses, 1.0)}
     _paper(draw, font, across, losses=losses)
+    for line in lines:
+        if line.get("settled"):
+            at = across(line["step"])
+            draw.line([(at, SCALE * TOP), (at, SCALE * (HEIGHT - BOTTOM))], fill=INK, width=SCALE)
+            draw.text((at - 3 * SCALE, SCALE * (TOP + 2)), "settled", fill=INK, font=font, anchor="ra")
     x: float = SCALE * LEFT
     draw.text((x, SCALE * 8), title, fill="black", font=font)
-    x = SCALE * (WIDTH - RIGHT)
-    for name, (colour, points) in reversed(series.items()):
-        scale = up[losses if name == "loss" else 100.0]
-        _line(draw, [(across(step), scale(value)) for step, value in points], colour)
-        x -= draw.textlength(name, font) + SCALE * 14
-        draw.text((x, SCALE * 8), name, fill=colour, font=font)
+    for name, (colour, points) in series.items():
+        if points:
+            scale = up[losses if _is_loss(name) else 1.0]
+            _line(draw, [(across(step), scale(value)) for step, value in points], colour)
+            draw.text((x, SCALE * 26), name, fill=colour, font=font)
+            x += draw.textlength(name, font) + SCALE * 14
     return image.resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS)
+
+
+def _is_loss(name: str) -> bool:
+    return name.startswith("loss")
 
 
 def _line(draw: ImageDraw.ImageDraw, points: list[Point], colour: tuple[int, int, int]) -> None:

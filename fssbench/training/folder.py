@@ -26,10 +26,12 @@ VERSION = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Validated:
-    """What the weights scored after some steps."""
+    """What the weights scored after some steps: mIoU, FB-IoU and loss, the last two ``None`` where there is none."""
 
     step: int
     miou: float
+    fb_iou: float | None = None
+    loss: float | None = None
 
 
 @dataclass(kw_only=True)
@@ -113,6 +115,9 @@ class RunFolder:
             if state["version"] != VERSION:
                 raise ValueError(f"version {state['version']}, expected {VERSION}")
             found, told = str(state["identity"]), dict(state["progress"])
+            validated = [Validated(**one) for one in told["validated"]]
+            best = Validated(**told["best"]) if told["best"] else None
+            progress = Progress(step=told["step"], validated=validated, best=best)
         except FileNotFoundError as error:
             raise TrainingError(f"there is no run to go on with in {self.path}", remedy="leave out --resume") from error
         except Exception as error:  # damaged files make the unpickler raise almost anything
@@ -125,20 +130,27 @@ class RunFolder:
                 f"{self.path} is another run: {_difference(found, identity)}",
                 remedy="go on with the same settings, or begin anew with --overwrite or another --output",
             )
-        validated = [Validated(**one) for one in told["validated"]]
-        best = told["best"] and Validated(**told["best"])
-        return Progress(step=told["step"], validated=validated, best=best or None), state
+        return progress, state
 
     def cut_log(self, step: int) -> None:
         """Drop lines about steps after ``step``: they will be done again."""
         if self.log.is_file():
-            lines = self.log.read_text().splitlines(keepends=True)
-            kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
-            write_atomic(self.log, "".join(kept))
+            kept = (line for line in self.lines() if line["step"] <= step)
+            write_atomic(self.log, "".join(json.dumps(line) + "\n" for line in kept))
 
     def lines(self) -> list[dict[str, Any]]:
-        """The log so far."""
-        return [json.loads(line) for line in self.log.read_text().splitlines()] if self.log.is_file() else []
+        """The log so far, but for lines that were cut off or damaged."""
+        if not self.log.is_file():
+            return []
+        found = map(_parsed, self.log.read_bytes().splitlines())
+        return [line for line in found if isinstance(line, dict) and isinstance(line.get("step"), int)]
+
+
+def _parsed(line: bytes) -> Any:
+    try:
+        return json.loads(line)
+    except ValueError:
+        return None
 
 
 def _difference(found: str, wanted: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,13 +12,19 @@ from typing import Any
 from torch import nn
 
 from fssbench.base.errors import TrainingError, UsageError
+from fssbench.base.files import storage_errors
+from fssbench.base.locking import exclusive
 from fssbench.base.progress import Report
 from fssbench.engine.ranks import Ranks
 from fssbench.episodes.training import TrainingLists
-from fssbench.models.batch import EpisodeBatch
 from fssbench.models.feature_store import FeatureStore
-from fssbench.models.interface import FewShotSegmenter, Preprocess
-from fssbench.pipelines.training_sets.batches import batches, semantic_batches, validation_batches
+from fssbench.models.interface import FewShotSegmenter
+from fssbench.pipelines.training_sets.batches import (
+    batches,
+    semantic_batches,
+    semantic_validation_batches,
+    validation_batches,
+)
 from fssbench.pipelines.training_sets.epoch import Epoch, EpochPlan
 from fssbench.pipelines.training_sets.leakage import Leakage
 from fssbench.pipelines.training_sets.sequential import streamed_batches, streamed_semantic_batches
@@ -27,9 +34,9 @@ from fssbench.training.log import Log
 from fssbench.training.loop import Learner, Supply, Watcher, train
 from fssbench.training.settings import TrainingJob
 from fssbench.training.shown import ShownTraining
-from fssbench.training.stopping import stop_requests
-from fssbench.training.validation import validate_on_batches, validate_on_set
-from fssbench.training.weights import Facts, write_weights
+from fssbench.training.stopping import stop_requests, stop_rule
+from fssbench.training.validation import Scored, validate_on_batches, validate_on_images, validate_on_set
+from fssbench.training.weights import Facts, note_end, settled_after, write_weights
 
 __all__ = ["Trained", "train_model"]
 
@@ -43,6 +50,7 @@ class Trained:
         planned: steps of the whole run.
         weights: the checkpoint that the recipe's rule chose.
         signal: that stopped it, or 0.
+        settled: why it ended before the planned steps, where validation no longer rose; else ``None``.
     """
 
     folder: RunFolder
@@ -50,6 +58,7 @@ class Trained:
     planned: int
     weights: Path
     signal: int
+    settled: str | None = None
 
 
 def train_model(job: TrainingJob, *, ranks: Ranks, report: Report) -> Trained:
@@ -61,6 +70,7 @@ def train_model(job: TrainingJob, *, ranks: Ranks, report: Report) -> Trained:
     Raises:
         TrainingError: there is a run in the folder already, or none to go on with, or another; or the loss is not
             finite.
+        StorageError: the disk is full, or another run is training in the folder.
         TrainingSetError: data are missing or damaged, or a class or an image that is tested would be trained on.
     """
     lists = job.lists()
@@ -72,10 +82,13 @@ def train_model(job: TrainingJob, *, ranks: Ranks, report: Report) -> Trained:
     leakage.require_none()
     run = job.recipe.run
     steps = run.max_steps or run.epochs * job.plan.n_batches(lists)
-    with report.progress(f"{job.model} fold {job.fold}", steps, unit="steps") as bar:
+    model = job.build()
+    _require_fit(job, model, lists)  # before anything is left in the folder
+    alone = exclusive(job.folder.path, doing="training in") if ranks.first else nullcontext()
+    with alone, report.progress(f"{job.model} fold {job.fold}", steps, unit="steps") as bar:
         shown = ShownTraining(bar, report, run, Log(job.folder) if ranks.first else None)
         try:
-            return _train(job, job.build(), lists, leakage, ranks=ranks, watch=shown)
+            return _train(job, model, lists, leakage, ranks=ranks, watch=shown)
         finally:
             shown.close()
 
@@ -84,7 +97,6 @@ def _train(
     job: TrainingJob, model: nn.Module, lists: TrainingLists, leakage: Leakage, *, ranks: Ranks, watch: Watcher
 ) -> Trained:
     """Train ``model``, from the beginning or from where the run in the folder stopped."""
-    _require_fit(job, model, lists)
     _open(job, ranks)
     learner = Learner(model, job.recipe, device=job.device, ranks=ranks)
     _remember_features(job, model)
@@ -96,28 +108,48 @@ def _train(
         if ranks.first:
             job.folder.cut_log(progress.step)
     planned = job.recipe.run.epochs * supply.steps
-    facts = Facts(job=job, lists=lists, leakage=leakage, planned=planned, processes=ranks.world)
+    facts = Facts(job=job, lists=lists, leakage=leakage, planned=planned, per_epoch=supply.steps, processes=ranks.world)
 
     def keep(best: bool) -> None:
         if ranks.first:
-            job.folder.save(progress, identity=identity, parts=learner.state())
             for name in (LAST, BEST) if best else (LAST,):
                 write_weights(name, model, progress, facts)
+            if settled_after(progress, facts):
+                note_end(progress, facts)
             title = f"{job.model} on {job.benchmark.name} fold {job.fold}"
             draw_curve(job.folder.curve, job.folder.lines(), title=title)
+            # Last: a run that is killed on the way here goes on from the state before, and writes all of it again.
+            job.folder.save(progress, identity=identity, parts=learner.state())
         ranks.gather(None)  # nobody goes on before it is written
 
     with stop_requests() as stop:
         validate = _validation(job, lists, ranks)
         train(learner, supply, progress, validate=validate, keep=keep, watch=watch, stop=stop)
     weights = job.folder.weights(select_on=job.recipe.run.select_on)
-    return Trained(folder=job.folder, progress=progress, planned=planned, weights=weights, signal=stop.signal)
+    return Trained(
+        folder=job.folder,
+        progress=progress,
+        planned=planned,
+        weights=weights,
+        signal=stop.signal,
+        settled=stop_rule(job.recipe.run) if settled_after(progress, facts) else None,
+    )
 
 
 def _require_fit(job: TrainingJob, model: nn.Module, lists: TrainingLists) -> None:
     """Refuse a model that cannot be validated as the recipe says, or was built for other base classes."""
-    if job.recipe.run.select_on != "last" and not isinstance(model, FewShotSegmenter):
-        raise TrainingError(f"{job.model} answers no episodes to choose weights by", remedy="pass --select-on last")
+    select_on, answers = job.recipe.run.select_on, isinstance(model, FewShotSegmenter)
+    by_images = select_on == "base-val" and bool(lists.validation_images)
+    if by_images and answers:
+        raise UsageError(
+            f"{job.model} is chosen by episodes, and data.held_out_images holds out none",
+            remedy="leave it out, or pass --select-on last",
+        )
+    if select_on != "last" and not answers and not by_images:
+        raise TrainingError(
+            f"{job.model} answers no episodes to choose weights by",
+            remedy="pass --select-on last, or --select-on base-val with data.held_out_images above 0",
+        )
     told = getattr(model, "base_classes", None)
     if told is not None and told != len(lists.base):
         raise UsageError(
@@ -138,7 +170,10 @@ def _open(job: TrainingJob, ranks: Ranks) -> None:
     if ranks.first:
         if job.overwrite:
             job.folder.clear()
-        job.folder.path.mkdir(parents=True, exist_ok=True)
+        with storage_errors(job.folder.path):
+            job.folder.path.mkdir(parents=True, exist_ok=True)
+        if not begun:  # but for what a run told that was killed before it had a state
+            job.folder.cut_log(0)
 
 
 def _remember_features(job: TrainingJob, model: nn.Module) -> None:
@@ -183,7 +218,7 @@ def _supply(job: TrainingJob, model: nn.Module, lists: TrainingLists, ranks: Ran
     return Supply(batches=epoch, episodes=plan.length(lists), batch=plan.batch, n_classes=1 + job.benchmark.n_classes)
 
 
-def _validation(job: TrainingJob, lists: TrainingLists, ranks: Ranks) -> Callable[[nn.Module], float] | None:
+def _validation(job: TrainingJob, lists: TrainingLists, ranks: Ranks) -> Callable[[nn.Module], Scored] | None:
     """The recipe's way to compare weights, or ``None`` where the last ones are kept."""
     run, test_set = job.recipe.run, job.test_set
     if run.select_on == "last":
@@ -203,14 +238,24 @@ def _validation(job: TrainingJob, lists: TrainingLists, ranks: Ranks) -> Callabl
         Epoch,
         job.training_set,
         lists,
-        plan=EpochPlan(shot=run.shot, episodes=run.validation_episodes, batch=run.batch),
+        plan=EpochPlan(shot=run.shot, episodes=run.validation_episodes, batch=run.micro_batch or run.batch),
         number=-1,
         rank=ranks.rank,
         world=ranks.world,
         workers=job.workers,
     )
 
-    def fixed(preprocess: Preprocess) -> Iterator[EpisodeBatch]:
-        return validation_batches(epoch(preprocess=preprocess))
-
-    return partial(validate_on_batches, batches=fixed, device=job.device, ranks=ranks)
+    if lists.validation_images:
+        return partial(
+            validate_on_images,
+            batches=lambda preprocess: semantic_validation_batches(epoch(preprocess=preprocess)),
+            n_classes=1 + len(lists.base),
+            device=job.device,
+            ranks=ranks,
+        )
+    return partial(
+        validate_on_batches,
+        batches=lambda preprocess: validation_batches(epoch(preprocess=preprocess)),
+        device=job.device,
+        ranks=ranks,
+    )

@@ -8,8 +8,8 @@ not, bit for bit where the arithmetic is deterministic, as it is on a CPU.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Generic, Protocol, TypeVar
 
 import torch
@@ -17,12 +17,15 @@ from torch import Tensor, nn
 
 from fssbench.base.errors import TrainingError
 from fssbench.engine.ranks import Ranks
-from fssbench.models.trainable import Trainable
+from fssbench.models.batch import on_device
+from fssbench.models.blame import blamed
+from fssbench.models.trainable import Step, Trainable
 from fssbench.training.folder import Progress, Validated
 from fssbench.training.meter import Meter
 from fssbench.training.optimization import build_optimizer, rate_factor, set_rates, share_gradients
 from fssbench.training.recipe import Recipe
-from fssbench.training.stopping import StopRequest
+from fssbench.training.stopping import StopRequest, settled
+from fssbench.training.validation import Scored
 
 __all__ = ["Learner", "Seen", "Supply", "Watcher", "train"]
 
@@ -69,6 +72,7 @@ class Seen:
         loss: mean over the steps and processes.
         parts: the loss's terms, of this process.
         miou: on what was trained with, since the last validation; ``None`` where nothing was counted.
+        fb_iou: likewise; ``None`` for labelled images.
         rate: the first group's learning rate.
     """
 
@@ -77,6 +81,7 @@ class Seen:
     loss: float
     parts: Mapping[str, float]
     miou: float | None
+    fb_iou: float | None
     rate: float
 
 
@@ -88,6 +93,9 @@ class Watcher(Protocol):
 
     def validated(self, found: Validated, best: bool) -> None:
         """Weights were validated, and are the best so far or not."""
+
+    def settled(self, step: int) -> None:
+        """The run ends, since validation no longer rises."""
 
 
 class Learner:
@@ -106,20 +114,24 @@ class Learner:
         self.scaler = torch.amp.GradScaler(self.kind, enabled=recipe.run.precision == "fp16")
 
     def take(self, batch: Any, *, share: float, stop: bool) -> tuple[float, bool, Mapping[str, Tensor], Tensor | None]:
-        """Learn from this process's ``share`` of a batch.
+        """Learn from this process's ``share`` of a batch, a micro-batch at a time.
 
         Returns:
             The batch's loss over all processes, whether any was asked to stop, and of this process's share the
             loss's terms and the predictions, ``None`` if it has no part in the batch.
         """
         self.optimizer.zero_grad(set_to_none=True)
-        loss, parts, predictions = torch.zeros((), device=self.device), {}, None
-        if share:
-            with torch.autocast(self.kind, DTYPES[self.recipe.run.precision], self.recipe.run.precision != "fp32"):
-                step = self.model.step(batch)
-            loss, parts, predictions = step.loss * share, dict(step.parts), step.predictions
-            self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-        said = torch.stack([loss.detach().float(), loss.new_tensor(float(stop)).float()])
+        loss, taken = torch.zeros((), device=self.device), list[tuple[float, Step]]()
+        for part in micro_batches(batch, self.recipe.run.micro_batch) if share else ():
+            cast = torch.autocast(self.kind, DTYPES[self.recipe.run.precision], self.recipe.run.precision != "fp32")
+            with cast, blamed(self.model, doing=f"to learn from {'; '.join(names_of(part))}"):
+                step = self.model.step(part)
+            of_own = _length(part) / _length(batch)
+            own = step.loss * (share * of_own)
+            self.scaler.scale(own).backward()  # type: ignore[no-untyped-call]
+            loss = loss + own.detach()
+            taken.append((of_own, step))
+        said = torch.stack([loss.float(), loss.new_tensor(float(stop)).float()])
         total, stops = share_gradients(self.parameters, said, self.ranks).tolist()
         if not math.isfinite(total):
             self._refuse(batch, loss.item())
@@ -128,7 +140,7 @@ class Learner:
             nn.utils.clip_grad_norm_(self.parameters, self.recipe.optimizer.clip)
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        return total, bool(stops), parts, predictions
+        return total, bool(stops), *_told(taken)
 
     def _refuse(self, batch: Any, loss: float) -> None:
         """Stop over a loss that is no number, naming what it was made of; in every process."""
@@ -154,6 +166,24 @@ class Learner:
         self.scaler.load_state_dict(state["scaler"])
 
 
+def _told(taken: Sequence[tuple[float, Step]]) -> tuple[dict[str, Tensor], Tensor | None]:
+    """The loss's terms and the predictions of a batch, from the shares and steps of its micro-batches."""
+    if not taken:
+        return {}, None
+    names = taken[0][1].parts
+    parts = {name: torch.stack([share * step.parts[name] for share, step in taken]).sum() for name in names}
+    return parts, torch.cat([step.predictions for _, step in taken])
+
+
+def micro_batches(batch: B, size: int | None) -> Iterator[B]:
+    """A batch in parts of ``size`` episodes, the last of what is left; whole for ``None``."""
+    values = {f.name: getattr(batch, f.name) for f in fields(batch)}  # type: ignore[arg-type]
+    length = _length(batch)
+    for start in range(0, length, size or length):
+        rows = slice(start, start + (size or length))
+        yield replace(batch, **{n: v[rows] if isinstance(v, Tensor | tuple) else v for n, v in values.items()})  # type: ignore[type-var]
+
+
 def names_of(batch: Any) -> list[str]:
     """What a batch is made of, for a message: its episodes' lines, or its images."""
     episodes = getattr(batch, "episodes", None)
@@ -165,15 +195,15 @@ def train(
     supply: Supply[B],
     progress: Progress,
     *,
-    validate: Callable[[nn.Module], float] | None,
+    validate: Callable[[nn.Module], Scored] | None,
     keep: Callable[[bool], None],
     watch: Watcher,
     stop: StopRequest,
 ) -> None:
-    """Train from where ``progress`` stands to the recipe's end, or until asked to stop.
+    """Train from where ``progress`` stands to the recipe's end, or until validation settled or asked to stop.
 
     Args:
-        validate: mIoU of the weights, the same in every process; ``None`` for weights that are not compared.
+        validate: what the weights score, the same in every process; ``None`` for weights that are not compared.
         keep: called in every process where the state is to be written, with whether the weights are the best so far.
         watch: told in the first process alone.
         stop: looked at after each step; in whichever process, all stop.
@@ -187,12 +217,12 @@ def train(
     every = run.validate_every or supply.steps
     meter, recent = Meter(supply.n_classes, device=learner.device), _Recent()
     learner.model.learn()
-    while progress.step < end:
+    while progress.step < end and not settled(progress.validated, run, per_epoch=supply.steps):
         begun = progress.step
         epoch, first = divmod(begun, supply.steps)
         for batch in supply.batches(epoch, first):
             _prepare(learner, progress.step, total=total, per_epoch=supply.steps)
-            here, share = _on(batch, learner.device), _length(batch) / supply.size(progress.step)
+            here, share = on_device(batch, learner.device), _length(batch) / supply.size(progress.step)
             loss, stopping, parts, predictions = learner.take(here, share=share, stop=bool(stop.signal))
             progress.step = step = progress.step + 1
             if predictions is not None:
@@ -201,12 +231,19 @@ def train(
             validating = step % every == 0 or step == end
             if step % LOG_EVERY == 0 or validating or stopping:
                 rate = learner.optimizer.param_groups[0]["lr"]
-                seen = recent.take(step=step, epoch=step / supply.steps, miou=meter.miou(learner.ranks), rate=rate)
+                figures = {"miou": meter.miou(learner.ranks), "fb_iou": meter.fb_iou(learner.ranks)}
+                seen = recent.take(step=step, epoch=step / supply.steps, rate=rate, **figures)
                 if learner.ranks.first:
                     watch.seen(seen)
             if validating:
                 meter.clear()
-                keep(_validate(learner, progress, validate, watch))
+                best = _validate(learner, progress, validate, watch)
+                ended = settled(progress.validated, run, per_epoch=supply.steps)
+                if ended and learner.ranks.first:
+                    watch.settled(step)
+                keep(best)
+                if ended:
+                    return
             if stopping and not validating:
                 keep(False)
             if stopping or step == end:
@@ -223,11 +260,11 @@ def _prepare(learner: Learner, step: int, *, total: int, per_epoch: int) -> None
 
 
 def _validate(
-    learner: Learner, progress: Progress, validate: Callable[[nn.Module], float] | None, watch: Watcher
+    learner: Learner, progress: Progress, validate: Callable[[nn.Module], Scored] | None, watch: Watcher
 ) -> bool:
     if validate is None:
         return False
-    found = Validated(step=progress.step, miou=validate(learner.model))
+    found = Validated(step=progress.step, **asdict(validate(learner.model)))
     learner.model.learn()
     best = progress.add(found)
     if learner.ranks.first:
@@ -247,11 +284,11 @@ class _Recent:
         for name, value in parts.items():
             self.parts.setdefault(name, []).append(value.detach())
 
-    def take(self, *, step: int, epoch: float, miou: float | None, rate: float) -> Seen:
+    def take(self, *, step: int, epoch: float, miou: float | None, fb_iou: float | None, rate: float) -> Seen:
         loss = math.fsum(self.losses) / len(self.losses)
         parts = {name: float(torch.stack(values).float().mean()) for name, values in self.parts.items()}
         self.losses, self.parts = [], {}
-        return Seen(step=step, epoch=epoch, loss=loss, parts=parts, miou=miou, rate=rate)
+        return Seen(step=step, epoch=epoch, loss=loss, parts=parts, miou=miou, fb_iou=fb_iou, rate=rate)
 
 
 def _seed(seed: int, step: int, rank: int) -> int:
@@ -261,10 +298,3 @@ def _seed(seed: int, step: int, rank: int) -> int:
 
 def _length(batch: Any) -> int:
     return len(batch.indices)
-
-
-def _on(batch: B, device: str) -> B:
-    """The batch with its tensors on ``device``."""
-    tensors = {f.name: getattr(batch, f.name) for f in fields(batch)}  # type: ignore[arg-type]
-    moved = {name: t.to(device, non_blocking=True) for name, t in tensors.items() if isinstance(t, Tensor)}
-    return replace(batch, **moved)  # type: ignore[type-var]

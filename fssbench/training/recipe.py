@@ -45,12 +45,25 @@ class Data(Record):
 
     drop_novel: bool = Field(default=False, description="leave out images that show a novel class")
     min_pixels: int = Field(default=1, ge=1, description="of a class in an image that it is drawn with")
+    query_pixels: int | None = Field(
+        default=None, ge=1, description="of a class in an image that is asked about it; null for min_pixels"
+    )
+    all_images: bool = Field(
+        default=False,
+        description="learn labels, as a base learner does, from images without a base class too, all of it background",
+    )
     queries: Literal["class-uniform", "image-uniform", "pair-uniform"] = Field(
         default="class-uniform",
         description="draw the class, then an image of it; an image, then one of its classes; or a pair of both",
     )
     held_out: float = Field(
         default=0.2, gt=0, lt=1, description="share of the base classes that base-val chooses the weights by"
+    )
+    held_out_images: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="share of the images, in place of classes, that base-val chooses a base learner's weights by",
     )
     buffer: int | None = Field(
         default=None,
@@ -90,10 +103,23 @@ class Run(Record):
     """How long, how much at once, and which weights are kept."""
 
     batch: Positive = Field(description="episodes (or images) a step, over all processes")
+    published_as: str | None = Field(default=None, description="how that batch was shared, where it was published")
+    micro_batch: int | None = Field(
+        default=None,
+        ge=1,
+        description="episodes that a process computes at a time, adding up gradients; null for all its part of a batch",
+    )
+    drop_last: bool = Field(default=True, description="leave out what fills no batch at the end of an epoch")
     epochs: Positive
     episodes: int | None = Field(
-        default=None, ge=1, description="of an epoch; null for as many as there are images to learn from"
+        default=None,
+        ge=1,
+        description="of an epoch; null for as many as there are images to learn from, or pairs if these are drawn",
     )
+    stop_interval: int = Field(
+        default=0, ge=0, description="epochs without a better validation after which the run ends; 0 for never"
+    )
+    stop_gain: float = Field(default=0.0, ge=0, lt=1, description="by how much the mIoU must rise to be better")
     max_steps: int | None = Field(default=None, ge=1, description="stop here, whatever the epochs say")
     shot: Positive = 1
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
@@ -103,7 +129,7 @@ class Run(Record):
     )
     validate_every: int | None = Field(default=None, ge=1, description="steps; null for once an epoch")
     validation_episodes: Positive = Field(default=1000, description="drawn once and for all")
-    seed: int = Field(default=0, ge=0, description="of the episodes' draws and the dropout's")
+    seed: int = Field(default=0, ge=0, lt=2**63, description="of the episodes' draws and the dropout's")
     feature_cache: Factor = Field(
         default=0.0, description="GB of memory for features of a frozen backbone, without augmentation; 0 for none"
     )

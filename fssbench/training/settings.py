@@ -80,11 +80,17 @@ class TrainingJob:
 
     @property
     def policy(self) -> TrainingPolicy:
-        """How images are chosen; base classes are held out only if weights are chosen by them."""
+        """How images are chosen; classes or images are held out only if weights are chosen by them."""
         data = self.recipe.data
-        held_out = data.held_out if self.recipe.run.select_on == "base-val" else 0.0
+        chosen = self.recipe.run.select_on == "base-val"
         return TrainingPolicy(
-            drop_novel=data.drop_novel, min_pixels=data.min_pixels, queries=data.queries, held_out=held_out
+            drop_novel=data.drop_novel,
+            min_pixels=data.min_pixels,
+            query_pixels=data.query_pixels,
+            all_images=data.all_images,
+            queries=data.queries,
+            held_out=data.held_out if chosen and not data.held_out_images else 0.0,
+            held_out_images=data.held_out_images if chosen else 0.0,
         )
 
     @property
@@ -103,7 +109,7 @@ class TrainingJob:
     def plan(self) -> EpochPlan:
         """What an epoch is."""
         run = self.recipe.run
-        return EpochPlan(seed=run.seed, shot=run.shot, episodes=run.episodes, batch=run.batch)
+        return EpochPlan(seed=run.seed, shot=run.shot, episodes=run.episodes, batch=run.batch, drop_last=run.drop_last)
 
     def build(self) -> nn.Module:
         """The model as it begins, the same in every process."""

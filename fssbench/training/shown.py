@@ -9,6 +9,7 @@ from fssbench.training.folder import Validated
 from fssbench.training.log import Log
 from fssbench.training.loop import Seen
 from fssbench.training.recipe import Run
+from fssbench.training.stopping import stop_rule
 
 __all__ = ["ShownTraining"]
 
@@ -18,7 +19,7 @@ class ShownTraining:
 
     def __init__(self, bar: Bar, report: Report, run: Run, log: Log | None) -> None:
         self.bar, self.report, self.log = bar, report, log
-        self.batch, self.select_on = run.batch, run.select_on
+        self.batch, self.select_on, self.rule = run.batch, run.select_on, stop_rule(run)
         self.start, self.first, self.last = time.perf_counter(), 0, 0
         self.latest = ""
 
@@ -41,7 +42,16 @@ class ShownTraining:
         if self.log is not None:
             self.log.validated(found, best)
         mark = ", the best so far" if best else ""
-        self.report.say(f"step {found.step:,}: {self.latest}; {self.select_on} mIoU {100 * found.miou:.2f}{mark}")
+        more = "" if found.fb_iou is None else f", FB-IoU {100 * found.fb_iou:.2f}"
+        more += "" if found.loss is None else f", loss {found.loss:.3f}"
+        told = f"{self.select_on} mIoU {100 * found.miou:.2f}{more}{mark}"
+        self.report.say(f"step {found.step:,}: {self.latest}; {told}")
+
+    def settled(self, step: int) -> None:
+        """Say that the run ends here."""
+        if self.log is not None:
+            self.log.settled(step)
+        self.report.say(f"step {step:,}: {self.rule}, the run ends")
 
     def close(self) -> None:
         """Let the log reach the disk."""

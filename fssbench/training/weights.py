@@ -8,14 +8,17 @@ from torch import nn
 
 from fssbench.base.files import sha256_bytes
 from fssbench.episodes.training import TrainingLists
-from fssbench.models.cards import write_safetensors
+from fssbench.models.cards import read_card, write_card, write_safetensors
 from fssbench.pipelines.training_sets.leakage import Leakage
+from fssbench.pipelines.training_sets.published import published_as
 from fssbench.results.environment import describe_environment, device_name
 from fssbench.schemas.card import TrainingCard
+from fssbench.schemas.result import LearnedRecord
 from fssbench.training.folder import BEST, Progress
 from fssbench.training.settings import TrainingJob
+from fssbench.training.stopping import settled
 
-__all__ = ["SELECTIONS", "Facts", "write_weights"]
+__all__ = ["SELECTIONS", "Facts", "note_end", "settled_after", "write_weights"]
 
 SELECTIONS = {
     "last": "the last step",
@@ -31,6 +34,7 @@ class Facts:
 
     Attributes:
         planned: steps of the whole run.
+        per_epoch: steps of an epoch.
         processes: that share every batch.
     """
 
@@ -38,6 +42,7 @@ class Facts:
     lists: TrainingLists
     leakage: Leakage
     planned: int
+    per_epoch: int
     processes: int
 
 
@@ -56,9 +61,28 @@ def write_weights(name: str, model: nn.Module, progress: Progress, facts: Facts)
         backbone_sha256=info.sha256 if info else None,
         training_set=f"{job.benchmark.name} fold {job.fold} train",
         protocol=validated_on.manifest.protocol.name if validated_on else None,
-        selection=SELECTIONS[training.select_on],
+        selection=_selection(training.select_on, facts.lists),
         training=training,
     )
+
+
+def _selection(select_on: str, lists: TrainingLists) -> str:
+    by_images = select_on == "base-val" and lists.validation_images
+    return "best mIoU of the base classes on held-out images" if by_images else SELECTIONS[select_on]
+
+
+def settled_after(progress: Progress, facts: Facts) -> int | None:
+    """The step at which the run ended because validation no longer rose; ``None`` if it did not."""
+    ended = settled(progress.validated, facts.job.recipe.run, per_epoch=facts.per_epoch)
+    return progress.step if ended else None
+
+
+def note_end(progress: Progress, facts: Facts) -> None:
+    """Let the card of the best weights, written when they were the best, say where the run ended."""
+    weights = facts.job.folder.path / BEST
+    if weights.is_file() and (training := (card := read_card(weights)).training) is not None:
+        told = training.model_copy(update={"settled_after": settled_after(progress, facts)})
+        write_card(weights, card.model_copy(update={"training": told}))
 
 
 def _card(name: str, progress: Progress, facts: Facts) -> TrainingCard:
@@ -74,8 +98,11 @@ def _card(name: str, progress: Progress, facts: Facts) -> TrainingCard:
         select_on=run.select_on if name == BEST else "last",
         steps=progress.step,
         planned_steps=facts.planned,
+        settled_after=settled_after(progress, facts),
         recipe_sha256=sha256_bytes(job.recipe.model_dump_json().encode()),
         images_with_novel_classes=facts.leakage.record.novel_images,
+        learned=_learned(facts.lists),
+        augmentation=job.recipe.data.augmentation,
         recipe=job.recipe.model_dump(mode="json"),
         precision=run.precision,
         device=device_name(job.device),
@@ -83,4 +110,14 @@ def _card(name: str, progress: Progress, facts: Facts) -> TrainingCard:
         validated=tuple((one.step, one.miou) for one in progress.validated),
         leakage=facts.leakage.record,
         environment=describe_environment(),
+    )
+
+
+def _learned(lists: TrainingLists) -> LearnedRecord:
+    known = published_as(lists)
+    return LearnedRecord(
+        images=len(lists.images),
+        pairs=sum(len(ids) for ids in lists.pools.values()),
+        sha256=lists.digest,
+        published=None if known is None else known.label,
     )

@@ -110,10 +110,13 @@ def test_quick_answers_load_nothing_heavy(
     assert json.loads(ran.stderr.splitlines()[-1]) == {}
 
 
-def test_a_device_that_torch_has_not_is_refused(fssbench: Command, toy_set: EpisodeSet) -> None:
-    ran = fssbench("eval", "-m", "copy-support", "-b", "toy", "-d", toy_set.path, "-f", 0, "--device", "abacus")
+@pytest.mark.parametrize("device", ["abacus", "meta", ""])
+def test_a_device_that_torch_has_not_or_cannot_compute_on_is_refused(
+    fssbench: Command, toy_set: EpisodeSet, device: str
+) -> None:
+    ran = fssbench("eval", "-m", "copy-support", "-b", "toy", "-d", toy_set.path, "-f", 0, "--device", device)
     assert ran.code == 2
-    assert "device 'abacus' cannot be used" in ran.error
+    assert f"device '{device}' cannot be used" in ran.error
 
 
 def test_the_core_loads_neither_torch_nor_file_formats() -> None:
@@ -163,6 +166,13 @@ def test_the_folders_at_the_top_are_links_and_no_packages_of_their_own() -> None
         (["eval", "-m", "copy-support", "--shot", "0"], "Invalid value for '--shot'"),
         (["prepare", "coco", "--source", "nowhere"], "there is no folder nowhere; point --source at"),
         (["prepare", "coco", "--shots", "1;5"], "--shots must be integers joined by commas, got '1;5'; as in 1,5"),
+        (["prepare", "toy", "--seeds", str(2**64)], "a set takes seeds up to 9,223,372,036,854,775,807, asked for is"),
+        (["prepare", "toy", "--shots", str(2**64)], "a set takes shots up to 2,147,483,647, asked for is"),
+        (["prepare", "toy", "-n", str(2**64)], "a set takes episodes up to 10,000,000, asked for is"),
+        (
+            ["train", "-m", "hsnet", "-b", "toy", "--seed", str(2**64)],
+            "run.seed: Input should be less than 92233720368",
+        ),
         (["prepare", "coco", "--shots", "0"], "--shots must be at least 1, got 0"),
         (["prepare", "coco", "--episodes", "0"], "Invalid value for '--episodes'"),
         (["verify", "nowhere"], "there is no episode set in nowhere; build one with fssbench prepare"),

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from io import FileIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from fssbench.base.errors import StorageError
 from fssbench.base.home import Home
 from fssbench.engine.evaluate import Answer
 from fssbench.engine.job import Job
@@ -126,13 +132,86 @@ def test_another_identity_or_a_fresh_start_takes_nothing_over(tmp_path: Path, id
         assert (so_far.kept, so_far.resumed) == ({}, 0)
 
 
-@pytest.mark.parametrize("cut", range(1, 60, 7))
+@pytest.mark.parametrize("cut", range(2, 60, 7))
 def test_wherever_a_line_is_cut_nothing_of_it_is_taken_over(tmp_path: Path, cut: int) -> None:
     path = tmp_path / "x.counts.partial"
     leave_unfinished(path)
     path.write_text(path.read_text()[:-cut])
     with unfinished(path, identity="me") as so_far:
         assert so_far.kept == {}
+
+
+@pytest.mark.parametrize("place", range(1, 60, 7))
+def test_wherever_a_line_is_damaged_that_one_alone_is_asked_again(tmp_path: Path, place: int) -> None:
+    path = tmp_path / "x.counts.partial"
+    leave_unfinished(path, index=3)
+    leave_unfinished(path, index=4)
+    head, line, *rest = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(head + line[: place - 1] + b"\xff" + line[place:] + b"".join(rest))
+    with unfinished(path, identity="me") as so_far:
+        assert sorted(so_far.kept) == [4]
+
+
+@contextmanager
+def disk_of(n_bytes: int) -> Iterator[None]:
+    """No file grows beyond so many bytes: the kernel refuses."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("room", [-1_000, -200, -1, 0, 1, 7, 60, 150])
+@pytest.mark.parametrize("several", [False, True])
+def test_a_disk_that_fills_while_a_run_is_taken_up_again_loses_nothing(
+    tmp_path: Path, room: int, several: bool
+) -> None:
+    """Wherever the room ends, before or behind the end of what was kept, by one process or by two."""
+    path, other = tmp_path / "x.counts.partial", tmp_path / "x.counts.rank1.partial"
+    for index in range(8):
+        leave_unfinished(path, index=index)
+    if several:
+        leave_unfinished(other, index=8)
+
+    def go_on() -> None:
+        with unfinished(path, identity="me", others=[other]) as so_far:
+            for index in range(9, 20):
+                so_far.add(ScoredEpisode(replace(ROW, index=index), MASKS))
+
+    with disk_of(path.stat().st_size + room), pytest.raises(StorageError, match="file size limit is reached; mend"):
+        go_on()
+    with unfinished(path, identity="me", others=[other]) as so_far:
+        assert set(so_far.kept) >= set(range(9 if several else 8))
+
+
+def test_a_disk_that_fills_as_the_file_is_closed_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As disks elsewhere do, which take what is written at once and look at it later."""
+
+    class Late(FileIO):
+        def close(self) -> None:
+            super().close()
+            raise OSError(errno.EDQUOT, "quota")
+
+    monkeypatch.setattr(Path, "open", lambda path, mode, **_: (Late if "a" in mode else FileIO)(path, mode))
+    with (
+        pytest.raises(StorageError, match="the disk quota is used up"),
+        unfinished(tmp_path / "x.counts.partial", identity="me"),
+    ):
+        pass
+
+
+def test_of_two_runs_into_one_folder_the_second_is_told(toy_set: EpisodeSet, tmp_path: Path) -> None:
+    def second(_: Answer) -> None:
+        with pytest.raises(StorageError, match=r"another run is evaluating to .*seed0\.json .*; wait for it"):
+            ask(toy_set, tmp_path)
+
+    job = Job(episode_set=toy_set, shot=2, seed=0, episodes=3, output=tmp_path)
+    first = run(loaded(), job, look=second)
+    assert first.record.episodes.n_episodes == 3
+    assert resumed(first) == 0
+    assert [path.name for path in first.path.parent.iterdir() if path.name.startswith(".")] == []
 
 
 def test_episodes_of_several_processes_are_taken_over_and_their_files_deleted(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from fssbench.base.errors import PoolError, UsageError
 from fssbench.episodes.benchmarks import BENCHMARKS, COCO_20I, FSS_1000, PASCAL_5I, Benchmark
+from fssbench.episodes.epochs import epoch_episodes, epoch_images, validation_track
 from fssbench.episodes.streamed import draw_episodes, shuffle
 from fssbench.episodes.strict import HashStream
 from fssbench.episodes.training import (
@@ -18,10 +19,7 @@ from fssbench.episodes.training import (
     TrainingPolicy,
     base_classes,
     derive_training,
-    epoch_episodes,
-    epoch_images,
     held_out_classes,
-    validation_track,
 )
 
 Areas = dict[str, dict[int, int]]
@@ -44,6 +42,8 @@ policies = st.builds(
     min_pixels=st.sampled_from([1, 50]),
     queries=queries,
     held_out=st.sampled_from([0.0, 0.2, 0.5]),
+    query_pixels=st.sampled_from([None, 1]),
+    all_images=st.booleans(),
 )
 
 
@@ -103,6 +103,13 @@ def test_no_image_serves_training_and_validation_and_every_one_shows_its_class(
     assert set(lists.classes) | set(lists.held_out) == set(lists.base) == {1, 2, 3, 5, 6, 7}
     apart = {i for ids in lists.validation.values() for i in ids}
     assert not apart & set(lists.images)
+    asked = policy.query_pixels or policy.min_pixels
+    assert all(shown[i][c] >= asked for c, ids in lists.asked.items() for i in ids)
+    assert {i for ids in lists.asked.values() for i in ids} == {i for ids in lists.pools.values() for i in ids}
+    assert set(lists.images) == {*lists.shown, *lists.unclassed}
+    assert not set(lists.unclassed) & (apart | lists.shown.keys())
+    if policy.all_images and not policy.drop_novel:
+        assert {*lists.images, *apart} == shown.keys()
     for class_id, ids in (*lists.pools.items(), *lists.validation.items()):
         assert all(shown[i][class_id] >= policy.min_pixels for i in ids)
     if policy.drop_novel:
@@ -146,7 +153,8 @@ def test_episodes_are_of_trained_classes_and_never_show_an_image_twice(
         ids = {episode.query, *episode.supports}
         assert len(ids) == 1 + shot
         assert episode.class_id in lists.classes
-        assert ids <= set(lists.pools[episode.class_id])
+        assert episode.query in lists.asked[episode.class_id]
+        assert set(episode.supports) <= set(lists.pools[episode.class_id])
 
 
 @given(queries, st.integers(1, 30), st.integers(1, 30))
@@ -185,6 +193,43 @@ def test_each_policy_goes_through_all_it_counts_before_one_comes_again() -> None
     lists = many("pair-uniform")
     asked = epoch_episodes(lists, seed=0, epoch=0, shot=1, n=80)
     assert {(e.query, e.class_id) for e in asked} == set(lists.pairs)
+
+
+@given(areas(), st.sampled_from(["image-uniform", "pair-uniform"]), st.integers(0, 9))
+def test_an_epoch_asks_everything_once_before_anything_comes_again(shown: Areas, queries: Queries, epoch: int) -> None:
+    """An epoch of its own length asks about every image, or every pair, exactly once; a longer one begins anew."""
+    lists = lists_of(shown, TrainingPolicy(queries=queries, query_pixels=1))
+    asked = epoch_episodes(lists, seed=0, epoch=epoch, shot=1, n=2 * lists.epoch)
+    for part in (asked[: lists.epoch], asked[lists.epoch :]):
+        if queries == "pair-uniform":
+            assert sorted((e.query, e.class_id) for e in part) == list(lists.pairs)
+        assert {e.query for e in part} == set(lists.images)
+    assert lists.epoch == len(lists.pairs if queries == "pair-uniform" else lists.images)
+
+
+def test_small_queries_are_asked_about_and_never_shown() -> None:
+    """HDMNet's: an image that shows enough of one class may be asked about any other that it shows, however little."""
+    shown: Areas = {f"{c}/{n}": {c: 100} for c in (1, 2, 3, 5, 6, 7) for n in range(3)}
+    shown |= {"both": {1: 100, 2: 4}, "small": {2: 4}}
+    lists = lists_of(shown, TrainingPolicy(min_pixels=50, query_pixels=1, queries="image-uniform"))
+    assert lists.shown["both"] == (1, 2)
+    assert lists.served["both"] == (1,)
+    assert "small" not in lists.images
+    episodes = [e for epoch in range(30) for e in epoch_episodes(lists, seed=0, epoch=epoch, shot=1, n=lists.epoch)]
+    assert {e.class_id for e in episodes if e.query == "both"} == {1, 2}
+    assert not any("both" in e.supports for e in episodes if e.class_id == 2)
+    assert lists.digest == lists_of(shown, TrainingPolicy(min_pixels=50)).digest  # what is shown is the same
+
+
+def test_images_may_be_held_out_in_place_of_classes() -> None:
+    lists = many(held_out_images=0.1, all_images=True)
+    assert len(lists.validation_images) == 9  # of ninety
+    assert not set(lists.validation_images) & set(lists.images)
+    assert lists.unclassed
+    assert lists.held_out == ()
+    assert len(lists.images) == 81
+    with pytest.raises(UsageError, match="classes and images cannot both be held out"):
+        many(held_out=0.2, held_out_images=0.1)
 
 
 def test_too_few_images_of_a_class_are_refused_before_anything_is_drawn() -> None:
@@ -235,7 +280,8 @@ def test_streamed_episodes_are_of_distinct_items_that_show_the_class(
     drawn = list(
         draw_episodes(
             range(len(shown)),
-            classes=lambda item: tuple(sorted(shown[item])),
+            asked=lambda item: tuple(sorted(shown[item])),
+            served=lambda item: tuple(sorted(shown[item])),
             shot=shot,
             buffer=buffer,
             stream=HashStream("test"),

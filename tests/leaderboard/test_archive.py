@@ -23,6 +23,7 @@ from toys import masks_folder, run_with_masks
 from fssbench.api.check import check_all
 from fssbench.base.errors import ResultError, StorageError
 from fssbench.base.files import sha256_bytes, sha256_file
+from fssbench.base.locking import exclusive
 from fssbench.leaderboard import unpack as unpacking
 from fssbench.leaderboard.add import Added, add
 from fssbench.leaderboard.archive import find_cards, pack
@@ -529,3 +530,16 @@ def test_add_lists_all_reasons_and_exits_with_2(fssbench: Command, archive: Path
     ]
     assert "is refused for 2 reasons, and nothing of it was added" in ran.error
     assert len(json.loads(fssbench(*arguments, "--json").out)["problems"]) == 2
+
+
+def test_of_two_runs_that_add_to_one_folder_the_second_is_told(tmp_path: Path) -> None:
+    """And what a killed one left behind is gone with the next."""
+    results = tmp_path / "results"
+    left = results / "incoming.partial"
+    left.mkdir(parents=True)
+    (left / "half").touch()
+    with exclusive(results), pytest.raises(StorageError, match=r"another run is adding to .*results .*; wait for it"):
+        add(tmp_path / "none.tar", results)
+    with pytest.raises(ResultError, match=r"none\.tar cannot be read"):
+        add(tmp_path / "none.tar", results)
+    assert not list(results.iterdir())

@@ -101,8 +101,9 @@ def test_only_the_field_of_what_was_measured_is_printed_beside_it(fssbench: Comm
     ran = fssbench("leaderboard", "build", tmp_path / "results", "-o", tmp_path / "board.json")
     assert "as reported" not in ran.out
     assert f"1 entries, {len(published_entries())} reported" in ran.out
-    assert "as reported" in fssbench("leaderboard", "show", tmp_path / "board.json").out
-    assert "as reported" not in fssbench("leaderboard", "show", tmp_path / "board.json", "--no-reported").out
+    assert "as reported" not in fssbench("leaderboard", "show", tmp_path / "board.json").out
+    asked = fssbench("leaderboard", "show", tmp_path / "board.json", "--benchmark", "coco-20i")
+    assert "coco-20i · 1-shot · as reported" in asked.out
 
 
 def test_the_table_shows_intervals_and_how_far_behind(fssbench: Command, tmp_path: Path) -> None:

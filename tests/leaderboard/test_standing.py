@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import StringIO
 from math import fsum
 from pathlib import Path
 from typing import Literal
@@ -10,12 +11,14 @@ import pytest
 from boards import EPISODES, FOLDS, NAMES, answers, model, write_model, write_result
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 
 from fssbench.leaderboard.board import Leaderboard
 from fssbench.leaderboard.build import build_leaderboard
 from fssbench.leaderboard.gathered import Gathered, candidates
 from fssbench.leaderboard.ranking import ranked
 from fssbench.leaderboard.scores import Figures
+from fssbench.leaderboard.standings import print_rankings
 from fssbench.results.check import Checked, check_result
 from fssbench.schemas.leaderboard import Entry, Score
 from fssbench.schemas.result import TrainingRecord, read_result
@@ -270,3 +273,33 @@ def sound(path: Path) -> Checked:
     assert len(checked.problems) == 2
     checked.problems.clear()
     return checked
+
+
+@pytest.mark.parametrize("width", [200, 80, 44, 30])
+def test_no_rank_name_or_mean_is_ever_cut(board: Leaderboard, width: int) -> None:
+    """However narrow the terminal: other columns go, and a note names them."""
+    text = printed(board, width)
+    means = [f"{100 * one.miou.value:.2f}" for one in board.entries if one.miou.value is not None]
+    assert all(one.model.name in text for one in board.entries)
+    assert all(mean in text for mean in means)
+    assert "…" not in text
+    assert ("a wider terminal shows" in text) == (width < 80)
+
+
+def test_the_speed_goes_first_and_the_distance_from_the_leader_last(board: Leaderboard) -> None:
+    """What is left of the columns as room shrinks."""
+    heads = [
+        next(line for line in printed(board, width).splitlines() if "model" in line) for width in range(200, 30, -1)
+    ]
+    kept = list(dict.fromkeys(tuple(head.replace("fold ", "fold").split()) for head in heads))
+    every = ("#", "model", "fold0", "fold1", "mean", "FB-IoU", "behind", "ep/s")
+    gone = [set(), {"ep/s"}, {"ep/s", "FB-IoU"}, {"ep/s", "FB-IoU", "fold0", "fold1"}]
+    assert kept[:4] == [tuple(name for name in every if name not in without) for without in gone]
+    assert kept[4:] == [("#", "model", "mean")]
+
+
+def printed(board: Leaderboard, width: int) -> str:
+    """What a terminal of this width shows."""
+    text = StringIO()
+    print_rankings(board.groups(), console=Console(file=text, force_terminal=True, width=width, color_system=None))
+    return text.getvalue()

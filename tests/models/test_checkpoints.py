@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,15 +10,13 @@ from urllib.request import urlopen
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import Tensor, nn
 from torchvision.models import resnet18, resnet50
 
 from fssbench.base.errors import CheckpointError, ModelError, UsageError
 from fssbench.base.files import sha256_file
 from fssbench.models.backbones import load_backbone
-from fssbench.models.checkpoints import load_checkpoint, read_state_dict
+from fssbench.models.checkpoints import load_checkpoint
 from fssbench.models.prototype import Prototype
 
 State = dict[str, Tensor]
@@ -38,125 +35,8 @@ def same(first: State, second: State) -> bool:
     return first.keys() == second.keys() and all(torch.equal(first[k], second[k]) for k in first)
 
 
-# --- reading --------------------------------------------------------------------------------------------
-
-
-def wrapped(state: State) -> State:
-    return {f"module.{name}": tensor for name, tensor in state.items()}
-
-
-@pytest.mark.parametrize(
-    "packed",
-    [
-        lambda s: s,
-        lambda s: {"epoch": 7, "state_dict": s, "optimizer": {"lr": 0.1, "steps": [1, 2]}},
-        wrapped,
-        lambda s: {"state_dict": wrapped(s), "best": 0.5},
-    ],
-    ids=["plain", "under state_dict", "with module.", "both"],
-)
-def test_a_state_dict_is_found_however_it_was_saved(tmp_path: Path, packed: Callable[[State], object]) -> None:
-    state = small().state_dict()
-    path = save(tmp_path / "weights.pt", packed(state))
-    assert same(read_state_dict(path), state)
-    assert same(read_state_dict(str(path)), state)
-    model = small()
-    load_checkpoint(model, path)
-    assert same(model.state_dict(), state)
-
-
-def test_names_are_made_the_models_before_they_are_compared(tmp_path: Path) -> None:
-    state = small().state_dict()
-    path = save(tmp_path / "weights.pt", {f"module.encoder.{name}": tensor for name, tensor in state.items()})
-    model = small()
-    load_checkpoint(model, path, rename=lambda name: name.removeprefix("encoder."))
-    assert same(model.state_dict(), state)
-
-
-def test_module_is_taken_off_the_front_alone(tmp_path: Path) -> None:
-    path = save(tmp_path / "weights.pt", {"module.module.a": torch.zeros(1), "b.module.c": torch.ones(1)})
-    assert set(read_state_dict(path)) == {"module.a", "b.module.c"}
-
-
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"there is no checkpoint .*absent\.pt; check the path"):
-        read_state_dict(tmp_path / "absent.pt")
-    with pytest.raises(CheckpointError, match=r"there is no checkpoint .*absent\.pt"):
-        load_checkpoint(small(), tmp_path / "absent.pt")
-
-
-@pytest.mark.parametrize("content", [b"", b"hello\n", b"import torch\n", b".", b"\x80", b"<html>not found</html>"])
-def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "weights.pt"
-    path.write_bytes(content)
-    with pytest.raises(CheckpointError, match=r"weights\.pt cannot be read as a PyTorch checkpoint: .*torch\.save"):
-        read_state_dict(path)
-
-
-@given(st.binary(max_size=30))
-def test_no_bytes_give_any_other_error(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
-    """Whatever torch makes of a damaged file, it is told as a checkpoint that cannot be read."""
-    path = tmp_path_factory.getbasetemp() / "fuzzed.pt"
-    path.write_bytes(content)
-    with pytest.raises(CheckpointError, match=r"fuzzed\.pt"):
-        read_state_dict(path)
-
-
-@pytest.mark.parametrize("zipped", [True, False])
-def test_a_checkpoint_cut_short_is_refused(tmp_path: Path, zipped: bool) -> None:
-    path = tmp_path / "weights.pt"
-    torch.save(small().state_dict(), path, _use_new_zipfile_serialization=zipped)
-    whole = path.read_bytes()
-    for part in range(1, 10):
-        path.write_bytes(whole[: len(whole) * part // 10])
-        with pytest.raises(CheckpointError, match="cannot be read as a PyTorch checkpoint"):
-            read_state_dict(path)
-
-
-def test_a_folder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="cannot be read as a PyTorch checkpoint"):
-        read_state_dict(tmp_path)
-
-
-@pytest.mark.parametrize(
-    "content", [torch.zeros(3), [torch.zeros(3)], {}, {"epoch": 3}, {"state_dict": {}}, {"a": torch.zeros(1), "b": 2}]
-)
-def test_what_holds_no_tensors_by_name_is_refused(tmp_path: Path, content: object) -> None:
-    path = save(tmp_path / "weights.pt", content)
-    with pytest.raises(CheckpointError, match=r"weights\.pt holds no state dict; expected tensors by name"):
-        read_state_dict(path)
-
-
-class Payload:
-    """An object whose unpickling writes a file."""
-
-    def __init__(self, target: Path) -> None:
-        self.target = target
-
-    def __reduce__(self) -> tuple[Callable[[Path, str], int], tuple[Path, str]]:
-        return Path.write_text, (self.target, "ran")
-
-
-@pytest.mark.parametrize("how", ["pickle", "torch", "torch in the old format"])
-def test_code_in_a_checkpoint_is_refused_and_does_not_run(tmp_path: Path, how: str) -> None:
-    target, path = tmp_path / "ran", tmp_path / "weights.pt"
-    content = {"weight": torch.zeros(1), "payload": Payload(target)}
-    if how == "pickle":
-        path.write_bytes(pickle.dumps(content))
-    else:
-        torch.save(content, path, _use_new_zipfile_serialization=how == "torch")
-    with pytest.raises(CheckpointError, match=r"weights\.pt cannot be read .* holds tensors and plain containers only"):
-        read_state_dict(path)
-    assert not target.exists()
-    torch.load(path, weights_only=False) if how != "pickle" else pickle.loads(path.read_bytes())
-    assert target.exists()  # it would have run
-
-
-def test_the_message_of_a_refusal_is_one_line(tmp_path: Path) -> None:
-    path = save(tmp_path / "weights.pt", {"payload": Payload(tmp_path / "ran")})
-    with pytest.raises(CheckpointError) as caught:
-        read_state_dict(path)
-    assert "\n" not in str(caught.value)
+def prefixed(prefix: str, state: State) -> State:
+    return {f"{prefix}{name}": tensor for name, tensor in state.items()}
 
 
 # --- loading --------------------------------------------------------------------------------------------
@@ -164,7 +44,7 @@ def test_the_message_of_a_refusal_is_one_line(tmp_path: Path) -> None:
 
 def test_a_state_dict_in_memory_is_loaded_like_a_file() -> None:
     model, state = small(), small().state_dict()
-    load_checkpoint(model, {"state_dict": wrapped(state)})
+    load_checkpoint(model, {"state_dict": prefixed("module.", state)})
     assert same(model.state_dict(), state)
     with pytest.raises(CheckpointError, match="the state dict holds no state dict"):
         load_checkpoint(model, {"epoch": 1})
@@ -187,6 +67,87 @@ def test_long_lists_of_names_are_cut(tmp_path: Path) -> None:
     path = save(tmp_path / "weights.pt", {f"strange.{n}": torch.zeros(1) for n in range(5)} | small().state_dict())
     with pytest.raises(CheckpointError, match=r"5 unexpected \(strange\.0, strange\.1, strange\.2, …\)"):
         load_checkpoint(small(), path)
+
+
+WRAPPERS: dict[str, Callable[[str], str]] = {
+    "torch.compile": "_orig_mod.{}".format,
+    "compiled in DataParallel": "module._orig_mod.{}".format,
+    "DataParallel compiled": "_orig_mod.module.{}".format,
+    "DataParallel twice": "module.module.{}".format,
+    "Lightning": "model.{}".format,
+    "DataParallel in a wrapper": "model.module.{}".format,
+    "a wrapper": "net.encoder.{}".format,
+    "compiled inside": lambda name: name.replace(".", "._orig_mod.", 1),
+    "DataParallel inside": lambda name: name.replace(".", ".module.", 1),
+    "as it is": str,
+}
+
+
+@pytest.mark.parametrize("within", [False, True])
+@pytest.mark.parametrize("name", WRAPPERS)
+def test_what_wrappers_put_into_names_is_found(name: str, within: bool) -> None:
+    """Whether the model is what was wrapped, or wraps it itself under one name more."""
+    state = {WRAPPERS[name](key): tensor for key, tensor in small().state_dict().items()}
+    model = nn.ModuleDict({"network": small()}) if within else small()
+    load_checkpoint(model, {"state_dict": state})
+    own = {key.removeprefix("network."): tensor for key, tensor in model.state_dict().items()}
+    assert all(own[key].equal(tensor) for key, tensor in zip(small().state_dict(), state.values(), strict=True))
+
+
+def test_lightnings_criterion_beside_the_model_is_left_out() -> None:
+    model, state = small(), {f"model.{name}": tensor for name, tensor in small().state_dict().items()}
+    load_checkpoint(model, state | {"criterion.weight": torch.ones(2)})
+    assert all(model.state_dict()[name.removeprefix("model.")].equal(tensor) for name, tensor in state.items())
+
+
+@pytest.mark.parametrize(
+    ("packed", "named"),
+    [
+        (lambda a, b: {"model": a, "ema": b}, "'model', 'ema'"),
+        (lambda a, b: prefixed("student.", a) | prefixed("teacher.", b), r"student\.\*, teacher\.\*"),
+    ],
+)
+def test_two_that_fit_are_named_and_neither_is_loaded(packed: Callable[[State, State], object], named: str) -> None:
+    with pytest.raises(CheckpointError, match=f"several state dicts that could be meant: {named}; save the one"):
+        load_checkpoint(small(), packed(small().state_dict(), small().state_dict()))
+    state, model = small().state_dict(), small()
+    load_checkpoint(model, packed(state, state))  # the same under two names
+    assert same(model.state_dict(), state)
+
+
+def test_the_one_of_several_that_fits_is_loaded() -> None:
+    state, model = small().state_dict(), small()
+    load_checkpoint(
+        model, {"head": nn.Linear(3, 3).state_dict(), "ema": state, "discriminator": {"0.weight": state["0.bias"]}}
+    )
+    assert same(model.state_dict(), state)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_numbers_of_another_width_become_the_models(dtype: torch.dtype) -> None:
+    model, state = small(), {name: tensor.to(dtype) for name, tensor in small().state_dict().items()}
+    loaded = load_checkpoint(model, state)
+    assert {tensor.dtype for tensor in (*loaded.values(), *model.state_dict().values())} == {torch.float32}
+    assert all(model.state_dict()[name].equal(tensor.float()) for name, tensor in state.items())
+
+
+def test_whole_numbers_are_no_weights() -> None:
+    state = small().state_dict() | {"0.bias": torch.zeros(3, dtype=torch.int8)}
+    with pytest.raises(CheckpointError, match=r"1 of another type \(0\.bias torch\.int8 for torch\.float32\)"):
+        load_checkpoint(small(), state)
+
+
+def test_what_differs_is_counted_under_the_names_of_the_model() -> None:
+    """So that one tensor too few is not told as all of them under other names."""
+    state = prefixed("module.", small().state_dict())
+    del state["module.2.bias"]
+    with pytest.raises(CheckpointError, match=r"does not fit Sequential: 1 missing \(2\.bias\); build the model"):
+        load_checkpoint(small(), state)
+
+
+def test_another_networks_names_are_shown_beside_the_models() -> None:
+    with pytest.raises(CheckpointError, match=r"another network: .* such as stem\.a, stem\.b, the model's 0\.w"):
+        load_checkpoint(small(), {"stem.a": torch.zeros(1), "stem.b": torch.zeros(1)})
 
 
 def test_a_model_is_not_touched_by_a_checkpoint_that_does_not_fit() -> None:

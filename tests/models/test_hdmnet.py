@@ -25,6 +25,7 @@ from fssbench.models.hdmnet.losses import Losses, distillation_loss, segmentatio
 from fssbench.models.hdmnet.matching import MATCHINGS, MatchLayer
 from fssbench.models.hdmnet.outputs import Outputs
 from fssbench.models.hdmnet.prior import prior_map, prototype
+from fssbench.models.hdmnet.transformer import STRUCTURES
 from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
 
 FINAL = 100
@@ -293,11 +294,31 @@ def test_stages_are_those_of_the_pyramid_from_the_finest(small: HDMNet, stages: 
 
 
 @torch.no_grad()
+def test_with_one_stage_there_is_nothing_to_interleave(small: HDMNet) -> None:
+    """The two structures have the same layers: of one stage they are one function, of two they are not."""
+    options = [{"stages": stages, "structure": structure} for stages in (1, 2) for structure in STRUCTURES]
+    models = [like(small, **one) for one in options]
+    assert models[2].state_dict().keys() == models[3].state_dict().keys()
+    one, also_one, two, not_two = (model(*by_seeds(1)) for model in models)
+    assert one.equal(also_one)
+    assert not two.equal(not_two)
+
+
+@torch.no_grad()
+def test_interleaved_shots_have_no_order(small: HDMNet) -> None:
+    model = like(small, structure="interleaved", ensemble=False, shot=3)
+    query, supports, masks = by_seeds(3)
+    turned = model(query, supports.flip(1), masks.flip(1))
+    torch.testing.assert_close(model(query, supports, masks), turned, rtol=1e-4, atol=1e-4)
+
+
+@torch.no_grad()
 @pytest.mark.slow
 def test_every_option_of_the_answer_changes_it(small: HDMNet) -> None:
     asked = by_seeds(1)
     options: list[dict[str, object]] = [{"matching": matching} for matching in MATCHINGS]
     options += [{"support_mask": False}, {"ensemble": False}, {"stages": 2}]
+    options += [{"structure": "interleaved"}]
     found = [like(small, **one)(*asked) for one in options]
     assert not any(a.equal(b) for i, a in enumerate(found) for b in found[:i])
 
@@ -336,7 +357,7 @@ def test_gradients_reach_what_is_learned_and_nothing_else(shot: int) -> None:
     assert all(tensor.equal(frozen[name]) for name, tensor in model.state_dict().items())
     assert not any(m.training for m in model.modules() if isinstance(m, nn.BatchNorm2d))
     assert model.down_query[2].training
-    assert not model.base_learnear[1].training
+    assert model.base_learnear[1].training  # published so, though frozen
 
 
 def test_ignored_pixels_cost_nothing() -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from enum import Enum
 from importlib.metadata import EntryPoint
 from pathlib import Path
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -15,6 +18,7 @@ from fssbench.base.errors import ModelError, UsageError
 from fssbench.models import build_model, model_names, model_spec, register, registry
 from fssbench.models.baselines import AllForeground
 from fssbench.models.interface import FewShotSegmenter
+from fssbench.models.options import from_text, to_wanted
 
 OURS = ("all-foreground", "copy-support", "prototype")
 
@@ -128,17 +132,82 @@ def test_an_unknown_option_is_refused_with_those_the_model_takes() -> None:
 
 @pytest.mark.parametrize(
     ("option", "value", "wanted"),
-    [("width", "ten", "a number, got 'ten'; its default is 1"), ("width", True, "a number"), ("flag", 1, "true or f")],
+    [
+        ("width", "ten", "a whole number, got 'ten'; its default is 1"),
+        ("width", True, "a whole number"),
+        ("width", 2.5, "a whole number"),
+        ("flag", 1, "true or false"),
+        ("label", 3, "text or none"),
+        ("mode", "slow", "one of FAST"),
+        ("untyped", "x", "a number"),
+    ],
 )
-def test_text_for_a_number_is_refused(option: str, value: object, wanted: str) -> None:
+def test_a_value_of_another_kind_is_refused(option: str, value: object, wanted: str) -> None:
     @register("typed")
     class Typed(AllForeground):
-        def __init__(self, *, width: int = 1, flag: bool = False, label: str | None = None) -> None:
+        def __init__(  # type: ignore[no-untyped-def]
+            self,
+            *,
+            width: int = 1,
+            flag: bool = False,
+            label: str | None = None,
+            mode: Mode = Mode.FAST,
+            untyped=0.5,
+        ) -> None:
             super().__init__()
 
     with pytest.raises(UsageError, match=f"option '{option}' of model 'typed' must be {wanted}"):
         build_model("typed", **{option: value})
-    build_model("typed", width=2.5, flag=True, label="any")
+    build_model("typed", width=2, flag=True, label="any", mode="FAST", untyped=1)
+
+
+class Mode(Enum):
+    FAST = 1
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted", "made"),
+    [
+        ("3", str, "3"),
+        ("3.10", str, "3.10"),
+        ("true", str, "true"),
+        ("none", str, "none"),
+        ('"quoted"', str, "quoted"),
+        ("3", int, 3),
+        ("3", float, 3.0),
+        ("3", Any, 3),
+        ("True", bool, True),
+        ("false", bool, False),
+        ("none", int | None, None),
+        ("none", str | None, "none"),
+        ("b", Literal["a", "b"], "b"),
+        ("2", Literal[1, 2], 2),
+        ("1,2", list[int], [1, 2]),
+        ("[1, 2]", tuple[int, int], (1, 2)),
+        ("a,b", list[str], ["a", "b"]),
+        ("007", Path, Path("007")),
+        ("FAST", Mode, Mode.FAST),
+        ("1", Mode | None, Mode.FAST),
+    ],
+)
+def test_what_is_typed_becomes_what_the_annotation_says(text: str, wanted: Any, made: object) -> None:
+    """And in between it is plain, so that results can record it."""
+    plain = from_text(text, wanted)
+    json.dumps(plain)
+    found = to_wanted(plain, wanted, option="o", model="m", default=None)
+    assert (found, type(found)) == (made, type(made))
+
+
+def test_annotations_that_cannot_be_read_leave_the_default_to_say_it(tmp_path: Path) -> None:
+    """As under ``if TYPE_CHECKING``."""
+    path = tmp_path / "own.py"
+    path.write_text(
+        "from __future__ import annotations\nfrom fssbench.models.baselines import CopySupport\n"
+        "def make(size: int = 8, kind: Absent = None, **more): return CopySupport(size=size + len(more))\n"
+    )
+    assert build_model(f"{path}:make", size=9, kind="x", other=1).preprocess.size == 10
+    with pytest.raises(UsageError, match=r"'size' .* must be a"):
+        build_model(f"{path}:make", size="nine")
 
 
 def test_an_option_that_a_model_needs_and_did_not_get_is_named() -> None:
@@ -244,7 +313,9 @@ def test_what_a_file_does_not_define_is_named(own: Path) -> None:
     [
         ("import fssbench_absent_module", "ModuleNotFoundError: No module named 'fssbench_absent_module'"),
         ("def (", "SyntaxError"),
-        ("1 / 0", "ZeroDivisionError: division by zero"),
+        ("\n1 / 0", r"ZeroDivisionError: division by zero \(.*broken\.py, line 2\)"),
+        ("import sys; sys.exit(3)", r"it called sys\.exit\(3\) \(.*broken\.py, line 1\)"),
+        ("x = (\ny =", r"SyntaxError: .* \(.*broken\.py, line \d\)"),
     ],
 )
 def test_a_file_that_cannot_be_imported_says_why_and_can_be_mended(tmp_path: Path, text: str, reason: str) -> None:

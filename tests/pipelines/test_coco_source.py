@@ -211,16 +211,7 @@ def test_annotations_that_are_not_json_are_refused(tmp_path: Path, text: str) ->
     ("change", "message"),
     [
         (lambda d: d.pop("annotations"), "'annotations' must be a list of objects"),
-        (lambda d: d["images"][0].pop("width"), "'images' must be a list of objects with height, id, width"),
         (lambda d: d["categories"].pop(), "has 79 categories, expected 80"),
-        (lambda d: d["annotations"][0].update(image_id=999), "annotation 1 names image 999 and category 1"),
-        (lambda d: d["annotations"][0].update(category_id=12), "names image 1 and category 12"),
-        (lambda d: d["annotations"][0].update(segmentation=[]), "an annotation of image 000000000001 cannot be drawn"),
-        (lambda d: d["annotations"][0].update(segmentation=[[1, 2, 3]]), "an annotation of image 000000000001 cannot"),
-        (
-            lambda d: d["annotations"][0].update(segmentation={"size": [3, 3], "counts": [0, 9]}),
-            r"a mask of image 000000000001 has size \[3, 3\], the image \[30, 40\]",
-        ),
     ],
 )
 def test_annotations_at_odds_with_themselves_are_refused(tmp_path: Path, change: Any, message: str) -> None:
@@ -233,7 +224,7 @@ def test_annotations_at_odds_with_themselves_are_refused(tmp_path: Path, change:
 def test_annotations_that_are_a_list_are_refused(tmp_path: Path) -> None:
     found = source(tmp_path / "coco")
     found.annotation_file.write_text(json.dumps([1, 2]))
-    with pytest.raises(SourceError, match="is no instance annotation file"):
+    with pytest.raises(SourceError, match="is not an instance annotation file"):
         found.pools([0], min_pixels=1)
 
 

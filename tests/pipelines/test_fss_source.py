@@ -24,6 +24,7 @@ from fssbench.pipelines.formats import masks
 from fssbench.pipelines.sources import Source, files
 from fssbench.pipelines.sources import fss as fss_module
 from fssbench.pipelines.sources.fss import FssSource
+from fssbench.pipelines.sources.mask_png import read_grey
 
 # pycocotools 2.0.11 under numpy 2, whenever it decodes a mask
 
@@ -153,7 +154,7 @@ def test_pools_are_sorted_and_empty_for_classes_that_are_not_tested(source: FssS
 
 def test_masks_are_read_once_and_progress_counts_them(source: FssSource) -> None:
     done: list[int] = []
-    with patch.object(fss_module, "read_grey", wraps=fss_module.read_grey) as read:
+    with patch.object(fss_module, "read_grey", wraps=read_grey) as read:
         source.pools(range(760, 763), min_pixels=1, advance=done.append)
         source.pools(range(760, 763), min_pixels=9)
         source.unofficial()

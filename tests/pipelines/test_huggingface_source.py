@@ -134,6 +134,25 @@ def test_ids_that_do_not_tell_images_apart_are_refused(tmp_path: Path) -> None:
         open_hf(path).pools([2], min_pixels=1)
 
 
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        *(("string", value) for value in (None, "", ".", "/", "a\nb")),
+        *(("int64", -1), ("int64", None), ("float64", 1.5), ("bool", True)),
+        *((["string"], ["a"]), ({"name": datasets.Value("string")}, {"name": "a"})),
+    ],
+)
+def test_an_id_that_is_neither_name_nor_number_is_refused_with_its_row(tmp_path: Path, kind: Any, value: Any) -> None:
+    feature = [datasets.Value("string")] if isinstance(kind, list) else kind
+    features = datasets.Features(
+        {"image_id": datasets.Value(kind) if isinstance(kind, str) else feature, "image": IMAGE, "mask": IMAGE}
+    )
+    path = tmp_path / "a.parquet"
+    datasets.Dataset.from_list([row(value, indices({3: 9}))], features=features).to_parquet(path)
+    with pytest.raises(SourceError, match=r"row 0 has the id .*, expected a name or a number from 0 on; pass --column"):
+        open_hf(path).pools([2], min_pixels=1)
+
+
 def test_cells_that_are_no_masks_are_refused_with_their_row(tmp_path: Path) -> None:
     path = write(tmp_path / "a.parquet", [row("a", indices({30: 9}))])
     with pytest.raises(SourceError, match=r"row 0 \(a\) has pixels of value 30, expected 0 to 20 and 255"):

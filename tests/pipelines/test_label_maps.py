@@ -81,12 +81,13 @@ def test_crowds_are_left_out_and_whole_run_lengths_are_not(tmp_path: Path) -> No
     assert (painted(tmp_path, rows) == box(5, 7, 5, into=box(0, 3, 1))).all()
 
 
-@pytest.mark.parametrize(
-    "shape", [[], [1.0, 2.0, 3.0], ["a", "b"], [1, None], [1, float("nan")], [1, 40_000], None, [[1]]]
-)
-def test_what_is_no_polygon_is_refused(tmp_path: Path, shape: Any) -> None:
-    with pytest.raises(SourceError, match="image 000000000001 has a polygon that is not a list of x, y"):
-        painted(tmp_path, [(1, 0, [shape])])
+def test_a_corner_beyond_what_opencv_can_place_is_refused(tmp_path: Path) -> None:
+    data = content()
+    data["images"][0] |= {"width": 40_000, "height": 1}
+    data["annotations"][0]["segmentation"] = [[0, 0, 39_999, 0, 0, 1]]
+    (tmp_path / "instances_val2014.json").write_text(json.dumps(data))
+    with pytest.raises(SourceError, match="a polygon of image 000000000001 reaches beyond 32,768 pixels"):
+        LabelMaps(Annotations(tmp_path / "instances_val2014.json", n_classes=80)).paint(IMAGE)
 
 
 def test_an_opencv_that_fills_otherwise_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

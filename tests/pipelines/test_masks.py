@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pycocotools import mask as coco_mask
 from strategies import Mask, mask_groups, masks
+from toys import compressed
 
 from fssbench.base.errors import SourceError
 from fssbench.episodes.benchmarks import TOY_20I, TOY_CLASSES
@@ -28,11 +30,19 @@ def test_decoding_undoes_encoding(mask: Mask) -> None:
     assert encoded["counts"].isascii()
 
 
-@given(st.text(st.characters(min_codepoint=45, max_codepoint=115), max_size=40))
-def test_runs_read_quickly_are_those_read_slowly(text: str) -> None:
-    """Of any text the quick way gives the same numbers, or leaves it to the slow one."""
-    quick = rle._quick_runs(text)
-    assert quick is None or quick.tolist() == rle._runs(text)
+@given(st.lists(st.integers(0, 300) | st.integers(0, 1 << 20), min_size=1, max_size=12).filter(any))
+def test_run_lengths_are_read_as_they_were_written(lengths: list[int]) -> None:
+    """Also runs of no pixel, which the encoder here never writes."""
+    assert rle.runs({"size": [1, sum(lengths)], "counts": compressed(lengths)}).tolist() == lengths
+
+
+@given(st.text(st.characters(min_codepoint=45, max_codepoint=115), max_size=40), st.integers(1, 40))
+def test_whatever_counts_say_they_are_read_as_pycocotools_does_or_refused(text: str, height: int) -> None:
+    try:
+        mask = rle.decode({"size": [height, 7], "counts": text})
+    except SourceError:
+        return
+    assert (mask == coco_mask.decode({"size": [height, 7], "counts": text})).all()
 
 
 @given(mask_groups(3))

@@ -103,6 +103,17 @@ def test_a_crop_shows_a_window_at_the_images_own_scale_and_windows_differ() -> N
         assert not (window == IGNORED).any()
 
 
+def test_a_window_that_loses_too_much_of_label_1_is_drawn_again() -> None:
+    """As released: until it shows 85 % of it, or after 31 further draws; what is not labelled 1 does not count."""
+    whole, keeps = 30 * 30, Augmentation(fit="crop", crop_keep=0.85)
+    kept = [int((run(keeps, n)[1][0] == 1).sum()) >= 0.85 * whole for n in range(40)]
+    any_window = [int((run(Augmentation(fit="crop"), n)[1][0] == 1).sum()) >= 0.85 * whole for n in range(40)]
+    assert sum(kept) == 40 > sum(any_window)
+    assert all(torch.equal(run(keeps, n)[0], run(Augmentation(fit="crop"), n)[0]) for n in range(40) if any_window[n])
+    large = Augmentation(scale=(3.0, 3.0), fit="crop", crop_keep=0.85)  # no window can show so much
+    assert run(large, 0)[0].shape == (3, 48, 48)
+
+
 def test_a_flip_mirrors_both_in_half_of_the_samples() -> None:
     plain = run(Augmentation(), 0)
     flipped = [torch.equal(run(Augmentation(flip=0.5), n)[1], plain[1].flip(-1)) for n in range(60)]

@@ -18,7 +18,12 @@ from fssbench.episodes.training import TrainingLists, TrainingPolicy
 from fssbench.models.batch import IGNORED, EpisodeBatch, SemanticBatch
 from fssbench.models.interface import Preprocess
 from fssbench.pipelines.training_sets.augment import Augmentation
-from fssbench.pipelines.training_sets.batches import batches, semantic_batches, validation_batches
+from fssbench.pipelines.training_sets.batches import (
+    batches,
+    semantic_batches,
+    semantic_validation_batches,
+    validation_batches,
+)
 from fssbench.pipelines.training_sets.decode import decode_sample
 from fssbench.pipelines.training_sets.epoch import Epoch, EpochPlan
 from fssbench.pipelines.training_sets.lists import training_lists
@@ -131,6 +136,21 @@ def test_threads_ranks_and_a_later_start_change_nothing(
     assert [joined(list(parts)) for parts in zip(*ranks, strict=True)] == expected
 
 
+@pytest.mark.parametrize("make", [batches, semantic_batches, streamed_batches, streamed_semantic_batches])
+def test_the_last_batch_may_have_what_is_left(make: Make, toy_training: TrainingSet, lists: TrainingLists) -> None:
+    """And its parts over ranks are that, also where a rank has none of it."""
+    plan = EpochPlan(seed=3, shot=2, episodes=9, batch=4, drop_last=False)
+    more = {"buffer": 60} if make.__name__.startswith("streamed") else {}
+
+    def run(**options: Any) -> list[Batch]:
+        return list(make(Epoch(toy_training, lists, plan=plan, number=0, preprocess=SIZE, **options), **more))
+
+    whole = run()
+    assert [len(one.indices) for one in whole] == [4, 4, 1]
+    ranks = [run(rank=rank, world=2) for rank in range(2)]
+    assert [joined(list(parts)) for parts in zip(*ranks, strict=True)] == [everything(one) for one in whole]
+
+
 def test_epochs_differ(toy_training: TrainingSet, lists: TrainingLists) -> None:
     first, second = (
         next(batches(Epoch(toy_training, lists, plan=PLAN, number=epoch, preprocess=SIZE))) for epoch in range(2)
@@ -167,6 +187,23 @@ def test_validation_is_the_same_episodes_of_held_out_classes_over_any_ranks(
     asked = {i: e for one in whole for i, e in zip(one.indices, one.episodes, strict=True)}
     parts = [one for rank in range(3) for one in run(rank=rank, world=3)]
     assert {i: e for one in parts for i, e in zip(one.indices, one.episodes, strict=True)} == asked
+
+
+def test_images_that_are_held_out_are_each_seen_once_with_their_labels(
+    toy_training: TrainingSet, lists: TrainingLists
+) -> None:
+    apart = training_lists(toy_training, 0, TrainingPolicy(held_out_images=0.05, all_images=True))
+    plan = EpochPlan(batch=4)
+
+    def run(**options: Any) -> list[SemanticBatch]:
+        epoch = Epoch(toy_training, apart, plan=plan, number=-1, preprocess=SIZE, **options)
+        return list(semantic_validation_batches(epoch))
+
+    assert [i for one in run() for i in one.image_ids] == list(apart.validation_images)
+    parts = [i for rank in range(3) for one in run(rank=rank, world=3) for i in one.image_ids]
+    assert sorted(parts) == list(apart.validation_images)
+    with pytest.raises(UsageError, match="no image is held out"):
+        next(semantic_validation_batches(Epoch(toy_training, lists, plan=plan, number=-1, preprocess=SIZE)))
 
 
 # --- from a stream --------------------------------------------------------------------------------------

@@ -27,7 +27,6 @@ from fssbench.base.errors import (
     ResultError,
 )
 from fssbench.pipelines.formats.masks import decode, encode
-from fssbench.results import foreign as module
 from fssbench.results.foreign import read_foreign
 from fssbench.schemas.rle import Rle
 
@@ -274,14 +273,14 @@ def test_a_png_with_a_flipped_byte_is_refused_or_read_right(tmp_path: Path) -> N
 
 def test_a_png_that_is_a_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "0.png").mkdir()
-    with pytest.raises(ResultError, match=r"0\.png is damaged: .*Is a directory"):
+    with pytest.raises(ResultError, match=r"0\.png cannot be read: Is a directory"):
         read(tmp_path)
 
 
 def test_a_png_larger_than_any_mask_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MOST_PIXELS", 23)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 11)  # Pillow refuses what has more than twice as many
     save(tmp_path / "0.png", CORNER)
-    with pytest.raises(MaskShapeError, match=r"0\.png has 6×4 pixels, more than any mask"):
+    with pytest.raises(ResultError, match=r"0\.png has more than 178,956,970 pixels; make it smaller"):
         read(tmp_path)
 
 
@@ -413,7 +412,7 @@ def test_counts_must_be_text_or_runs(tmp_path: Path, counts: object) -> None:
     "size",
     [
         *([], [4], [4, 6, 1], "46", 24, None, {}),
-        *([4.0, 6], ["4", 6], [True, 24], [0, 24], [-4, -6], [1 << 20, 1 << 20]),
+        *([4.0, 6], ["4", 6], [True, 24], [0, 24], [-4, -6], [10**400, 2.5]),
     ],
 )
 @pytest.mark.parametrize("counts", [ONE["counts"], [24]])
@@ -422,13 +421,30 @@ def test_a_size_must_be_height_and_width(tmp_path: Path, size: object, counts: o
     assert said.startswith("FILE line 1: a mask's size must be [height, width] of 1 or more, got ")
 
 
-@pytest.mark.parametrize(
-    "counts",
-    [[], [23], [25], [12, 11], [-1, 25], [30, -6], [0, -24, 48], [12.0, 12], ["24"], [True, 23], [None, 24], [[24]]],
-)
-def test_runs_must_fill_the_size(tmp_path: Path, counts: list[object]) -> None:
+@pytest.mark.parametrize("counts", [ONE["counts"], [24]])
+def test_a_mask_larger_than_any_image_takes_no_memory(tmp_path: Path, counts: object) -> None:
+    said = refused(tmp_path, line(0, {"size": [1 << 20, 1 << 20], "counts": counts}), MaskShapeError)
+    assert said.startswith("FILE line 1: a mask's size is [1048576, 1048576], more than 178,956,970 pixels; ")
+
+
+@pytest.mark.parametrize("counts", [[], [23], [25], [12, 11]])
+def test_runs_must_fill_the_size(tmp_path: Path, counts: list[int]) -> None:
     said = refused(tmp_path, line(0, {"size": [4, 6], "counts": counts}), MaskShapeError)
-    assert said == "FILE line 1: the runs do not fill the size [4, 6]; as pycocotools writes it"
+    assert said == (
+        f"FILE line 1: a mask's runs cover {sum(counts)} pixels, its size 4×6 has 24; as pycocotools writes it"
+    )
+
+
+@pytest.mark.parametrize("counts", [[-1, 25], [30, -6], [0, -24, 48]])
+def test_a_run_below_zero_is_refused(tmp_path: Path, counts: list[int]) -> None:
+    said = refused(tmp_path, line(0, {"size": [4, 6], "counts": counts}), MaskShapeError)
+    assert said == f"FILE line 1: a mask has a run of {min(counts)} pixels; as pycocotools writes it"
+
+
+@pytest.mark.parametrize("counts", [[12.0, 12], ["24"], [True, 23], [None, 24], [[24]], [1 << 70, 24 - (1 << 70)]])
+def test_runs_must_be_numbers_of_pixels(tmp_path: Path, counts: list[object]) -> None:
+    said = refused(tmp_path, line(0, {"size": [4, 6], "counts": counts}), MaskShapeError)
+    assert said.startswith("FILE line 1: counts must be text or a list of how many pixels each run has, got [")
 
 
 def test_the_compressed_form_here_is_that_of_pycocotools() -> None:

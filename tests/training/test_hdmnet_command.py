@@ -55,8 +55,10 @@ def test_hdmnet_is_trained_around_the_base_learner_of_its_fold(fssbench: Command
     ran = fssbench(*asked, "-f", 0)
     assert ran.code == 0, ran.err
     weights = home() / "hdmnet-vgg16-fold0" / "last.safetensors"
-    assert read_card(weights).backbone_sha256 == sha256_file(learner / "last.safetensors")
-    trained, taught = read_safetensors(weights), read_safetensors(learner / "last.safetensors")
+    chosen = learner / "best.safetensors"
+    assert read_card(chosen).selection == "best mIoU of the base classes on held-out images"
+    assert read_card(weights).backbone_sha256 == sha256_file(chosen)
+    trained, taught = read_safetensors(weights), read_safetensors(chosen)
     assert all(tensor.equal(trained[published_name(name)]) for name, tensor in taught.items())
 
     evaluated = fssbench(
@@ -95,9 +97,14 @@ def test_what_cannot_be_trained_is_refused_before_anything_is_left(
 
 
 def test_a_base_learner_cannot_be_chosen_by_episodes(fssbench: Command, data: Path) -> None:
-    ran = fssbench("train", "-m", "pspnet", "-b", "toy", "-f", 0, "-d", data, *SMALL, "--select-on", "base-val")
+    asked = ("train", "-m", "pspnet", "-b", "toy", "-f", 0, "-d", data, *SMALL)
+    for more in (("--select-on", "test-fold"), ("--set", "data.held_out_images=0")):
+        ran = fssbench(*asked, *more)
+        assert ran.code == 2
+        assert "pspnet answers no episodes to choose weights by; pass --select-on last, or" in ran.error
+    ran = fssbench("train", "-m", "hsnet", *asked[3:], "--set", "data.held_out_images=0.1")
     assert ran.code == 2
-    assert "pspnet answers no episodes to choose weights by; pass --select-on last" in ran.error
+    assert "hsnet is chosen by episodes, and data.held_out_images holds out none" in ran.error
     assert not home().exists()
 
 

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from small import Small, episode_batch, recipe, supply
 from torch import Tensor, nn
 
@@ -22,8 +24,8 @@ from fssbench.models.trainable import Trainable
 from fssbench.training.folder import Progress, RunFolder, Validated
 from fssbench.training.loop import Learner, Seen, Supply, train
 from fssbench.training.recipe import Recipe
-from fssbench.training.stopping import StopRequest, stop_requests
-from fssbench.training.validation import validate_on_batches
+from fssbench.training.stopping import StopRequest, settled, stop_requests
+from fssbench.training.validation import Scored, validate_on_batches
 
 LAST_STEP = 12  # three epochs of four steps
 Weights = dict[str, Tensor]
@@ -36,6 +38,7 @@ class Told:
         self.at = at
         self.course: list[Seen] = []
         self.found: list[tuple[Validated, bool]] = []
+        self.ended: int | None = None
 
     def seen(self, seen: Seen) -> None:
         self.course.append(seen)
@@ -43,6 +46,9 @@ class Told:
 
     def validated(self, found: Validated, best: bool) -> None:
         self.found.append((found, best))
+
+    def settled(self, step: int) -> None:
+        self.ended = step
 
 
 def run(
@@ -66,7 +72,7 @@ def run(
         if folder is not None:
             folder.save(progress, identity="{}", parts=learner.state())
 
-    def validate(model: nn.Module) -> float:
+    def validate(model: nn.Module) -> Scored:
         return validate_on_batches(
             model, lambda preprocess: [episode_batch(99, (0, 1, 2, 3))], device="cpu", ranks=ranks
         )
@@ -182,6 +188,58 @@ def test_a_model_that_cannot_be_trained_is_refused() -> None:
         Learner(nn.Linear(2, 2), recipe(), device="cpu", ranks=Ranks())
 
 
+@pytest.mark.parametrize("size", [1, 3])
+def test_accumulated_gradients_are_those_of_the_whole_batch(size: int) -> None:
+    """Whatever the micro-batch, and of an epoch's smaller last batch too."""
+    whole, told = run(recipe(), model=Small(dropout=0).double())
+    parts, also_told = run(recipe(run__micro_batch=size), model=Small(dropout=0).double())
+    assert all((whole[name] - parts[name]).abs().max() <= TOLERANCE for name in whole)
+    assert [seen.miou for seen in told.course] == [seen.miou for seen in also_told.course]
+    assert [seen.parts["ce"] for seen in told.course] == pytest.approx([seen.parts["ce"] for seen in also_told.course])
+
+
+def test_a_validation_tells_fb_iou_and_loss(tmp_path: Path) -> None:
+    """Of everything's background and foreground, and the cross-entropy of the fixed episodes."""
+    folder = RunFolder(tmp_path)
+    _, told = run(recipe(), folder=folder)
+    batch, model = episode_batch(99, (0, 1, 2, 3)), Small()
+    model.load_state_dict(folder.load(identity="{}")[1]["model"])
+    step = model.eval().step(batch)
+    found, true = step.predictions == 1, batch.query_target == 1
+    both = [((found == side) & (true == side)).sum() / ((found == side) | (true == side)).sum() for side in (0, 1)]
+    last, _ = told.found[-1]
+    assert last.fb_iou == pytest.approx(float(sum(both)) / 2)
+    assert last.loss == pytest.approx(step.loss.item(), rel=1e-5)
+    assert folder.load(identity="{}")[0].validated[-1] == last
+    assert all(seen.fb_iou is not None and 0 <= seen.fb_iou <= 1 for seen in told.course)
+
+
+def test_a_run_ends_when_validation_settles_and_is_not_gone_on_with(tmp_path: Path) -> None:
+    """Weights that find nothing and cannot learn are never better: after two epochs it is over."""
+    folder = RunFolder(tmp_path)
+    still = recipe(run__epochs=9, run__stop_interval=2, run__validate_every=4, optimizer__rate=1e-30)
+    _, told = run(still, folder=folder)
+    assert [found.step for found, _ in told.found] == [4, 8]
+    assert told.ended == 8
+    _, again = run(still, folder=folder)
+    assert again.course == []
+
+
+@given(st.lists(st.floats(0, 1), max_size=12), st.integers(1, 5), st.sampled_from([0.0, 0.1]))
+def test_validation_has_settled_as_the_published_code_counts(scores: list[float], interval: int, gain: float) -> None:
+    """A counter of epochs, set to 0 by every score better by the gain, ends the run when it reaches the interval."""
+    best, waited, over = 0.0, 0, False
+    for score in scores:
+        waited += 1
+        if score > best + (gain if best else 0):
+            best, waited = score, 0
+        over = waited >= interval
+    found = [Validated(step=10 * n, miou=score) for n, score in enumerate(scores, 1)]
+    run_settings = recipe(run__stop_interval=interval, run__stop_gain=gain).run
+    assert settled(found, run_settings, per_epoch=10) == over
+    assert not settled(found, recipe().run, per_epoch=10)
+
+
 TOLERANCE = 1e-9
 """Between one process and two in float64: sums are taken in another order, and Adam divides by their size."""
 
@@ -199,6 +257,7 @@ def test_two_processes_learn_what_one_learns(tmp_path: Path) -> None:
         assert (left["weights"][name] - tensor).abs().max() <= TOLERANCE, name
     # Counts are integers: while masks agree, so does every digit of the mIoU.
     assert left["miou"] == [seen.miou for seen in told.course]
+    assert left["fb_iou"] == [seen.fb_iou for seen in told.course]
     assert left["validated"] == [found.miou for found, _ in told.found]
 
 
@@ -207,6 +266,7 @@ def _one_of_several(output: Path) -> None:
     with joined() as ranks:
         weights, told = run(recipe(), ranks=ranks, model=Small(dropout=0).double())
     left = {
+        "fb_iou": [seen.fb_iou for seen in told.course],
         "weights": weights,
         "miou": [seen.miou for seen in told.course],
         "validated": [found.miou for found, _ in told.found],

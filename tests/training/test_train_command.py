@@ -119,6 +119,50 @@ def test_a_run_is_gone_on_with_only_if_asked_and_only_as_it_was(
     assert "there is no run to go on with" in fssbench(*arguments(data, config, "-o", tmp_path / "x", "--resume")).error
 
 
+def test_a_run_whose_validation_settles_ends_and_says_so_everywhere(
+    fssbench: Command, data: Path, config: Path, tmp_path: Path
+) -> None:
+    """In the output, the log, the cards, the result, and when it is gone on with; no row calls it cut short."""
+    asked = arguments(data, config, "-o", tmp_path, "--rate", 1e-30, "--epochs", 50, "--set", "run.stop_interval=2")
+    ran = fssbench(*asked, "--set", "run.validate_every=6")
+    assert ran.code == 0, ran.err
+    assert "ended before the planned 300 steps: no better validation in 2 epochs" in ran.out
+    *_, last = map(json.loads, (tmp_path / "log.jsonl").read_text().splitlines())
+    assert last["settled"]
+    for path in sorted(tmp_path.glob("*.safetensors")):
+        card = read_card(path).training
+        assert card is not None
+        assert card.settled_after == last["step"] < 300
+        assert not card.cut_short
+    again = fssbench(*asked, "--set", "run.validate_every=6", "--resume")
+    assert "ended before the planned 300 steps" in again.out
+    folder = ("eval", "-m", MODEL, "-b", "toy", "-f", 0, "-d", data, "--weights", tmp_path, "-o", tmp_path / "out")
+    assert fssbench(*folder, "--limit", 4).code == 0
+    (path,) = (tmp_path / "out").rglob("*seed0.json")
+    trained = read_result(path).model.trained
+    assert trained is not None
+    assert trained.settled_after == last["step"]
+
+
+def test_a_dry_run_says_what_would_be_done_and_leaves_nothing(fssbench: Command, data: Path, config: Path) -> None:
+    more = ("--micro-batch", 3, "--set", "run.stop_interval=5", "--set", "run.stop_gain=0.01", "--dry-run")
+    ran = fssbench(*arguments(data, config, *more))
+    assert ran.code == 0, ran.err
+    assert "batch: 4 a step = 3 at a time × 1 + 1 accumulated × 1 process\n" in ran.out
+    assert (
+        "length: 3 epochs of 24 = 6 steps; 18 steps in all, or until there is no better validation by 1 points"
+        in ran.out
+    )
+    assert "weights: the best on 12 episodes of 12 base classes held out, every 5 steps" in ran.out
+    assert not home().exists()
+    plan = fssbench(
+        "train", "-m", "hdmnet", "-b", "toy", "-f", 0, "-d", data, "--backbone-weights", "none", "--dry-run"
+    )
+    assert "weights: the last\n" in plan.out
+    learner = fssbench("train", "-m", "pspnet", "-b", "toy", "-f", 0, "-d", data, "--batch", 24, "--dry-run")
+    assert "each once an epoch; 64 held out" in learner.out
+
+
 def test_ctrl_c_saves_and_says_how_to_go_on(data: Path, config: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     command = [sys.executable, "-m", "fssbench", *map(str, arguments(data, config, "-o", run, "--epochs", 10_000))]

@@ -18,7 +18,19 @@ from fssbench.base.suggest import known_are
 from fssbench.episodes.benchmarks import find_benchmark
 from fssbench.episodes.protocols import find_protocol
 
-__all__ = ["PAPERS", "Ours", "Paper", "Row", "Table", "find_table", "papers", "read_paper", "tables"]
+__all__ = [
+    "PAPERS",
+    "Architecture",
+    "Ours",
+    "Paper",
+    "Row",
+    "Slowdown",
+    "Table",
+    "find_table",
+    "papers",
+    "read_paper",
+    "tables",
+]
 
 PAPERS = ("hsnet", "hmfs", "hdmnet")
 
@@ -38,6 +50,9 @@ class Ours(Record):
 
     model: str
     options: dict[str, Any] = Field(default={}, description="beside the backbone, those that are not the default")
+    recipe: dict[str, Any] = Field(
+        default={}, description="settings that are not its recipe's, by full name, such as data.augmentation.colour"
+    )
 
 
 class Row(Record):
@@ -56,7 +71,10 @@ class Row(Record):
     learnable_parameters: float | None = Field(default=None, gt=0, description="in millions")
     milliseconds: float | None = Field(default=None, gt=0, description="of an episode")
     gigabytes: float | None = Field(default=None, gt=0, description="memory footprint")
-    gigaflops: float | None = Field(default=None, gt=0)
+    gigaflops: float | None = Field(default=None, gt=0, description="a multiplication and an addition being one")
+    operations_of: tuple[str, ...] = Field(default=(), description="parts of our model, all if empty; parameters too")
+    time_of: tuple[str, ...] = Field(default=(), description="likewise")
+    costs_at: dict[str, Any] = Field(default={}, description="options of our model that only the costs are for")
     ours: Ours | None = None
     why: str | None = Field(default=None, description="why it cannot be measured here, if not for want of the method")
     note: str | None = None
@@ -118,14 +136,33 @@ class Table(Record):
         return rest | {"rows": [table["each"] | row for row in table.get("rows", [])]}
 
 
+class Architecture(Record):
+    """Parameters of one of our models by part, in millions; without the classifier of a backbone."""
+
+    number: str = Field(description="of the table, such as Table A5")
+    ours: Ours
+    millions: dict[str, float]
+
+
+class Slowdown(Record):
+    """How much longer one of our models takes than another."""
+
+    where: str = Field(description="in the paper")
+    ours: Ours
+    than: dict[str, Any] = Field(description="options of the model that takes less time")
+    percent: float
+
+
 class Paper(Record):
-    """A paper and its result tables."""
+    """A paper and its result tables, and what it says of costs besides."""
 
     name: str
     title: str
     authors: str
     venue: str
     tables: tuple[Table, ...]
+    architectures: tuple[Architecture, ...] = ()
+    slowdowns: tuple[Slowdown, ...] = ()
 
 
 def read_paper(path: Path) -> Paper:

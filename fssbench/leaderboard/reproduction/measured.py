@@ -8,9 +8,11 @@ from pathlib import Path
 from statistics import fmean
 
 from fssbench.base.errors import ResultError
+from fssbench.episodes.benchmarks import BENCHMARKS
 from fssbench.leaderboard.reported import Row
+from fssbench.pipelines.training_sets.published import published
 from fssbench.results.load import load_result
-from fssbench.schemas.result import FigureRecord, PolicyResult
+from fssbench.schemas.result import FigureRecord, ModelRecord, PolicyResult
 from fssbench.scoring.estimates import Sample
 from fssbench.scoring.uncertainty import METHODS, Evidence, Uncertainty
 
@@ -56,6 +58,7 @@ class Measured:
     Attributes:
         results: the files it is from.
         unofficial: why they are not what the paper's would be, each reason once.
+        learned: of every fold whose weights were trained here, what from, in words.
     """
 
     row: Row
@@ -64,6 +67,7 @@ class Measured:
     fb_iou: Figure
     results: tuple[Path, ...]
     unofficial: tuple[str, ...]
+    learned: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -73,6 +77,7 @@ class _Track:
     score: PolicyResult
     evidence: Evidence
     unofficial: tuple[str, ...]
+    learned: str | None
 
 
 def measure(row: Row, found: Sequence[Sequence[Path]], *, policy: str) -> Measured:
@@ -104,6 +109,7 @@ def measure(row: Row, found: Sequence[Sequence[Path]], *, policy: str) -> Measur
         fb_iou=_mean(whole, lambda score: score.fb_iou, reported=row.fb_iou, reason=reason, sure=sure[1]),
         results=tuple(path for paths in found for path in paths),
         unofficial=tuple(dict.fromkeys(reason for seeds in tracks for one in seeds for reason in one.unofficial)),
+        learned=tuple(dict.fromkeys(one.learned for seeds in tracks for one in seeds if one.learned)),
     )
 
 
@@ -117,7 +123,22 @@ def _track(path: Path, policy: str) -> _Track:
         )
     sample = Sample(loaded.table.track, classes=tuple(c.id for c in score.per_class))
     evidence = Evidence.of(sample, loaded.table.under(policy)[:, None])[0]
-    return _Track(score=score, evidence=evidence, unofficial=loaded.result.unofficial)
+    learned = _learned(loaded.result.model)
+    return _Track(score=score, evidence=evidence, unofficial=loaded.result.unofficial, learned=learned)
+
+
+def _learned(model: ModelRecord) -> str | None:
+    """What a model learned from, beside what the publication's did; ``None`` where either is not known."""
+    trained = model.trained
+    if trained is None or trained.learned is None:
+        return None
+    found = trained.learned
+    benchmark = next((one for one in BENCHMARKS if one.name == trained.benchmark), None)
+    known = None if benchmark is None else published(model.name, benchmark, trained.fold)
+    if known is None:
+        return None
+    what = "the published list," if known.sha256 == found.sha256 else f"{found.pairs:,} pairs, not from the published"
+    return f"fold {trained.fold} learned from {what} {known.pairs:,} pairs of image and class"
 
 
 def _mean(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fssbench.base.errors import EpisodeSetError, ResultError
+from fssbench.base.errors import EpisodeSetError, ResultError, UsageError
 from fssbench.episodes.benchmarks import Benchmark
 from fssbench.episodes.identity import Identity
 from fssbench.leaderboard.reproduction.runs import Evaluation, Variant
@@ -18,6 +18,7 @@ from fssbench.pipelines.training_sets.training_set import TRAINING, training_pat
 from fssbench.results.load import results_below
 from fssbench.schemas.result import Result, read_result
 from fssbench.training.folder import LAST
+from fssbench.training.recipe import find_recipe, overridden
 
 __all__ = ["Places", "Results"]
 
@@ -104,6 +105,7 @@ class Results:
             and (result.model.name, result.model.training) == (wanted.variant.model, training)
             and result.model.control is None
             and _changed(wanted.variant.model, result.model.options) == options
+            and _is_augmented(result, wanted.variant)
         ]
         if len(found) > 1:
             raise ResultError(
@@ -119,7 +121,7 @@ def _is_finished(folder: Path) -> bool:
     if not last.is_file() or (training := read_card(last).training) is None:
         return False
     most = training.recipe["run"]["max_steps"] or training.planned_steps
-    return training.steps >= min(most, training.planned_steps)
+    return training.settled_after is not None or training.steps >= min(most, training.planned_steps)
 
 
 def _files(folder: Path) -> list[Path]:
@@ -139,3 +141,13 @@ def _changed(model: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """The options that are not the model's defaults; a backbone's weights are in the checkpoint."""
     usual = model_spec(model).options
     return {k: v for k, v in options.items() if k != "backbone_weights" and usual.get(k) != v}
+
+
+def _is_augmented(result: Result, variant: Variant) -> bool:
+    """Whether training images were augmented as for a variant; of weights that others trained, nobody says."""
+    told = None if result.model.trained is None else result.model.trained.augmentation
+    try:
+        recipe = overridden(find_recipe(variant.model, variant.benchmark), dict(variant.changes))
+    except UsageError:  # there is no recipe for it here
+        return True
+    return told == recipe.data.augmentation or (told is None and not variant.changes)

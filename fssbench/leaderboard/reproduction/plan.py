@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
+from fssbench.base.home import Home
 from fssbench.episodes.benchmarks import FSS_1000
 from fssbench.leaderboard.reported import Row
+from fssbench.leaderboard.reproduction.images import training_images
 from fssbench.leaderboard.reproduction.places import Places, Results
 from fssbench.leaderboard.reproduction.runs import Evaluation, Variant, wanted_folds
-from fssbench.leaderboard.reproduction.steps import Settings, Step
+from fssbench.leaderboard.reproduction.settings import Settings
+from fssbench.leaderboard.reproduction.steps import Missing, Step
+from fssbench.models.registry import PARTS
 from fssbench.training.folder import BEST, LAST, RunFolder
 
 __all__ = ["Planner"]
 
-BASE_LEARNERS = {"hdmnet": "pspnet"}
-"""Models that are trained on top of another, which is trained on the same base classes before."""
+NOT_TORCHVISIONS = {("pspnet", "resnet50")}
+"""Models with a backbone whose ImageNet weights torchvision does not have."""
 
 Run = tuple[Evaluation, int]
 """An evaluation on one fold."""
@@ -29,12 +32,14 @@ class Planner:
 
     Attributes:
         folds: those to run, all if empty.
+        home: that may hold the published lists.
     """
 
     places: Places
     results: Results
     settings: Settings
     folds: Sequence[int] = ()
+    home: Home = field(default_factory=Home.find)
 
     def steps(self, rows: Sequence[Row], *, costs: bool = False) -> list[Step]:
         """Episode and training sets, then every variant fold by fold, then what it costs.
@@ -97,20 +102,32 @@ class Planner:
 
     def _trainings(self, variant: Variant, fold: int, protocol: str) -> Iterator[Step]:
         """A variant's training, after that of its base learner if it has one."""
-        below = _base_learner(variant)
-        if below is not None and self.places.checkpoint(variant, fold) is None:
-            yield self._training(below, fold)
-        weights = None if below is None else self._weights(below, fold)
-        yield self._training(variant, fold, protocol=protocol, base_learner=weights)
+        weights, below = self.settings.given.backbone(variant), variant.base_learner
+        if below is not None and weights is None:
+            weights = str(self._weights(below, fold))
+            if self.places.checkpoint(variant, fold) is None:
+                yield self._training(below, fold, weights=self.settings.given.backbone(below))
+        yield self._training(variant, fold, weights=weights, protocol=protocol)
 
-    def _training(self, variant: Variant, fold: int, **more: Any) -> Step:
+    def _training(self, variant: Variant, fold: int, *, weights: str | None, protocol: str | None = None) -> Step:
         trained, folder = self.places.checkpoint(variant, fold), self.places.training(variant, fold)
         select_on = _select_on(variant)
-        if select_on != "test-fold":
-            more.pop("protocol", None)
-        resume = RunFolder(folder).begun
-        options = self.settings.train(variant, fold, folder=folder, select_on=select_on, resume=resume, **more)
-        return Step(kind="train", options=options, there=trained is not None, makes=trained or folder)
+        images = training_images(variant, fold, given=self.settings.given, home=self.home)
+        options = self.settings.train(
+            variant,
+            fold,
+            folder=folder,
+            select_on=select_on,
+            protocol=protocol if select_on == "test-fold" else None,
+            images=images.path,
+            backbone_weights=weights,
+            resume=RunFolder(folder).begun,
+        )
+        missing = _missing(variant, weights) if trained is None else None
+        makes = trained or folder
+        return Step(
+            kind="train", options=options, there=trained is not None, makes=makes, images=images, missing=missing
+        )
 
     def _weights(self, variant: Variant, fold: int) -> Path:
         """The checkpoint that is there, or the one that training will leave."""
@@ -142,7 +159,7 @@ class Planner:
     def profiles(self, rows: Sequence[Row]) -> list[tuple[Row, Step]]:
         """Of the rows that say what one of our models costs; in a table about that, those of one shot do."""
         return [
-            (row, Step(kind="profile", options=self.settings.profile(Evaluation.of(row).variant)))
+            (row, Step(kind="profile", options=self.settings.profile(Evaluation.of(row).variant, row.costs_at)))
             for row in rows
             if row.ours is not None and row.learnable_parameters is not None and row.shot == 1
         ]
@@ -150,8 +167,8 @@ class Planner:
 
 def _select_on(variant: Variant) -> str:
     """By what publications choose among the weights of a training."""
-    if variant.model in BASE_LEARNERS.values():
-        return "last"
+    if variant.model in PARTS:
+        return "base-val"  # on the base classes that it tells apart, as published
     return "base-val" if variant.benchmark == FSS_1000 else "test-fold"  # the one with classes to choose by
 
 
@@ -160,10 +177,15 @@ def _validation(variant: Variant, fold: int, protocol: str) -> Run:
     return Evaluation(variant=variant, benchmark=variant.benchmark, protocol=protocol, shot=variant.shot), fold
 
 
-def _base_learner(variant: Variant) -> Variant | None:
-    """The model that has to be trained before, on the same base classes, or ``None``."""
-    below = BASE_LEARNERS.get(variant.model)
-    if below is None:
-        return None
-    pairs = tuple(pair for pair in variant.pairs if pair[0] == "backbone")
-    return Variant(model=below, pairs=pairs, benchmark=variant.benchmark)
+def _missing(variant: Variant, weights: str | None) -> Missing | None:
+    """What a training cannot begin without."""
+    name = f"{variant.model}-{variant.backbone}"
+    if (variant.model, variant.backbone) in NOT_TORCHVISIONS and weights is None:
+        return Missing(
+            what=f"the ImageNet weights of {name}, whose stem is not torchvision's (published ones began with "
+            "resnet50_v2.pth)",
+            remedy=f"pass --backbone-weights {name}=PATH, or {name}=none to begin at random",
+        )
+    if variant.base_learner is None and weights not in (None, "none", "imagenet") and not Path(str(weights)).is_file():
+        return Missing(what=f"the backbone of {name}: there is no {weights}", remedy="pass the path of a file")
+    return None

@@ -23,11 +23,13 @@ class Variant:
     Attributes:
         pairs: names and values of all options that are not the default, the backbone first.
         benchmark: whose base classes it is trained on.
+        changes: names and values of the recipe's settings that are others.
     """
 
     model: str
     pairs: tuple[tuple[str, Any], ...]
     benchmark: Benchmark
+    changes: tuple[tuple[str, Any], ...] = ()
 
     @cached_property
     def options(self) -> Mapping[str, Any]:
@@ -43,7 +45,7 @@ class Variant:
     @property
     def is_trained(self) -> bool:
         """Whether the model means nothing before it is trained."""
-        return model_spec(self.model).needs_training
+        return model_spec(self.model, parts=True).needs_training
 
     @property
     def shot(self) -> int:
@@ -60,7 +62,23 @@ class Variant:
         """A name for its files: what eval looks for in the home, as ``hdmnet-resnet50-5shot``, and other options."""
         shot = f"{self.shot}shot" if self.shot > 1 else None
         more = (f"{k}={str(v).lower()}" for k, v in self.others if k not in ("shot", "benchmark"))
-        return "-".join(filter(None, (self.model, self.backbone, shot, *more)))
+        changed = (f"{name.rpartition('.')[2]}={value}" for name, value in self.changes)
+        return "-".join(filter(None, (self.model, self.backbone, shot, *more, *changed)))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What its trainings are called, the narrowest first: ``hsnet-vgg16-coco``, ``hsnet-vgg16``, …, ``hsnet``."""
+        parts = ((self.backbone, self.benchmark.alias), (self.backbone,), (self.benchmark.alias,), ())
+        return tuple(dict.fromkeys("-".join(filter(None, (self.model, *more))) for more in parts))
+
+    @property
+    def base_learner(self) -> Variant | None:
+        """The model that is trained before, on the same base classes, or ``None``."""
+        below = model_spec(self.model, parts=True).base_learner
+        if below is None:
+            return None
+        pairs = tuple(pair for pair in self.pairs if pair[0] == "backbone")
+        return Variant(model=below, pairs=pairs, benchmark=self.benchmark)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +102,8 @@ class Evaluation:
             raise UsageError(f"{row.label} cannot be measured here", remedy=row.obstacle or "")
         benchmark, spec = find_benchmark(row.benchmark), model_spec(row.ours.model)
         pairs = tuple(pair for pair in row.options.items() if pair[0] != "backbone" or spec.has_backbone)
-        variant = Variant(model=row.ours.model, pairs=pairs, benchmark=benchmark.training)
+        changes = tuple(row.ours.recipe.items())
+        variant = Variant(model=row.ours.model, pairs=pairs, benchmark=benchmark.training, changes=changes)
         return Evaluation(variant=variant, benchmark=benchmark, protocol=row.protocol, shot=row.shot)
 
 

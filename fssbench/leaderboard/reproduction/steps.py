@@ -7,35 +7,29 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from fssbench.base.errors import FssbenchError, UsageError
+from fssbench.base.errors import FssbenchError
 from fssbench.base.home import Home
 from fssbench.base.progress import Report
-from fssbench.episodes.benchmarks import Benchmark
-from fssbench.leaderboard.reproduction.runs import Variant
+from fssbench.leaderboard.reproduction.images import TrainingImages
 
 if TYPE_CHECKING:
     from fssbench.engine.profile import Profile
 
-__all__ = ["WHOLE", "Kind", "Settings", "Step", "Trial", "profile"]
+__all__ = ["Kind", "Missing", "Step", "profile"]
 
 Kind = Literal["prepare", "train", "eval", "profile"]
 
-GIVEN: dict[str, dict[str, type]] = {
-    "prepare": {
-        **{"source": str, "splits": str, "mask-rule": str, "masks": str, "crowds": str, "workers": int},
-        **{"min-pixels": int, "loader-workers": int},
-    },
-    "prepare --train": {
-        **{"source": str, "splits": str, "mask-rule": str, "masks": str, "crowds": str, "workers": int},
-    },
-    "train": {"list": str, "config": str, "batch": int, "precision": str, "workers": int},
-    "eval": {"batch": int, "feature-cache": str, "precision": str, "workers": int},
-}
-"""Options of steps that a reproduction has not and the environment may name: the data, and what suits the machine."""
+
+@dataclass(frozen=True, kw_only=True)
+class Missing:
+    """What a step cannot do without and only the user can bring: what it is, and the option that gives it."""
+
+    what: str
+    remedy: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +41,8 @@ class Step:
         options: by their names on the command line; ``None`` for those left out.
         there: whether what it makes is there already.
         makes: the file or folder it makes; ``None`` for a profile.
+        images: what a training learns from.
+        missing: what it lacks, which is known before anything is run.
     """
 
     kind: Kind
@@ -54,6 +50,8 @@ class Step:
     options: Mapping[str, Any]
     there: bool = False
     makes: Path | None = None
+    images: TrainingImages | None = None
+    missing: Missing | None = None
 
     @property
     def arguments(self) -> tuple[str, ...]:
@@ -115,6 +113,7 @@ def _train(step: Step, report: Report, *, option: Mapping[str, Any], **options: 
         "backbone_weights": "options.backbone_weights",
     }
     changes = {names[name]: options.pop(name) for name in names if name in options}
+    changes |= options.pop("set", {})
     images = options.pop("list", None)
     trained = train(**options, changes=changes, options=option, image_list=images, report=report)
     if trained.signal:
@@ -185,121 +184,3 @@ CALLS: dict[Kind, Callable[..., object]] = {
     "eval": _evaluate,
     "profile": lambda step, report, **options: profile(step),
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Trial:
-    """How much less than the table's is done, to see whether everything runs; ``None`` for no less."""
-
-    episodes: int | None = None
-    steps: int | None = None
-
-
-WHOLE = Trial()
-"""Nothing less."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """What steps share, and the options that follow from it; ``None`` for a command's default.
-
-    Attributes:
-        sets: where episode and training sets lie.
-        results: where results go.
-        device: where models run.
-        environment: variables such as ``FSSBENCH_PREPARE_COCO_SOURCE``, which name options of steps that a
-            reproduction has not, as they do for the commands.
-    """
-
-    sets: Path | None = None
-    results: Path | None = None
-    device: str | None = None
-    trial: Trial = WHOLE
-    environment: Mapping[str, str] = field(default_factory=dict)
-
-    def prepare(
-        self, benchmark: Benchmark, protocol: str, *, shots: Sequence[int], folds: Sequence[int]
-    ) -> dict[str, Any]:
-        """Build the episode sets of some folds."""
-        return {
-            **{"protocol": protocol, "shots": tuple(shots), "fold": _some(folds, benchmark)},
-            **{"episodes": self.trial.episodes, "output": self.sets},
-            **self._given("prepare", benchmark.alias),
-        }
-
-    def prepare_training(self, benchmark: Benchmark) -> dict[str, Any]:
-        """Build the training set, with the masks that publications train on unless the environment names others."""
-        given = self._given("prepare --train", benchmark.alias)
-        if benchmark.raw == "coco" and not given.keys() & {"mask-rule", "masks", "crowds"}:
-            given["mask-rule"] = "label-map"
-        return {"train": True, "output": self.sets, **given}
-
-    def train(
-        self,
-        variant: Variant,
-        fold: int,
-        *,
-        folder: Path,
-        select_on: str,
-        protocol: str | None = None,
-        base_learner: Path | None = None,
-        resume: bool = False,
-    ) -> dict[str, Any]:
-        """Train a variant.
-
-        Args:
-            protocol: of the episodes that weights are chosen by, if they are the test fold's.
-            base_learner: the weights it is built on.
-            resume: go on with what is in the folder.
-        """
-        return {
-            **_model(variant),
-            **{"benchmark": variant.benchmark.alias, "fold": fold, "shot": variant.shot, "select-on": select_on},
-            **{"protocol": protocol, "backbone-weights": None if base_learner is None else str(base_learner)},
-            **{"max-steps": self.trial.steps, "data": self.sets, "output": folder, "resume": resume},
-            **{"device": self.device, **self._given("train")},
-        }
-
-    def evaluate(
-        self,
-        variant: Variant,
-        benchmark: Benchmark,
-        protocol: str,
-        *,
-        folds: Sequence[int],
-        shots: Sequence[int],
-        weights: Path | None,
-    ) -> dict[str, Any]:
-        """Ask a variant the episodes of some folds, at some numbers of shots."""
-        return {
-            **_model(variant),
-            **{"benchmark": benchmark.alias, "protocol": protocol, "fold": _some(folds, benchmark)},
-            **{"shot": tuple(shots), "weights": None if weights is None else str(weights)},
-            **{"episodes": self.trial.episodes, "data": self.sets, "output": self.results, "device": self.device},
-            **self._given("eval"),
-        }
-
-    def profile(self, variant: Variant) -> dict[str, Any]:
-        """Measure what an episode costs."""
-        return {**_model(variant), "shot": variant.shot, "device": self.device}
-
-    def _given(self, step: str, *subject: str) -> dict[str, Any]:
-        """The options that the environment names; `UsageError` for a number that is none."""
-        found: dict[str, Any] = {}
-        for name, kind in GIVEN[step].items():
-            variable = "_".join(("FSSBENCH", step.split()[0], *subject, name)).upper().replace("-", "_")
-            if value := self.environment.get(variable):
-                try:
-                    found[name] = kind(value)
-                except ValueError as error:
-                    raise UsageError(f"{variable} must be an integer, got '{value}'") from error
-        return found
-
-
-def _model(variant: Variant) -> dict[str, Any]:
-    return {"model": variant.model, "backbone": variant.backbone, "option": dict(variant.others)}
-
-
-def _some(folds: Sequence[int], benchmark: Benchmark) -> tuple[int, ...] | None:
-    """Folds of a benchmark, ``None`` for all."""
-    return None if len(folds) == len(benchmark.folds) else tuple(folds)

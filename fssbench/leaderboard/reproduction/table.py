@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from fssbench.base.errors import UsageError
 from fssbench.base.home import Home
 from fssbench.base.progress import Report
 from fssbench.leaderboard.reported import Paper, Row, Table, find_table
+from fssbench.leaderboard.reproduction.given import Given
 from fssbench.leaderboard.reproduction.measured import Measured, measure
 from fssbench.leaderboard.reproduction.places import Places, Results
 from fssbench.leaderboard.reproduction.plan import Planner
-from fssbench.leaderboard.reproduction.runs import Evaluation, wanted_rows
-from fssbench.leaderboard.reproduction.steps import WHOLE, Settings, Step, Trial, profile
+from fssbench.leaderboard.reproduction.runs import Evaluation, wanted_folds, wanted_rows
+from fssbench.leaderboard.reproduction.settings import WHOLE, Settings, Trial
+from fssbench.leaderboard.reproduction.steps import Step, profile
+from fssbench.training.folder import RunFolder
 
 if TYPE_CHECKING:
     from fssbench.engine.profile import Profile
@@ -51,7 +55,7 @@ class Reproduction:
         output: Path | None = None,
         device: str | None = None,
         trial: Trial | None = None,
-        environment: Mapping[str, str] | None = None,
+        given: Given | None = None,
     ) -> Self:
         """The rows of a table that are asked for.
 
@@ -62,12 +66,16 @@ class Reproduction:
             output: where results lie; ``None`` for the home.
             device: where models run; ``None`` for ``auto``.
             trial: do as little as it says, in a folder of its own, to see that everything runs.
-            environment: as in `Settings`; ``None`` for the process's own.
+            given: to single steps; ``None`` for what the process's environment names.
 
         Raises:
-            UsageError: there is no such table, or it has no such row.
+            UsageError: there is no such table, or it has no such row or training.
         """
         found = find_table(table, among=among)
+        variants = [Evaluation.of(row).variant for row in found.rows if row.obstacle is None]
+        given = Given(environment=os.environ) if given is None else given
+        trained = [variant for variant in variants if variant.is_trained]
+        given.require_known([*trained, *(v.base_learner for v in trained if v.base_learner)], table=found.name)
         home = Home(Home.find().path / "trial") if trial else Home.find()
         places = Places(sets=data or home.episodes, checkpoints=home.checkpoints, results=output or home.results)
         return cls(
@@ -79,7 +87,7 @@ class Reproduction:
                 results=places.results if trial else output,
                 device=device,
                 trial=trial or WHOLE,
-                environment=os.environ if environment is None else environment,
+                given=given,
             ),
             folds=folds,
         )
@@ -92,12 +100,29 @@ class Reproduction:
         """Take the steps whose outcome is not there yet, one after the other, until one fails.
 
         Raises:
+            UsageError: a step lacks what only the user can bring; none was taken.
             FssbenchError: a step failed; what earlier ones made is kept.
         """
         missing = [step for step in self.steps() if not step.there and step.kind != "profile"]
+        for lack in dict.fromkeys(step.missing for step in missing):
+            if lack is not None:
+                raise UsageError(f"{self.table.name} lacks {lack.what}", remedy=lack.remedy)
         for n, step in enumerate(missing, 1):
             report.say(f"[{n}/{len(missing)}] {step.command}")
             step.run(report)
+
+    def trainings(self) -> list[Path]:
+        """Folders of the rows' trainings, those of base learners among them, that hold a log."""
+        runs = dict.fromkeys(Evaluation.of(row) for row in self.rows if row.obstacle is None and row.scored)
+        variants = dict.fromkeys(
+            one for run in runs for one in (run.variant.base_learner, run.variant) if one and one.is_trained
+        )
+        found = [
+            self.places.training(variant, fold)
+            for variant in variants
+            for fold in wanted_folds(variant.benchmark, self.folds)
+        ]
+        return [folder for folder in found if RunFolder(folder).log.is_file()]
 
     def costs(self) -> list[tuple[Row, Profile]]:
         """What the rows that print costs cost here."""

@@ -9,10 +9,21 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["CHANNELS", "LAYER_NORM_EPS", "Attention", "MixFFN", "PatchEmbedding", "SelfLayer", "to_map", "to_tokens"]
+__all__ = [
+    "CHANNELS",
+    "DROPOUT",
+    "LAYER_NORM_EPS",
+    "Attention",
+    "MixFFN",
+    "PatchEmbedding",
+    "SelfLayer",
+    "to_map",
+    "to_tokens",
+]
 
 CHANNELS = 64
 LAYER_NORM_EPS = 1e-6
+DROPOUT = 0.1  # after every attention and twice in every Mix-FFN
 
 Size = tuple[int, int]
 
@@ -59,12 +70,13 @@ class Projections(nn.Module):
 class Attention(nn.Module):
     """Self-attention; keys and values of a map reduced to 1/ratio of its side.
 
-    Without reduction there is nothing but `Projections`, which is all that matching takes from it.
+    Matching takes its projections and its dropout, and weighs the values by its own rule.
     """
 
     def __init__(self, heads: int, *, ratio: int = 1) -> None:
         super().__init__()
         self.attn = Projections(heads)
+        self.dropout = nn.Dropout(DROPOUT)
         self.ratio = ratio
         if ratio > 1:
             self.sr = nn.Conv2d(CHANNELS, CHANNELS, ratio, stride=ratio)
@@ -75,8 +87,12 @@ class Attention(nn.Module):
         shown = self.norm(to_tokens(self.sr(to_map(x, size)))) if self.ratio > 1 else x
         q, k, v = self.attn(x, shown)
         scale = 1 / (q.shape[-1] ** 0.5 + 1e-9)
-        attended: Tensor = self.attn.join(F.scaled_dot_product_attention(q, k, v, scale=scale))
-        return attended
+        return self.join(F.scaled_dot_product_attention(q, k, v, scale=scale))
+
+    def join(self, x: Tensor) -> Tensor:
+        """What the heads read, (B, heads, Nq, d) → (B, Nq, C), with dropout."""
+        joined: Tensor = self.dropout(self.attn.join(x))
+        return joined
 
 
 class MixFFN(nn.Module):
@@ -89,9 +105,9 @@ class MixFFN(nn.Module):
             nn.Conv2d(CHANNELS, hidden, 1),
             nn.Conv2d(hidden, hidden, 3, padding=1, groups=hidden),
             nn.GELU(),
-            nn.Dropout(0.1),
+            nn.Dropout(DROPOUT),
             nn.Conv2d(hidden, CHANNELS, 1),
-            nn.Dropout(0.1),
+            nn.Dropout(DROPOUT),
         )
 
     def forward(self, x: Tensor, size: Size) -> Tensor:

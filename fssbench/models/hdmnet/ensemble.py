@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 __all__ = ["base_foreground", "gram_matrix", "merge", "merging", "scene_difference", "shot_weights"]
@@ -84,10 +83,10 @@ def base_foreground(logits: Tensor, leave_out: Tensor | None) -> Tensor:
     Args:
         logits: of the base learner.
         leave_out: (B,) int64, for each episode the index among the base classes of the class it asks for, which
-            is no distractor then; ``None`` outside of training, where a novel class is asked for.
+            is no distractor then; -1, or ``None`` for all, where a novel class is asked for.
     """
     classes = logits.softmax(dim=1)[:, 1:]  # (B, classes, h, w)
     if leave_out is not None:
-        own = F.one_hot(leave_out, classes.shape[1]).bool()  # (B, classes)
+        own = leave_out[:, None] == torch.arange(classes.shape[1], device=leave_out.device)  # (B, classes)
         classes = classes.masked_fill(own[..., None, None], 0)
     return classes.sum(dim=1, keepdim=True)

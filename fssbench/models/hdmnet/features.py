@@ -67,10 +67,14 @@ class BaseLearnerFeatures(FeatureSegmenter):
         return BackboneInfo(name=backbone, weights="file", sha256=sha256_file(Path(weights)))
 
     def train(self, mode: bool = True) -> Self:
-        """As `nn.Module.train`, but what is frozen and every batch norm stay in eval mode, as published."""
+        """As `nn.Module.train`, but what is frozen and every batch norm stay in eval mode, as published.
+
+        The dropout before the base learner's last layer is the exception: it is published active.
+        """
         super().train(mode)
         for name in FROZEN:
             self.get_submodule(name).eval()
+        self.base_learnear.train(mode)
         for module in self.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.eval()

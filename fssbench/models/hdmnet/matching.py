@@ -53,7 +53,7 @@ class MatchLayer(nn.Module):
         # What is outside the mask is weighed too, but shows nothing.
         attended = self._weights(scores, shown) @ (inside * v)  # (B, heads, Nq, d)
         correlation = (scores @ inside / (shown + 1e-9)).mean(dim=1)  # (B, h·w, 1)
-        x = x + self.attn.attn.join(attended)
+        x = x + self.attn.join(attended)
         x = x + self.ffn(self.norm2(x), size)
         return to_map(x, size), correlation.view(-1, *size)
 
@@ -79,6 +79,8 @@ class ConvBlock(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.conv = nn.Conv2d(CHANNELS + 2, CHANNELS, 3, padding=1, bias=False)
+        # The batch norm behind it never normalises, so the scale the weights begin with stays.
+        nn.init.kaiming_normal_(self.conv.weight, mode="fan_out", nonlinearity="relu")
         self.bn = nn.BatchNorm2d(CHANNELS)
 
     def forward(self, matched: Tensor, prior: Tensor) -> Tensor:

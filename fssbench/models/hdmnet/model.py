@@ -6,7 +6,7 @@ that published checkpoints load and give their published numbers.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -21,7 +21,7 @@ from fssbench.models.hdmnet.matching import MATCHINGS
 from fssbench.models.hdmnet.outputs import Outputs
 from fssbench.models.hdmnet.prior import prior_map, prototype
 from fssbench.models.hdmnet.training import LearnsFromEpisodes
-from fssbench.models.hdmnet.transformer import STAGES, Transformer
+from fssbench.models.hdmnet.transformer import STAGES, STRUCTURES, Transformer
 from fssbench.models.interface import Preprocess, Size, check_inputs
 
 __all__ = ["HDMNet"]
@@ -43,6 +43,8 @@ class HDMNet(LearnsFromEpisodes):
         benchmark: ``coco`` or ``pascal``: 60 or 15 base classes, and an input of 633 or 473.
         shot: how many supports an episode has.
         size: side of the input, 8n + 1, if it is not the benchmark's.
+        structure: ``decoupled``: both images are parsed first and matched afterwards; ``interleaved``: they are
+            matched after every stage, as in the baseline (figure 4; table 4, rows 1 and 2).
         stages: of the pyramid, 1 to 4 (table 7).
         matching: `MATCHINGS` (table 5).
         distillation: of `DISTILLATIONS` (table 6); of training alone.
@@ -67,6 +69,7 @@ class HDMNet(LearnsFromEpisodes):
         benchmark: str = "coco",
         shot: int = 1,
         size: int | None = None,
+        structure: str = STRUCTURES[0],
         stages: int = 3,
         matching: str = MATCHINGS[0],
         distillation: str = DISTILLATIONS[0],
@@ -76,6 +79,7 @@ class HDMNet(LearnsFromEpisodes):
     ) -> None:
         _check("backbone", backbone, BACKBONES)
         _check("benchmark", benchmark, tuple(USUAL_SIZE))
+        _check("structure", structure, STRUCTURES)
         _check("stages", stages, tuple(range(1, 1 + len(STAGES))))
         _check("matching", matching, MATCHINGS)
         _check("distillation", distillation, DISTILLATIONS)
@@ -96,7 +100,7 @@ class HDMNet(LearnsFromEpisodes):
             self.down_supp = _fusion(self.fused_channels)
             self.query_merge = _merge(2 * FUSED + 2)
             self.supp_merge = _merge(2 * FUSED)
-            self.transformer = Transformer(stages=stages, matching=matching)
+            self.transformer = Transformer(structure=structure, stages=stages, matching=matching)
             self.gram_merge, self.cls_merge = merging(), merging()
             self.kshot_rw = shot_weights(shot) if shot > 1 else None
         self.backbone_info = self.load_base_learner(backbone, backbone_weights)
@@ -190,6 +194,21 @@ class HDMNet(LearnsFromEpisodes):
         """The correlation maps (B, h, w) of the stages (equation 7, figure 7), coarse to fine."""
         found = self._answer(query, supports, masks, None).correlations
         return {f"stage {len(found) - n}": one for n, one in enumerate(found)}
+
+    def cost_parts(self) -> Mapping[str, Sequence[nn.Module]]:
+        """The parts of figure 3, and what stands before and behind them."""
+        mixer = self.transformer.mix_transformer
+        weights = [] if self.kshot_rw is None else [self.kshot_rw]
+        return {
+            "backbone": [self.layer0, self.layer1, self.layer2, self.layer3, self.layer4],
+            "base learner": [self.ppm, self.cls, self.base_learnear],
+            "prior, Gram": (),
+            "fusion": [self.down_query, self.down_supp, self.query_merge, self.supp_merge],
+            "transformer": [mixer.down_sample_layers],
+            "matching": [mixer.match_layers],
+            "decoder": [mixer.parse_layers, mixer.cls],
+            "ensemble": [self.gram_merge, self.cls_merge, *weights],
+        }
 
 
 def _check(option: str, value: object, known: tuple[object, ...]) -> None:

@@ -74,12 +74,8 @@ class LearnsFromEpisodes(BaseLearnerFeatures):
         )
         losses = self.losses(found, target=batch.query_target.long(), base_target=batch.query_labels.long())
         parts = {name: value.detach() for name, value in vars(losses).items()}
-        return Step(loss=losses.total, parts=parts, predictions=found.final.detach().argmax(dim=1))
-
-    @torch.inference_mode()
-    def predict_base(self, query: Tensor, supports: Tensor, masks: Tensor, positions: Tensor) -> Tensor:
-        """The masks (B, H, W) uint8 of episodes of base classes: as `predict`, but for the base map as in `step`."""
-        return self.outputs(query, supports, masks, leave_out=positions).final.argmax(dim=1).to(torch.uint8)
+        masks = found.final.detach().argmax(dim=1)
+        return Step(loss=losses.total, parts=parts, predictions=masks, answer=losses.final.detach())
 
     def losses(self, found: Outputs, *, target: Tensor, base_target: Tensor) -> Losses:
         """What is minimised.

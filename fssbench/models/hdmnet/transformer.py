@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fssbench.models.hdmnet.blocks import CHANNELS, PatchEmbedding, SelfLayer, layer_norm, to_map
+from fssbench.models.hdmnet.blocks import CHANNELS, PatchEmbedding, SelfLayer, layer_norm, to_map, to_tokens
 from fssbench.models.hdmnet.matching import ConvBlock, MatchLayer
 from fssbench.models.interface import resize_mask
 
-__all__ = ["STAGES", "MixTransformer", "Transformer"]
+__all__ = ["STAGES", "STRUCTURES", "MixTransformer", "Transformer"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +32,7 @@ STAGES = (
     Stage(heads=8, ratio=1, kernel=3, stride=2),  # of table 7 alone; the paper does not describe it
 )
 LAYERS = 2
+STRUCTURES = ("decoupled", "interleaved")
 
 
 class ParseStage(nn.ModuleList):
@@ -59,10 +60,14 @@ class MatchStage(nn.ModuleList):
     def forward(self, query: Tensor, supports: Tensor, masks: Tensor, prior: Tensor) -> tuple[Tensor, Tensor]:
         """Map (B, 64, h, w), supports (B, K, 64, h, w) → the matched map and the correlation map (B, h, w)."""
         match, merge = self
-        shown = supports.flatten(3).transpose(2, 3).flatten(1, 2)  # (B, K·h·w, 64)
-        inside = resize_mask(masks, (supports.shape[-2], supports.shape[-1])).flatten(1)  # (B, K·h·w)
-        matched, correlation = match(query, shown, inside)
+        matched, correlation = match(query, *side_by_side(supports, masks))
         return merge(matched, prior), correlation
+
+
+def side_by_side(supports: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
+    """All shots as one (section 3.5): (B, K, 64, h, w) and masks (B, K, H, W) → (B, K·h·w, 64) and (B, K·h·w)."""
+    inside = resize_mask(masks, (supports.shape[-2], supports.shape[-1])).flatten(1)
+    return supports.flatten(3).transpose(2, 3).flatten(1, 2), inside
 
 
 class MixTransformer(nn.Module):
@@ -96,34 +101,65 @@ class MixTransformer(nn.Module):
 
         Args:
             query: a pyramid, fine to coarse, each (B, 64, h, w).
-            supports: likewise, each (B, K, 64, h, w); the shots stand side by side (section 3.5).
+            supports: likewise, each (B, K, 64, h, w).
             masks: (B, K, H, W) in {0, 1}.
             prior: (B, 2, h, w).
 
         Returns:
             Logits (B, 2, h, w) at the finest stage, and the correlation maps (B, h, w), coarse to fine.
         """
-        decoded: Tensor | None = None
-        correlations = []
-        stages = zip(self.match_layers, self.parse_layers, query, supports, strict=True)
-        for match, parse, asked, shown in reversed(list(stages)):
-            matched, correlation = match(asked, shown, masks, prior)
-            correlations.append(correlation)
-            if decoded is None:
-                decoded = parse(matched)
-            else:  # equation 1
-                coarser = F.interpolate(decoded, matched.shape[-2:], mode="bilinear", align_corners=False)
-                decoded = coarser + parse(matched + coarser)
+        stages = zip(self.match_layers, query, supports, strict=True)
+        found = [match(asked, shown, masks, prior) for match, asked, shown in stages]
+        return self.decode([matched for matched, _ in found]), [correlation for _, correlation in reversed(found)]
+
+    def decode(self, matched: Sequence[Tensor]) -> Tensor:
+        """What matching found, fine to coarse, each (B, 64, h, w) → logits (B, 2, h, w) of the finest (equation 1)."""
+        *finer, (parse, coarsest) = zip(self.parse_layers, matched, strict=True)
+        decoded = parse(coarsest)
+        for parse, x in reversed(finer):
+            coarser = F.interpolate(decoded, x.shape[-2:], mode="bilinear", align_corners=False)
+            decoded = coarser + parse(x + coarser)
         logits: Tensor = self.cls(decoded)
-        return logits, correlations
+        return logits
+
+
+class InterleavedTransformer(MixTransformer):
+    """The baseline that HDMNet decouples (figure 4; table 4, rows 1 and 2), with the same layers in another order.
+
+    Query and support exchange messages after every stage, so the next one parses what is mixed already.
+    """
+
+    def pyramid(self, x: Tensor) -> list[Tensor]:
+        """The map as it is: a pyramid depends on both images here."""
+        return [x]
+
+    def forward(
+        self, query: Sequence[Tensor], supports: Sequence[Tensor], masks: Tensor, prior: Tensor
+    ) -> tuple[Tensor, list[Tensor]]:
+        """As `MixTransformer.forward`, of what this `pyramid` gave."""
+        (asked,), (shown,) = query, supports
+        matched: list[Tensor] = []
+        correlations: list[Tensor] = []
+        for parse, stage in zip(self.down_sample_layers, self.match_layers, strict=True):
+            match, merge = stage.children()
+            b, k = shown.shape[:2]
+            asked, shown = parse(asked), parse(shown.flatten(0, 1))  # (B, 64, h, w), (B·K, 64, h, w)
+            enriched, correlation = match(asked, *side_by_side(shown.unflatten(0, (b, k)), masks))
+            tokens = to_tokens(asked).repeat_interleave(k, dim=0)  # (B·K, h·w, 64)
+            shown = match(shown, tokens, tokens.new_ones(tokens.shape[:2]))[0].unflatten(0, (b, k))
+            asked = enriched
+            matched.append(merge(enriched, prior))
+            correlations.insert(0, correlation)
+        return self.decode(matched), correlations
 
 
 class Transformer(nn.Module):
     """What stands around `MixTransformer` in the published names."""
 
-    def __init__(self, *, stages: int, matching: str) -> None:
+    def __init__(self, *, structure: str, stages: int, matching: str) -> None:
         super().__init__()
-        self.mix_transformer = MixTransformer(stages=stages, matching=matching)
+        mixer = MixTransformer if structure == "decoupled" else InterleavedTransformer
+        self.mix_transformer = mixer(stages=stages, matching=matching)
 
 
 def _head(c_out: int) -> nn.Sequential:

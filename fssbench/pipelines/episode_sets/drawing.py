@@ -22,6 +22,10 @@ __all__ = ["Request", "check_lists", "draw_alone", "draw_one", "draw_tracks", "f
 RULES: dict[MaskRule, str] = {"union": "unions of instances", "label-map": "label maps"}
 
 
+MOST = {"seeds": 2**63 - 1, "shots": 2**31 - 1, "episodes": 10_000_000}
+"""Numbers that the columns of a set's files hold, and episodes that a machine's memory does."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Request:
     """What was asked of ``prepare``.
@@ -57,6 +61,10 @@ class Request:
             raise UsageError(
                 "split files say which images serve a class, so --min-pixels cannot", remedy="leave one of them out"
             )
+        asked = {"seeds": self.seeds or (), "shots": self.shots, "episodes": (self.n_episodes,)}
+        for what, values in asked.items():
+            if (most := max(values, default=0)) > MOST[what]:
+                raise UsageError(f"a set takes {what} up to {MOST[what]:,}, asked for is {most:,}")
 
     @property
     def n_episodes(self) -> int:

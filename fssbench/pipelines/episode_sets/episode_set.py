@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import overload
 
 from fssbench.base.errors import EpisodeSetError, UsageError
-from fssbench.base.home import Home
+from fssbench.base.home import output_flag
 from fssbench.base.listing import is_litter
 from fssbench.base.records import read_record
 from fssbench.episodes.benchmarks import BENCHMARKS, Benchmark, find_benchmark
@@ -216,7 +216,7 @@ def benchmark_below(root: Place, name: str) -> Benchmark:
     try:
         return find_benchmark(name)
     except UsageError as error:
-        if isinstance(root, Path) and not root.is_dir() and root != Home.find().episodes:
+        if isinstance(root, Path) and not root.is_dir() and output_flag(root):
             raise EpisodeSetError(
                 f"there is no folder {root} to look for sets of '{name}' in",
                 remedy="pass the folder that was given to prepare as --output",
@@ -293,7 +293,7 @@ def locate_set(root: Place, *, benchmark: Benchmark, protocol: str, fold: int) -
             remedy=CHECK,
         )
     where = "" if protocol == "strict" else f" --protocol {protocol}"
-    where += "" if root == Home.find().episodes else f" --output {root}"
+    where += output_flag(root)
     raise EpisodeSetError(
         f"there is no episode set {path} (below {root} there is {there})",
         remedy=f"build it with: fssbench prepare {benchmark.alias}{where}",

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fssbench.base.errors import EpisodeSetError
-from fssbench.base.files import PARTIAL, sha256_bytes, storage_errors, write_atomic
+from fssbench.base.files import PARTIAL, replace_folder, set_aside, sha256_bytes, storage_errors, write_atomic
 from fssbench.base.locking import exclusive, lock_file
 from fssbench.pipelines.episode_sets.episode_set import MANIFEST, EpisodeSet
 
@@ -33,10 +33,6 @@ def identity(episode_set: EpisodeSet) -> str:
 
 def _staging(path: Path) -> Path:
     return path.with_name(path.name + PARTIAL)
-
-
-def _replaced(path: Path) -> Path:
-    return path.with_name(f"{path.name}.replaced{PARTIAL}")
 
 
 @contextmanager
@@ -64,17 +60,13 @@ def commit(path: Path) -> None:
 
     A kill at any moment leaves what `recover` completes.
     """
-    staging, replaced = _staging(path), _replaced(path)
+    staging = _staging(path)
     with storage_errors(path):
         if _extends(staging) is not None:
             _merge(staging, path)
             return
         (staging / PLAN).unlink(missing_ok=True)
-        if path.exists():
-            shutil.rmtree(replaced, ignore_errors=True)
-            path.rename(replaced)
-        staging.rename(path)
-        shutil.rmtree(replaced, ignore_errors=True)
+        replace_folder(staging, path)
 
 
 def _extends(staging: Path) -> str | None:
@@ -100,7 +92,7 @@ def recover(path: Path, *, manifest: str = MANIFEST) -> None:
     What was complete gets its name, finished shards are kept for `staging_folder`, everything else goes.
     `StorageError` if the run is not dead but at work.
     """
-    staging, replaced = _staging(path), _replaced(path)
+    staging, replaced = _staging(path), set_aside(path)
     if not any(left.exists() for left in (staging, replaced, lock_file(path))):
         return
     with exclusive(path):

@@ -12,12 +12,12 @@ from typing import Generic, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from fssbench.base.errors import EpisodeSetError
+from fssbench.base.errors import EpisodeSetError, SourceError
 from fssbench.episodes.episodes import Episode
 from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
 from fssbench.pipelines.formats import images, masks
 from fssbench.pipelines.formats.lookahead import Lookahead
-from fssbench.pipelines.formats.shards import episodes_ahead, images_ahead
+from fssbench.pipelines.formats.shards import REBUILD, episodes_ahead, images_ahead
 from fssbench.pipelines.formats.tar import TarSample
 from fssbench.schemas.manifest import ShardRecord
 from fssbench.schemas.samples import EpisodeSample, ImageMeta, ImageSample
@@ -214,9 +214,16 @@ def decode_frame(episode_set: EpisodeSet, sample: ImageSample) -> Frame:
 
 
 def truth_of(meta: ImageMeta, *, where: str) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_] | None]:
-    """An image's class mask (H, W) bool and the pixels not to score, if any; `EpisodeSetError` if they overlap."""
-    mask = masks.decode(meta.mask)
-    ignore = None if meta.ignore is None else masks.decode(meta.ignore)
+    """An image's class mask (H, W) bool and the pixels not to score, if any.
+
+    Raises `EpisodeSetError` if they overlap, or are not of the image's size.
+    """
+    size = (meta.height, meta.width)
+    try:
+        mask = masks.decode(meta.mask, size=size)
+        ignore = None if meta.ignore is None else masks.decode(meta.ignore, size=size)
+    except SourceError as error:
+        raise EpisodeSetError(f"{where}: {error}", remedy=REBUILD) from error
     if ignore is not None and (both := int((mask & ignore).sum())):
         raise EpisodeSetError(
             f"{where} has {both} pixels that are both the class and ignored", remedy="prepare the set again"

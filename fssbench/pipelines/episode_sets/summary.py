@@ -13,12 +13,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fssbench.base.errors import EpisodeSetError
+from fssbench.base.errors import EpisodeSetError, SourceError
 from fssbench.base.progress import Advance, no_progress
 from fssbench.episodes.episodes import Episode, Track
 from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
 from fssbench.pipelines.formats import masks
-from fssbench.pipelines.formats.shards import images_ahead
+from fssbench.pipelines.formats.shards import REBUILD, images_ahead
 from fssbench.schemas.manifest import ClassPool
 from fssbench.schemas.samples import ImageMeta
 from fssbench.scoring.groups import LARGE
@@ -47,11 +47,16 @@ class ImageFacts:
 
     @staticmethod
     def of(meta: ImageMeta) -> ImageFacts:
-        """The facts in an image sample's JSON."""
+        """The facts in an image sample's JSON; `EpisodeSetError` if its masks are no encodings."""
+        try:
+            object_pixels = masks.area(meta.mask)
+            ignored_pixels = 0 if meta.ignore is None else masks.area(meta.ignore)
+        except SourceError as error:
+            raise EpisodeSetError(f"image {meta.image_id}: {error}", remedy=REBUILD) from error
         return ImageFacts(
             pixels=meta.height * meta.width,
-            object_pixels=masks.area(meta.mask),
-            ignored_pixels=0 if meta.ignore is None else masks.area(meta.ignore),
+            object_pixels=object_pixels,
+            ignored_pixels=ignored_pixels,
             n_classes=meta.n_classes,
         )
 

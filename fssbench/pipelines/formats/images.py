@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import io
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from fssbench.base.errors import SourceError
+from fssbench.base.errors import FssbenchError, SourceError
 
-__all__ = ["FORMATS", "Header", "decode", "fit_orientation", "inspect", "suffix"]
+__all__ = ["FORMATS", "MOST_PIXELS", "Header", "decode", "fit_orientation", "inspect", "open_image", "suffix"]
 
 FORMATS = ("JPEG", "PNG")
 """What a shard may hold. The published data sets are JPEG; folders of one's own may have either."""
+
+MOST_PIXELS = 178_956_970
+"""The largest image and mask that are read. Pillow takes what is larger for an attack; from half of it on it warns."""
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK")
 """Colour spaces of 8 bits or fewer a channel, which become RGB without loss but of transparency."""
@@ -49,23 +56,36 @@ def suffix(data: bytes) -> str:
     return "png" if data.startswith(PNG_SIGNATURE) else "jpg"
 
 
+@contextmanager
+def open_image(data: bytes, *, where: str, formats: tuple[str, ...], remedy: str) -> Iterator[Image.Image]:
+    """An image file, to be looked at and loaded within; `SourceError` naming ``where`` if it cannot be."""
+    try:
+        with Image.open(io.BytesIO(data), formats=formats) as image:
+            yield image
+    except FssbenchError:  # of the caller's own
+        raise
+    except UnidentifiedImageError as error:
+        raise SourceError(f"{where} is not a {' or '.join(formats)}", remedy=remedy) from error
+    except Image.DecompressionBombError as error:
+        raise SourceError(
+            f"{where} has more than {MOST_PIXELS:,} pixels", remedy="make it smaller, or cut it into tiles"
+        ) from error
+    except (OSError, SyntaxError, ValueError) as error:
+        raise SourceError(f"{where} is damaged: {error}", remedy=remedy) from error
+
+
 def inspect(jpeg: bytes, *, where: str, formats: tuple[str, ...] = ("JPEG",)) -> Header:
     """Read an image file's header and make sure it is whole; `SourceError` naming ``where`` if it is not.
 
     A JPEG that ends in an end-of-image marker is taken as whole without decoding it; only one that does
     not is decoded, to tell a cut file from an untidy one. A PNG, which has checksums, is decoded.
     """
-    try:
-        with Image.open(io.BytesIO(jpeg), formats=formats) as image:
-            orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
-            scan = jpeg.find(START_OF_SCAN)
-            if image.format != "JPEG" or jpeg.rfind(END_OF_IMAGE) <= scan:
-                image.load()
-            (width, height), mode = image.size, image.mode
-    except UnidentifiedImageError as error:
-        raise SourceError(f"{where} is not a {' or '.join(formats)}", remedy="download it again") from error
-    except (OSError, SyntaxError, ValueError) as error:
-        raise SourceError(f"{where} is damaged: {error}", remedy="download it again") from error
+    with open_image(jpeg, where=where, formats=formats, remedy="download it again") as image:
+        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+        scan = jpeg.find(START_OF_SCAN)
+        if image.format != "JPEG" or jpeg.rfind(END_OF_IMAGE) <= scan:
+            image.load()
+        (width, height), mode = image.size, image.mode
     if mode not in MODES:
         raise SourceError(f"{where} has pixels of mode {mode}", remedy="store it with 8 bits a channel")
     return Header(width, height, orientation if orientation in range(1, 9) else 1, mode)
@@ -97,5 +117,5 @@ def decode(jpeg: bytes, *, orientation: int = 1, where: str) -> npt.NDArray[np.u
             image.info.pop("transparency", None)  # would make the conversion warn
             turned = image if orientation == 1 else ImageOps.exif_transpose(image)
             return np.array(turned if turned.mode == "RGB" else turned.convert("RGB"))
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise SourceError(f"{where} cannot be decoded: {error}", remedy="prepare the set again") from error

@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from reprlib import repr
 
 import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as coco_mask
 
 from fssbench.base.errors import SourceError
+from fssbench.pipelines.formats.images import MOST_PIXELS
 from fssbench.schemas.rle import Rle
 
-__all__ = ["area", "check", "decode", "difference", "draw", "encode", "intersection", "union"]
+__all__ = [
+    "area",
+    "check_size",
+    "decode",
+    "difference",
+    "drawn_area",
+    "encode",
+    "fill",
+    "filling",
+    "intersection",
+    "runs",
+    "union",
+]
 
 
 MOST_GROUPS = 7
@@ -23,94 +37,89 @@ def encode(mask: npt.NDArray[np.bool_]) -> Rle:
     return _text(coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8)))
 
 
-def decode(rle: Rle) -> npt.NDArray[np.bool_]:
-    """An encoding → its mask (H, W) bool; `SourceError` if its runs do not fill its size.
+def decode(rle: Rle, *, size: tuple[int, int] | None = None) -> npt.NDArray[np.bool_]:
+    """An encoding → its mask (H, W) bool; `SourceError` if its runs do not fill its size, or it is not of ``size``."""
+    if size is not None and rle["size"] != list(size):
+        raise SourceError(f"a mask is of size {repr(rle['size'])}, its image of {list(size)} (height, width)")
+    return fill(runs(rle), *rle["size"])
+
+
+def check_size(size: object, *, what: str = "a mask's size") -> tuple[int, int]:
+    """A stored size → height and width; `SourceError` if it is another thing, or larger than any image that is read."""
+    if not isinstance(size, list) or len(size) != 2 or not all(type(side) is int and side > 0 for side in size):
+        raise SourceError(f"{what} must be [height, width] of 1 or more, got {repr(size)}")
+    height, width = size
+    if height * width > MOST_PIXELS:
+        raise SourceError(f"{what} is {repr(size)}, more than {MOST_PIXELS:,} pixels")
+    return height, width
+
+
+def fill(runs: npt.NDArray[np.int64], height: int, width: int) -> npt.NDArray[np.bool_]:
+    """Run lengths that fill a size, background first → the mask (H, W) bool.
 
     Runs go down the columns, rows are wanted: only the columns from the first of the mask to its last are turned.
     """
-    runs = _quick_runs(rle["counts"])
-    if runs is None or len(rle["size"]) != 2 or runs.min() < 0 or runs.sum() != rle["size"][0] * rle["size"][1]:
-        check(rle)
-        return np.ascontiguousarray(coco_mask.decode(rle), dtype=np.bool_)
-    height, width = rle["size"]
     mask = np.zeros((height, width), dtype=np.bool_)
     inner = runs[: len(runs) // 2 * 2]  # without background at the end
     if len(inner):
         start, end = int(inner[0]) // height, -(-int(inner.sum()) // height)
-        inner[0] -= start * height
         columns = np.zeros((end - start, height), dtype=np.bool_)
-        ones = np.repeat(np.arange(len(inner)) % 2 == 1, inner)
+        ones = np.repeat(np.arange(len(inner)) % 2 == 1, inner)[start * height :]
         columns.reshape(-1)[: len(ones)] = ones
         mask[:, start:end] = columns.T
     return mask
 
 
-def draw(polygons: Sequence[Sequence[float]], height: int, width: int) -> Rle:
-    """Polygons, each x, y, x, y, … in pixels, as one mask; `SourceError` if one has fewer than three corners."""
-    if short := [polygon for polygon in polygons if len(polygon) < 6]:
-        raise SourceError(f"a polygon has {len(short[0])} coordinates, expected at least 6")
-    return union(coco_mask.frPyObjects([list(polygon) for polygon in polygons], height, width))
-
-
-def check(rle: Rle) -> None:
-    """Raise `SourceError` unless the runs fill the size exactly, which the decoder takes on trust."""
-    size = rle["size"]
-    if len(size) != 2 or min(size) < 1:
-        raise SourceError(f"a mask's size must be [height, width] of 1 or more, got {size}")
-    height, width = size
-    runs = _runs(rle["counts"])
-    if min(runs, default=0) < 0:
-        raise SourceError(f"a mask has a run of {min(runs)} pixels")
-    if (total := sum(runs)) != height * width:
-        raise SourceError(f"a mask's runs cover {total} pixels, its size {height}×{width} has {height * width}")
-
-
-def _runs(counts: str) -> list[int]:
-    """Run lengths of the compressed form.
+def runs(rle: Rle) -> npt.NDArray[np.int64]:
+    """The run lengths; `SourceError` unless they fill the size exactly, and no more memory than that takes.
 
     Each number is written in groups of five bits, lowest first, plus 48; bit 6 says that more follow, bit 5
     of the last group is the sign. From the fourth on, a number is the difference to the run two before.
-
-    Raises `SourceError` if the text ends within a number, or holds what is no group.
     """
-    runs: list[int] = []
-    value = shift = 0
-    for character in counts:
-        group = ord(character) - 48
-        if not 0 <= group < 64:
-            raise SourceError(f"a mask's run lengths hold {character!r}, which is no part of a number")
-        value |= (group & 0x1F) << shift
-        shift += 5
-        if not group & 0x20:
-            if group & 0x10:
-                value -= 1 << shift
-            runs.append(value + (runs[-2] if len(runs) > 2 else 0))
-            value = shift = 0
-    if shift:
+    height, width = check_size(rle["size"])
+    counts = rle["counts"]
+    groups = np.frombuffer(counts.encode("utf-32-le", "surrogatepass"), dtype=np.uint32).astype(np.int64) - 48
+    if len(strange := np.flatnonzero((groups < 0) | (groups > 63))):
+        raise SourceError(f"a mask's run lengths hold {counts[strange[0]]!r}, which is no part of a number")
+    if len(groups) and groups[-1] & 0x20:
         raise SourceError("a mask's run lengths end within a number")
+    return filling(_numbers(groups), height, width)
+
+
+def filling(runs: npt.NDArray[np.int64], height: int, width: int) -> npt.NDArray[np.int64]:
+    """The same run lengths; `SourceError` unless they fill the size exactly."""
+    if len(runs) and runs.min() < 0:
+        raise SourceError(f"a mask has a run of {runs.min()} pixels")
+    if (total := int(runs.sum(dtype=np.float64))) != height * width:  # what is too much for integers is too much
+        raise SourceError(f"a mask's runs cover {total} pixels, its size {height}×{width} has {height * width}")
     return runs
 
 
-def _quick_runs(counts: str) -> npt.NDArray[np.int64] | None:
-    """What `_runs` says of well-formed text, some times faster; ``None`` of any that it may not be right about."""
-    groups = np.frombuffer(counts.encode(), dtype=np.uint8).astype(np.int64) - 48
-    if not len(groups) or groups.min() < 0 or groups.max() > 63 or groups[-1] & 0x20:
-        return None
+def _numbers(groups: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Whole numbers' groups → run lengths."""
     ends = np.flatnonzero(groups < 0x20)
+    if not len(ends):
+        return ends
     starts = np.concatenate(([0], ends[:-1] + 1))
     lengths = ends - starts + 1
     if lengths.max() > MOST_GROUPS:
-        return None
+        raise SourceError("a mask's run lengths hold a number that is longer than any image")
     shifts = 5 * (np.arange(len(groups)) - np.repeat(starts, lengths))
     runs: npt.NDArray[np.int64] = np.add.reduceat((groups & 0x1F) << shifts, starts)
-    runs[(groups[ends] & 0x10) != 0] -= 1 << 5 * lengths[(groups[ends] & 0x10) != 0]
+    negative = (groups[ends] & 0x10) != 0
+    runs[negative] -= 1 << 5 * lengths[negative]
     runs[1::2] = runs[1::2].cumsum()
     runs[2::2] = runs[2::2].cumsum()
     return runs
 
 
 def area(rle: Rle) -> int:
-    """The number of pixels that are 1."""
+    """The number of pixels that are 1; `SourceError` as `decode`."""
+    return int(runs(rle)[1::2].sum())
+
+
+def drawn_area(rle: Rle) -> int:
+    """The same, some twenty times faster, of an encoding that was made here: nothing is checked."""
     return int(coco_mask.area(rle))
 
 

@@ -15,7 +15,8 @@ from fssbench.episodes.benchmarks import COCO_20I, Benchmark
 from fssbench.episodes.protocols import MaskRule
 from fssbench.pipelines.sources import files
 from fssbench.pipelines.sources.base import Part, Picture, RawSample
-from fssbench.pipelines.sources.coco_annotations import Annotations, text_id
+from fssbench.pipelines.sources.coco_annotations import Annotations
+from fssbench.pipelines.sources.coco_contents import text_id
 from fssbench.pipelines.sources.coco_masks import AnnotationMasks, CocoMasks, Crowds
 from fssbench.pipelines.sources.label_maps import LabelMaps
 from fssbench.pipelines.sources.ready_masks import ReadyMasks
@@ -144,7 +145,7 @@ class CocoSource:
         reasons, own = [], SPLITS[self.part][0]
         if self.split != own:
             reasons.append(f"images are those of {self.split}, the benchmark's are {own}")
-        elif (found := len(self.annotations.coco.imgs)) != IMAGES[own]:
+        elif (found := len(self.annotations.image_ids)) != IMAGES[own]:
             reasons.append(f"{own} has {IMAGES[own]:,} images, this annotation file {found:,}")
         if self.class_names() != self.benchmark.class_names:
             reasons.append("category names are not COCO's")
@@ -170,7 +171,7 @@ class CocoSource:
 
     def pictures(self) -> list[Picture]:
         """See `Source.pictures`; what the annotation file of the test images does not list is training images."""
-        listed = {text_id(row["id"]): (row["height"], row["width"]) for row in self.annotations.data["images"]}
+        listed = {text_id(image): size for image, size in self.annotations.contents.sizes.items()}
         return [
             Picture(
                 image_id=image_id,

@@ -1,9 +1,7 @@
-"""COCO's instance annotations: one JSON file, checked for what we rely on."""
+"""COCO's instance annotations: one JSON file, indexed by class and image."""
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 from collections import defaultdict
 from collections.abc import Mapping
@@ -11,22 +9,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pycocotools.coco import COCO
+from pydantic_core import from_json
 
 from fssbench.base.errors import SourceError
+from fssbench.pipelines.formats import regions
+from fssbench.pipelines.formats.regions import Size
+from fssbench.pipelines.sources import files
+from fssbench.pipelines.sources.coco_contents import Annotation, Contents, read_contents, text_id
 from fssbench.schemas.rle import Rle
 
-__all__ = ["AS_PUBLISHED", "Annotation", "Annotations", "text_id"]
-
-Annotation = dict[str, Any]
-"""One entry of the file's ``annotations``."""
-
-FIELDS = {
-    "images": {"id", "height", "width"},
-    "annotations": {"image_id", "category_id", "segmentation"},
-    "categories": {"id", "name"},
-}
-AS_PUBLISHED = "use the annotation file as published"
+__all__ = ["Annotations"]
 
 
 class Annotations:
@@ -42,63 +34,57 @@ class Annotations:
         self.n_classes = n_classes
 
     @cached_property
-    def data(self) -> dict[str, list[Annotation]]:
-        """The file's sections, each a list of objects with the fields we read; `SourceError` if they are not."""
+    def data(self) -> dict[str, list[Any]]:
+        """The file's sections, each a list; `SourceError` if they are not."""
+        raw = files.read_bytes(self.path)
         try:
-            data = json.loads(self.path.read_bytes())
+            data = from_json(raw.decode(json.detect_encoding(raw)), cache_strings="keys")
         except ValueError as error:
             raise SourceError(f"{self.path} is not JSON: {error}", remedy="download or unpack it again") from error
-        for section, needed in FIELDS.items():
-            rows = data.get(section) if isinstance(data, dict) else None
-            if not isinstance(rows, list) or not all(isinstance(row, dict) and needed <= row.keys() for row in rows):
+        for section in ("images", "categories", "annotations"):
+            if not isinstance(data, dict) or not isinstance(data.get(section), list):
                 raise SourceError(
-                    f"{self.path} is no instance annotation file: '{section}' must be a list of objects with "
-                    + ", ".join(sorted(needed)),
+                    f"{self.path} is not an instance annotation file: '{section}' must be a list of objects",
                     remedy="expected instances_val2014.json or instances_val2017.json as published",
                 )
-        assert isinstance(data, dict)
-        return data
+        return dict(data)
 
     @cached_property
-    def coco(self) -> COCO:
-        """pycocotools' index of the file; `SourceError` if its parts do not go together."""
-        self._check()
-        coco = COCO()
-        coco.dataset = self.data
-        with contextlib.redirect_stdout(io.StringIO()):  # pycocotools announces its steps there
-            coco.createIndex()
-        return coco
+    def contents(self) -> Contents:
+        """The file's contents and all its faults; `SourceError` if it has no such sections."""
+        return read_contents(self.data, n_classes=self.n_classes)
 
-    def _check(self) -> None:
-        if len(self.data["categories"]) != self.n_classes:
-            raise SourceError(
-                f"{self.path} has {len(self.data['categories'])} categories, expected {self.n_classes}",
-                remedy=AS_PUBLISHED,
-            )
-        known = {row["id"] for row in self.data["images"]}
-        categories = {row["id"] for row in self.data["categories"]}
-        for row in self.data["annotations"]:
-            if row["image_id"] not in known or row["category_id"] not in categories:
-                raise SourceError(
-                    f"{self.path}: annotation {row.get('id')} names image {row['image_id']} and category "
-                    f"{row['category_id']}, one of which is not listed",
-                    remedy=AS_PUBLISHED,
-                )
+    @cached_property
+    def sound(self) -> Contents:
+        """The file's contents; `SourceError` naming its first fault, if it has any."""
+        if faults := self.contents.faults:
+            others = f"; fssbench doctor lists all {len(faults):,} such faults" * (len(faults) > 1)
+            remedy = f"use the annotation file as published, or mend this in it{others}"
+            raise SourceError(f"{self.path}: {faults[0]}", remedy=remedy)
+        return self.contents
 
     @cached_property
     def class_of(self) -> dict[int, int]:
         """Class index by category id: ascending ids, person = 0."""
-        return {category: index for index, category in enumerate(sorted(self.coco.cats))}
+        return {category: index for index, category in enumerate(sorted(self.sound.names))}
 
     @property
     def class_names(self) -> tuple[str, ...]:
         """The categories' names by class index."""
-        return tuple(str(self.coco.cats[category]["name"]) for category in self.class_of)
+        return tuple(self.sound.names[category] for category in self.class_of)
 
-    def size(self, image_id: str) -> list[int]:
+    @property
+    def image_ids(self) -> list[str]:
+        """The ids of the images that are listed."""
+        return [text_id(image) for image in self.sound.sizes]
+
+    def size(self, image_id: str) -> Size:
         """An image's height and width in pixels."""
-        image = self.coco.imgs[int(image_id)]
-        return [image["height"], image["width"]]
+        return self._sizes[int(image_id)]
+
+    @cached_property
+    def _sizes(self) -> dict[int, Size]:
+        return {image: size for image, size in self.sound.sizes.items() if size is not None}
 
     @cached_property
     def instances(self) -> Mapping[tuple[int, str], list[Annotation]]:
@@ -112,33 +98,12 @@ class Annotations:
 
     def _by_pair(self, *, crowds: bool) -> dict[tuple[int, str], list[Annotation]]:
         found = defaultdict(list)
-        for annotation in self.coco.dataset["annotations"]:
+        for annotation in self.sound.rows:
             if bool(annotation.get("iscrowd")) == crowds:
                 key = (self.class_of[annotation["category_id"]], text_id(annotation["image_id"]))
                 found[key].append(annotation)
         return dict(found)
 
     def draw(self, annotation: Annotation) -> Rle:
-        """The region of one annotation: all its polygons, or its run lengths.
-
-        Raises `SourceError` if it cannot be drawn, or not at its image's size.
-        """
-        image_id = text_id(annotation["image_id"])
-        try:
-            drawn: Rle = self.coco.annToRLE(annotation)
-        except Exception as error:  # pycocotools raises no less than that for a polygon of two corners
-            raise SourceError(
-                f"{self.path}: an annotation of image {image_id} cannot be drawn: {error}", remedy=AS_PUBLISHED
-            ) from error
-        if list(drawn["size"]) != self.size(image_id):
-            raise SourceError(
-                f"{self.path}: a mask of image {image_id} has size {list(drawn['size'])}, the image "
-                f"{self.size(image_id)}",
-                remedy=AS_PUBLISHED,
-            )
-        return drawn
-
-
-def text_id(image_id: int) -> str:
-    """An image's id as we write it: 12 digits."""
-    return f"{int(image_id):012d}"
+        """The region of one annotation of `sound`: all its polygons, or its run lengths."""
+        return regions.draw(annotation["segmentation"], self._sizes[annotation["image_id"]])

@@ -87,7 +87,7 @@ class AnnotationMasks:
         """See `CocoMasks.areas`; masks are rasterised, since COCO's ``area`` is that of the polygons."""
         for class_id, image_id in self._pairs:
             if class_id in classes:
-                yield class_id, image_id, masks.area(self._mask(class_id, image_id))
+                yield class_id, image_id, masks.drawn_area(self._mask(class_id, image_id))
                 advance(1)
 
     def _mask(self, class_id: int, image_id: str) -> Rle:

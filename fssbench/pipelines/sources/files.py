@@ -48,8 +48,10 @@ def read_bytes(path: Path) -> bytes:
         if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():
             raise SourceError(f"{path} is not a file but a pipe or device", remedy="put the file itself there")
         return path.read_bytes()
-    except OSError as error:
-        raise SourceError(f"{path} cannot be read: {error.strerror}", remedy="check the file") from error
+    except (OSError, ValueError) as error:  # the latter of a name that no file can have
+        raise SourceError(
+            f"{path} cannot be read: {getattr(error, 'strerror', error)}", remedy="check the file"
+        ) from error
 
 
 def read_sample(

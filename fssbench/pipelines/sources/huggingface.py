@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
+from reprlib import repr
 from typing import Any
 
 from fssbench.base.errors import SourceError, UsageError
@@ -96,11 +97,11 @@ class HuggingFaceSource:
             return {f"{n:06d}": n for n in range(len(self._rows))}
         rows: dict[str, int] = {}
         for n, value in enumerate(self._cells["id"][:][self.columns["id"]]):
-            image_id = f"{value:012d}" if isinstance(value, int) else Path(str(value)).with_suffix("").as_posix()
-            if not image_id.isprintable() or image_id in rows:
+            image_id = _image_id(value)
+            if not image_id or image_id in rows:
                 raise SourceError(
-                    f"{self.name}: row {n} has the id {image_id!r}"
-                    + (f", as row {rows[image_id]} has" if image_id in rows else ", which cannot be printed"),
+                    f"{self.name}: row {n} has the id {repr(value)}, "
+                    + (f"as row {rows[image_id]} has" if image_id else "expected a name or a number from 0 on"),
                     remedy="pass --column id=… with a column that tells images apart",
                 )
             rows[image_id] = n
@@ -114,7 +115,8 @@ class HuggingFaceSource:
         column = self.columns[role]
         cell = self._cells[role][self._row_of[image_id]][column]
         if isinstance(cell, dict):
-            cell = cell.get("bytes") or (files.read_bytes(Path(cell["path"])) if cell.get("path") else None)
+            path = cell.get("path")
+            cell = cell.get("bytes") or (files.read_bytes(Path(path)) if path and isinstance(path, str) else None)
         if not isinstance(cell, bytes):
             raise SourceError(
                 f"{self._where(image_id)}: its {column} is {type(cell).__name__}, expected an image file",
@@ -212,6 +214,15 @@ class HuggingFaceSource:
     def _areas(self, image_id: str) -> dict[int, int]:
         """Mask pixels by class index, of the classes that an image shows; remembered."""
         return files.areas(self.values.histogram(image_id), n_classes=self.benchmark.n_classes)
+
+
+def _image_id(value: object) -> str:
+    """An id as it is written here, 12 digits or a name without its suffix; empty if it is neither."""
+    if type(value) is int and value >= 0:
+        return f"{value:012d}"
+    if not isinstance(value, str) or not value.isprintable() or not Path(value).name:
+        return ""
+    return Path(value).with_suffix("").as_posix()
 
 
 def _load(name: str, split: str | None, part: Part) -> tuple[str, str, Any]:

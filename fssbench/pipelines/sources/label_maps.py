@@ -12,7 +12,8 @@ import numpy.typing as npt
 from fssbench.base.errors import SourceError
 from fssbench.base.progress import Advance
 from fssbench.pipelines.formats import masks
-from fssbench.pipelines.sources.coco_annotations import AS_PUBLISHED, Annotation, Annotations
+from fssbench.pipelines.sources.coco_annotations import Annotations
+from fssbench.pipelines.sources.coco_contents import Annotation
 from fssbench.schemas.manifest import FileRecord, MaskPolicy
 from fssbench.schemas.rle import Rle
 
@@ -45,7 +46,7 @@ class LabelMaps:
         found: dict[str, list[tuple[int, Annotation]]] = {}
         for (class_id, image_id), rows in self.annotations.instances.items():
             found.setdefault(image_id, []).extend((class_id, row) for row in rows)
-        return {image_id: sorted(rows, key=lambda row: int(row[1]["id"])) for image_id, rows in found.items()}
+        return {image_id: sorted(rows, key=lambda row: row[1]["id"]) for image_id, rows in found.items()}
 
     def paint(self, image_id: str) -> npt.NDArray[np.uint8]:
         """The label map (H, W) uint8 of an image: class index + 1, or 0 for background.
@@ -59,20 +60,16 @@ class LabelMaps:
                 for polygon in annotation["segmentation"]:
                     cv2.fillPoly(labels, [self._corners(polygon, image_id)], class_id + 1)
             else:
-                labels[masks.decode(masks.union([self.annotations.draw(annotation)]))] = class_id + 1
+                labels[masks.decode(self.annotations.draw(annotation))] = class_id + 1
         return labels
 
     def _corners(self, polygon: object, image_id: str) -> npt.NDArray[np.int32]:
         """The corners (N, 2) of a polygon, truncated."""
-        try:
-            corners = np.array(polygon, dtype=np.float64).reshape(-1, 2)
-        except (TypeError, ValueError):
-            corners = np.empty((0, 2))
-        if not len(corners) or not (np.abs(corners) < FURTHEST).all():
+        corners = np.array(polygon, dtype=np.float64).reshape(-1, 2)
+        if not (np.abs(corners) < FURTHEST).all():
             raise SourceError(
-                f"{self.annotations.path}: an annotation of image {image_id} has a polygon that is not a list of "
-                f"x, y, x, y, … below {FURTHEST:,}",
-                remedy=AS_PUBLISHED,
+                f"{self.annotations.path}: a polygon of image {image_id} reaches beyond {FURTHEST:,} pixels",
+                remedy="make the image smaller, or pass --mask-rule union",
             )
         return corners.astype(np.int32)
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from fssbench.base.errors import MaskFileError
+from fssbench.pipelines.formats.images import MOST_PIXELS
 from fssbench.pipelines.sources.files import read_bytes
 
 __all__ = ["VOC_COLOURS", "MaskValues", "decode_indices", "read_grey", "read_indices"]
@@ -138,6 +139,12 @@ def _open(data: bytes, where: str) -> Image.Image:
                 remedy=AS_PUBLISHED,
             ) from error
         raise MaskFileError(f"{where} is not a PNG", kind="masks that are not PNGs", remedy=again) from error
+    except Image.DecompressionBombError as error:
+        raise MaskFileError(
+            f"{where} has more than {MOST_PIXELS:,} pixels",
+            kind="masks with too many pixels",
+            remedy="make it smaller, or cut it into tiles",
+        ) from error
     except (OSError, SyntaxError, ValueError) as error:
         raise MaskFileError(
             f"{where} is damaged: {error}", kind="masks that are damaged", remedy="download or unpack it again"

@@ -14,7 +14,7 @@ from fssbench.base.listing import list_files, list_folders
 from fssbench.base.progress import Advance
 from fssbench.pipelines.formats import masks
 from fssbench.pipelines.sources import files
-from fssbench.pipelines.sources.coco_annotations import Annotations, text_id
+from fssbench.pipelines.sources.coco_annotations import Annotations
 from fssbench.pipelines.sources.index_masks import IndexMasks
 from fssbench.pipelines.sources.mask_png import MaskValues, read_indices
 from fssbench.schemas.manifest import FileRecord, MaskPolicy
@@ -56,7 +56,7 @@ class ReadyMasks:
     @cached_property
     def paths(self) -> dict[str, Path]:
         """Mask files by image id; the split's own folder wins."""
-        listed = {text_id(image) for image in self.annotations.coco.imgs}
+        listed = set(self.annotations.image_ids)
         found = index_masks(self.folder, split=self.split)
         if not (used := {i: path for i, path in found.items() if i in listed}):
             raise SourceError(

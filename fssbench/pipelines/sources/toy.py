@@ -21,7 +21,8 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFilter
 
 from fssbench.base.errors import StorageError
-from fssbench.base.files import PARTIAL, storage_errors, write_atomic
+from fssbench.base.files import PARTIAL, atomic_file, replace_folder, storage_errors
+from fssbench.base.locking import exclusive
 from fssbench.base.progress import Advance, no_progress
 from fssbench.episodes.benchmarks import COCO_CLASSES, TOY_CLASSES, TOY_SHAPES
 from fssbench.episodes.strict import HashStream
@@ -51,19 +52,20 @@ def draw_toy(folder: Path, *, part: Part = "test", advance: Advance = no_progres
         return False
     images = folder / split
     partial = images.with_name(split + PARTIAL)
-    if images.exists():
+    if images.exists() and not annotations.with_name(annotations.name + PARTIAL).is_file():  # as a killed run leaves it
         raise StorageError(
             f"{images} is in the way: it has no annotations beside it", remedy="move it away, or name another folder"
         )
-    with storage_errors(folder):
+    with exclusive(images, doing="drawing"), storage_errors(folder):
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         first = 0 if part == "test" else IMAGES
         scenes = [_scene(number, advance) for number in range(first, first + IMAGES)]
         for scene in scenes:
             scene.picture.save(partial / scene.file_name(split), quality=90)
-        partial.rename(images)
-        write_atomic(annotations, json.dumps(_annotations(scenes, split)))
+        with atomic_file(annotations) as file:
+            file.write(json.dumps(_annotations(scenes, split)).encode())
+            replace_folder(partial, images)
     return True
 
 

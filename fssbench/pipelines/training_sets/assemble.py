@@ -53,7 +53,7 @@ def draw(training_set: TrainingSet, index: int, episode: Episode) -> Drawn:
 
 def episode_batches(parts: Iterable[Sequence[Drawn]], epoch: Epoch) -> Iterator[EpisodeBatch]:
     """A batch for each of ``parts``, of episodes of one shot."""
-    lists, make = epoch.lists, ImageLoader(epoch)
+    lists, make, stacked = epoch.lists, ImageLoader(epoch), partial(_stacked, size=epoch.preprocess.size)
     numbers = label_numbers(lists) if len(lists.base) < IGNORED else None
     places = {class_id: place for place, class_id in enumerate(lists.base)}
 
@@ -66,19 +66,20 @@ def episode_batches(parts: Iterable[Sequence[Drawn]], epoch: Epoch) -> Iterator[
                 yield partial(make, support, one.index, f"support {place}", partial(_target, class_id=class_id))
 
     def collate(part: Sequence[Drawn], made: Sequence[ImageTensors]) -> EpisodeBatch:
-        each = len(part[0].loads)
+        each = 1 + epoch.plan.shot
+        grouped = partial(_grouped, shape=(len(part), epoch.plan.shot))
         queries, supports = made[::each], [one for n, one in enumerate(made) if n % each]
         return EpisodeBatch(
             epoch=epoch.number,
             indices=tuple(one.index for one in part),
             episodes=tuple(one.episode for one in part),
-            query=torch.stack([one.image for one in queries]),
-            query_target=torch.stack([one.maps[0] for one in queries]),
-            support=_grouped([one.image for one in supports], each - 1),
-            support_target=_grouped([one.maps[0] for one in supports], each - 1),
-            class_ids=torch.tensor([one.episode.class_id for one in part]),
-            class_positions=torch.tensor([places.get(one.episode.class_id, -1) for one in part]),
-            query_labels=torch.stack([one.maps[1] for one in queries]),
+            query=stacked([one.image for one in queries], 3),
+            query_target=stacked([one.maps[0] for one in queries]),
+            support=grouped(stacked([one.image for one in supports], 3)),
+            support_target=grouped(stacked([one.maps[0] for one in supports])),
+            class_ids=torch.tensor([one.episode.class_id for one in part], dtype=torch.int64),
+            class_positions=torch.tensor([places.get(one.episode.class_id, -1) for one in part], dtype=torch.int64),
+            query_labels=stacked([one.maps[1] for one in queries]),
         )
 
     return _ahead(parts, jobs, collate, workers=epoch.workers)
@@ -87,6 +88,7 @@ def episode_batches(parts: Iterable[Sequence[Drawn]], epoch: Epoch) -> Iterator[
 def image_batches(parts: Iterable[Sequence[tuple[int, Load]]], epoch: Epoch) -> Iterator[SemanticBatch]:
     """A batch for each of ``parts``: indices in the epoch, with what loads their images."""
     label, make = partial(_labels, numbers=label_numbers(epoch.lists)), ImageLoader(epoch)
+    stacked = partial(_stacked, size=epoch.preprocess.size)
 
     def jobs(part: Sequence[tuple[int, Load]]) -> Iterator[Job]:
         return (partial(make, load, index, "image", label) for index, load in part)
@@ -96,16 +98,21 @@ def image_batches(parts: Iterable[Sequence[tuple[int, Load]]], epoch: Epoch) -> 
             epoch=epoch.number,
             indices=tuple(index for index, _ in part),
             image_ids=tuple(one.image_id for one in made),
-            images=torch.stack([one.image for one in made]),
-            labels=torch.stack([one.maps[0] for one in made]),
+            images=stacked([one.image for one in made], 3),
+            labels=stacked([one.maps[0] for one in made]),
         )
 
     return _ahead(parts, jobs, collate, workers=epoch.workers)
 
 
-def _grouped(tensors: Sequence[Tensor], n: int) -> Tensor:
-    """Tensors of one shape as (B, n, …): every ``n`` that follow each other are one group."""
-    return torch.stack(list(tensors)).view(-1, n, *tensors[0].shape)
+def _stacked(tensors: Sequence[Tensor], *channels: int, size: int) -> Tensor:
+    """Tensors of one shape side by side: (N, …, size, size) uint8, also of none."""
+    return torch.stack(list(tensors)) if tensors else torch.empty(0, *channels, size, size, dtype=torch.uint8)
+
+
+def _grouped(tensors: Tensor, *, shape: tuple[int, int]) -> Tensor:
+    """(B·K, …) as (B, K, …)."""
+    return tensors.reshape(*shape, *tensors.shape[1:])
 
 
 def label_numbers(lists: TrainingLists) -> dict[int, int]:

@@ -6,7 +6,7 @@ worker or rank makes the sample, or on what was made before it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -28,6 +28,7 @@ from fssbench.pipelines.training_sets.draws import Draws
 __all__ = ["Augmentation", "fit"]
 
 MOST_SCALE = 8.0
+CROP_TRIES = 31
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +44,8 @@ class Augmentation:
         flip: share of the samples that is mirrored, left to right.
         fit: how the result gets the model's size: ``squash``, whatever its shape; or ``crop``, a random window
             of it, with padding where it is smaller.
+        crop_keep: share of the pixels of label 1 that a window must show, or it is drawn again, up to 31 times;
+            the last one is taken. In labels of base classes 1 is the first of them: released code has it so.
         colour: chance of each of seven changes of colour; see `recolour`.
     """
 
@@ -53,6 +56,7 @@ class Augmentation:
     blur_kernel: int = 5
     flip: float = 0.0
     fit: Literal["squash", "crop"] = "squash"
+    crop_keep: float = 0.0
     colour: float = 0.0
 
     def __post_init__(self) -> None:
@@ -65,7 +69,7 @@ class Augmentation:
             raise UsageError(f"blur_kernel must be odd, got {self.blur_kernel}")
         if self.fit not in ("squash", "crop"):
             raise UsageError(f"fit must be squash or crop, got '{self.fit}'")
-        for name in ("rotate_share", "blur", "flip", "colour"):
+        for name in ("rotate_share", "blur", "flip", "crop_keep", "colour"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UsageError(f"{name} must be a share in [0, 1], got {getattr(self, name)}")
 
@@ -89,7 +93,7 @@ class Augmentation:
         if self.flip and draws.chance(self.flip):
             image, maps = v2.horizontal_flip(image), v2.horizontal_flip(maps)
         if self.fit == "crop":
-            image, maps = _cropped(image, maps, preprocess.size, mean, draws)
+            image, maps = self._cropped(image, maps, preprocess.size, mean, draws)
         else:
             image, maps = _squashed(image, maps, preprocess)
         if self.colour:
@@ -105,17 +109,26 @@ class Augmentation:
         image = v2.resize(image, size, interpolation=InterpolationMode.BILINEAR, antialias=preprocess.antialias)
         return image, v2.resize(maps, size, interpolation=InterpolationMode.NEAREST)
 
+    def _cropped(self, image: Tensor, maps: Tensor, size: int, mean: list[int], draws: Draws) -> tuple[Tensor, Tensor]:
+        """A random window of side ``size``; what is smaller is padded on all sides first."""
+        height, width = image.shape[-2:]
+        above, left = max(0, size - height) // 2, max(0, size - width) // 2
+        padding = [left, above, max(0, size - width) - left, max(0, size - height) - above]
+        if any(padding):
+            image, maps = v2.pad(image, padding, fill=mean), v2.pad(maps, padding, fill=IGNORED)
+        first = maps[0] == 1
+        least = self.crop_keep * int(first.sum())
+        for top, start in _windows(*image.shape[-2:], size=size, draws=draws):
+            if first[top : top + size, start : start + size].sum() >= least:
+                break
+        window = (top, start, size, size)
+        return v2.crop(image, *window), v2.crop(maps, *window)
 
-def _cropped(image: Tensor, maps: Tensor, size: int, mean: list[int], draws: Draws) -> tuple[Tensor, Tensor]:
-    """A random window of side ``size``; what is smaller is padded on all sides first."""
-    height, width = image.shape[-2:]
-    above, left = max(0, size - height) // 2, max(0, size - width) // 2
-    padding = [left, above, max(0, size - width) - left, max(0, size - height) - above]
-    if any(padding):
-        image, maps = v2.pad(image, padding, fill=mean), v2.pad(maps, padding, fill=IGNORED)
-    top, start = draws.below(image.shape[-2] - size + 1), draws.below(image.shape[-1] - size + 1)
-    window = (top, start, size, size)
-    return v2.crop(image, *window), v2.crop(maps, *window)
+
+def _windows(height: int, width: int, *, size: int, draws: Draws) -> Iterator[tuple[int, int]]:
+    """Upper left corners of random windows of side ``size``."""
+    for _ in range(1 + CROP_TRIES):
+        yield draws.below(height - size + 1), draws.below(width - size + 1)
 
 
 def _squashed(image: Tensor, maps: Tensor, preprocess: Preprocess) -> tuple[Tensor, Tensor]:

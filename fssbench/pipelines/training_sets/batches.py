@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from functools import partial
 
 from fssbench.base.errors import UsageError
-from fssbench.episodes.training import epoch_episodes, epoch_images, validation_track
+from fssbench.episodes.epochs import epoch_episodes, epoch_images, validation_track
 from fssbench.models.batch import EpisodeBatch, SemanticBatch
 from fssbench.pipelines.training_sets.assemble import draw, episode_batches, image_batches
 from fssbench.pipelines.training_sets.epoch import Epoch
 
-__all__ = ["batches", "semantic_batches", "validation_batches"]
+__all__ = ["batches", "semantic_batches", "semantic_validation_batches", "validation_batches"]
 
 
 def batches(epoch: Epoch) -> Iterator[EpisodeBatch]:
@@ -39,9 +39,20 @@ def validation_batches(epoch: Epoch) -> Iterator[EpisodeBatch]:
     """
     plan = epoch.plan
     episodes = validation_track(epoch.lists, seed=plan.seed, shot=plan.shot, n=plan.episodes or 0).episodes
-    own = range(epoch.rank, len(episodes), epoch.world)
-    parts = [own[at : at + plan.batch] for at in range(0, len(own), plan.batch)]
+    parts = _every(epoch, len(episodes))
     yield from episode_batches(([draw(epoch.training_set, i, episodes[i]) for i in part] for part in parts), epoch)
+
+
+def semantic_validation_batches(epoch: Epoch) -> Iterator[SemanticBatch]:
+    """All images that are held out, with the labels of the base classes; shared by ranks as `validation_batches`.
+
+    Raises `UsageError` if none are, and what `semantic_batches` raises.
+    """
+    ids, read = epoch.lists.validation_images, epoch.training_set.read
+    if not ids:
+        raise UsageError("no image is held out to choose weights by", remedy="set data.held_out_images, as to 0.1")
+    parts = _every(epoch, len(ids))
+    yield from image_batches(([(i, partial(read, ids[i])) for i in part] for part in parts), epoch)
 
 
 def semantic_batches(epoch: Epoch) -> Iterator[SemanticBatch]:
@@ -54,3 +65,9 @@ def semantic_batches(epoch: Epoch) -> Iterator[SemanticBatch]:
         )
     read = epoch.training_set.read
     yield from image_batches(([(i, partial(read, ids[i])) for i in part] for part in epoch.shares()), epoch)
+
+
+def _every(epoch: Epoch, n: int) -> list[range]:
+    """The rank's indices below ``n``, every ``world``-th, a batch at a time."""
+    own = range(epoch.rank, n, epoch.world)
+    return [own[at : at + epoch.plan.batch] for at in range(0, len(own), epoch.plan.batch)]

@@ -68,7 +68,7 @@ class _TrainingSetCheck(SetCheck):
         try:
             self.image_file(sample.jpeg, meta, where)
             for rle in (*meta.masks.values(), *([meta.ignore] if meta.ignore else [])):
-                masks.check(rle)
+                masks.runs(rle)
                 if rle["size"] != [meta.height, meta.width]:
                     self.wrong(f"{where}: a mask has size {rle['size']}, the image {[meta.height, meta.width]}")
             if empty := [class_id for class_id, rle in meta.masks.items() if not masks.area(rle)]:
@@ -87,7 +87,11 @@ class _TrainingSetCheck(SetCheck):
                 self.wrong(error.problem)
             return
         name = self.manifest.shards[number].name
-        for entry in index_shard(data, number, where=name):
+        try:
+            given = index_shard(data, number, where=name)
+        except FssbenchError:  # told of its sample
+            return
+        for entry in given:
             if entries.get(entry.image_id) != entry:
                 self.wrong(f"{INDEX}: what it says of image {entry.image_id} is not what stands in {name}")
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from fssbench.base.errors import TrainingSetError
+from fssbench.base.errors import SourceError, TrainingSetError
 from fssbench.models.batch import IGNORED
 from fssbench.pipelines.formats import images, masks
+from fssbench.schemas.rle import Rle
 from fssbench.schemas.samples import TrainingMeta, TrainingSample
 
 __all__ = ["LabelledImage", "Labels", "decode_sample"]
@@ -46,11 +47,19 @@ class LabelledImage:
         """
         labels = np.zeros(self.image.shape[:2], np.uint8)
         if self.meta.ignore is not None:
-            labels[masks.decode(self.meta.ignore)] = IGNORED
-        shown = [class_id for class_id in self.meta.masks if class_id in numbers]
-        for class_id in sorted(shown, key=lambda c: (-masks.area(self.meta.masks[c]), c)):
-            labels[masks.decode(self.meta.masks[class_id])] = numbers[class_id]
+            labels[self._decode(self.meta.ignore)] = IGNORED
+        shown = {c: self._decode(mask) for c, mask in self.meta.masks.items() if c in numbers}
+        for class_id in sorted(shown, key=lambda c: (-np.count_nonzero(shown[c]), c)):
+            labels[shown[class_id]] = numbers[class_id]
         return labels
+
+    def _decode(self, rle: Rle) -> npt.NDArray[np.bool_]:
+        try:
+            return masks.decode(rle, size=(self.meta.height, self.meta.width))
+        except SourceError as error:
+            raise TrainingSetError(
+                f"image {self.meta.image_id}: {error}", remedy="prepare the set again with --train --overwrite"
+            ) from error
 
 
 def decode_sample(sample: TrainingSample) -> LabelledImage:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import KW_ONLY, dataclass
 
 from fssbench.base.errors import UsageError
@@ -20,28 +21,33 @@ class EpochPlan:
     Attributes:
         seed: of everything that is drawn.
         shot: supports of an episode; means nothing to images without episodes.
-        episodes: of an epoch, or images of it; ``None`` for as many as there are images to learn from.
+        episodes: of an epoch, or images of it; ``None`` for as many as `TrainingLists.epoch` says.
         batch: episodes (or images) of a batch, over all ranks together.
+        drop_last: whether what does not fill a batch at an epoch's end is left out; if not, it is a smaller one.
     """
 
     seed: int = 0
     shot: int = 1
     episodes: int | None = None
     batch: int
+    drop_last: bool = True
 
     def length(self, lists: TrainingLists) -> int:
-        """Episodes (or images) of an epoch that are used: whole batches; what is left over is not."""
-        return self.n_batches(lists) * self.batch
+        """Episodes (or images) of an epoch that are used."""
+        return min(self.n_batches(lists) * self.batch, self._total(lists))
 
     def n_batches(self, lists: TrainingLists) -> int:
         """Batches of an epoch; `UsageError` if there is not one."""
-        total = len(lists.images) if self.episodes is None else self.episodes
+        total = self._total(lists)
         if self.batch < 1 or total < self.batch:
             raise UsageError(
                 f"an epoch of {total:,} does not fill a batch of {self.batch:,}",
                 remedy="choose a smaller batch, or more episodes",
             )
-        return total // self.batch
+        return total // self.batch if self.drop_last else math.ceil(total / self.batch)
+
+    def _total(self, lists: TrainingLists) -> int:
+        return lists.epoch if self.episodes is None else self.episodes
 
 
 @dataclass(frozen=True)
@@ -73,6 +79,8 @@ class Epoch:
     def shares(self) -> list[tuple[int, ...]]:
         """The rank's indices in every batch from the first wanted on: the ``rank``-th of ``world`` equal runs.
 
+        Only of a smaller last batch the runs differ, by one at most, and may be empty.
+
         Raises `UsageError` if the ranks cannot share a batch evenly, or there is no such batch.
         """
         batch = self.plan.batch
@@ -81,8 +89,9 @@ class Epoch:
                 f"rank {self.rank} of {self.world} cannot take an equal part of a batch of {batch}",
                 remedy="choose a batch that the number of processes divides",
             )
-        each, n = batch // self.world, self.plan.n_batches(self.lists)
+        n, length = self.plan.n_batches(self.lists), self.plan.length(self.lists)
         if not 0 <= self.start <= n:
             raise UsageError(f"batch {self.start} was asked for, the epoch has {n}", remedy=f"start at 0 to {n}")
-        firsts = (number * batch + self.rank * each for number in range(self.start, n))
-        return [tuple(range(first, first + each)) for first in firsts]
+        wholes = (range(number * batch, min((number + 1) * batch, length)) for number in range(self.start, n))
+        cuts = (self.rank, self.rank + 1)
+        return [tuple(whole[slice(*(len(whole) * cut // self.world for cut in cuts))]) for whole in wholes]

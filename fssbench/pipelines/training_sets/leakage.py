@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from fssbench.base.errors import TrainingSetError
 from fssbench.base.files import sha256_bytes
@@ -88,7 +89,8 @@ def audit(
     tested = {pool.name.casefold() for one in test_sets for pool in one.manifest.classes}
     hashes, ids = _tested_images(training_set, test_sets, advance)
     used = [
-        training_set.entries[i] for i in sorted({*lists.images, *(i for p in lists.validation.values() for i in p)})
+        training_set.entries[image_id]
+        for image_id in sorted({*lists.images, *lists.validation_images, *chain(*lists.validation.values())})
     ]
     shared = tuple(e.image_id for e in used if e.image_sha256 in hashes or e.image_id in ids)
     areas = [sum(pixels for c, pixels in entry.areas.items() if c in lists.novel) for entry in used]

@@ -13,7 +13,7 @@ from fssbench.pipelines.sources.image_order import has_lists
 from fssbench.pipelines.training_sets.hsnet_lists import Pairs, read_hsnet_lists
 from fssbench.pipelines.training_sets.training_set import TrainingSet, shared
 
-__all__ = ["read_image_list", "training_lists"]
+__all__ = ["listed_pairs", "read_image_list", "training_lists"]
 
 
 def training_lists(
@@ -48,7 +48,7 @@ def training_lists(
     if not image_list.is_dir():
         images = read_image_list(image_list, training_set)
         return derive_training(areas, benchmark=found, fold=fold, policy=policy, images=images)
-    pairs = _pairs(image_list, found, fold)
+    pairs = listed_pairs(image_list, found, fold)
     if absent := sorted((i, c) for i, c in pairs if c not in areas.get(i, {})):
         raise SourceError(
             f"the lists in {image_list} name {len(absent):,} of {len(pairs):,} images for a class that "
@@ -58,8 +58,11 @@ def training_lists(
     return derive_training(areas, benchmark=found, fold=fold, policy=policy, pairs=pairs)
 
 
-def _pairs(folder: Path, benchmark: Benchmark, fold: int) -> Pairs:
-    """The images in a folder of split files, each with a class it may serve."""
+def listed_pairs(folder: Path, benchmark: Benchmark, fold: int) -> Pairs:
+    """The images in a folder of split files, HSNet's or HDMNet's, each with a class it may serve.
+
+    Raises `SourceError` if a list is missing or malformed.
+    """
     if benchmark.alias not in hdmnet_splits.BENCHMARKS or not has_lists(folder, benchmark):
         return read_hsnet_lists(folder, benchmark, fold)
     pools = HdmnetSplits(folder, benchmark, part="training").lists(fold).pools

@@ -99,20 +99,22 @@ def _draws(epoch: Epoch, *what: str | int) -> HashStream:
 
 def _one_pass(epoch: Epoch, turn: int) -> Iterator[TrainingSample]:
     """The samples of the lists' images, the shards in an order of this pass."""
+    wanted = frozenset(epoch.lists.images)
     order = draw_distinct(_draws(epoch, "shards", turn), len(epoch.training_set.manifest.shards))
     for sample in read_shards(epoch.training_set, order):
-        if sample.meta.image_id in epoch.lists.shown:
+        if sample.meta.image_id in wanted:
             yield sample
 
 
 def _endless(epoch: Epoch, *, buffer: int) -> Iterator[StreamDraw[TrainingSample]]:
     """The episodes of pass after pass, each with the shards in an order of its own."""
-    shown, shot = epoch.lists.shown, epoch.plan.shot
+    shown, served, shot = epoch.lists.shown, epoch.lists.served, epoch.plan.shot
     for turn in count():
         drawn = 0
         for one in draw_episodes(
             _one_pass(epoch, turn),
-            classes=lambda sample: shown[sample.meta.image_id],
+            asked=lambda sample: shown.get(sample.meta.image_id, ()),
+            served=lambda sample: served.get(sample.meta.image_id, ()),
             shot=shot,
             buffer=buffer,
             stream=_draws(epoch, "episodes", turn),
@@ -139,6 +141,6 @@ def _parts(items: Iterator[T], indices: Sequence[tuple[int, ...]]) -> Iterator[l
     """The items at the places of each run of ``indices``; the runs ascend and do not overlap."""
     place = 0
     for run in indices:
-        passed = run[0] - place
+        passed = run[0] - place if run else 0
         yield list(islice(items, passed, passed + len(run)))
-        place = run[-1] + 1
+        place = run[-1] + 1 if run else place

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from fssbench.base.errors import EpisodeSetError, TrainingSetError
 from fssbench.base.files import sha256_bytes
-from fssbench.base.home import Home
+from fssbench.base.home import output_flag
 from fssbench.base.listing import is_litter
 from fssbench.base.records import read_record
 from fssbench.episodes.benchmarks import BENCHMARKS, Benchmark
@@ -161,7 +161,7 @@ def find_training_set(root: Place, benchmark: Benchmark) -> TrainingSet:
         )
     if isinstance(root, Remote):
         return TrainingSet.open(path)  # which says why it cannot
-    where = "" if root == Home.find().episodes else f" --output {root}"
     raise TrainingSetError(
-        f"there is no training set {path}", remedy=f"build it with: fssbench prepare {benchmark.alias} --train{where}"
+        f"there is no training set {path}",
+        remedy=f"build it with: fssbench prepare {benchmark.alias} --train{output_flag(root)}",
     )

@@ -37,9 +37,14 @@ class Cache:
 
     @staticmethod
     def find() -> Cache | None:
-        """The folder ``$FSSBENCH_SHARD_CACHE``, or ``shards`` in the home; ``None`` if the variable is ``none``."""
-        named = os.environ.get("FSSBENCH_SHARD_CACHE")
-        return None if named == "none" else Cache(folder=Path(home_in(named)) if named else Home.find().shards)
+        """The folder ``$FSSBENCH_SHARD_CACHE``, or ``shards`` in the home.
+
+        ``None`` if the variable is ``none``, or there is no home.
+        """
+        if named := os.environ.get("FSSBENCH_SHARD_CACHE"):
+            return None if named == "none" else Cache(folder=Path(home_in(named)))
+        home = Home.find()
+        return Cache(folder=home.shards) if home.is_known else None
 
     def get(self, record: FileRecord) -> bytes | None:
         """The file's bytes, checked; ``None`` if they are not here."""

@@ -16,9 +16,11 @@ from fssbench.base.errors import FssbenchError, ResultError, UsageError
 from fssbench.base.progress import SILENT, Bar, Report
 from fssbench.cli import main
 from fssbench.leaderboard.reported import Ours, Row, read_paper
+from fssbench.leaderboard.reproduction.given import Given
 from fssbench.leaderboard.reproduction.measured import Figure, measure
 from fssbench.leaderboard.reproduction.runs import Evaluation
-from fssbench.leaderboard.reproduction.steps import Settings, Step, Trial
+from fssbench.leaderboard.reproduction.settings import Settings, Trial
+from fssbench.leaderboard.reproduction.steps import Step
 from fssbench.leaderboard.reproduction.table import Reproduction
 from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
 from fssbench.schemas.result import read_result
@@ -78,7 +80,10 @@ def test_a_training_and_its_evaluations_are_run_once_and_measured(
         **{"value": None, "reason": "no result on fold 1, 2, 3", "reported": 41.5, "interval": None},
         **{"method": None, "difference": None, "inside": None},
     }
-    shown = fssbench(*asked)
+    page = tmp_path / "page.html"
+    shown = fssbench(*asked, "--page", page)
+    assert "H, resnet50, 1-shot" in page.read_text()
+    assert "mIoU of validation" in page.read_text()
     assert shown.out.splitlines()[:4] == [
         "own-table1 · Table 1: Toy-20i · mIoU in %",
         "                fold 0   fold 1   fold 2   fold 3     mean   FB-IoU",
@@ -93,9 +98,9 @@ def test_costs_stand_beside_the_papers(fssbench: Command, tmp_path: Path) -> Non
     file = table(tmp_path, row)
     file.write_text(file.read_text().replace("each =", "costs = true\neach ="))
     (cost,) = json.loads(fssbench("reproduce", "own-table1", "--tables", file, "--json").out)["costs"]
-    assert cost["learnable_parameters"] == {"value": pytest.approx(2.573794), "reported": 2.6}
+    assert cost["learnable_parameters"] == {"value": pytest.approx(2.573794), "reported": 2.6, "of": []}
     assert cost["milliseconds"]["value"] > 0
-    assert cost["gigaflops"]["reported"] is None
+    assert cost["multiply_adds"]["reported"] is None
 
 
 def evaluated(fssbench: Command, toy_set: EpisodeSet, output: Path, *more: object) -> Path:
@@ -217,9 +222,17 @@ def test_an_interrupted_training_saves_its_work_and_nothing_runs_after_it(
 def test_a_step_is_called_with_what_its_command_names(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Parsing the command that is printed asks for the very call that is made."""
     asked: list[dict[str, Any]] = []
-    variant = Evaluation.of(a_row(ours=Ours(model="hsnet", options={"size": 48, "kernel": "original"}))).variant
-    settings = Settings(sets=tmp_path, device="cpu", trial=Trial(steps=2), environment={"FSSBENCH_TRAIN_BATCH": "3"})
-    options = settings.train(variant, 1, folder=tmp_path, select_on="test-fold", protocol="hsnet", resume=True)
+    ours = Ours(
+        model="hsnet",
+        options={"size": 48, "kernel": "original"},
+        recipe={"data.augmentation.colour": 0.2},
+    )
+    variant = Evaluation.of(a_row(ours=ours)).variant
+    environment = {"FSSBENCH_TRAIN_HSNET_BATCH": "3", "FSSBENCH_TRAIN_HMFS_BATCH": "7"}
+    settings = Settings(sets=tmp_path, device="cpu", trial=Trial(steps=2), given=Given(environment=environment))
+    options = settings.train(
+        variant, 1, folder=tmp_path, select_on="test-fold", protocol="hsnet", images=tmp_path, resume=True
+    )
     step = Step(kind="train", options=options)
 
     def train(model: str, benchmark: str, **named: Any) -> Any:
@@ -235,5 +248,6 @@ def test_a_step_is_called_with_what_its_command_names(monkeypatch: pytest.Monkey
     assert called.pop("changes") | called.pop("options") == {
         name.removeprefix("options."): value for name, value in (typed.pop("changes") | typed.pop("options")).items()
     }
-    defaults = {"config": None, "image_list": None, "workers": 4, "overwrite": False}
+    assert Path(called.pop("image_list")) == typed.pop("image_list") == tmp_path
+    defaults = {"config": None, "workers": 4, "overwrite": False}
     assert {**defaults, **called, "report": None} == {**typed, "report": None}

@@ -13,11 +13,13 @@ import typer.main
 from command import Command
 
 from fssbench.cli import app
+from fssbench.episodes.benchmarks import PASCAL_5I
 from fssbench.leaderboard.reported import find_table, tables
 from fssbench.models.cards import write_safetensors
 from fssbench.results.environment import describe_environment
 from fssbench.schemas.card import TrainingCard
 from fssbench.schemas.leakage import LeakageRecord
+from fssbench.training.recipe import find_recipe
 
 GROUP = typer.main.get_command(app)
 
@@ -56,7 +58,8 @@ def test_a_table_is_all_it_takes_in_an_order_that_can_be_run(fssbench: Command, 
                 if value(arguments, "--select-on") == "test-fold":
                     validated = f"{benchmark} {value(arguments, '--protocol')} {value(arguments, '--shot')}"
                     assert validated in made
-                assert not values(arguments, "--backbone-weights") or value(arguments, "--backbone-weights") in made
+                if value(arguments, "--model") == "hdmnet":
+                    assert value(arguments, "--backbone-weights") in made
                 kept = "best" if value(arguments, "--select-on") != "last" else "last"
                 made.add(f"{value(arguments, '--output')}/{kept}.safetensors")
             case "eval":
@@ -136,12 +139,14 @@ def test_the_environment_gives_what_a_reproduction_has_not(
     """As for the commands themselves, whose line then names it."""
     monkeypatch.setenv("FSSBENCH_PREPARE_COCO_TO_PASCAL_SOURCE", "/data/voc")
     monkeypatch.setenv("FSSBENCH_PREPARE_COCO_SOURCE", "/data/coco")
-    monkeypatch.setenv("FSSBENCH_TRAIN_LIST", "/data/lists")
+    monkeypatch.setenv("FSSBENCH_TRAIN_HSNET_BATCH", "10")
+    monkeypatch.setenv("FSSBENCH_TRAIN_HSNET_COCO_BATCH", "5")
+    monkeypatch.setenv("FSSBENCH_TRAIN_HMFS_BATCH", "7")
     monkeypatch.setenv("FSSBENCH_EVAL_FEATURE_CACHE", "1GiB")
     asked = ("hsnet-poster-shift", "--backbone", "resnet101", "--fold", 2)
     steps = plan(fssbench, *asked)
     assert [value(step["arguments"], "--source") for step in steps[:3]] == ["/data/voc", "/data/coco", "/data/coco"]
-    assert value(steps[3]["arguments"], "--list") == "/data/lists"
+    assert value(steps[3]["arguments"], "--batch") == "5"
     assert value(steps[4]["arguments"], "--feature-cache") == "1GiB"
     assert all(understood(step["arguments"]) for step in steps)
     ran = fssbench("reproduce", *asked)
@@ -150,6 +155,102 @@ def test_the_environment_gives_what_a_reproduction_has_not(
     assert "/data/voc" in ran.err.splitlines()[-1]
     monkeypatch.setenv("FSSBENCH_TRAIN_WORKERS", "many")
     assert "FSSBENCH_TRAIN_WORKERS must be an integer, got 'many'" in fssbench("reproduce", *asked, "--dry-run").error
+
+
+def lists(folder: Path) -> Path:
+    """Lists for PASCAL's fold 0, HSNet's and HDMNet's, and the file of all images beside the latter."""
+    hsnet, hdmnet = folder / "hsnet/pascal/trn", folder / "hdmnet/pascal/fss_list/train"
+    for made in (hsnet, hdmnet):
+        made.mkdir(parents=True)
+    for fold in (1, 2, 3):
+        (hsnet / f"fold{fold}.txt").write_text(f"2008_00000{fold}__{5 * fold + 1:02d}\n")
+    (hdmnet / "data_list_0.txt").write_text("2008_000001\n2008_000002\n")
+    (hdmnet / "sub_class_file_list_0.txt").write_text("{6: ['2008_000001'], 7: ['2008_000002']}")
+    (folder / "hdmnet/pascal/voc_sbd_merge_noduplicate.txt").write_text("2008_000001\n")
+    return folder
+
+
+def test_every_training_has_its_own_list_and_its_own_backbone(fssbench: Command, tmp_path: Path) -> None:
+    """What is given to a training, by its name or by a narrower one, is in its command and in no other."""
+    folder, weights = lists(tmp_path / "splits"), tmp_path / "resnet50_v2.pth"
+    weights.write_bytes(b"")
+    asked = ("hdmnet-table2", "--fold", 0, "--shot", 1)
+    given = ("--train-list", f"hsnet={folder}", "--train-list", f"hdmnet-vgg16={folder / 'hdmnet'}",
+             "--train-list", f"pspnet={folder}", "--backbone-weights", f"pspnet-resnet50={weights}")  # fmt: skip
+    trained = [step for step in plan(fssbench, *asked, *given) if step["kind"] == "train"]
+    found = {
+        f"{value(one['arguments'], '--model')}-{value(one['arguments'], '--backbone')}": (
+            *(values(one["arguments"], option) for option in ("--list", "--backbone-weights")),
+            one["images"]["pairs"],
+        )
+        for one in trained
+    }
+    merged = [str(folder / "hdmnet/pascal/voc_sbd_merge_noduplicate.txt")]
+    assert found["hsnet-vgg16"] == found["hsnet-resnet50"] == ([str(folder / "hsnet")], [], 3)
+    assert found["pspnet-vgg16"] == (merged, [], None)
+    assert found["pspnet-resnet50"] == (merged, [str(weights)], None)
+    assert found["hdmnet-vgg16"][::2] == ([str(folder / "hdmnet")], 2)
+    assert found["hdmnet-resnet50"][::2] == ([], None)
+    assert all(understood(one["arguments"]) and one["missing"] is None for one in trained)
+
+
+def test_lists_in_the_home_are_learned_from_unless_told_otherwise(fssbench: Command, tmp_path: Path) -> None:
+    lists(tmp_path / "home/splits")
+    asked = ("hdmnet-table2", "--fold", 0, "--shot", 1)
+    homes = tmp_path / "home/splits"
+
+    def learned(*given: object) -> dict[str, str | None]:
+        steps = [step for step in plan(fssbench, *asked, *given) if step["images"]]
+        return {value(step["arguments"], "--model"): step["images"]["list"] for step in steps}
+
+    assert learned() == {
+        "hsnet": str(homes / "hsnet"),
+        "pspnet": str(homes / "hdmnet/pascal/voc_sbd_merge_noduplicate.txt"),
+        "hdmnet": str(homes / "hdmnet"),
+    }
+    assert learned("--train-list", "hsnet=none") == learned() | {"hsnet": None}
+
+
+def test_what_a_table_lacks_is_said_before_anything_is_run(fssbench: Command, tmp_path: Path) -> None:
+    asked = ("reproduce", "hdmnet-table1", "--fold", 0, "--shot", 1, "--backbone", "resnet50")
+    told = "the ImageNet weights of pspnet-resnet50, whose stem is not torchvision's"
+    assert f"note: it cannot run without {told}" in fssbench(*asked, "--dry-run").err
+    ran = fssbench(*asked)
+    assert ran.code == 2
+    assert ran.error.startswith(f"error: hdmnet-table1 lacks {told}")
+    assert "--backbone-weights pspnet-resnet50=PATH" in ran.error
+    assert "[1/" not in ran.err
+    assert "cannot run" not in fssbench(*asked, "--backbone-weights", "pspnet=none", "--dry-run").err
+    own = plan(fssbench, *asked[1:], "--backbone-weights", "hdmnet=mine-{fold}.pth")
+    assert "pspnet" not in {value(step["arguments"], "--model") for step in own if step["kind"] == "train"}
+
+
+@pytest.mark.real
+def test_with_the_published_lists_trainings_learn_from_as_many_pairs_as_published(
+    fssbench: Command, real_splits: Path
+) -> None:
+    for table, model, pairs in (
+        ("hsnet-table1", "hsnet", [11_394, 10_255, 7_797, 11_594]),
+        ("hsnet-table2", "hsnet", [95_476, 133_927, 141_054, 141_016]),
+        ("hdmnet-table2", "hdmnet", [5_749, 4_706, 3_044, None]),  # fold 3's follow from the file of all images
+    ):
+        given = ("--train-list", f"{model}={real_splits.parent}")
+        steps = plan(fssbench, table, "--shot", 1, "--backbone", "resnet50", *given)
+        learned = [one for one in steps if one["images"] and f"--model {model} " in f"{one['command']} "]
+        assert [one["images"]["pairs"] for one in learned] == pairs
+        assert all(one["images"]["published_pairs"] == n for one, n in zip(learned, pairs, strict=True) if n)
+
+
+def test_hsnet_with_hmfs_augmentation_is_a_training_of_its_own(fssbench: Command) -> None:
+    steps = plan(fssbench, "hmfs-table1", "--fold", 0, "--shot", 1, "--backbone", "resnet50")
+    plain, augmented, _ = [one["arguments"] for one in steps if one["kind"] == "train"]
+    theirs = find_recipe("hmfs", PASCAL_5I).data.augmentation
+    changes = dict(pair.split("=") for pair in values(augmented, "--set"))
+    assert {name: float(told) for name, told in changes.items()} == {
+        f"data.augmentation.{name}": told for name, told in theirs.items()
+    }
+    assert "--set" not in plain
+    assert value(plain, "--output") != value(augmented, "--output")
 
 
 def test_a_shift_of_domain_trains_on_coco_and_tests_on_pascal(fssbench: Command) -> None:
@@ -166,6 +267,10 @@ def test_costs_are_profiled_where_the_table_is_about_them(fssbench: Command) -> 
         "fssbench profile --model hsnet --backbone resnet101 --option kernel=original --shot 1",
         "fssbench profile --model hsnet --backbone resnet101 --option kernel=separable --shot 1",
         "fssbench profile --model hsnet --backbone resnet101 --shot 1",
+    ]
+    assert profiles("hdmnet-table7")[:2] == [  # the sizes and the backbone that the table's costs are of
+        "fssbench profile --model hsnet --backbone resnet101 --shot 1",
+        "fssbench profile --model hdmnet --backbone resnet50 --option stages=1 --option size=473 --shot 1",
     ]
     assert len(profiles("hdmnet-table7")) == 5
     assert profiles("hsnet-table1") == []
@@ -245,7 +350,12 @@ def test_the_plan_is_told_in_words(fssbench: Command) -> None:
     assert ran.code == 0
     assert ran.out.splitlines()[0] == "to run  fssbench prepare coco --protocol hsnet --shots 1 --fold 0"
     assert ran.out.splitlines()[-1] == "4 of 4 commands to run: 2 prepare, 1 train, 1 eval"
-    assert ran.err == "note: 5 rows are left out: another method, of which there is no model here\n"
+    learned, left_out = ran.err.splitlines()
+    assert learned.startswith(
+        "note: hsnet learns coco's fold 0 from all images, not from 95,476 pairs of image and class of the published "
+        "list; pass --train-list hsnet=FOLDER with HSNet's folder data/splits, or put that at "
+    )
+    assert left_out == "note: 5 rows are left out: another method, of which there is no model here"
 
 
 def test_the_tables_are_listed_with_what_can_be_run(fssbench: Command) -> None:
@@ -262,6 +372,13 @@ def test_the_tables_are_listed_with_what_can_be_run(fssbench: Command) -> None:
         ([], "error: no table was named; see them all with fssbench reproduce --list"),
         (["hsnet-tabel1"], "there is no table 'hsnet-tabel1'; did you mean 'hsnet-table1'? known are "),
         (["hsnet-table1", "--backbone", "resnet18"], "has no row of backbone resnet18; it has vgg16, resnet50, resnet"),
+        (["hsnet-table1", "--train-list", "hsnt=x"], "hsnet-table1 has no training 'hsnt'; did you mean 'hsnet'?"),
+        (["hsnet-table1", "--train-list", "x"], "--train-list must be NAME=PATH, got 'x'"),
+        (["hsnet-table1", "--train-list", "hsnet=x", "--dry-run"], "--train-list: there is no x; name a file of"),
+        (
+            ["hsnet-table1", "--train-list", "hsnet=.", "--dry-run"],
+            "there is no list pascal/trn/fold1.txt; name HSNet's folder data/splits",
+        ),
         (["hsnet-table1", "--shot", "10"], "hsnet-table1 has no row of shot 10; it has 1, 5"),
         (["hsnet-table1", "--fold", "4", "--dry-run"], "PASCAL-5i has no fold 4; folds are 0 to 3"),
         (["x", "--tables", "nowhere.toml"], "nowhere.toml cannot be read: No such file"),

@@ -11,6 +11,7 @@ from fssbench.episodes.benchmarks import COCO_20I, FSS_1000, PASCAL_5I, Benchmar
 from fssbench.pipelines.sources import Source
 from fssbench.pipelines.sources.base import LabelledSource, MaskFiles
 from fssbench.pipelines.sources.coco import CocoSource
+from fssbench.pipelines.sources.coco_annotations import Annotations
 from fssbench.pipelines.sources.description import DESCRIPTION, read_description
 from fssbench.pipelines.sources.doctor.annotations import examine_annotations
 from fssbench.pipelines.sources.doctor.comparison import compare_masks
@@ -73,9 +74,7 @@ def examine(
         raise UsageError(f"{source.benchmark.title} has no masks of class indices", remedy="leave out --masks")
     report = Report(title=source.benchmark.title, layout="", split="", min_pixels=min_pixels)
     if isinstance(source, CocoSource):
-        counts, findings = examine_annotations(source.annotations)
-        report.counts |= counts
-        report.findings += findings
+        _attempt(report, lambda: _annotations(source.annotations, report))
         report.findings += found("note", "images that lie in several folders, one is used", source.copies)
     if isinstance(source, PascalSource):
         _voc(source, report)
@@ -94,6 +93,12 @@ def examine(
         report.findings += findings
     report.findings.sort(key=lambda finding: ("error", "warning", "note").index(finding.gravity))
     return report
+
+
+def _annotations(annotations: Annotations, report: Report) -> None:
+    counts, findings = examine_annotations(annotations)
+    report.counts |= counts
+    report.findings += findings
 
 
 def _voc(source: PascalSource, report: Report) -> None:
