@@ -26,6 +26,7 @@ from fssbench.pipelines.sources.mask_png import MaskValues, read_indices
 from fssbench.pipelines.sources.published_files import published_digests, record
 from fssbench.pipelines.training_sets.epoch import EpochPlan
 from fssbench.pipelines.training_sets.hsnet_lists import read_hsnet_lists
+from fssbench.pipelines.training_sets.published import published, published_as
 
 pytestmark = pytest.mark.real
 
@@ -215,6 +216,7 @@ def test_a_training_query_is_asked_about_whatever_base_class_it_shows(
         pascal_areas, benchmark=PASCAL_5I, fold=0, policy=policy, images=frozenset(voc_and_sbd(real_splits))
     )
     assert len(lists.images) == 4_208
+    assert published_as(lists) == published("hdmnet", PASCAL_5I, 0)
     assert sum(lists.shown[image] != lists.served[image] for image in lists.images) == 351
     assert all(lists.shown[image] == tuple(sorted(pascal_areas[image])) for image in lists.images)
 

@@ -36,4 +36,4 @@ def _told(one: Reached, found: Curves) -> str:
     if found.level is None or one.sooner is None or len(found.reached) < 2:
         return best
     times = f", {one.sooner:.1f} times as soon as the last" if one.sooner > 1 else ""
-    return f"{best}; {found.level:.1f} % after {amount(one.after[-1] or 0)}{times}"
+    return f"{best}; {found.level:.1f} % after {amount(one.after[-1] or 0)} {found.unit}{times}"

@@ -28,7 +28,10 @@ __all__ = [
 ]
 
 ModelOption = Annotated[str, typer.Option("--model", "-m", help="A model's name, or path/to/file.py:Name.")]
-BackboneOption = Annotated[str | None, typer.Option("--backbone", help="The feature extractor. [default: the model's]")]
+BackboneOption = Annotated[
+    str | None,
+    typer.Option("--backbone", help="The feature extractor, such as efficientnet-lite0. [default: the model's]"),
+]
 BackboneWeightsOption = Annotated[
     str | None,
     typer.Option("--backbone-weights", help="none, imagenet, or the PATH of a state dict. [default: imagenet]"),

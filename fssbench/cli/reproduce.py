@@ -74,6 +74,10 @@ def reproduce(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Where results lie. [default: results in the home]")
     ] = None,
+    page: Annotated[
+        Path | None,
+        typer.Option("--page", help="An HTML file to write as well, with the learning curves of what was trained."),
+    ] = None,
     device: Annotated[
         str | None, typer.Option("--device", help="Where models run: cpu, cuda, cuda:1, …  [default: auto]")
     ] = None,
@@ -117,7 +121,7 @@ def reproduce(
         _show_plan(reproduction, as_json=as_json)
         return
     reproduction.run(Aside())
-    _show_outcome(reproduction, as_json=as_json)
+    _show_outcome(reproduction, page, as_json=as_json)
 
 
 class Aside(Terminal):
@@ -199,8 +203,13 @@ def _say_what_cannot(rows: Sequence[Row]) -> None:
         warn(f"{n} {'row is' if n == 1 else 'rows are'} left out: {why}")
 
 
-def _show_outcome(reproduction: Reproduction, *, as_json: bool) -> None:
+def _show_outcome(reproduction: Reproduction, page: Path | None, *, as_json: bool) -> None:
     measured = reproduction.measure()
+    if page is not None:
+        from fssbench.pages.reproduced import write_reproduction
+
+        write_reproduction(page, reproduction.table, measured, reproduction.trainings())
+        print(f"→ {page}", file=sys.stderr)
     costs = [costs_as_json(row, measured) for row, measured in reproduction.costs()]
     table = reproduction.table
     if as_json:

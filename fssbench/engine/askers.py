@@ -18,8 +18,9 @@ from fssbench.engine.inference import InferenceCost, InferenceSettings
 from fssbench.engine.naming import author, naming, require_finite
 from fssbench.engine.order import order_for_reuse
 from fssbench.models.blame import blamed
+from fssbench.models.checks import check_answer, check_features, check_logits
 from fssbench.models.fast.accelerate import accelerate
-from fssbench.models.interface import FeatureSegmenter, FewShotSegmenter, Size, check_answer
+from fssbench.models.interface import FeatureSegmenter, FewShotSegmenter, Size
 from fssbench.pipelines.episode_sets.loaded_episode import LoadedEpisode
 from fssbench.pipelines.episode_sets.stream import Frame
 from fssbench.schemas.samples import EpisodeSample
@@ -241,6 +242,7 @@ class FeatureAsker:
             [asked[one.query.frame.key] for one in filled],
             [[shown[support.frame.key] for support in one.supports] for one in filled],
         )
+        check_logits(self.asked, logits, len(filled))
         masks = [
             _only(self.asked, [self.model.decide(logits[i : i + 1], size) for size in one.sizes], one.sizes)
             for i, one in enumerate(part)
@@ -253,6 +255,7 @@ class FeatureAsker:
         lacking = [key for key, features in found.items() if features is None]
         for keys in _parts(lacking, self.batch):
             features = self.encode(self._input([images[key] for key in _filled(keys, self.batch)]))
+            check_features(self.asked, "encode", features, self.batch)
             self.cost.encoded += len(keys)
             for number, key in enumerate(keys):
                 found[key] = self._keep(("image", key), features, number)
@@ -278,7 +281,9 @@ class FeatureAsker:
     def _conditioned(self, shown: Sequence[PreparedFrame], features: Sequence[list[Tensor]]) -> list[Tensor]:
         masks = torch.stack([one.mask for one in shown]).to(self.device).float()
         together = features[0] if len(features) == 1 else [torch.cat(maps) for maps in zip(*features, strict=True)]
-        return self.model.condition(together, self._input(shown), masks)
+        conditioned = self.model.condition(together, self._input(shown), masks)
+        check_features(self.asked, "condition", conditioned, len(shown))
+        return conditioned
 
     def _keep(self, key: Key, computed: list[Tensor], number: int) -> list[Tensor]:
         """Of what was computed at a time the one with a number, in memory of its own."""

@@ -11,8 +11,8 @@ from typing import Any, Literal
 from torch import Tensor, nn
 
 from fssbench.base.errors import CheckpointError, ModelError, UsageError
-from fssbench.base.files import sha256_bytes, sha256_file
 from fssbench.base.home import Home
+from fssbench.engine.described import require_described, sha256_of, weights_of
 from fssbench.engine.functions import as_segmenter, source_sha256, state_sha256
 from fssbench.episodes.benchmarks import Benchmark
 from fssbench.models import build_model, model_spec, recorded_name, user_code
@@ -22,7 +22,7 @@ from fssbench.models.cards import card_path, chosen_weights, read_card
 from fssbench.models.checkpoint_file import read_checkpoint_file
 from fssbench.models.checkpoints import load_checkpoint
 from fssbench.models.guess import fitting_option
-from fssbench.models.interface import FewShotSegmenter, Preprocess, Regime
+from fssbench.models.interface import FewShotSegmenter, Regime
 from fssbench.models.user_file import UserCode
 from fssbench.results.naming import checkpoint_label, file_name
 from fssbench.schemas.card import Card
@@ -150,17 +150,14 @@ def load_model(
         model = build_model(name, **{**options, **filled})
         if code is not None:
             code.add_imported()
-    preprocess: object = model.preprocess  # a user's class may have set anything
-    if not isinstance(preprocess, Preprocess):
-        raise ModelError(
-            f"{name} has {type(preprocess).__name__} as its preprocess", remedy="set preprocess = Preprocess(size=…)"
-        )
+    require_described(model)
     if weights is None and model.needs_training and checkpoint is None:
         checkpoint = find()  # only the model itself could tell, since a function built it
     if checkpoint is not None:
         _load(model, checkpoint, name=name, options=options, code=code)
+    called = called or model.recorded_as or recorded_name(name)
     with blamed(model, doing="to be recorded"):
-        record = _record(called or recorded_name(name), options, model, checkpoint, card, code)
+        record = _record(called, options, model, checkpoint, card, code)
     modules = _made_of(model) | (code.packages if code else frozenset())
     return LoadedModel(model, record.model_copy(update={"control": control}), code=code, modules=modules)
 
@@ -177,7 +174,7 @@ def load_object(
         name: what results call it; ``None`` for its own name.
     """
     segmenter = as_segmenter(model)
-    called = name or getattr(model, "__name__", None) or type(model).__name__
+    called = name or segmenter.recorded_as or getattr(model, "__name__", None) or type(model).__name__
     own = isinstance(model, nn.Module)
     return LoadedModel(
         segmenter.eval(),
@@ -203,7 +200,7 @@ def _load(
         return
     if not checkpoint.exists():
         raise CheckpointError(f"there is no checkpoint {checkpoint}", remedy="check the path")
-    with _in_sight(code), blamed(model, doing=f"load_weights({str(checkpoint)!r})"):
+    with _in_sight(code), blamed(model, doing=f"in load_weights({str(checkpoint)!r})"):
         own(checkpoint)
 
 
@@ -259,17 +256,18 @@ def _record(
     code: UserCode | None,
 ) -> ModelRecord:
     backbone = model.backbone_info
-    declared = _declared(model)
+    declared = weights_of(model)
     training = _training(model, checkpoint, declared=bool(declared))
     parameters = sum(p.numel() for p in model.parameters())
     # A user's own code around a backbone of ours: of records without a regime nobody could tell.
     free: Regime | None = "training-free" if training == "not needed" and code and parameters else None
     return ModelRecord(
         name=name,
-        options={key: value for key, value in sorted(options.items()) if key != "backbone_weights"},
+        # Of a backbone of ours the weights are recorded below, by their hash.
+        options={key: value for key, value in sorted(options.items()) if key != "backbone_weights" or backbone is None},
         code_sha256=code.sha256 if code else None,
         training=training,
-        checkpoint_sha256=_sha256(checkpoint) if checkpoint else None,
+        checkpoint_sha256=sha256_of(checkpoint) if checkpoint else None,
         backbone=backbone.name if backbone else None,
         backbone_weights=("checkpoint" if checkpoint else backbone.weights) if backbone else None,
         backbone_sha256=backbone.sha256 if backbone else None,
@@ -296,31 +294,6 @@ def _training(
     if not of_unknown_origin(model):
         return "not needed"
     return "declared" if declared and model.regime is not None else "undeclared"
-
-
-def _declared(model: FewShotSegmenter) -> dict[str, str]:
-    """SHA-256 of the weights that a model says it loaded, by a name that says nothing of where they lie."""
-    found: dict[str, str] = {}
-    with blamed(model, doing="in weights_files"):
-        files = [Path(path) for path in model.weights_files()]
-    for path in files:
-        if not path.exists():
-            raise ModelError(
-                f"{type(model).__name__}.weights_files names {path}, which is not there",
-                remedy="name the files or folders that it loaded its weights from",
-            )
-        name = path.name if path.name not in found else f"{path.parent.name}/{path.name}"
-        found[name] = _sha256(path)
-    return found
-
-
-def _sha256(path: Path) -> str:
-    """Of a file, or of a line a file of a folder."""
-    if path.is_file():
-        return sha256_file(path)
-    files = sorted(file for file in path.rglob("*") if file.is_file())
-    lines = (f"{sha256_file(file)}  {file.relative_to(path).as_posix()}\n" for file in files)
-    return sha256_bytes("".join(lines).encode())
 
 
 def _made_of(model: object) -> frozenset[str]:

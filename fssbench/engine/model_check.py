@@ -10,10 +10,12 @@ from collections.abc import Callable
 
 import torch
 
+from fssbench.base.errors import ModelError
 from fssbench.engine.any_check import Finding, ModelCheck
+from fssbench.engine.described import require_described, weights_of
 from fssbench.engine.feature_check import FeatureCheck
 from fssbench.models.blame import blamed
-from fssbench.models.interface import FeatureSegmenter, FewShotSegmenter, Preprocess
+from fssbench.models.interface import FeatureSegmenter, FewShotSegmenter
 
 __all__ = ["Finding", "check_model"]
 
@@ -31,13 +33,21 @@ def check_model(build: Callable[[], FewShotSegmenter], *, device: str = "cpu") -
         model = build()
     with blamed(model, doing=f"on its way to {device}"):
         model.to(device)
-    preprocess: object = model.preprocess  # a user's class may have set anything
-    if not isinstance(preprocess, Preprocess):
-        found, remedy = type(preprocess).__name__, "set preprocess = Preprocess(size=…)"
-        return [Finding(check="preprocess", expected="a Preprocess", found=found, remedy=remedy)]
+    if findings := _described(model):
+        return findings
     with torch.random.fork_rng(), blamed(model):
         check = ModelCheck(model, device)
         answers = check.run(build)
         if isinstance(model, FeatureSegmenter):
             FeatureCheck(check, model).run(answers)
     return check.findings
+
+
+def _described(model: FewShotSegmenter) -> list[Finding]:
+    """What is wrong with what it says of itself."""
+    try:
+        require_described(model)
+        weights_of(model)
+    except ModelError as error:
+        return [Finding(check="attributes", expected="those of a model", found=error.problem, remedy=error.remedy)]
+    return []

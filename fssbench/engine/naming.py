@@ -10,7 +10,8 @@ from torch import Tensor
 from fssbench.base.errors import MetricError, ModelError
 from fssbench.engine.functions import FunctionSegmenter, ModuleSegmenter
 from fssbench.models.blame import blamed, called
-from fssbench.models.interface import FewShotSegmenter, not_finite
+from fssbench.models.checks import not_finite
+from fssbench.models.interface import FewShotSegmenter
 
 __all__ = ["author", "naming", "require_finite"]
 

@@ -40,7 +40,7 @@ class TrainingPolicy:
     Attributes:
         drop_novel: leave out images that show a novel class, in however few pixels. If they stay, those pixels are
             learned as background.
-        min_pixels: least mask pixels, at original size, for an image to serve a class.
+        min_pixels: least mask pixels, at original size, for an image to serve a class, where no list says so.
         query_pixels: least mask pixels of the class that an image which serves any is asked about; ``None`` for
             ``min_pixels``.
         all_images: let a model that learns from labels see images that show no trained class, too. Episodes never do.
@@ -132,14 +132,15 @@ class TrainingLists:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 (hex) of all pools: two lists are the same images of the same classes if and only if it agrees."""
-        asked_too = {c: sorted(set(ids) - set(self.pools[c])) for c, ids in self.asked.items()}
+        """SHA-256 (hex) of all pools: two lists are the same images of the same classes if and only if it agrees.
+
+        What images are asked about beside, the policy decides, as it does how queries are drawn.
+        """
         lines = (
             f"{kind}\t{class_id}\t{image_id}\n"
             for kind, pools in (
                 ("train", self.pools),
                 ("validation", self.validation),
-                ("asked", asked_too),
                 ("unclassed", {"": self.unclassed}),
                 ("validation", {"": self.validation_images}),
             )
@@ -195,7 +196,8 @@ def derive_training(
     Args:
         areas: mask pixels by class, by image id.
         images: only these ids; ``None`` for all.
-        pairs: only these images for these classes; ``None`` for all. What an image shows beside counts as before.
+        pairs: exactly these images for these classes, however small; ``None`` for all that are large enough. What
+            an image shows beside counts as before.
     """
     novel = benchmark.novel_classes(fold)
     held_out = held_out_classes(benchmark, fold, policy.held_out)
@@ -235,8 +237,8 @@ def _pools(
     found: dict[int, list[str]] = {class_id: [] for class_id in classes}
     for image_id in sorted(areas):
         for class_id, pixels in areas[image_id].items():
-            listed = pairs is None or (image_id, class_id) in pairs
-            if listed and class_id in found and pixels >= min_pixels:
+            serves = pixels >= min_pixels if pairs is None else (image_id, class_id) in pairs
+            if serves and class_id in found:
                 found[class_id].append(image_id)
     return {class_id: tuple(ids) for class_id, ids in found.items()}
 

@@ -16,13 +16,13 @@ __all__ = ["fitting_option"]
 
 # What options that change names or shapes may be: those of our models, by the option's name.
 VALUES: dict[str, tuple[Any, ...]] = {
-    "backbone": ("resnet50", "resnet101", "vgg16"),
+    "backbone": ("resnet50", "resnet101", "vgg16", "efficientnet-lite0"),
     "benchmark": ("coco", "pascal"),
     "shot": (1, 5, 10),
     "kernel": ("center-pivot", "separable", "original"),
     "hypercorrelation": ("all", "deep"),
     "finest_level": (1, 2, 3),
-    "block_layers": (1, 2, 3),
+    "block_layers": (1, 2, 3, 4, 5, 6),
 }
 
 

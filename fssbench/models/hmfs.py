@@ -38,7 +38,7 @@ class HMFS(HSNet):
     """HSNet with hybrid masking; everything after the support's features, the vote included, is HSNet's.
 
     Args:
-        backbone: ``resnet50``, ``resnet101`` or ``vgg16``; frozen.
+        backbone: ``resnet50``, ``resnet101`` or ``vgg16``; frozen. With any other it is a variant, as of `HSNet`.
         backbone_weights: ``imagenet``, ``none`` or a path; see `load_backbone`.
         size: side of the input.
         masking: ``hm``, hybrid; ``im`` masks the image, after normalisation, so that what is left out is 0;

@@ -16,64 +16,29 @@ from typing import ClassVar, Self
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.models import VGG, ResNet
-from torchvision.models.resnet import Bottleneck
 
 from fssbench.base.errors import UsageError
 from fssbench.base.suggest import known_are
-from fssbench.models.backbones import load_backbone
+from fssbench.models.backbones import BACKBONES, load_backbone
 from fssbench.models.batch import EpisodeBatch
 from fssbench.models.dtypes import at_least_float32
 from fssbench.models.feature_store import FeatureStore
 from fssbench.models.interface import FeatureSegmenter, Preprocess, vote
-from fssbench.models.squeeze import KERNELS, MIXING, MOST_LAYERS, SQUEEZING, HypercorrelationSqueeze
+from fssbench.models.squeeze import (
+    KERNELS,
+    MIXING,
+    MOST_LAYERS,
+    PUBLISHED_LAYERS,
+    SQUEEZING,
+    HypercorrelationSqueeze,
+)
 from fssbench.models.trainable import Group, Step
 
 __all__ = ["HSNet", "HypercorrelationSqueeze", "hypercorrelation", "mask_features"]
 
-# The last two blocks of VGG-16: what its convolutions put out, and its last max pool.
-VGG16_MODULES = (17, 19, 21, 24, 26, 28, 30)
 EPSILON = 1e-5
-HEADS = ("fc.", "classifier.")
 BACKBONE_RATE = 0.01
 """Of the learning rate, where the backbone learns: 1e-5 (figure 10) where all else learns at 1e-3."""
-
-
-def resnet_maps(network: ResNet, images: Tensor) -> list[Tensor]:
-    """What every bottleneck of the stages 2 to 4 adds up, before its ReLU."""
-    x = network.maxpool(network.relu(network.bn1(network.conv1(images))))
-    x = network.layer1(x)
-    maps = []
-    for bottleneck in (*network.layer2, *network.layer3, *network.layer4):
-        maps.append(_bottleneck_sum(bottleneck, x))
-        x = F.relu(maps[-1])  # not in place: the map is kept as it is
-    return maps
-
-
-def _bottleneck_sum(block: Bottleneck, x: Tensor) -> Tensor:
-    residual = block.relu(block.bn1(block.conv1(x)))
-    residual = block.relu(block.bn2(block.conv2(residual)))
-    residual = block.bn3(block.conv3(residual))
-    total: Tensor = residual + (x if block.downsample is None else block.downsample(x))
-    return total
-
-
-def vgg16_maps(network: VGG, images: Tensor) -> list[Tensor]:
-    """What the convolutions of the last two blocks put out, before their ReLUs, and the last max pool."""
-    x, maps = images, []
-    for index, module in enumerate(network.features):
-        x = F.relu(x) if isinstance(module, nn.ReLU) else module(x)  # torchvision's would overwrite the map
-        if index in VGG16_MODULES:
-            maps.append(x)
-    return maps
-
-
-# How a backbone's maps are taken, and how many there are at each resolution, fine to coarse.
-BACKBONES: dict[str, tuple[Callable[[nn.Module, Tensor], list[Tensor]], tuple[int, int, int]]] = {
-    "resnet50": (resnet_maps, (4, 6, 3)),
-    "resnet101": (resnet_maps, (4, 23, 3)),
-    "vgg16": (vgg16_maps, (3, 3, 1)),
-}
 
 
 HYPERCORRELATIONS = ("all", "shallow", "deep")
@@ -97,10 +62,10 @@ def _chosen(
     return [found[index] for index in indices]
 
 
-def _let_learn(network: nn.Module) -> None:
-    """Make the parameters that maps depend on learnable: all but those of torchvision's classifier."""
+def _let_learn(network: nn.Module, head: tuple[str, ...]) -> None:
+    """Make the parameters that maps depend on learnable: all but those of the classifier."""
     for name, parameter in network.named_parameters():
-        parameter.requires_grad_(not name.startswith(HEADS))
+        parameter.requires_grad_(not name.startswith(head))
 
 
 def mask_features(features: Sequence[Tensor], masks: Tensor) -> list[Tensor]:
@@ -112,8 +77,13 @@ def mask_features(features: Sequence[Tensor], masks: Tensor) -> list[Tensor]:
 
 
 def unit_stack(maps: Sequence[Tensor]) -> Tensor:
-    """L maps (B, C, h, w) of one resolution → (B, L, C, h, w), of unit length over C; zeros stay zeros."""
-    stack = torch.stack(list(maps), dim=1)
+    """L maps (B, C, h, w) of one resolution → (B, L, C, h, w), of unit length over C; zeros stay zeros.
+
+    Maps of fewer channels than others get channels of zeros, which add nothing to a cosine.
+    """
+    widest = max(one.shape[1] for one in maps)
+    alike = [F.pad(one, (0, 0, 0, 0, 0, widest - one.shape[1])) if one.shape[1] < widest else one for one in maps]
+    stack = torch.stack(alike, dim=1)
     length: Tensor = torch.linalg.vector_norm(stack, dim=2, keepdim=True)
     return stack / (length + EPSILON)
 
@@ -138,7 +108,8 @@ class HSNet(FeatureSegmenter):
     The options from ``masking`` on are the paper's ablations; their defaults are the published model.
 
     Args:
-        backbone: ``resnet50``, ``resnet101`` or ``vgg16``; in eval mode also while training.
+        backbone: ``resnet50``, ``resnet101`` or ``vgg16``; in eval mode also while training. Of any other that has a
+            `Pyramid`, as many maps as it has are squeezed, and results call the model ``hsnet-variant``.
         backbone_weights: ``imagenet``, ``none`` or a path; see `load_backbone`.
         size: side of the input.
         masking: ``fm`` masks the support's features (equation 1), ``none`` leaves them whole (Table 1, below).
@@ -146,7 +117,7 @@ class HSNet(FeatureSegmenter):
         hypercorrelation: of each level ``all`` maps, or the first (``shallow``) or last (``deep``) alone
             (Table A3).
         finest_level: of the pyramid's levels 1 (fine) to 3 (coarse), those from here on (Table A4).
-        block_layers: 4D convolutions in a block, 1 to 3 (figure 9); see `HypercorrelationSqueeze`.
+        block_layers: 4D convolutions in a block, 1 to 6 (figure 9); see `HypercorrelationSqueeze`.
         freeze_backbone: if false, the backbone learns as well (figure 10), but for its batch norm's
             statistics.
 
@@ -172,29 +143,32 @@ class HSNet(FeatureSegmenter):
         kernel: str = "center-pivot",
         hypercorrelation: str = "all",
         finest_level: int = 1,
-        block_layers: int = MOST_LAYERS,
+        block_layers: int = PUBLISHED_LAYERS,
         freeze_backbone: bool = True,
     ) -> None:
         super().__init__()
-        self._require("backbone", backbone, tuple(BACKBONES))
+        pyramids = {name: one.pyramid for name, one in BACKBONES.items() if one.pyramid}
+        self._require("backbone", backbone, tuple(pyramids))
         self._require("masking", masking, self.maskings)
         self._require("kernel", kernel, tuple(KERNELS))
         self._require("hypercorrelation", hypercorrelation, HYPERCORRELATIONS)
         self._require("finest_level", finest_level, tuple(range(1, 1 + COARSEST)))
         self._require("block_layers", block_layers, tuple(range(1, MOST_LAYERS + 1)))
         self._require("freeze_backbone", freeze_backbone, (True, False))
-        self.preprocess = Preprocess(size=size)
+        extractor, pyramid = BACKBONES[backbone], pyramids[backbone]
+        self.recorded_as = None if pyramid.published else f"{type(self).__name__.lower()}-variant"
+        self.preprocess = Preprocess(size=size, mean=extractor.mean, std=extractor.std)
         self.masking = masking
         self.backbone, self.backbone_info = load_backbone(backbone, backbone_weights)
+        self.unused = extractor.head
         self.frozen = freeze_backbone
         self.features: FeatureStore | None = None
         if not freeze_backbone:
-            _let_learn(self.backbone)
-        maps, counts = BACKBONES[backbone]
-        kept = _kept_maps(counts, hypercorrelation, finest_level)
-        self.take_maps = partial(_chosen, maps, list(chain(*kept)))
+            _let_learn(self.backbone, extractor.head)
+        kept = _kept_maps(pyramid.levels, hypercorrelation, finest_level)
+        self.take_maps = partial(_chosen, pyramid.maps, list(chain(*kept)))
         self.levels = tuple(len(level) for level in kept)
-        self.has_published_blocks = kernel == "center-pivot" and block_layers == MOST_LAYERS
+        self.has_published_blocks = kernel == "center-pivot" and block_layers == PUBLISHED_LAYERS
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(0)  # torch.manual_seed would seed the GPUs too
             self.hpn_learner = HypercorrelationSqueeze(self.levels, kernel=kernel, block_layers=block_layers)
@@ -295,7 +269,7 @@ class HSNet(FeatureSegmenter):
         """The rows of tables A5 to A7, blocks of a kind together; a backbone's classifier is not used."""
         learner = dict(self.hpn_learner.named_children())
         return {
-            "backbone": [child for name, child in self.backbone.named_children() if f"{name}." not in HEADS],
+            "backbone": [child for name, child in self.backbone.named_children() if f"{name}." not in self.unused],
             "correlation": (),
             "squeeze": [block for name, block in learner.items() if name in SQUEEZING],
             "mixing": [block for name, block in learner.items() if name in MIXING],

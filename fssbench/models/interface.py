@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from fssbench.base.errors import ModelError
 from fssbench.models.backbones import BackboneInfo
+from fssbench.models.checks import check_answer, check_features, check_logits, not_finite
 
 __all__ = [
     "FeatureSegmenter",
@@ -31,9 +32,7 @@ __all__ = [
     "Preprocess",
     "Regime",
     "Size",
-    "check_answer",
     "check_inputs",
-    "not_finite",
     "resize_mask",
     "vote",
 ]
@@ -136,29 +135,6 @@ def check_inputs(query: Tensor, supports: Tensor, masks: Tensor) -> None:
         )
 
 
-def check_answer(model: nn.Module, mask: object, expected: tuple[int, ...]) -> None:
-    """Raise `ModelError` unless what was predicted is a mask of the shape that was asked for."""
-    name = type(model).__name__
-    if not isinstance(mask, Tensor):
-        raise ModelError(
-            f"{name} gave {type(mask).__name__}, expected a torch.Tensor of uint8 and shape {expected}",
-            remedy="predict must return (B, H, W) for queries of (B, 3, H, W)",
-        )
-    if tuple(mask.shape) != expected:
-        raise ModelError(
-            f"{name} gave a mask of shape {tuple(mask.shape)}, expected {expected}",
-            remedy="predict must return (B, H, W) for queries of (B, 3, H, W)",
-        )
-
-
-def not_finite(model: nn.Module) -> ModelError:
-    """What to raise where a model's logits are not finite: a mask made of them says nothing."""
-    return ModelError(
-        f"{type(model).__name__} gave logits that are NaN or infinite",
-        remedy="look for a division by zero, a logarithm of zero or an overflow, as 16 bits have sooner than float32",
-    )
-
-
 class FewShotSegmenter(nn.Module, ABC):
     """A model that answers episodes. Derive from it and implement `predict`; nothing else is needed.
 
@@ -167,12 +143,14 @@ class FewShotSegmenter(nn.Module, ABC):
         needs_training: whether it means anything before weights were loaded into it.
         backbone_info: which feature extractor it uses and where its weights came from, if it has one.
         regime: what its weights have learned from; models are ranked among those of their regime alone.
+        recorded_as: what results call it, if not by the name it was asked for: a variant of a paper's model.
     """
 
     preprocess: Preprocess = Preprocess()
     needs_training: bool = False
     backbone_info: BackboneInfo | None = None
     regime: Regime | None = None
+    recorded_as: str | None = None
 
     def weights_files(self) -> Sequence[str | Path]:
         """The files or folders of weights that the model loaded by itself; results record their SHA-256.
@@ -292,13 +270,17 @@ class FeatureSegmenter(FewShotSegmenter):
         check_inputs(query, supports, masks)
         b, k = supports.shape[:2]
         images, shown = supports.flatten(0, 1), masks.flatten(0, 1)
-        conditioned = self.condition(self.encode(images), images, shown)
+        features = self.encode(images)
+        check_features(self, "encode", features, len(images))
+        conditioned = self.condition(features, images, shown)
+        check_features(self, "condition", conditioned, len(images))
         return self.match(self.encode(query), [f.view(b, k, *f.shape[1:]) for f in conditioned])
 
     @torch.inference_mode()
     def predict_sizes(self, query: Tensor, supports: Tensor, masks: Tensor, sizes: Sequence[Size]) -> list[Tensor]:
         """The masks (B, h, w) uint8 at each of ``sizes``, each from the logits resized to it."""
         logits = self._logits(query, supports, masks)
+        check_logits(self, logits, query.shape[0])
         if not bool(logits.isfinite().all()):
             raise not_finite(self)
         return [self.decide(logits, size) for size in sizes]

@@ -1,6 +1,6 @@
 """The prototype baseline: masked average pooling and cosine similarity, with nothing trained.
 
-The rule is PANet's (Wang et al., ICCV 2019, equations 1 to 3) on a frozen torchvision backbone: a class
+The rule is PANet's (Wang et al., ICCV 2019, equations 1 to 3) on a frozen backbone: a class
 is the mean feature under its mask, the background the mean outside, and a query position takes the
 nearer of the two.
 """
@@ -12,14 +12,11 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchvision.models.feature_extraction import create_feature_extractor
 
-from fssbench.models.backbones import load_backbone
+from fssbench.models.backbones import find_backbone, load_backbone
 from fssbench.models.dtypes import at_least_float32
 from fssbench.models.interface import FeatureSegmenter, Preprocess
 
 __all__ = ["Prototype"]
-
-# The stage at 1/16 (VGG: 1/8) of the image: semantic already, still fine enough to outline an object.
-STAGE = {"resnet18": "layer3", "resnet50": "layer3", "resnet101": "layer3", "vgg16": "features.22"}
 
 
 class Prototype(FeatureSegmenter):
@@ -32,8 +29,9 @@ class Prototype(FeatureSegmenter):
     def __init__(self, *, backbone: str = "resnet50", backbone_weights: str = "none", size: int = 400) -> None:
         super().__init__()
         network, self.backbone_info = load_backbone(backbone, backbone_weights)
-        self.preprocess = Preprocess(size=size)
-        self.features = create_feature_extractor(network, {STAGE[backbone]: "map"})
+        extractor = find_backbone(backbone)
+        self.preprocess = Preprocess(size=size, mean=extractor.mean, std=extractor.std)
+        self.features = create_feature_extractor(network, {extractor.semantic: "map"})
 
     def encode(self, images: Tensor) -> list[Tensor]:
         """Images (N, 3, H, W) → one map (N, C, h, w)."""

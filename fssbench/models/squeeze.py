@@ -33,8 +33,8 @@ MIXING = ("encoder_layer4to3", "encoder_layer3to2")
 """The published names of the blocks that squeeze a level, and of those that mix two, coarse to fine."""
 
 GROUPS = 4
-MOST_LAYERS = 3
-"""4D convolutions in a block of the paper's model."""
+PUBLISHED_LAYERS, MOST_LAYERS = 3, 6
+"""4D convolutions in a block of the paper's model, and the most that are tried."""
 
 SQUEEZED, MIXED = (16, 64, 128), 128
 # Kernel sides and strides over the support of each level's block, coarse to fine.
@@ -50,20 +50,22 @@ class HypercorrelationSqueeze(nn.Module):
         levels: channels of the hypercorrelations, fine to coarse; three, or without the finest ones two or
             one (Table A4): then their blocks, and those that would mix them in, are not there either.
         kernel: one of `KERNELS` (Table 4).
-        block_layers: 4D convolutions in each block, 1 to 3 (figure 9). The paper does not say how fewer of
-            them squeeze as much: here a block keeps the channels of its last ones, and its first one takes
-            over the strides of those that are left out.
+        block_layers: 4D convolutions in each block, squeezing and mixing alike (figure 9). The paper does not say how
+            fewer of them squeeze as much, or what more of them do: here a block keeps the channels of its last ones,
+            and its first one takes over the strides of those that are left out; further ones keep channels and size.
     """
 
-    def __init__(self, levels: Sequence[int], *, kernel: str = "center-pivot", block_layers: int = MOST_LAYERS) -> None:
+    def __init__(
+        self, levels: Sequence[int], *, kernel: str = "center-pivot", block_layers: int = PUBLISHED_LAYERS
+    ) -> None:
         super().__init__()
-        left_out = MOST_LAYERS - block_layers
+        left_out, added = max(0, PUBLISHED_LAYERS - block_layers), max(0, block_layers - PUBLISHED_LAYERS)
 
         def squeezing(channels: int, kernels: Sequence[int], strides: Sequence[int]) -> nn.Sequential:
             return squeeze_block(
-                (channels, *SQUEEZED[left_out:]),
-                kernels=(kernels[0], *kernels[left_out + 1 :]),
-                support_strides=(prod(strides[: left_out + 1]), *strides[left_out + 1 :]),
+                (channels, *SQUEEZED[left_out:], *(MIXED,) * added),
+                kernels=(kernels[0], *kernels[left_out + 1 :], *(3,) * added),
+                support_strides=(prod(strides[: left_out + 1]), *strides[left_out + 1 :], *(1,) * added),
                 kernel=kernel,
             )
 

@@ -154,9 +154,12 @@ def _is_own(name: str, code: UserCode) -> bool:
 def _below(module: ModuleType, folder: Path) -> str | None:
     """A module's file relative to ``folder``, if it lies below it and belongs to no installed package."""
     try:
-        path = Path(getattr(module, "__file__", None) or "").resolve().relative_to(folder)
+        file = Path(getattr(module, "__file__", None) or "")
+        path = file.resolve().relative_to(folder)
     except (TypeError, ValueError, OSError):
         return None
+    if not file.is_absolute():
+        return None  # torch's own, which are made of nothing
     return None if OTHERS & set(path.parts) or not path.suffix else path.as_posix()
 
 

@@ -13,6 +13,8 @@ __all__ = ["by_class_count", "by_sample"]
 
 SAMPLE = 1_000
 """Episodes of a sample, as the publications evaluate."""
+LEAST = 4.0
+"""Points of mIoU that an axis shows at least."""
 
 
 def by_sample(runs: Sequence[Gathered]) -> LineChart | None:
@@ -32,7 +34,13 @@ def by_sample(runs: Sequence[Gathered]) -> LineChart | None:
         if len(points) > 1:
             series.append(Series(name=f"fold {fold}, {what}", number=number, points=points))
     return line_chart(
-        "mIoU from sample to sample of episodes", series, x_name="sample", y_name="mIoU, %", x_from=1, y_from=None
+        "mIoU from sample to sample of episodes",
+        series,
+        x_name="sample",
+        y_name="mIoU, %",
+        x_from=1,
+        y_from=None,
+        y_span=LEAST,
     )
 
 
@@ -54,7 +62,11 @@ def by_class_count(runs: Sequence[Gathered]) -> LineChart | None:
         points = [(n, 100 * counts[n] / len(shown)) for n in range(1, max(counts) + 1)]
         series.append(Series(name=f"fold {fold}, {len(shown):,} images", number=number, points=points))
     return line_chart(
-        "Classes that query images show", series, x_name="classes of the benchmark in the image", y_name="images, %"
+        "Classes that query images show",
+        series,
+        x_name="classes of the benchmark in the image",
+        y_name="images, %",
+        x_from=1,
     )
 
 

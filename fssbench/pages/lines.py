@@ -10,8 +10,8 @@ from fssbench.pages.charts import Tick
 
 __all__ = ["Line", "LineChart", "Series", "line_chart", "round_ticks"]
 
-WIDTH, HEIGHT = 560, 300
-LEFT, RIGHT, TOP, BOTTOM = 42, 12, 10, 36
+WIDTH, HEIGHT = 440, 250
+LEFT, RIGHT, TOP, BOTTOM = 38, 12, 10, 36
 MOST_POINTS = 400
 """Of a line; of more, every few become their mean."""
 FEW_POINTS = 30
@@ -67,22 +67,32 @@ class LineChart:
 
 
 def line_chart(
-    title: str, series: Sequence[Series], *, x_name: str, y_name: str, x_from: float = 0.0, y_from: float | None = 0.0
+    title: str,
+    series: Sequence[Series],
+    *,
+    x_name: str,
+    y_name: str,
+    x_from: float = 0.0,
+    y_from: float | None = 0.0,
+    y_span: float = 0.0,
 ) -> LineChart | None:
     """Draw some series; ``None`` if there is nothing to draw.
 
     Args:
         x_from: where the horizontal axis begins, at the latest.
         y_from: where the vertical one does; ``None`` to begin a little below the lowest value.
+        y_span: how much the vertical one shows at least, so that little differences look little.
     """
     series = [one for one in series if one.points]
     if not series:
         return None
     xs = [x for one in series for x, _ in one.points]
     ys = [y for one in series for _, y in one.points]
-    across = round_ticks(min(x_from, *xs), max(xs), most=8)
-    up = round_ticks(min(ys) if y_from is None else min(y_from, *ys), max(ys), most=6)
-    low, high = (min(across[0], min(xs)), max(xs)) if len(across) > 1 else (across[0] - 1, across[0] + 1)
+    low, high = min(x_from, *xs), max(xs)
+    across = round_ticks(low, high, most=8, least=1.0 if all(x == int(x) for x in xs) else 0.0)
+    bottom, top = min(ys) if y_from is None else min(y_from, *ys), max(ys)
+    missing = max(0.0, y_span - (top - bottom)) / 2
+    up = round_ticks(bottom - missing, top + missing, most=6)
 
     def x_at(value: float) -> float:
         return round(LEFT + (value - low) / (high - low or 1) * (WIDTH - LEFT - RIGHT), 1)
@@ -106,16 +116,21 @@ def line_chart(
     )
 
 
-def round_ticks(low: float, high: float, *, most: int) -> list[float]:
-    """Round numbers from below ``low`` to above ``high``, two to ``most`` of them, at steps of 1, 2 or 5."""
-    if not high > low:
-        high = low + (abs(low) or 1.0)
-    step = 10.0 ** math.floor(math.log10((high - low) / most))
-    for factor in (1, 2, 5, 10, 20):
-        first, last = math.floor(low / (factor * step) + 1e-9), math.ceil(high / (factor * step) - 1e-9)
-        if last - first < most:
-            return [round(n * factor * step, 12) for n in range(first, last + 1)]
-    raise AssertionError("two decades of steps hold every range")
+def round_ticks(low: float, high: float, *, most: int, least: float = 0.0) -> list[float]:
+    """Round numbers from below ``low`` to above ``high``, two to ``most`` of them, at steps of 1, 2 or 5.
+
+    Args:
+        least: the smallest step.
+    """
+    if high - low <= 1e-6 * max(1.0, abs(low)):
+        high = low + max(1.0, abs(low))
+    scale = 10.0 ** math.floor(math.log10((high - low) / most))
+    for factor in (1, 2, 5, 10, 20, 50, 100):
+        step = factor * scale
+        first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+        if last - first < most and step >= least * (1 - 1e-9):
+            return [round(n * step, 12) for n in range(first, last + 1)]
+    return [low, high]
 
 
 def _thinned(points: Sequence[Point]) -> list[Point]:

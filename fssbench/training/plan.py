@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from fssbench.episodes.training import TrainingLists
+from fssbench.pipelines.training_sets.published import published_as
 from fssbench.training.recipe import Recipe
 from fssbench.training.settings import TrainingJob
 from fssbench.training.stopping import stop_rule
@@ -43,6 +44,7 @@ class TrainingPlan:
     def _images(self) -> str:
         lists, data = self.lists, self.job.recipe.data
         source = "all of the training set" if self.job.image_list is None else f"as listed by {self.job.image_list}"
+        source += "" if (known := published_as(lists)) is None else f", which are the published {known.label}"
         apart = len(lists.validation_images) or sum(len(ids) for ids in lists.validation.values())
         drawn = f"{len(lists.pairs):,} pairs of image and class, drawn {data.queries}"
         told = [

@@ -117,7 +117,7 @@ def _learned(lists: TrainingLists) -> LearnedRecord:
     known = published_as(lists)
     return LearnedRecord(
         images=len(lists.images),
-        pairs=len(lists.pairs),
+        pairs=sum(len(ids) for ids in lists.pools.values()),
         sha256=lists.digest,
         published=None if known is None else known.label,
     )

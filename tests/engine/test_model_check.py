@@ -250,7 +250,7 @@ def test_a_model_that_does_everything_right_is_sound(build: Callable[[], FewShot
         (BlindVoters, "use of supports, K=1"),
         (Blank, "constant answers: expected masks that tell .*, found background alone in 5 episodes of 5"),
         (AllForeground, "constant answers: .* found foreground alone"),
-        (NoPreprocess, "preprocess: expected a Preprocess, found int"),
+        (NoPreprocess, r"attributes: .*, found NoPreprocess has 48 as its preprocess, expected Preprocess\(size=…\)"),
         (Lost, "match's numbers: expected none that are NaN or infinite, found 144 of 288; look for a division"),
         (Lost, "predict, B=1, K=1: expected an answer, found Lost gave logits that are NaN or infinite"),
         (LostInside, "finite numbers: expected none that is NaN .*, found NaN in what gt was asked in predict"),

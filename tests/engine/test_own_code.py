@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -316,3 +318,63 @@ def test_a_run_cut_short_or_on_other_data_speaks_against_its_weights() -> None:
     assert reasons(trained(steps=2, select_on="base-val"), benchmark="coco-20i") == ()
     elsewhere = reasons(trained(benchmark="toy-20i"), benchmark="coco-20i")
     assert elsewhere == ("it was trained on toy-20i, not on what coco-20i is trained on",)
+
+
+# --- weights in a model's own way -----------------------------------------------------------------------
+
+OWN_WAY = """
+import torch
+from torch import nn
+from fssbench.models.interface import FewShotSegmenter, Preprocess
+
+class Net(FewShotSegmenter):
+    preprocess = Preprocess(size=32)
+
+    def __init__(self):
+        super().__init__()
+        self.published = nn.Linear(2, 3)
+
+    {hook}
+
+    def predict(self, query, supports, masks):
+        return masks.amax(dim=1).to(torch.uint8)
+"""
+HOOK = "def load_weights(self, path): self.published.load_state_dict(torch.load(path)['ours'])"
+
+
+@pytest.mark.parametrize("hook", [HOOK, ""])
+def test_a_published_checkpoint_goes_into_a_wrapper(tmp_path: Path, hook: str) -> None:
+    """By the wrapper's own hook, or because the names are those of its only part."""
+    (tmp_path / "net.py").write_text(OWN_WAY.format(hook=hook))
+    state = {name: torch.full_like(tensor, 7) for name, tensor in torch.nn.Linear(2, 3).state_dict().items()}
+    torch.save({"ours": state}, tmp_path / "ours.pt")
+    path = str(tmp_path / "ours.pt")
+    loaded = load_model(f"{tmp_path / 'net.py'}:Net", {}, weights=path, benchmark=TOY_20I, fold=0, home=Home.find())
+    assert all(tensor.eq(7).all() for tensor in loaded.model.state_dict().values())
+    assert loaded.record.checkpoint_sha256 == sha256_file(tmp_path / "ours.pt")
+
+
+def test_a_hook_that_fails_or_has_no_file_is_told(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(OWN_WAY.format(hook=HOOK))
+    torch.save({"theirs": {}}, tmp_path / "theirs.pt")
+    for name, said in (
+        ("theirs.pt", r"Net failed in load_weights\('.*theirs\.pt'\): KeyError: 'ours' \(.*net\.py, line 13\)"),
+        ("absent.pt", r"there is no checkpoint .*absent\.pt; check the path"),
+    ):
+        where = {"benchmark": TOY_20I, "fold": 0, "home": Home.find()}
+        with pytest.raises(ModelError, match=said):
+            load_model(f"{tmp_path / 'net.py'}:Net", {}, weights=str(tmp_path / name), **where)  # type: ignore[arg-type]
+
+
+def test_code_where_it_is_run_from_imports_torch(folder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some modules of torch name files that there are not, relative to wherever one is."""
+    path = folder()
+    module = ModuleType("torch_like")
+    module.__file__ = "_ops.py"
+    monkeypatch.chdir(path.parent)
+    path.write_text(f"import sys\nsys.modules['torch_like'] = sys.modules[{__name__!r}].LIKE\n{path.read_text()}")
+    monkeypatch.setitem(globals(), "LIKE", module)
+    try:
+        assert load(f"{path}:Net").code is not None
+    finally:
+        sys.modules.pop("torch_like", None)

@@ -135,8 +135,10 @@ def test_a_pyramid_without_its_fine_levels_lacks_their_maps_and_blocks(
 # --- layers in a block (figure 9) ---
 
 
-@pytest.mark.parametrize(("layers", "parameters"), [(1, 922_754), (2, 1_921_282), (3, 2_573_794)])
-def test_blocks_of_fewer_layers_squeeze_as_much(layers: int, parameters: int) -> None:
+@pytest.mark.parametrize(
+    ("layers", "parameters"), [(1, 922_754), (2, 1_921_282), (3, 2_573_794), (4, 4_050_914), (6, 7_005_154)]
+)
+def test_blocks_of_any_number_of_layers_squeeze_as_much(layers: int, parameters: int) -> None:
     model = build(block_layers=layers)
     assert learnable(model) == parameters
     for level, side in (("4", 13), ("3", 25), ("2", 50)):
@@ -211,7 +213,7 @@ def test_ablations_go_together() -> None:
         ({"hypercorrelation": "middle"}, "no hypercorrelation 'middle'; known are all, shallow, deep"),
         ({"finest_level": 4}, "no finest_level '4'; known are 1, 2, 3"),
         ({"finest_level": True}, "no finest_level 'True'"),
-        ({"block_layers": 0}, "no block_layers '0'; known are 1, 2, 3"),
+        ({"block_layers": 0}, "no block_layers '0'; known are 1, 2, 3, 4, 5, 6"),
         ({"freeze_backbone": "no"}, "no freeze_backbone 'no'; known are True, False"),
     ],
 )

@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
+from fssbench.base.errors import UsageError
 from fssbench.engine.evaluate import answers
 from fssbench.models.baselines import CopySupport
 from fssbench.models.hdmnet import HDMNet
 from fssbench.models.hmfs import HMFS
 from fssbench.models.hsnet import HSNet
 from fssbench.models.interface import FewShotSegmenter
-from fssbench.pages.answers import correlation_maps, draw_answers, picture
+from fssbench.pages.answers import correlation_maps, draw_answers, picture, support_maps
 from fssbench.pages.overlays import FALSE, HIT, MISSED, error_tile, heat_tile
 from fssbench.pages.pictures import BLUE, CELL, GAP, GREEN, LINE, RED
 from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
@@ -91,6 +92,34 @@ def test_models_that_correlate_show_their_maps(
     shown = picture(answer, maps=found, side=96)
     assert list(shown) == ["support 1", "support 2", "truth", "prediction", "errors", *maps]
     assert all(shown[name].size == shown["truth"].size for name in maps)
+
+
+@pytest.mark.parametrize(
+    ("model", "names"),
+    [(HSNet(size=64), ["FM"]), (HSNet(size=64, masking="none"), ["whole"]), (HMFS(size=64), ["IM", "FM", "HM"])],
+    ids=["hsnet", "hsnet whole", "hmfs"],
+)
+def test_models_show_their_supports_features(toy_set: EpisodeSet, model: FewShotSegmenter, names: list[str]) -> None:
+    """Of the first support, fine to coarse, without negative values; or of one channel, as it is."""
+    (answer,) = answers(model, toy_set, shot=2, seed=0, episodes=1, workers=1)
+    found = support_maps(model.eval(), answer, device="cpu")
+    assert list(found) == names
+    assert all([one.shape for one in maps] == [(8, 8), (4, 4), (2, 2)] for maps in found.values())
+    assert min(one.min() for maps in found.values() for one in maps) >= 0
+    one = support_maps(model, answer, device="cpu", channel=3)
+    assert min(shown.min() for maps in one.values() for shown in maps) < 0
+    with pytest.raises(UsageError, match="a map has 512 channels, asked for was 512"):
+        support_maps(model, answer, device="cpu", channel=512)
+
+
+def test_hybrid_features_are_masked_ones_where_these_are_positive() -> None:
+    support = torch.rand(1, 1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    masks = torch.zeros(1, 1, 64, 64)
+    masks[..., 16:48, 16:48] = 1
+    with torch.no_grad():
+        maps = HMFS(size=64).eval().support_maps(support, masks)
+    for inner, masked, both in zip(*maps.values(), strict=True):
+        assert torch.equal(both, torch.where(masked > 0, masked, inner))
 
 
 def test_hsnets_map_is_the_mean_cosine_over_the_support() -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from fssbench.pages.pictures import BLUE, CELL, GAP, GREEN, LINE, RED, Cell, Colour, draw_sheet
+from fssbench.pages.pictures import BLUE, CELL, GAP, GREEN, LINE, RED, TINT, Cell, Colour, Row, draw_sheet
 
 Pixels = npt.NDArray[np.uint8]
 GREY_LEVEL = 120
@@ -34,14 +35,15 @@ def sheet(path: Path) -> Pixels:
 
 def drawn(path: Path, one: Cell) -> Pixels:
     """A cell's own pixels (CELL, CELL, 3) as they stand on a sheet of their own."""
-    draw_sheet(path, columns=["title"], rows=[[one]])
+    beside = cell(CELL, CELL)  # which makes the row as high as it can be
+    draw_sheet(path, columns=["title"], rows=[Row(cells=[one, beside])])
     return sheet(path)[LINE + 2 * GAP :, GAP:][:CELL, :CELL]
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(1, 1), (2, 3), (4, 1)])
 def test_a_sheet_has_room_for_every_row_and_column(tmp_path: Path, rows: int, columns: int) -> None:
     path = tmp_path / "new" / "sheet.png"
-    draw_sheet(path, columns=["title"] * columns, rows=[[cell()] * columns] * rows)
+    draw_sheet(path, columns=["title"] * columns, rows=[Row(cells=[cell()] * columns)] * rows)
     height = LINE + 2 * GAP + rows * (CELL + LINE + GAP)
     assert sheet(path).shape == (height, GAP + columns * (CELL + GAP), 3)
     assert [file.name for file in path.parent.iterdir()] == ["sheet.png"]
@@ -51,7 +53,7 @@ def test_every_cell_stands_in_its_own_place(tmp_path: Path) -> None:
     """Each outline's colour is found in its own cell and in no other."""
     colours = [[RED, GREEN], [BLUE, RED]]
     path = tmp_path / "sheet.png"
-    draw_sheet(path, columns=["a", "b"], rows=[[cell(colour=c) for c in row] for row in colours])
+    draw_sheet(path, columns=["a", "b"], rows=[Row(cells=[cell(colour=c) for c in row]) for row in colours])
     pixels = sheet(path)
     for r, row in enumerate(colours):
         for c, own in enumerate(row):
@@ -62,15 +64,15 @@ def test_every_cell_stands_in_its_own_place(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("colour", [RED, GREEN, BLUE])
-def test_the_mask_is_outlined_and_stands_out_from_the_rest(tmp_path: Path, colour: Colour) -> None:
-    """Its outline has the colour, exactly and nowhere else; inside is brighter than outside."""
-    pixels = drawn(tmp_path / "sheet.png", cell(150, 150, colour=colour))
+def test_a_mask_is_outlined_and_tinted_and_the_photograph_stays_as_it_is(tmp_path: Path, colour: Colour) -> None:
+    """Its outline has the colour, exactly and nowhere else; inside a share of it lies over the image."""
+    pixels = drawn(tmp_path / "sheet.png", cell(CELL, CELL, colour=colour))
     inside = np.zeros((CELL, CELL), bool)
-    inside[37:112, 37:112] = True
-    core = np.zeros_like(inside)
-    core[38:111, 38:111] = True
+    inside[CELL // 4 : 3 * CELL // 4, CELL // 4 : 3 * CELL // 4] = True
+    core = inside & np.roll(inside, 1, 0) & np.roll(inside, -1, 0) & np.roll(inside, 1, 1) & np.roll(inside, -1, 1)
     assert ((pixels == colour).all(axis=2) == inside & ~core).all()
-    assert pixels[core].min() > pixels[~inside].max() + 30
+    assert (pixels[~inside] == GREY_LEVEL).all()
+    assert (np.abs(pixels[core] - ((1 - TINT) * GREY_LEVEL + TINT * np.array(colour))) <= 1).all()
 
 
 def test_an_empty_mask_has_no_outline(tmp_path: Path) -> None:
@@ -80,11 +82,11 @@ def test_an_empty_mask_has_no_outline(tmp_path: Path) -> None:
 
 def test_ignored_pixels_are_striped_in_white(tmp_path: Path) -> None:
     """Stripes: both white pixels and others, over the whole ignored part and not beyond it."""
-    plain, striped = (drawn(tmp_path / "sheet.png", cell(150, 150, ignore=i)) for i in (False, True))
-    white = (striped == 255).all(axis=2)
-    assert not white[:, :-15].any()
-    assert 0.4 < white[:, -15:].mean() < 0.6
-    assert white[:, -15:].any(axis=1).all()
+    plain, striped = (drawn(tmp_path / "sheet.png", cell(CELL, CELL, ignore=i)) for i in (False, True))
+    white, edge = (striped == 255).all(axis=2), CELL // 10
+    assert not white[:, :-edge].any()
+    assert 0.4 < white[:, -edge:].mean() < 0.6
+    assert white[:, -edge:].any(axis=1).all()
     assert (striped[~white] == plain[~white]).all()
 
 
@@ -102,7 +104,18 @@ def test_images_keep_their_shape_in_the_middle_of_the_cell(tmp_path: Path, heigh
 
 def test_titles_and_captions_are_written(tmp_path: Path) -> None:
     path = tmp_path / "sheet.png"
-    draw_sheet(path, columns=["a title"], rows=[[cell()]])
+    draw_sheet(path, columns=["a title"], rows=[Row(cells=[cell()])])
     pixels = sheet(path)
     assert (pixels[GAP : GAP + LINE] < 128).any()
     assert (pixels[LINE + 2 * GAP + CELL : LINE + 2 * GAP + CELL + LINE] < 128).any()
+
+
+def test_a_row_is_as_high_as_its_tallest_picture_and_may_have_a_title(tmp_path: Path) -> None:
+    def height(*rows: Row, **more: Any) -> int:
+        draw_sheet(tmp_path / "sheet.png", columns=["a"], rows=rows, **more)
+        return sheet(tmp_path / "sheet.png").shape[0]
+
+    flat, upright = cell(50, 100), cell(100, 50)
+    assert height(Row(cells=[flat])) + CELL // 2 == height(Row(cells=[flat, upright]))
+    assert height(Row(cells=[flat], title="t")) == height(Row(cells=[flat])) + LINE
+    assert height(Row(cells=[flat]), heading=["h", "i"]) == height(Row(cells=[flat])) + 2 * LINE + GAP

@@ -45,7 +45,7 @@ class Variant:
     @property
     def is_trained(self) -> bool:
         """Whether the model means nothing before it is trained."""
-        return model_spec(self.model).needs_training
+        return model_spec(self.model, parts=True).needs_training
 
     @property
     def shot(self) -> int:

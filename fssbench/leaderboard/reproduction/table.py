@@ -16,9 +16,10 @@ from fssbench.leaderboard.reproduction.given import Given
 from fssbench.leaderboard.reproduction.measured import Measured, measure
 from fssbench.leaderboard.reproduction.places import Places, Results
 from fssbench.leaderboard.reproduction.plan import Planner
-from fssbench.leaderboard.reproduction.runs import Evaluation, wanted_rows
+from fssbench.leaderboard.reproduction.runs import Evaluation, wanted_folds, wanted_rows
 from fssbench.leaderboard.reproduction.settings import WHOLE, Settings, Trial
 from fssbench.leaderboard.reproduction.steps import Step, profile
+from fssbench.training.folder import RunFolder
 
 if TYPE_CHECKING:
     from fssbench.engine.profile import Profile
@@ -109,6 +110,19 @@ class Reproduction:
         for n, step in enumerate(missing, 1):
             report.say(f"[{n}/{len(missing)}] {step.command}")
             step.run(report)
+
+    def trainings(self) -> list[Path]:
+        """Folders of the rows' trainings, those of base learners among them, that hold a log."""
+        runs = dict.fromkeys(Evaluation.of(row) for row in self.rows if row.obstacle is None and row.scored)
+        variants = dict.fromkeys(
+            one for run in runs for one in (run.variant.base_learner, run.variant) if one and one.is_trained
+        )
+        found = [
+            self.places.training(variant, fold)
+            for variant in variants
+            for fold in wanted_folds(variant.benchmark, self.folds)
+        ]
+        return [folder for folder in found if RunFolder(folder).log.is_file()]
 
     def costs(self) -> list[tuple[Row, Profile]]:
         """What the rows that print costs cost here."""

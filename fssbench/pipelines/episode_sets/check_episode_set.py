@@ -148,7 +148,8 @@ class _EpisodeSetCheck(SetCheck):
                 self.wrong(f"{where}: its {name} has size {rle['size']}, the image {[meta.height, meta.width]}")
             if rle is not None:
                 masks.runs(rle)
-        if meta.ignore is not None and (both := masks.area(masks.intersection([meta.mask, meta.ignore]))):
+        alike = [rle for rle in (meta.mask, meta.ignore) if rle and rle["size"] == meta.mask["size"]]
+        if len(alike) == 2 and (both := masks.area(masks.intersection(alike))):
             self.wrong(f"{where}: {both} pixels are both the class and ignored")
         self.pixels[sample.key] = pixels = masks.area(meta.mask)
         least = 1 if self.protocol and self.protocol.small_queries else self.manifest.protocol.min_pixels

@@ -80,9 +80,11 @@ class Annotations:
 
     def size(self, image_id: str) -> Size:
         """An image's height and width in pixels."""
-        size = self.sound.sizes[int(image_id)]
-        assert size is not None
-        return size
+        return self._sizes[int(image_id)]
+
+    @cached_property
+    def _sizes(self) -> dict[int, Size]:
+        return {image: size for image, size in self.sound.sizes.items() if size is not None}
 
     @cached_property
     def instances(self) -> Mapping[tuple[int, str], list[Annotation]]:
@@ -104,4 +106,4 @@ class Annotations:
 
     def draw(self, annotation: Annotation) -> Rle:
         """The region of one annotation of `sound`: all its polygons, or its run lengths."""
-        return regions.draw(annotation["segmentation"], self.size(text_id(annotation["image_id"])))
+        return regions.draw(annotation["segmentation"], self._sizes[annotation["image_id"]])

@@ -80,7 +80,10 @@ def test_a_training_and_its_evaluations_are_run_once_and_measured(
         **{"value": None, "reason": "no result on fold 1, 2, 3", "reported": 41.5, "interval": None},
         **{"method": None, "difference": None, "inside": None},
     }
-    shown = fssbench(*asked)
+    page = tmp_path / "page.html"
+    shown = fssbench(*asked, "--page", page)
+    assert "H, resnet50, 1-shot" in page.read_text()
+    assert "mIoU of validation" in page.read_text()
     assert shown.out.splitlines()[:4] == [
         "own-table1 · Table 1: Toy-20i · mIoU in %",
         "                fold 0   fold 1   fold 2   fold 3     mean   FB-IoU",
