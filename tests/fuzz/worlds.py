@@ -51,14 +51,13 @@ def _raw(kind: str, benchmark: str, *more: str) -> Callable[[Path, Path], list[C
         return [
             Command(["doctor", str(folder)]),
             Command(["doctor", str(folder), "-b", kind] if kind != "folder" else ["list", "-d", str(folder)]),
-        ], [
             Command(["prepare", kind, "-s", str(folder), "-o", sets, "-f", "0", *EPISODES, *more]),
             Command(["verify", sets], bound=True),
             Command(["eval", "-m", "copy-support", "-b", benchmark, "-d", sets, "-f", "0", "-o", results], bound=True),
             Command(["score", "--check", results, "-d", sets], bound=True),
         ]
 
-    return lambda folder, out: [one for part in commands(folder, out) for one in part]
+    return commands
 
 
 def _coco(folder: Path) -> None:
