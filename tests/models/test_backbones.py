@@ -67,7 +67,7 @@ def test_what_squeezes_other_maps_is_a_variant_in_every_result(
     model: str, fssbench: Command, toy_set: EpisodeSet, tmp_path: Path
 ) -> None:
     """Never the paper's model: its scores would stand beside those of the paper."""
-    data = toy_set.place.parents[2]
+    data = toy_set.path.parents[2]
     untrained = ("--weights", "none", "--backbone-weights", "none", "--option", "size=64", "--limit", 2)
     asked = ("eval", "-m", model, "-b", "toy", "-d", data, "-f", 0, *untrained, "-o", tmp_path)
     for backbone in (LITE, "vgg16"):
@@ -86,7 +86,7 @@ def test_weights_of_a_package_that_is_not_installed_name_the_extra(
     fssbench: Command, toy_set: EpisodeSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(backbones, "find_spec", lambda name: None)
-    ran = fssbench("eval", "-m", "prototype", "--backbone", LITE, "-b", "toy", "-d", toy_set.place.parents[2], "-f", 0)
+    ran = fssbench("eval", "-m", "prototype", "--backbone", LITE, "-b", "toy", "-d", toy_set.path.parents[2], "-f", 0)
     assert ran.code == 2
     assert ran.err.startswith(
         "error: the ImageNet weights efficientnet-lite0-57934424.pth come with a package that is not installed; "
