@@ -195,7 +195,7 @@ def _weights(folder: Path) -> None:
     _ran(
         "train",
         "-m",
-        model,
+        MODEL,
         "-b",
         "plants",
         "-f",
