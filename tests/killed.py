@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 from kill_trials import HEAVY, commands_to_kill, contents
 from sabotage import run
 
-STEP = {"eval": 3, "train": 5, "add": 2}
+STEP = {"eval": 5, "train": 9, "add": 4}
 """How many changes on the next kill comes."""
 
 
