@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,9 +78,6 @@ def train(
         TrainingSetError: the images to train on are missing or damaged, or are tested.
         TrainingError: the run cannot begin, go on, or come to an end.
     """
-    from fssbench.engine.ranks import joined
-    from fssbench.training.job import train_model
-
     if resume and overwrite:
         raise UsageError("--resume and --overwrite contradict each other", remedy="pass one of them")
     asked: dict[str, Any] = {
@@ -91,18 +89,27 @@ def train(
         "data": data,
     }
     asked |= {"image_list": image_list, "protocol": protocol, "device": device, "workers": workers, "output": output}
+    job = _job(model, benchmark, **asked, resume=resume, overwrite=overwrite)
+
+    from fssbench.engine.ranks import joined
+    from fssbench.results.environment import pick_device
+    from fssbench.training.job import train_model
+
     with joined() as ranks:
-        job = _job(model, benchmark, **asked, resume=resume, overwrite=overwrite, local=ranks.local)
+        job = replace(job, device=pick_device(device, local=ranks.local))
         return train_model(job, ranks=ranks, report=report if ranks.first else SILENT)
 
 
 def plan_training(model: str, benchmark: str = "coco", **asked: Any) -> TrainingPlan:
     """What `train` would do with the same arguments; nothing is built, learned or written."""
+    job = _job(model, benchmark, **asked)
+
     from fssbench.engine.ranks import joined
+    from fssbench.results.environment import pick_device
     from fssbench.training.plan import TrainingPlan
 
     with joined() as ranks:
-        job = _job(model, benchmark, **asked, local=ranks.local)
+        job = replace(job, device=pick_device(job.device, local=ranks.local))
         return TrainingPlan(job=job, lists=job.lists(), processes=ranks.world)
 
 
@@ -123,9 +130,8 @@ def _job(
     output: str | Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
-    local: int = 0,
 ) -> TrainingJob:
-    """What `train` was asked for, with everything found that it needs."""
+    """What `train` was asked for, with everything found that it needs; the device is as named."""
     home, model = Home.find(), full_name(model)
     found, root = benchmark_and_root(benchmark, data)
     found = found.training
@@ -135,7 +141,6 @@ def _job(
 
     # The model itself, and torch with it, is loaded when all that needs neither has been looked at.
     from fssbench.engine.base_learner import find_base_learner
-    from fssbench.results.environment import pick_device
     from fssbench.training.folder import RunFolder
     from fssbench.training.settings import TrainingJob
 
@@ -158,7 +163,7 @@ def _job(
         test_set=_test_set(root, found, number, protocol, exact=exact),
         folder=RunFolder(folder),
         image_list=None if image_list is None else Path(image_list),
-        device=pick_device(device, local=local),
+        device=device,
         workers=workers,
         resume=resume,
         overwrite=overwrite,

@@ -16,6 +16,7 @@ from fssbench.base.errors import StorageError, UsageError
 __all__ = [
     "PARTIAL",
     "atomic_file",
+    "atomic_folder",
     "is_file_name",
     "replace_folder",
     "require_own",
@@ -118,6 +119,22 @@ def require_own(path: Path, mark: str) -> None:
         f"{path} is there already, and this command did not write it",
         remedy="choose another --output, or take it away",
     )
+
+
+@contextmanager
+def atomic_folder(folder: Path) -> Iterator[Path]:
+    """A folder to fill, which appears under its name, in place of what is there, only when the block ends well."""
+    folder = folder.absolute()
+    partial = folder.with_name(folder.name + PARTIAL)
+    with storage_errors(folder):
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        try:
+            yield partial
+            replace_folder(partial, folder)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
 
 
 def set_aside(folder: Path) -> Path:

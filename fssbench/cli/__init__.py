@@ -143,6 +143,9 @@ def _refuse(error: Exception) -> int:
     if isinstance(error, FssbenchError):
         fail(str(error))
         return 2
+    if isinstance(error, PermissionError) and error.filename is not None:
+        fail(f"{error.filename} cannot be used: {error.strerror}; check who may read and write it")
+        return 2
     # The parser's own errors know how to say themselves; their base class moved between Typer's versions.
     if hasattr(error, "format_message"):
         context = getattr(error, "ctx", None)

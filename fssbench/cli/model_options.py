@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,6 +10,7 @@ import typer
 
 from fssbench.base.errors import UsageError
 from fssbench.base.home import home_in
+from fssbench.base.toml import parse_toml
 from fssbench.cli.console import warn
 
 if TYPE_CHECKING:
@@ -91,10 +91,10 @@ def parse_pairs(pairs: list[str], spec: ModelSpec | None = None) -> dict[str, An
 def read_options(file: Path) -> dict[str, Any]:
     """A TOML file's keys as keyword arguments; `UsageError` if it cannot be read or has tables."""
     try:
-        options = tomllib.loads(file.read_text(encoding="utf-8-sig"))
+        options = parse_toml(file.read_bytes())
     except OSError as error:
         raise UsageError(f"--options {file} cannot be read: {error.strerror}", remedy="check the path") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise UsageError(f"{file} is no TOML: {error}", remedy='write one name = value a line, text in ""') from error
     options = {name: home_in(value) if isinstance(value, str) else value for name, value in options.items()}
     if tables := [name for name, value in options.items() if isinstance(value, dict)]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from glob import escape
 from pathlib import Path
 
-from fssbench.base.errors import ResultError
+from fssbench.base.errors import ResultError, StorageError
 from fssbench.base.files import PARTIAL, sha256_bytes
-from fssbench.base.locking import exclusive
+from fssbench.base.locking import exclusive, lock_file
 from fssbench.base.progress import SILENT
 from fssbench.engine.evaluate import Answer, answers
 from fssbench.engine.inference import InferenceCost
@@ -62,6 +62,8 @@ def run(
     environment = describe_environment(loaded.modules)
     if path is not None and path.exists() and not job.overwrite:
         there = _same_result(path, loaded, job)
+        if ranks.first:
+            _tidy(path)
         if ranks.first and (changed := _changed(there.environment, environment)):
             note(f"{path} was there already, made with {changed}; pass --overwrite to evaluate again")
         return Evaluation(there, path=path, skipped=True)
@@ -129,6 +131,15 @@ def _so_far(path: Path | None, identity: str, job: Job, ranks: Ranks) -> Iterato
             own = path.with_suffix(f".counts.rank{ranks.rank}{PARTIAL}")
             so_far = stack.enter_context(unfinished(own, identity=identity, fresh=True))
         yield so_far, known
+
+
+def _tidy(path: Path) -> None:
+    """Remove what a run left that was killed between its result and its end, unless another is at it."""
+    left = [*path.parent.glob(f"{escape(path.stem)}.counts*{PARTIAL}")]
+    if left or lock_file(path).exists():
+        with suppress(StorageError), exclusive(path):
+            for one in left:
+                one.unlink(missing_ok=True)
 
 
 def ask(loaded: LoadedModel, job: Job, *, skip: frozenset[int], cost: InferenceCost | None = None) -> Iterator[Answer]:

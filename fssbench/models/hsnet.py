@@ -268,11 +268,12 @@ class HSNet(FeatureSegmenter):
     def cost_parts(self) -> Mapping[str, Sequence[nn.Module]]:
         """The rows of tables A5 to A7, blocks of a kind together; a backbone's classifier is not used."""
         learner = dict(self.hpn_learner.named_children())
+        mixing = [block for name, block in learner.items() if name in MIXING]  # none of a single level
         return {
             "backbone": [child for name, child in self.backbone.named_children() if f"{name}." not in self.unused],
             "correlation": (),
             "squeeze": [block for name, block in learner.items() if name in SQUEEZING],
-            "mixing": [block for name, block in learner.items() if name in MIXING],
+            **({"mixing": mixing} if mixing else {}),
             "decoder": [self.hpn_learner.decoder1, self.hpn_learner.decoder2],
         }
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import inspect
 import json
-import tomllib
 import types
 import typing
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ from enum import Enum
 from typing import Any, Literal
 
 from fssbench.base.errors import UsageError
+from fssbench.base.toml import parse_toml
 
 __all__ = ["from_text", "to_wanted", "wanted_by"]
 
@@ -90,8 +90,8 @@ def _readings(text: str) -> Iterator[Any]:
 
 def _toml(text: str) -> Any:
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        return parse_toml(f"value = {text}")["value"]
+    except ValueError:
         return text
 
 

@@ -158,7 +158,7 @@ def draw_chosen(
         raise UsageError("no model here shows maps", remedy="leave out --maps, or ask one of hsnet, hmfs and hdmnet")
     manifest, first = episode_set.manifest, columns[0].answers
     heading = [
-        f"{manifest.title} · {len(first):,} episodes",
+        f"{manifest.title} · {len(first):,} episode{'' if len(first) == 1 else 's'}",
         "blue: supports · green: query, with the object's share of the image · red: predictions"
         + ("" if manifest.ignore_label is None else " · white stripes: not scored"),
         *(["maps: light where they are high, each on its own scale"] if maps else []),

@@ -6,13 +6,12 @@ while a model is evaluated, and it does not matter how many processes, or runs, 
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from fssbench.base.files import PARTIAL, replace_folder, storage_errors, write_atomic
+from fssbench.base.files import atomic_folder, write_atomic
 from fssbench.base.progress import Advance, no_progress
 from fssbench.engine.evaluate import Answer
 from fssbench.engine.job import Job
@@ -68,10 +67,7 @@ def keep_examples(
         advance(1)
     names = {pool.id: pool.name for pool in job.episode_set.manifest.classes}
     folder = examples_folder(finished.path)
-    partial = folder.with_name(folder.name + PARTIAL)
-    with storage_errors(folder):
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
+    with atomic_folder(folder) as partial:
         kept = Examples(
             schema_version=1,
             kind="fssbench-examples",
@@ -86,7 +82,6 @@ def keep_examples(
         shown = [answers[example.index] for example in kept.examples]
         draw_answers(partial / SHEET, {loaded.record.name: shown}, class_names=names)
         write_atomic(partial / INDEX, kept.to_json())
-        replace_folder(partial, folder)
     return kept
 
 

@@ -47,7 +47,7 @@ CELL = 190
 GAP = 8
 FONT = 14
 LINE = 19
-TINT = 0.35
+TINT = 0.25
 """Of a mask's colour over the image that it lies on, which stays as it is elsewhere."""
 PAPER: Colour = (255, 255, 255)
 FAINT: Colour = (110, 110, 110)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 from jinja2 import Environment
 
 from fssbench.base.errors import StorageError
-from fssbench.base.files import PARTIAL, replace_folder, storage_errors, write_atomic
+from fssbench.base.files import atomic_folder, storage_errors, write_atomic
 from fssbench.base.listing import is_system_file
 from fssbench.base.progress import Advance, no_progress
 from fssbench.leaderboard.board import Leaderboard
@@ -69,12 +68,8 @@ def write_site(folder: Path, board: Leaderboard, views: dict[str, View], *, adva
     """
     _require_own(folder)
     pages = _Pages(board, views, comparisons(board, views, advance=advance))
-    partial = folder.absolute().with_name(folder.absolute().name + PARTIAL)
-    with storage_errors(folder):
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
+    with atomic_folder(folder) as partial:
         pages.write(partial)
-        replace_folder(partial, folder)
 
 
 def _require_own(folder: Path) -> None:

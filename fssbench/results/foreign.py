@@ -27,7 +27,7 @@ from fssbench.base.errors import (
     ResultError,
     SourceError,
 )
-from fssbench.base.listing import list_files
+from fssbench.base.listing import is_litter
 from fssbench.pipelines.formats import masks, regions
 from fssbench.pipelines.formats.images import open_image
 from fssbench.schemas.rle import Rle
@@ -77,7 +77,7 @@ def _add(found: dict[int, Rle], index: int, mask: Rle, where: str) -> None:
 def _read_folder(folder: Path, advance: Callable[[int], None]) -> dict[int, Rle]:
     found: dict[int, Rle] = {}
     whites: dict[int, Path] = {}  # which value means foreground, and the file that showed it first
-    for path in list_files(folder, error=ResultError).files:
+    for path in sorted(path for path in folder.iterdir() if not is_litter(path.name)):
         if not (match := NAME.fullmatch(path.name)):
             raise ResultError(f"{path} is not named by an episode's index", remedy="as in 17.png or e0000017.png")
         values = _read_png(path)
@@ -90,6 +90,8 @@ def _read_folder(folder: Path, advance: Callable[[int], None]) -> dict[int, Rle]
 
 
 def _read_png(path: Path) -> npt.NDArray[np.uint8]:
+    if path.is_fifo():
+        raise ResultError(f"{path} is a pipe, not a file", remedy="save masks as PNG")
     try:
         with open_image(path.read_bytes(), where=str(path), formats=("PNG",), remedy="save masks as PNG") as image:
             _require_mask(image, path)

@@ -155,7 +155,7 @@ def _parsed(line: bytes) -> Any:
 
 def _difference(found: str, wanted: str) -> str:
     """The first setting in which two runs, told as JSON, differ."""
-    one, other = json.loads(found), json.loads(wanted)
+    one, other = _parsed(found.encode()) or {}, json.loads(wanted)
     for name in sorted({*one, *other}):
         if one.get(name) != other.get(name):
             return f"its {name} is {one.get(name)!r}, asked for is {other.get(name)!r}"

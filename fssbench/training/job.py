@@ -104,7 +104,13 @@ def _train(
     progress, identity = Progress(), job.identity(lists)
     if job.resume:
         progress, state = job.folder.load(identity=identity)
-        learner.restore(state)
+        try:
+            learner.restore(state)
+        except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            reason = str(error).partition("\n")[0]
+            raise TrainingError(
+                f"{job.folder.state} is not of this model: {reason}", remedy="begin anew with --overwrite"
+            ) from error
         if ranks.first:
             job.folder.cut_log(progress.step)
     planned = job.recipe.run.epochs * supply.steps

@@ -65,7 +65,7 @@ class TrainingPlan:
         if run.stop_interval and run.select_on != "last":
             told += f", or until there is {stop_rule(run)}"
         elif run.stop_interval:
-            told += f"; the last weights are kept, so nothing tells of {stop_rule(run)}"
+            told += ", whatever run.stop_interval says: the last weights are kept, and none are validated"
         return told
 
     def _choice(self) -> str:

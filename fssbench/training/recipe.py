@@ -6,7 +6,6 @@ five headings, and refuses what it does not know.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from pathlib import Path
@@ -18,6 +17,7 @@ from pydantic import BaseModel, Field, ValidationError
 from fssbench.base.errors import UsageError
 from fssbench.base.records import Record, first_error
 from fssbench.base.suggest import did_you_mean
+from fssbench.base.toml import parse_toml
 from fssbench.episodes.benchmarks import Benchmark
 
 __all__ = [
@@ -173,20 +173,19 @@ def find_recipe(model: str, benchmark: Benchmark) -> Recipe:
 def read_recipe(path: Path) -> Recipe:
     """A recipe of one's own; `UsageError` naming the file if it cannot be read or is none."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        data = path.read_bytes()
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}", remedy="check the path") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path} is no text: {error}", remedy="a recipe is TOML in UTF-8") from error
-    return parse_recipe(text, where=str(path))
+    return parse_recipe(data, where=str(path))
 
 
-def parse_recipe(text: str, *, where: str) -> Recipe:
+def parse_recipe(text: bytes | str, *, where: str) -> Recipe:
     """A recipe from TOML; `UsageError` naming ``where`` and the first thing that is wrong."""
     try:
-        return _checked(tomllib.loads(text), where=where)
-    except tomllib.TOMLDecodeError as error:
+        told = parse_toml(text)
+    except ValueError as error:
         raise UsageError(f"{where} is no TOML: {error}", remedy="see fssbench train --print-config for one") from error
+    return _checked(told, where=where)
 
 
 def overridden(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:

@@ -296,7 +296,7 @@ def test_a_backbone_means_nothing_to_a_model_without_one(fssbench: Command, sets
         "eval", "-m", "copy-support", "-b", "toy", "-d", sets, "-f", 0, "-o", tmp_path, "--backbone-weights", "none"
     )
     assert ran.code == 0
-    assert "note: copy-support has no backbone, so --backbone-weights means nothing to it" in ran.err
+    assert "note: copy-support has no option backbone_weights, so --backbone-weights means nothing to it" in ran.err
 
 
 def test_the_result_says_what_was_asked_and_what_it_became(fssbench: Command, sets: Path, tmp_path: Path) -> None:

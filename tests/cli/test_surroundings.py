@@ -192,5 +192,5 @@ def test_a_folder_that_takes_no_files_is_told(fssbench: Command, toy_set: Episod
     assert "part of the path is a file, not a folder; mend that" in ran.error
     ran = fssbench("leaderboard", "build", tmp_path, "-o", tmp_path)
     assert ran.code == 2
-    assert "a folder of that name is in the way" in ran.error
+    assert "is there already, and this command did not write it; choose another --output" in ran.error
     assert [path.name for path in tmp_path.iterdir()] == ["file"]

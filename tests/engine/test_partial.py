@@ -202,6 +202,17 @@ def test_a_disk_that_fills_as_the_file_is_closed_is_told(tmp_path: Path, monkeyp
         pass
 
 
+def test_what_a_run_left_that_was_killed_behind_its_result_is_removed(toy_set: EpisodeSet, tmp_path: Path) -> None:
+    finished = ask(toy_set, tmp_path, n=3)
+    folder = finished.path.parent
+    before = sorted(path.name for path in folder.iterdir())
+    for name in ("counts.partial", "counts.rank1.partial"):
+        (folder / f"{finished.path.stem}.{name}").touch()
+    (folder / f".{finished.path.name}.lock").touch()
+    assert ask(toy_set, tmp_path, n=3).skipped
+    assert sorted(path.name for path in folder.iterdir()) == before
+
+
 def test_of_two_runs_into_one_folder_the_second_is_told(toy_set: EpisodeSet, tmp_path: Path) -> None:
     def second(_: Answer) -> None:
         with pytest.raises(StorageError, match=r"another run is evaluating to .*seed0\.json .*; wait for it"):

@@ -52,7 +52,8 @@ def _flip(draw: Draw, old: bytes) -> bytes:
 
 def _insert(draw: Draw, old: bytes) -> bytes:
     place = draw(st.integers(0, len(old)))
-    return old[:place] + draw(st.sampled_from(PIECES)) + old[place:]
+    piece: bytes = draw(st.sampled_from(PIECES))
+    return old[:place] + piece + old[place:]
 
 
 def _doubled(draw: Draw, old: bytes) -> bytes:
@@ -161,7 +162,7 @@ def _litter(draw: Draw, path: Path) -> str:
 
 def _replaced(draw: Draw, path: Path) -> str:
     """A file or folder of which something else is there, or nothing."""
-    what = draw(st.sampled_from(["nothing", "folder", "dead link", "link to itself", "unreadable"]))
+    what: str = draw(st.sampled_from(["nothing", "folder", "dead link", "link to itself", "unreadable"]))
     if what == "unreadable":
         path.chmod(0)
         return what
@@ -205,7 +206,7 @@ def _break(draw: Draw, path: Path) -> str:
         return "another picture"
     if path.suffix in (".toml", ".txt") and draw(st.booleans()):
         return _line(draw, path)
-    how = draw(st.sampled_from(sorted(BYTES)))
+    how: str = draw(st.sampled_from(sorted(BYTES)))
     path.write_bytes(BYTES[how](draw, path.read_bytes()))
     return how
 

@@ -100,7 +100,7 @@ def run(words: Sequence[str]) -> Ran:
         except SystemExit as left:
             code = left.code
         told = [stream.buffer.getvalue().decode() for stream in (out, err)]  # type: ignore[attr-defined]
-    return Ran(code, *told, crash)
+    return Ran(code, told[0], told[1], crash)
 
 
 def _halves(folder: Path) -> list[str]:

@@ -23,6 +23,7 @@ from small import RECIPE
 __all__ = ["WORLDS", "World", "sound_world"]
 
 EPISODES = ("-n", "8", "--min-pixels", "1", "--allow-missing-classes")
+MODEL = f"{Path(__file__).parents[1] / 'training' / 'small.py'}:Small"
 
 
 @dataclass(frozen=True)
@@ -51,14 +52,13 @@ def _raw(kind: str, benchmark: str, *more: str) -> Callable[[Path, Path], list[C
         return [
             Command(["doctor", str(folder)]),
             Command(["doctor", str(folder), "-b", kind] if kind != "folder" else ["list", "-d", str(folder)]),
-        ], [
             Command(["prepare", kind, "-s", str(folder), "-o", sets, "-f", "0", *EPISODES, *more]),
             Command(["verify", sets], bound=True),
             Command(["eval", "-m", "copy-support", "-b", benchmark, "-d", sets, "-f", "0", "-o", results], bound=True),
             Command(["score", "--check", results, "-d", sets], bound=True),
         ]
 
-    return lambda folder, out: [one for part in commands(folder, out) for one in part]
+    return commands
 
 
 def _coco(folder: Path) -> None:
@@ -189,15 +189,13 @@ def _with_results(folder: Path, out: Path) -> list[Command]:
 def _weights(folder: Path) -> None:
     """A small model's file of weights, options, a recipe, a list of images, and another tool's masks."""
     _sets(folder / "sets")
-    shutil.copy(Path(__file__).parents[1] / "training" / "small.py", folder / "small.py")
     recipe = RECIPE.replace('"small"', '"small.py:Small"') + 'episodes = 8\nselect_on = "last"\nmax_steps = 1\n'
     (folder / "recipe.toml").write_text(recipe)
     (folder / "options.toml").write_text("dropout = 0.1\n")
-    model = f"{folder}/small.py:Small"
     _ran(
         "train",
         "-m",
-        model,
+        MODEL,
         "-b",
         "plants",
         "-f",
@@ -214,14 +212,16 @@ def _weights(folder: Path) -> None:
     (folder / "masks").mkdir()
     for n in range(8):
         Image.fromarray(np.zeros((24, 32), np.uint8)).save(folder / "masks" / f"{n}.png")
-    (folder / "masks.json").write_text(json.dumps([{"index": n, "size": [24, 32], "counts": [768]} for n in range(8)]))
+    (folder / "masks.jsonl").write_text(
+        "".join(json.dumps({"index": n, "mask": {"size": [24, 32], "counts": [768]}}) + "\n" for n in range(8))
+    )
     shutil.copytree(folder / "sets", folder.with_name("beside"), dirs_exist_ok=True)
     shutil.rmtree(folder / "sets")
 
 
 def _with_weights(folder: Path, out: Path) -> list[Command]:
-    data, model = str(folder.with_name("beside")), f"{folder}/small.py:Small"
-    asked = ["-m", model, "-b", "plants", "-f", "0", "-d", data]
+    data = str(folder.with_name("beside"))
+    asked = ["-m", MODEL, "-b", "plants", "-f", "0", "-d", data]
     return [
         Command(
             [
@@ -252,10 +252,10 @@ def _with_weights(folder: Path, out: Path) -> list[Command]:
                 "cpu",
             ]
         ),
-        Command(["check-model", model, "--options", str(folder / "options.toml")]),
+        Command(["check-model", MODEL, "--options", str(folder / "options.toml")]),
         Command(["score", str(folder / "masks"), "-b", "plants", "-d", data, "-o", str(out / "m"), "--name", "other"]),
         Command(
-            ["score", str(folder / "masks.json"), "-b", "plants", "-d", data, "-o", str(out / "m2"), "--name", "other"]
+            ["score", str(folder / "masks.jsonl"), "-b", "plants", "-d", data, "-o", str(out / "m2"), "--name", "other"]
         ),
     ]
 

@@ -113,7 +113,7 @@ def test_titles_and_captions_are_written(tmp_path: Path) -> None:
 def test_a_row_is_as_high_as_its_tallest_picture_and_may_have_a_title(tmp_path: Path) -> None:
     def height(*rows: Row, **more: Any) -> int:
         draw_sheet(tmp_path / "sheet.png", columns=["a"], rows=rows, **more)
-        return sheet(tmp_path / "sheet.png").shape[0]
+        return len(sheet(tmp_path / "sheet.png"))
 
     flat, upright = cell(50, 100), cell(100, 50)
     assert height(Row(cells=[flat])) + CELL // 2 == height(Row(cells=[flat, upright]))

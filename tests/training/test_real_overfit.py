@@ -65,6 +65,9 @@ class UntilKnown:
     def validated(self, found: Validated, best: bool) -> None:
         raise AssertionError("nothing is validated")
 
+    def settled(self, step: int) -> None:
+        raise AssertionError("nothing is validated, so nothing settles")
+
 
 def test_a_real_pair_is_learned_by_heart(real_data: Path) -> None:
     """By the paper's optimizer, at a small size and on features of random weights."""

@@ -29,7 +29,8 @@ class ReportedRow:
         mean: over the folds.
         fb_iou: likewise.
         learnable_parameters: in millions.
-        ours: our model and all its options that are not the default, or ``None`` if there is no such model.
+        ours: our model and all its options that are not the default, or ``None`` if there is no such model or the
+            row's was trained otherwise than its recipe says.
         note: what a reader should know.
     """
 
@@ -67,7 +68,7 @@ def reported_rows() -> tuple[ReportedRow, ...]:
             mean=row.mean,
             fb_iou=row.fb_iou,
             learnable_parameters=row.learnable_parameters,
-            ours=None if row.ours is None else (row.ours.model, row.options),
+            ours=None if row.ours is None or row.ours.recipe else (row.ours.model, row.options),
             note=row.note,
         )
         for paper in papers()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tomllib
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files as package_files
@@ -15,6 +14,7 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 from fssbench.base.errors import ResultError, UsageError
 from fssbench.base.records import Record, first_error
 from fssbench.base.suggest import known_are
+from fssbench.base.toml import parse_toml
 from fssbench.episodes.benchmarks import find_benchmark
 from fssbench.episodes.protocols import find_protocol
 
@@ -168,16 +168,17 @@ class Paper(Record):
 def read_paper(path: Path) -> Paper:
     """Read a data file; `ResultError` naming what is wrong with it."""
     try:
-        return _parse(path.read_text(encoding="utf-8-sig"), where=str(path))
+        data = path.read_bytes()
     except OSError as error:
         raise ResultError(f"{path} cannot be read: {error.strerror}", remedy="check the path") from error
+    return _parse(data, where=str(path))
 
 
 @cache
 def papers() -> tuple[Paper, ...]:
     """The papers whose tables are here."""
     folder = package_files(__package__)
-    return tuple(_parse(folder.joinpath(f"{name}.toml").read_text(encoding="utf-8"), where=name) for name in PAPERS)
+    return tuple(_parse(folder.joinpath(f"{name}.toml").read_bytes(), where=name) for name in PAPERS)
 
 
 def tables() -> tuple[Table, ...]:
@@ -198,10 +199,10 @@ def find_table(name: str, *, among: Sequence[Paper] | None = None) -> Table:
         raise UsageError(f"there is no table '{name}'", remedy=known_are(name, found)) from None
 
 
-def _parse(text: str, *, where: str) -> Paper:
+def _parse(data: bytes, *, where: str) -> Paper:
     try:
-        return Paper.model_validate(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
-        raise ResultError(f"{where} is no TOML: {error}", remedy="correct it") from error
+        return Paper.model_validate(parse_toml(data))
     except ValidationError as error:
         raise ResultError(f"{where} is no paper's tables: {first_error(error)}", remedy="correct it") from error
+    except ValueError as error:
+        raise ResultError(f"{where} is no TOML: {error}", remedy="correct it") from error

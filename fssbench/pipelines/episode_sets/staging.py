@@ -44,7 +44,7 @@ def staging_folder(path: Path, plan: dict[str, object]) -> Iterator[Path]:
     """
     staging, text = _staging(path), json.dumps(plan, indent=1)
     file = staging / PLAN
-    if staging.is_dir() and not (file.is_file() and file.read_text() == text):
+    if staging.is_dir() and not (file.is_file() and file.read_bytes() == text.encode()):
         shutil.rmtree(staging)
     try:
         write_atomic(file, text)
@@ -70,11 +70,19 @@ def commit(path: Path) -> None:
 
 
 def _extends(staging: Path) -> str | None:
-    """The `identity` of the set that a staged folder extends. A plan is taken away only from a set of its own."""
+    """The `identity` of the set that a staged folder extends, or ``damaged``, which is none's.
+
+    A plan is taken away only from a set of its own.
+    """
     file = staging / PLAN
-    extends = json.loads(file.read_text())[EXTENDS] if file.is_file() else None
-    assert extends is None or isinstance(extends, str)
-    return extends
+    if not file.is_file():
+        return None
+    try:
+        plan = json.loads(file.read_bytes())
+    except (ValueError, RecursionError):
+        return "damaged"
+    extends = plan.get(EXTENDS, "damaged") if isinstance(plan, dict) else "damaged"
+    return extends if extends is None else str(extends)
 
 
 def _merge(staging: Path, path: Path) -> None:

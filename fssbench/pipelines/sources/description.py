@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +9,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from fssbench.base.errors import SourceError
 from fssbench.base.records import Record, first_error
+from fssbench.base.toml import parse_toml
 from fssbench.episodes.benchmarks import BENCHMARKS, Benchmark
 from fssbench.pipelines.sources.files import read_bytes
 from fssbench.schemas.manifest import BenchmarkRecord
@@ -82,8 +82,8 @@ def read_description(folder: Path) -> Description:
             remedy=f"write a {DESCRIPTION} with name and [classes] beside images/ and masks/; see docs/raw-data.md",
         )
     try:
-        return Description.model_validate(tomllib.loads(read_bytes(path).decode("utf-8-sig")))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SourceError(f"{path} is not TOML: {error}", remedy="mend that line") from error
+        return Description.model_validate(parse_toml(read_bytes(path)))
     except ValidationError as error:
         raise SourceError(f"{path}: {first_error(error)}", remedy="see docs/raw-data.md for its fields") from error
+    except ValueError as error:
+        raise SourceError(f"{path} is not TOML: {error}", remedy="mend that line") from error

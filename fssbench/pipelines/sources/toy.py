@@ -10,7 +10,6 @@ from __future__ import annotations
 import colorsys
 import json
 import math
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFilter
 
 from fssbench.base.errors import StorageError
-from fssbench.base.files import PARTIAL, atomic_file, replace_folder, storage_errors
+from fssbench.base.files import PARTIAL, atomic_file, atomic_folder
 from fssbench.base.locking import exclusive
 from fssbench.base.progress import Advance, no_progress
 from fssbench.episodes.benchmarks import COCO_CLASSES, TOY_CLASSES, TOY_SHAPES
@@ -51,21 +50,18 @@ def draw_toy(folder: Path, *, part: Part = "test", advance: Advance = no_progres
     if annotations.is_file():
         return False
     images = folder / split
-    partial = images.with_name(split + PARTIAL)
     if images.exists() and not annotations.with_name(annotations.name + PARTIAL).is_file():  # as a killed run leaves it
         raise StorageError(
             f"{images} is in the way: it has no annotations beside it", remedy="move it away, or name another folder"
         )
-    with exclusive(images, doing="drawing"), storage_errors(folder):
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
+    # The annotations get their name last.
+    with exclusive(images, doing="drawing"), atomic_file(annotations) as file, atomic_folder(images) as partial:
         first = 0 if part == "test" else IMAGES
         scenes = [_scene(number, advance) for number in range(first, first + IMAGES)]
         for scene in scenes:
             scene.picture.save(partial / scene.file_name(split), quality=90)
-        with atomic_file(annotations) as file:
-            file.write(json.dumps(_annotations(scenes, split)).encode())
-            replace_folder(partial, images)
+        file.write(json.dumps(_annotations(scenes, split)).encode())
+        file.flush()
     return True
 
 

@@ -1,8 +1,9 @@
 """HSNet's lists of training images: for PASCAL-5i and COCO-20i, which images serve which base class.
 
-COCO's follow from label maps: an image serves a class from 2,048 pixels on, also if it shows a novel one. PASCAL's
-follow no rule that is known: images are missing from them that show more of a class than others that are there. For
-FSS-1000 the lists name classes, which are part of the training set itself.
+COCO's follow from label maps: an image serves a class from 2,048 pixels on, also if it shows a novel one. PASCAL's go
+back to OSLSM's rule, at least three pixels of the mask at 1/32 of the size. Where that looks is not known to the pixel,
+so they are not derived; ``tools/training_lists.py`` counts how near one comes. For FSS-1000 the lists name classes,
+which are part of the training set itself.
 """
 
 from __future__ import annotations

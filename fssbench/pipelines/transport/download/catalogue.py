@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from importlib.resources import files as package_files
 from pathlib import Path, PurePosixPath
 from typing import Annotated
@@ -11,6 +10,7 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from fssbench.base.errors import SourceError
 from fssbench.base.records import Record, Sha256, first_error
+from fssbench.base.toml import parse_toml
 
 __all__ = ["ARCHIVES", "CATALOGUE", "Catalogue", "RemoteFile", "read_catalogue"]
 
@@ -76,14 +76,14 @@ def read_catalogue(path: Path | None = None) -> Catalogue:
     """The catalogue in ``path``, or fssbench's own; `SourceError` that names what is wrong with it."""
     try:
         resource = path or package_files("fssbench.pipelines.transport.download").joinpath(CATALOGUE)
-        return Catalogue.model_validate(tomllib.loads(resource.read_text(encoding="utf-8-sig")))
+        return Catalogue.model_validate(parse_toml(resource.read_bytes()))
     except OSError as error:
         raise SourceError(
             f"the catalogue {path} cannot be read: {error.strerror}", remedy="check --catalogue"
         ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SourceError(f"the catalogue {path} is not TOML: {error}", remedy="mend that line") from error
     except ValidationError as error:
         raise SourceError(
             f"the catalogue {path}: {first_error(error)}", remedy="see docs/download.md for its fields"
         ) from error
+    except ValueError as error:
+        raise SourceError(f"the catalogue {path} is not TOML: {error}", remedy="mend that line") from error
