@@ -52,6 +52,7 @@ HSNET: dict[str, Any] = {
     "options": {**SEES, "size": 256, "finest_level": 3},
     "changes": {
         # Asked about all objects, however small, it learns first to answer nothing.
+        "data.min_pixels": 1,
         "data.query_pixels": 8000,
         "data.queries": "pair-uniform",
         "run.batch": 16,

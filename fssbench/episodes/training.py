@@ -62,8 +62,14 @@ class TrainingPolicy:
     def __post_init__(self) -> None:
         if self.min_pixels < 1:
             raise UsageError(f"min_pixels must be at least 1, got {self.min_pixels}")
-        if self.query_pixels is not None and not 1 <= self.query_pixels <= self.min_pixels:
-            raise UsageError(f"query_pixels must be in 1 to min_pixels, {self.min_pixels}, got {self.query_pixels}")
+        if self.query_pixels is not None and self.query_pixels < 1:
+            raise UsageError(f"query_pixels must be at least 1, got {self.query_pixels}")
+        if self.queries == "class-uniform" and (self.query_pixels or 1) > self.min_pixels:
+            # A class with no image to be asked about would never have its turn.
+            raise UsageError(
+                f"query_pixels {self.query_pixels} is above min_pixels, {self.min_pixels}",
+                remedy="draw queries image-uniform or pair-uniform, or lower it",
+            )
         for name in ("held_out", "held_out_images"):
             if not 0 <= getattr(self, name) < 1:
                 raise UsageError(f"{name} must be a share in [0, 1), got {getattr(self, name)}")
@@ -123,7 +129,7 @@ class TrainingLists:
     @cached_property
     def images(self) -> tuple[str, ...]:
         """Every image that is learned from, sorted."""
-        return tuple(sorted((*self.shown, *self.unclassed)))
+        return tuple(sorted({*self.shown, *self.served, *self.unclassed}))
 
     @property
     def epoch(self) -> int:

@@ -133,7 +133,13 @@ def test_of_a_common_class_that_is_held_out_most_images_stay() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "text"), [({"min_pixels": 0}, "min_pixels must be"), ({"held_out": 1.0}, "held_out must be")]
+    ("changes", "text"),
+    [
+        ({"min_pixels": 0}, "min_pixels must be"),
+        ({"query_pixels": 0}, "query_pixels must be"),
+        ({"query_pixels": 2}, "query_pixels 2 is above min_pixels, 1; draw queries image-uniform or pair-uniform"),
+        ({"held_out": 1.0}, "held_out must be"),
+    ],
 )
 def test_a_policy_that_means_nothing_is_refused(changes: dict[str, float], text: str) -> None:
     with pytest.raises(UsageError, match=text):
@@ -219,6 +225,17 @@ def test_small_queries_are_asked_about_and_never_shown() -> None:
     assert {e.class_id for e in episodes if e.query == "both"} == {1, 2}
     assert not any("both" in e.supports for e in episodes if e.class_id == 2)
     assert lists.digest == lists_of(shown, TrainingPolicy(min_pixels=50)).digest  # what is shown is the same
+
+
+def test_large_queries_are_shown_any_support() -> None:
+    """A class without an object large enough is never asked about; every image is counted as learned from."""
+    shown: Areas = {f"{c}/{n}": {c: 100 if n else 4} for c in (1, 2, 3, 5, 6, 7) for n in range(3)}
+    shown |= {f"7/{n}": {7: 4} for n in range(3)}
+    lists = lists_of(shown, TrainingPolicy(query_pixels=50, queries="pair-uniform"))
+    assert set(lists.images) == set(shown)
+    episodes = epoch_episodes(lists, seed=0, epoch=0, shot=1, n=30 * lists.epoch)
+    assert {e.query for e in episodes} == {image_id for image_id, areas in shown.items() if 100 in areas.values()}
+    assert "1/0" in {support for e in episodes for support in e.supports}
 
 
 def test_images_may_be_held_out_in_place_of_classes() -> None:
