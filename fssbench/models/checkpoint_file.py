@@ -8,17 +8,18 @@ beside it can be read.
 from __future__ import annotations
 
 import re
+import warnings
 from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, BinaryIO, ClassVar
 
 import torch
 
 from fssbench.base.errors import CheckpointError
 from fssbench.models.cards import SUFFIX, read_safetensors
 
-__all__ = ["Unknown", "read_checkpoint_file"]
+__all__ = ["Unknown", "load_inert", "read_checkpoint_file"]
 
 SAVE = "save the tensors alone: torch.save(model.state_dict(), PATH)"
 BRING = "bring it again, and compare its size with the one that is published"
@@ -86,11 +87,18 @@ def read_checkpoint_file(path: Path) -> object:
         try:
             inert = torch.serialization.safe_globals([(kind, name) for name, kind in known.items()])
             with path.open("rb") as file, inert:  # of a path, torch heeds the ending
-                return torch.load(file, map_location="cpu", weights_only=True)
+                return load_inert(file)
         except Exception as error:  # damaged files make the unpickler raise almost anything
             if not _understood(str(error), known):
                 raise _refused(path, error, head, known) from error
     raise _unreadable(path, f"it holds objects of very many classes, such as {next(iter(known))}", SAVE)
+
+
+def load_inert(file: BinaryIO) -> Any:
+    """Tensors and plain containers of a file of ``torch.save``; what torch thinks of its format is kept to itself."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch.load(file, map_location="cpu", weights_only=True)
 
 
 def _understood(error: str, known: dict[str, type[Unknown]]) -> bool:

@@ -108,10 +108,11 @@ class RunFolder:
 
         Only tensors and plain containers are unpickled.
         """
-        import torch
+        from fssbench.models.checkpoint_file import load_inert
 
         try:
-            state: dict[str, Any] = torch.load(self.state, map_location="cpu", weights_only=True)
+            with self.state.open("rb") as file:
+                state: dict[str, Any] = load_inert(file)
             if state["version"] != VERSION:
                 raise ValueError(f"version {state['version']}, expected {VERSION}")
             found, told = str(state["identity"]), dict(state["progress"])

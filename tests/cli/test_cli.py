@@ -175,7 +175,7 @@ def test_the_folders_at_the_top_are_links_and_no_packages_of_their_own() -> None
         ),
         (["prepare", "coco", "--shots", "0"], "--shots must be at least 1, got 0"),
         (["prepare", "coco", "--episodes", "0"], "Invalid value for '--episodes'"),
-        (["verify", "nowhere"], "there is no episode set in nowhere; build one with fssbench prepare"),
+        (["verify", "nowhere"], "there is no folder nowhere; .* or build a set with fssbench prepare"),
         (["info", "nowhere"], "nowhere is no episode set"),
         (["info", "nowhere.json"], r"nowhere\.json cannot be read: No such file"),
         (["leaderboard", "build", "nowhere"], "there is no folder nowhere"),

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pickle
 import re
+import warnings
 from argparse import Namespace
 from collections import defaultdict, deque
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -160,6 +162,16 @@ def test_objects_of_training_code_beside_the_weights_are_passed_over(tmp_path: P
     state, path = small().state_dict(), tmp_path / "weights.pt"
     torch.save({"best": objects()[name], "state_dict": state}, path, _use_new_zipfile_serialization=zipped)
     assert same(read_state_dict(path), state)
+
+
+def test_what_torch_remarks_on_a_format_is_not_passed_on(tmp_path: Path) -> None:
+    """It would stand before the one line of a refusal, naming a file of torch's."""
+    path = tmp_path / "protocol4.pt"
+    torch.save(small().state_dict(), path, pickle_protocol=4, _use_new_zipfile_serialization=False)
+    with warnings.catch_warnings(record=True) as told, suppress(CheckpointError):
+        warnings.simplefilter("always")
+        read_state_dict(path)
+    assert told == []
 
 
 def test_a_whole_model_is_named_with_how_to_save_its_weights(tmp_path: Path) -> None:

@@ -121,7 +121,7 @@ def test_torchvision_has_no_such_resnet() -> None:
         ),
         ("benchmark", "fss", "PSPNet has no benchmark 'fss'; known are coco, pascal"),
         ("size", 64, r"must be 8n [+] 1 pixels a side, at least 9, got 64; the usual size is 417"),
-        ("size", "big", "option 'size' of model 'pspnet' must be a number, got 'big'"),
+        ("size", "big", "option 'size' of model 'pspnet' must be a whole number, got 'big'"),
     ],
 )
 def test_an_option_it_cannot_have_is_refused(option: str, value: object, message: str) -> None:
