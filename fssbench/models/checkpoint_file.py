@@ -23,6 +23,8 @@ __all__ = ["Unknown", "load_inert", "read_checkpoint_file"]
 
 SAVE = "save the tensors alone: torch.save(model.state_dict(), PATH)"
 BRING = "bring it again, and compare its size with the one that is published"
+MAGIC = 0x1950A86A20F9469CFC6C.to_bytes(10, "little")
+"""What torch.save's older format begins with, in a pickle of its own."""
 ATTEMPTS = 200
 """Kinds of objects that a file may hold beside its tensors."""
 
@@ -146,7 +148,7 @@ def _refused(path: Path, error: Exception, head: bytes, known: Mapping[str, obje
         return _unreadable(path, "it holds tensors spread over processes", "save whole tensors in one process")
     if "persistent_load of storage" in said:
         return _unreadable(path, "it holds a model as a whole, which cannot be read without its code", SAVE)
-    if "Unsupported operand" in said and head.startswith((b"PK", b"\x80")):
+    if "Unsupported operand" in said and (head.startswith((b"PK", b"\x80\x02")) or MAGIC in head):
         return _unreadable(path, "it was saved by another pickle_protocol than torch.save's own", SAVE)
     if known and re.search("Can only|Trying to call", said):
         return _unreadable(path, f"it holds objects that are not known here: {', '.join(known)}", SAVE)
