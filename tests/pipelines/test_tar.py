@@ -12,7 +12,7 @@ from webdataset import TarWriter
 
 from fssbench.pipelines.episode_sets.stream import by_webdataset
 from fssbench.pipelines.formats.shards import Unpack
-from fssbench.pipelines.formats.tar import pack, unpack
+from fssbench.pipelines.formats.tar import pack, spans, unpack
 
 parts = st.text("abAB01", min_size=1, max_size=3)
 names = st.lists(parts, min_size=1, max_size=3).map(".".join)
@@ -61,3 +61,13 @@ def test_a_cut_file_is_refused(read: Unpack) -> None:
     data = tarred([("a.json", b"1" * 2000)])
     with pytest.raises(tarfile.ReadError, match="unexpected end of data"):
         [*read(data[:1500])]
+
+
+@given(samples=st.lists(st.tuples(parts, members), max_size=5, unique_by=lambda sample: sample[0]))
+def test_spans_lie_side_by_side_from_the_first_byte_on(samples: list[tuple[str, dict[str, bytes]]]) -> None:
+    """Whatever the samples, each begins where the one before it ends; nothing but zeros holds no sample."""
+    file = io.BytesIO()
+    pack(file, samples)
+    found = list(spans(file.getvalue()).values())
+    assert [start for start, _ in found] == [0, *(end for _, end in found)][: len(found)]
+    assert spans(bytes(len(file.getvalue()))) == {}

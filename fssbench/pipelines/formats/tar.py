@@ -49,9 +49,10 @@ def spans(data: bytes) -> dict[str, tuple[int, int]]:
     """By key where a tar file's samples begin and end, padding included; `tarfile.TarError` if it cannot be read."""
     with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as tar:
         members = [(one.name.partition(".")[0], one.offset, one.offset_data + one.size) for one in tar]
+    if not members:
+        return {}
     starts = [(key, start) for n, (key, start, _) in enumerate(members) if n == 0 or members[n - 1][0] != key]
-    end = members[-1][2] if members else 0
-    padded = -(-end // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
+    padded = -(-members[-1][2] // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
     ends = [*(start for _, start in starts[1:]), padded]
     return {key: (start, end) for (key, start), end in zip(starts, ends, strict=True)}
 
