@@ -13,6 +13,7 @@ import pytest
 from command import Command
 from PIL import Image
 
+from fssbench.base.files import sha256_file
 from fssbench.episodes.benchmarks import COCO_20I, PASCAL_5I
 from fssbench.episodes.lists import FoldLists
 from fssbench.episodes.training import TrainingPolicy, derive_training
@@ -30,6 +31,7 @@ from fssbench.pipelines.training_sets.published import published, published_as
 
 pytestmark = pytest.mark.real
 
+ANNOTATIONS = "d7beb9471e44ad0f97d9a4661e8f97d25dc68cc957e7e44be188e7f00ff922c0"
 FOLDS = range(4)
 LEAST = 2_048
 Shown = Mapping[str, set[int]]
@@ -38,7 +40,13 @@ Shown = Mapping[str, set[int]]
 
 @pytest.fixture(scope="module")
 def large(real_data: Path) -> Path:
-    return real_data / "coco-large"
+    """The sample whose answers are known; what is said of it is true of no other selection of images."""
+    folder = real_data / "coco-large"
+    if (found := sha256_file(folder / "annotations" / "instances_val2017.json")) != ANNOTATIONS:
+        pytest.skip(
+            f"coco-large's annotations are not those whose answers are known: {found[:12]}, not {ANNOTATIONS[:12]}"
+        )
+    return folder
 
 
 @pytest.fixture(scope="module")
