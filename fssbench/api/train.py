@@ -80,16 +80,23 @@ def train(
     """
     if resume and overwrite:
         raise UsageError("--resume and --overwrite contradict each other", remedy="pass one of them")
-    asked: dict[str, Any] = {
-        "fold": fold,
-        "shot": shot,
-        "config": config,
-        "changes": changes,
-        "options": options,
-        "data": data,
-    }
-    asked |= {"image_list": image_list, "protocol": protocol, "device": device, "workers": workers, "output": output}
-    job = _job(model, benchmark, **asked, resume=resume, overwrite=overwrite)
+    job = _job(
+        model,
+        benchmark,
+        fold=fold,
+        shot=shot,
+        config=config,
+        changes=changes,
+        options=options,
+        data=data,
+        image_list=image_list,
+        protocol=protocol,
+        device=device,
+        workers=workers,
+        output=output,
+        resume=resume,
+        overwrite=overwrite,
+    )
 
     from fssbench.engine.ranks import joined
     from fssbench.results.environment import pick_device

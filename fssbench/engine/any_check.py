@@ -29,10 +29,10 @@ SIZES = ((97, 61), (40, 120))
 SAME = 0.01
 """Share of pixels that may differ where the same is computed in batches of other sizes: sums are rounded otherwise."""
 
-NAN = "look for a division by zero, a logarithm of zero or an overflow"
-
 NOISE = 0.001
 """The same, where batches have one size."""
+
+NAN = "look for a division by zero, a logarithm of zero or an overflow"
 
 
 @dataclass(frozen=True, kw_only=True)

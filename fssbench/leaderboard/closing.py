@@ -7,12 +7,11 @@ from dataclasses import dataclass
 
 from fssbench.base.files import sha256_file
 from fssbench.leaderboard.build import board_of
-from fssbench.leaderboard.flat import sure_of
 from fssbench.leaderboard.gathered import Gathered
 from fssbench.leaderboard.published import published_entries
-from fssbench.leaderboard.standings import percent
+from fssbench.leaderboard.standings import between, one_decimal
 from fssbench.results.evaluation import Evaluation
-from fssbench.schemas.leaderboard import Entry, ReportedEntry, Score
+from fssbench.schemas.leaderboard import Entry, ReportedEntry
 
 __all__ = ["Closing", "closings", "reported_for"]
 
@@ -35,10 +34,10 @@ class Closing:
             lines = [f"{asked}: no mean over folds, {entry.miou.reason}"]
         else:
             mean = f"{asked}, mean over {len(entry.folds)} folds"
-            lines = [f"{mean}: mIoU {_with_interval(entry.miou)}, FB-IoU {_with_interval(entry.fb_iou)}"]
+            lines = [f"{mean}: mIoU {between(entry.miou)}, FB-IoU {between(entry.fb_iou)}"]
         if self.reported is not None:
             protocol = "" if self.reported.protocol == entry.protocol else f" under protocol {self.reported.protocol}"
-            figures = f"mIoU {_printed(self.reported.miou)}, FB-IoU {_printed(self.reported.fb_iou)}"
+            figures = f"mIoU {one_decimal(self.reported.miou)}, FB-IoU {one_decimal(self.reported.fb_iou)}"
             lines.append(f"  reported{protocol}: {figures} ({self.reported.printed_in})")
         return "\n".join(lines)
 
@@ -70,13 +69,3 @@ def _is(row: ReportedEntry, entry: Entry) -> bool:
 def _ablation(options: dict[str, object]) -> dict[str, object]:
     """What makes a model another than its paper's: not the backbone, and not what follows from the question."""
     return {name: value for name, value in options.items() if name not in ("backbone", "benchmark", "shot")}
-
-
-def _with_interval(score: Score) -> str:
-    sure = sure_of(score)
-    return percent(score.value) + (f" [{100 * sure.low:.1f}, {100 * sure.high:.1f}]" if sure else "")
-
-
-def _printed(share: float | None) -> str:
-    """With the one decimal that papers print."""
-    return "—" if share is None else f"{100 * share:.1f}"

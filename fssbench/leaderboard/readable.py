@@ -7,9 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from fssbench.leaderboard.board import Leaderboard
-from fssbench.leaderboard.flat import sure_of
-from fssbench.leaderboard.standings import digests, percent
-from fssbench.schemas.leaderboard import REGIME_NAMES, Entry, Score
+from fssbench.leaderboard.standings import between, digests, one_decimal, percent
+from fssbench.schemas.leaderboard import REGIME_NAMES, Entry
 
 __all__ = ["to_latex", "to_markdown"]
 
@@ -43,7 +42,10 @@ def readable(board: Leaderboard) -> Iterator[Readable]:
         yield Readable(
             f"{row.benchmark}, {row.shot}-shot, as reported: {protocol}{ignored}",
             ("model", *(f"fold {fold}" for fold in range(len(row.folds))), "mIoU", "FB-IoU", "printed in"),
-            tuple((one.label, *map(_printed, (*one.folds, one.miou, one.fb_iou)), one.printed_in) for one in group),
+            tuple(
+                (one.label, *(one_decimal(f, without="") for f in (*one.folds, one.miou, one.fb_iou)), one.printed_in)
+                for one in group
+            ),
         )
 
 
@@ -56,27 +58,17 @@ def _cells(entry: Entry, folds: Iterable[int]) -> tuple[str, ...]:
     by_fold = {fold.fold: percent(fold.miou.value, without="") for fold in entry.folds}
     behind = entry.difference
     sure = behind.other_images or behind.other_episodes
-    between = f" [{100 * sure.low:+.1f}, {100 * sure.high:+.1f}]" if sure else ""
+    bounds = f" [{100 * sure.low:+.1f}, {100 * sure.high:+.1f}]" if sure else ""
     return (
         str(entry.rank or ""),
         entry.label,
         entry.regime,
         *(by_fold.get(fold, "") for fold in folds),
-        _between(entry.miou),
-        _between(entry.fb_iou),
-        "" if behind.value is None else f"{100 * behind.value:+.2f}{between}",
+        between(entry.miou, without=""),
+        between(entry.fb_iou, without=""),
+        "" if behind.value is None else f"{100 * behind.value:+.2f}{bounds}",
         "yes" if entry.official else "no",
     )
-
-
-def _printed(value: float | None) -> str:
-    """With the one decimal that papers print."""
-    return "" if value is None else f"{100 * value:.1f}"
-
-
-def _between(score: Score) -> str:
-    sure = sure_of(score)
-    return f"{percent(score.value, without='')}{f' [{100 * sure.low:.1f}, {100 * sure.high:.1f}]' if sure else ''}"
 
 
 def to_markdown(board: Leaderboard) -> bytes:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from fssbench.schemas.leaderboard import DifferenceRecord, Entry, ReportedEntry, Score, ShiftInterval
     from fssbench.schemas.result import IntervalRecord
 
-__all__ = ["digests", "percent", "print_rankings", "print_reported"]
+__all__ = ["between", "digests", "one_decimal", "percent", "print_rankings", "print_reported"]
 
 WIDTH = 100
 """Of tables that go to a file, or to whatever else is not a terminal."""
@@ -160,8 +160,7 @@ def _printed(rows: tuple[ReportedEntry, ...]) -> list[Column]:
     from rich.markup import escape
 
     def figures(values: Iterable[float | None]) -> tuple[str, ...]:
-        """With the one decimal that papers print."""
-        return tuple("—" if value is None else f"{100 * value:.1f}" for value in values)
+        return tuple(map(one_decimal, values))
 
     return [
         Column("model", tuple(escape(row.label) for row in rows), justify="left"),
@@ -175,6 +174,17 @@ def _printed(rows: tuple[ReportedEntry, ...]) -> list[Column]:
 def percent(value: float | None, *, without: str = "—") -> str:
     """A figure in percent; ``without`` stands for one that is undefined."""
     return without if value is None else f"{100 * value:.2f}"
+
+
+def one_decimal(value: float | None, *, without: str = "—") -> str:
+    """A figure in percent as papers print it; ``without`` stands for one that is not known."""
+    return without if value is None else f"{100 * value:.1f}"
+
+
+def between(score: Score, *, without: str = "—") -> str:
+    """A figure in percent, and behind it where it might lie."""
+    sure = sure_of(score)
+    return percent(score.value, without=without) + (f" [{100 * sure.low:.1f}, {100 * sure.high:.1f}]" if sure else "")
 
 
 def _with_interval(score: Score) -> str:
