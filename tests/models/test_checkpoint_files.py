@@ -17,26 +17,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from states import State, same, save, small
 
 from fssbench.base.errors import CheckpointError
 from fssbench.models.checkpoints import load_checkpoint, read_state_dict
-
-State = dict[str, Tensor]
-
-
-def small() -> nn.Module:
-    return nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1))
-
-
-def save(path: Path, content: object) -> Path:
-    torch.save(content, path)
-    return path
-
-
-def same(first: State, second: State) -> bool:
-    return first.keys() == second.keys() and all(torch.equal(first[k], second[k]) for k in first)
-
 
 # --- reading --------------------------------------------------------------------------------------------
 

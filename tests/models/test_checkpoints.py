@@ -10,7 +10,8 @@ from urllib.request import urlopen
 
 import pytest
 import torch
-from torch import Tensor, nn
+from states import State, same, save, small
+from torch import nn
 from torchvision.models import resnet18, resnet50
 
 from fssbench.base.errors import CheckpointError, ModelError, UsageError
@@ -18,21 +19,6 @@ from fssbench.base.files import sha256_file
 from fssbench.models.backbones import load_backbone
 from fssbench.models.checkpoints import load_checkpoint
 from fssbench.models.prototype import Prototype
-
-State = dict[str, Tensor]
-
-
-def small() -> nn.Module:
-    return nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1))
-
-
-def save(path: Path, content: object) -> Path:
-    torch.save(content, path)
-    return path
-
-
-def same(first: State, second: State) -> bool:
-    return first.keys() == second.keys() and all(torch.equal(first[k], second[k]) for k in first)
 
 
 def prefixed(prefix: str, state: State) -> State:
