@@ -347,6 +347,14 @@ def test_a_cache_that_cannot_be_written_is_as_if_it_were_not_there(tmp_path: Pat
     assert not list((tmp_path / "full").iterdir())
 
 
+def test_a_file_that_vanishes_while_room_is_made_costs_nothing(tmp_path: Path) -> None:
+    """Another thread gives its partial file a name between the listing and the look at it: a dead link is one too."""
+    (tmp_path / "gone.partial").symlink_to("nowhere")
+    cache = Cache(folder=tmp_path, spare=0)
+    cache.put(record(b"data"), b"data")
+    assert cache.get(record(b"data")) == b"data"
+
+
 def test_where_the_cache_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert Cache.find() == Cache(folder=tmp_path / "home" / "shards")
     monkeypatch.setenv("FSSBENCH_SHARD_CACHE", str(tmp_path / "fast"))

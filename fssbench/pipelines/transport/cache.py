@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from threading import get_ident
@@ -81,10 +82,16 @@ class Cache:
 
     def _make_room(self, more: int) -> None:
         """Let go of what was used longest ago until ``more`` bytes have room, and of what killed runs left."""
-        files = sorted(((path, path.stat()) for path in self.folder.iterdir()), key=lambda file: file[1].st_mtime)
+        files = sorted(self._files(), key=lambda file: file[1].st_mtime)
         total = more + sum(status.st_size for _, status in files)
         for path, status in files:
             if total <= self.limit:
                 return
             path.unlink(missing_ok=True)
             total -= status.st_size
+
+    def _files(self) -> Iterator[tuple[Path, os.stat_result]]:
+        """Every file that is still there when asked: another thread may just have given a partial file its name."""
+        for path in self.folder.iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                yield path, path.stat()
