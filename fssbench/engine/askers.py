@@ -94,7 +94,8 @@ class PlainAsker:
     def _answer(self, episode: PreparedEpisode) -> list[Tensor]:
         frames = (episode.query, *episode.supports)
         images = _images(frames, self.model.preprocess, self.device, read=self.model.reads_pixels)
-        shown = _masks(episode.supports, self.device)
+        shown = _together([one.mask for one in episode.supports], self.device)
+        shown = shown.float() if self.model.reads_pixels else shown
         self.cost.encoded += len(images)
         with _cast(self.device, self.inference.dtype):
             masks = self.model.predict_sizes(images[:1], images[None, 1:], shown[None], list(episode.sizes))
