@@ -9,11 +9,12 @@ from dataclasses import dataclass
 import torch
 
 from fssbench.base.belady import BeladyCache
-from fssbench.engine.askers import FeatureAsker, Key, PlainAsker, PreparedEpisode, PreparedFrame
+from fssbench.engine.askers import FeatureAsker, Key, PlainAsker
 from fssbench.engine.inference import InferenceCost
 from fssbench.engine.job import Job
 from fssbench.engine.memory import peak_bytes
 from fssbench.engine.model import LoadedModel
+from fssbench.engine.prepared import PreparedEpisode, prepare
 from fssbench.episodes.episodes import Episode
 from fssbench.models.interface import FeatureSegmenter, FewShotSegmenter
 from fssbench.pipelines.episode_sets.stream import Frame
@@ -131,7 +132,7 @@ def _drawn(model: FewShotSegmenter, shot: int, number: int) -> PreparedEpisode:
     for n in range(1 + shot):
         image, mask = draw_example(number * (1 + shot) + n)
         frame = Frame(f"{number}/{n}", f"{number}/{n}", 0, image, mask, None, None)
-        shown.append(PreparedFrame(frame, model.preprocess.image(image), model.preprocess.mask(mask)))
+        shown.append(prepare(frame, model.preprocess))
     side = model.preprocess.size
     return PreparedEpisode(shown[0], shown[1:], [(side, side), shown[0].frame.mask.shape], 0)
 

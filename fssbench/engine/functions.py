@@ -29,6 +29,8 @@ class FunctionSegmenter(FewShotSegmenter):
     it is given the query's image (H, W, 3) uint8 and, for each shot, a support's image and its mask (H, W) bool.
     """
 
+    reads_pixels = False
+
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__()
         self.function = function

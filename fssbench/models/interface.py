@@ -92,7 +92,7 @@ class Preprocess:
         shape = (3, 1, 1)
         mean = torch.tensor(self.mean, device=images.device).view(shape)
         std = torch.tensor(self.std, device=images.device).view(shape)
-        return (images.float() / 255 - mean) / std
+        return (images.float() / 255).sub_(mean).div_(std)
 
 
 def resize_mask(mask: Tensor, size: Size) -> Tensor:
@@ -101,8 +101,8 @@ def resize_mask(mask: Tensor, size: Size) -> Tensor:
         return mask
     lead = mask.shape[:-2]
     flat = mask.reshape(-1, 1, *mask.shape[-2:])
-    # Nearest picks values, so bool may travel as bytes: a quarter of float32.
-    numbers = flat.view(torch.uint8) if mask.dtype == torch.bool else flat.float()
+    # Nearest picks values, so masks may travel as bytes: a quarter of float32.
+    numbers = flat.view(torch.uint8) if mask.dtype in (torch.bool, torch.uint8) else flat.float()
     return F.interpolate(numbers, size, mode="nearest").to(mask.dtype).reshape(*lead, *size)
 
 
@@ -140,6 +140,7 @@ class FewShotSegmenter(nn.Module, ABC):
 
     Attributes:
         preprocess: how images become its input; print it to see the expected format.
+        reads_pixels: whether `predict` looks at the images; if not, it is given zeros in their place.
         needs_training: whether it means anything before weights were loaded into it.
         backbone_info: which feature extractor it uses and where its weights came from, if it has one.
         regime: what its weights have learned from; models are ranked among those of their regime alone.
@@ -147,6 +148,7 @@ class FewShotSegmenter(nn.Module, ABC):
     """
 
     preprocess: Preprocess = Preprocess()
+    reads_pixels: bool = True
     needs_training: bool = False
     backbone_info: BackboneInfo | None = None
     regime: Regime | None = None
@@ -212,11 +214,13 @@ class FeatureSegmenter(FewShotSegmenter):
 
     Attributes:
         reads_features: whether `condition` uses the features of the whole image; if not, they are not computed for it.
+        reads_images: whether `condition` uses the image itself; if not, it is given zeros in its place.
         keeps_supports: whether what `condition` gives is worth its memory; if not, it is computed for each episode.
         casts_whole: whether it can be cast to 16 bits as a whole; if not, torch casts its operations one by one.
     """
 
     reads_features: bool = True
+    reads_images: bool = True
     keeps_supports: bool = True
     casts_whole: bool = False
 
