@@ -140,7 +140,9 @@ def _store(here: Ranks) -> Any:
     from torch.distributed.rendezvous import rendezvous
 
     store, *_ = next(rendezvous("env://", here.rank, here.world, timeout=_patience()))
-    return dist.distributed_c10d.PrefixStore(f"fssbench/{store.add(f'fssbench/joined/{here.rank}', 1)}", store)
+    attempt = f"fssbench/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}"
+    meeting = store.add(f"{attempt}/of rank {here.rank}", 1)
+    return dist.distributed_c10d.PrefixStore(f"{attempt}/{meeting}", store)
 
 
 def _backend(store: Store, here: Ranks, device: str) -> dict[str, Any]:

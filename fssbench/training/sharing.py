@@ -42,7 +42,12 @@ class SharedSteps:
             learning = set(parameters)
             for parameter in model.parameters():
                 parameter.requires_grad_(parameter.requires_grad and parameter in learning)
-            with ranks.together():
+            self._inner.never = nn.Parameter(parameters[0].new_zeros(1))
+            # Whether every parameter has its part in a step is the model's matter. torch advises against looking for
+            # those that have none where it finds none, and against `broadcast_buffers`, whose successor the oldest
+            # torch that is admitted does not know.
+            with ranks.together(), warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message="`broadcast_buffers` is deprecated")
                 self._outer = DistributedDataParallel(
                     self._inner, broadcast_buffers=False, find_unused_parameters=True, gradient_as_bucket_view=True
                 )
@@ -66,9 +71,7 @@ class SharedSteps:
         if not in_buckets or self._outer is None:
             step: Step = self.model.step(part)
             return step, 1.0
-        with warnings.catch_warnings():  # whether each parameter has its part in a step is the model's matter
-            warnings.filterwarnings("ignore", message="find_unused_parameters=True was specified")
-            loss = self._outer(part)
+        loss = self._outer(part)
         return replace(self._inner.told(), loss=loss), float(self.ranks.world)  # buckets hold means over processes
 
     def finish(self, said: Tensor, *, share: float, in_buckets: bool) -> Tensor:
