@@ -28,7 +28,7 @@ def measure(bench: Bench) -> None:
         recipe = find_recipe(model, find_benchmark(benchmark))
         if bench.small:
             recipe = overridden(recipe, {"run.batch": 2, "options.size": 65 if model == "hdmnet" else 64})
-        for precision in ("fp32", "bf16", "fp16") if bench.gpu else ("fp32", "bf16"):
+        for precision in ("fp32", "bf16", "fp16") if bench.gpu else ("fp32",):
             with bench.attempt(f"train {model} for {benchmark}", precision):
                 train(bench, overridden(recipe, {"run.precision": precision}), seconds)
 
