@@ -20,6 +20,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import signal
 import sys
 import tempfile
 import time
@@ -73,9 +74,19 @@ def main() -> None:
 
 
 def run_all(asked: argparse.Namespace, folder: Path) -> None:
-    """Every section in turn, then the table."""
+    """Every section in turn, then the table; also where the run is stopped before its end."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
     start = time.monotonic()
     report = Report(asked.output, command=sys.argv)
+    try:
+        run_sections(asked, folder, report, start)
+    finally:
+        report.note("seconds", round(time.monotonic() - start, 1))
+        print_table(json.loads(asked.output.read_text()))
+
+
+def run_sections(asked: argparse.Namespace, folder: Path, report: Report, start: float) -> None:
+    """Those that are asked for, as far as the time goes."""
     for name, budget in SECTIONS.items():
         if asked.only and name not in ("data", *asked.only):
             continue
@@ -88,8 +99,6 @@ def run_all(asked: argparse.Namespace, folder: Path) -> None:
         command += ["--device", asked.device, *(["--small"] if asked.small else [])]
         run_section(name, command, seconds=seconds, report=report, log=folder / f"{name}.log")
         print(f"{time.monotonic() - start:6.1f} s  {name}: {report.ended(name)}", flush=True)
-    report.note("seconds", round(time.monotonic() - start, 1))
-    print_table(json.loads(asked.output.read_text()))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import Thread
 from typing import IO
@@ -19,35 +19,51 @@ from on_gpu.report import Report
 __all__ = ["run_section"]
 
 
-def run_section(name: str, command: Sequence[str], *, seconds: float, report: Report, log: Path) -> None:
+def run_section(
+    name: str,
+    command: Sequence[str],
+    *,
+    seconds: float,
+    report: Report,
+    log: Path,
+    clock: Callable[[], float] = time.monotonic,
+) -> None:
     """Run a command that prints figures as lines of JSON; whatever else it says goes to ``log``."""
-    start = time.monotonic()
+    start = clock()
+
+    def left() -> float:
+        return max(0.0, start + seconds - clock())
+
     log.parent.mkdir(parents=True, exist_ok=True)
+    lines: queue.Queue[str | None] = queue.Queue()
     with log.open("w") as errors:
         # In a group of its own, so that its own processes end with it.
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, start_new_session=True)
-        try:
-            ended = _listen(name, process, start + seconds, report)
-        finally:
-            _end(process)
-    if ended is None:
-        ended = "done" if process.returncode == 0 else f"failed: {_last_line(log, process.returncode)}"
-    report.end(name, ended, seconds=time.monotonic() - start)
-
-
-def _listen(name: str, process: subprocess.Popen[str], deadline: float, report: Report) -> str | None:
-    """Keep figures until the process has ended, or say that its time is over."""
-    lines: queue.Queue[str | None] = queue.Queue()
     assert process.stdout is not None
-    Thread(target=_read, args=(process.stdout, lines), daemon=True).start()
+    reader = Thread(target=_read, args=(process.stdout, lines))
+    reader.start()
+    try:
+        in_time = _listen(name, lines, report, left=left)
+        process.wait(timeout=left() if in_time else 0)
+    except subprocess.TimeoutExpired:
+        in_time = False
+    finally:
+        _end(process)
+        reader.join()
+        process.stdout.close()
+    ended = "done" if process.returncode == 0 else f"failed: {_last_line(log, process.returncode)}"
+    report.end(name, ended if in_time else "out of time", seconds=clock() - start)
+
+
+def _listen(name: str, lines: queue.Queue[str | None], report: Report, *, left: Callable[[], float]) -> bool:
+    """Keep figures until there are no more, which is to be before the time is over."""
     while True:
         try:
-            line = lines.get(timeout=max(0.0, deadline - time.monotonic()))
+            line = lines.get(timeout=left())
         except queue.Empty:
-            return "out of time"
+            return False
         if line is None:
-            process.wait()
-            return None
+            return True
         if line.startswith('{"what"'):
             report.add(name, json.loads(line))
         else:
