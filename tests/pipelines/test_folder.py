@@ -294,13 +294,16 @@ def test_a_benchmark_that_no_set_defines_is_refused_with_those_there_are(
     ran = fssbench("eval", "-m", "all-foreground", "-b", "plant", "-d", tmp_path)
     assert ran.code == 2
     assert (
-        "there is no benchmark 'plant'; known are pascal, coco, coco-panet, coco-to-pascal, fss, toy, "
+        "there is no benchmark 'plant'; known are pascal, coco, coco-panet, coco-to-pascal, fss, lvis, isaid, deepglobe, isic, chest-xray, toy, "
         f"and plants in {tmp_path}" in ran.error
     )
     with pytest.raises(EpisodeSetError, match=r"there is no folder .*nowhere to look for sets of 'plants' in"):
         benchmark_below(tmp_path / "nowhere", "plants")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UsageError, match=r"known are pascal, coco, coco-panet, coco-to-pascal, fss, toy$"):
+    with pytest.raises(
+        UsageError,
+        match=r"known are pascal, coco, coco-panet, coco-to-pascal, fss, lvis, isaid, deepglobe, isic, chest-xray, toy$",
+    ):
         benchmark_below(tmp_path / "empty", "plants")
     assert benchmark_below(tmp_path, "coco") is COCO_20I
 

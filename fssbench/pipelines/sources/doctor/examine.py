@@ -35,8 +35,14 @@ def guess_benchmark(folder: Path) -> Benchmark:
     """Whose layout ``folder`` has; `SourceError` if it is nobody's."""
     if (folder / DESCRIPTION).is_file():
         return read_description(folder).benchmark
-    described = [(one, partial(open_source, one)) for one in BENCHMARKS if one.rules is not None]
-    for benchmark, find in ((COCO_20I, CocoSource), (PASCAL_5I, find_devkit), (FSS_1000, find_classes), *described):
+    described = [one for one in BENCHMARKS if one.rules is not None]
+    known: list[tuple[Benchmark, Callable[[Path], object]]] = [
+        (COCO_20I, CocoSource),
+        (PASCAL_5I, find_devkit),
+        (FSS_1000, find_classes),
+        *((one, partial(open_source, one)) for one in described),
+    ]
+    for benchmark, find in known:
         try:
             find(folder)
         except SourceError:
@@ -44,7 +50,7 @@ def guess_benchmark(folder: Path) -> Benchmark:
         return benchmark
     raise SourceError(
         f"{folder} is laid out as none of COCO (annotations/), VOC (JPEGImages/), FSS-1000 (abacus/1.jpg), "
-        f"{', '.join(one.title for one, _ in described)} and a benchmark of your own ({DESCRIPTION})"
+        f"{', '.join(one.title for one in described)} and a benchmark of your own ({DESCRIPTION})"
         if folder.is_dir()
         else f"there is no folder {folder}",
         remedy="pass --benchmark to hear what is missing",
