@@ -89,7 +89,7 @@ def reproduce(
     """
     from fssbench.leaderboard.reported import papers, read_paper
 
-    known = papers() if tables is None else (read_paper(tables),)
+    known = tuple(filter(lambda paper: paper.measurable, papers())) if tables is None else (read_paper(tables),)
     if all_tables:
         _list(known, as_json=as_json)
         return

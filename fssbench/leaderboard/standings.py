@@ -72,7 +72,8 @@ def print_reported(
         first = group[0]
         protocol = f"protocol {first.protocol}" if first.protocol else "protocol not known"
         ignored = "" if first.ignore_label else ", ignored pixels counted as background"
-        title = f"{first.benchmark} · {first.shot}-shot · as reported, {protocol}{ignored} · mIoU in %"
+        regime = "" if first.regime == "base classes" else f" · {REGIME_NAMES[first.regime]}"
+        title = f"{first.benchmark} · {first.shot}-shot · as reported, {protocol}{ignored}{regime} · mIoU in %"
         _print(title, _printed(group[:most]), console)
         if most is not None and len(group) > most:
             _say(f"and {len(group) - most} more\n", console)
