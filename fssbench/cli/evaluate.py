@@ -59,7 +59,7 @@ def evaluate(
     episodes: Annotated[
         int | None,
         typer.Option(
-            "--episodes", "-n", min=1, help="The first N of each track, which must have as many. [default: all]"
+            "--episodes", "-n", min=1, help="Only the first N of each track; one with fewer is refused. [default: all]"
         ),
     ] = None,
     backbone: BackboneOption = None,
@@ -101,7 +101,9 @@ def evaluate(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what it would take, in memory and time, and evaluate nothing.")
     ] = False,
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="At most so many episodes a track.")] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, help="As --episodes, but a track with fewer is taken whole.")
+    ] = None,
     ignore_label: Annotated[
         bool,
         typer.Option(

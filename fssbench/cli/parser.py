@@ -69,7 +69,11 @@ def build_parser(app: typer.Typer, *, hidden: Mapping[tuple[str, ...], Container
             shown = (option.display_type if hasattr(option, "display_type") else option.make_metavar)(context)
             if option.metavar is None and shown in SHORT:
                 option.metavar = SHORT[shown]
-        if words and not hasattr(command, "commands") and sum(not one.hidden for one in options if one in command.params) > FEW:
+        if (
+            words
+            and not hasattr(command, "commands")
+            and sum(not one.hidden for one in options if one in command.params) > FEW
+        ):
             _arrange(command, options, words[0])
     return whole
 
