@@ -1,11 +1,11 @@
 """What an evaluation does beside the model: milliseconds an episode, stage by stage, with models that answer at once.
 
-    python benchmarks/host_path.py FOLDER [--benchmark coco --fold 0 --shot 1 --seed 0] [--episodes 1000] [--workers 2]
+    python benchmarks/host_path.py FOLDER [--set coco-20i/strict/fold0] [--episodes 1000] [--workers 2]
 
-asks the episodes of a prepared set below FOLDER twice of each model: once to measure what the thread that scores takes in
-all, once with its stages told apart, which takes a little longer. ``all-foreground`` is asked whole episodes and looks
-at no image; the other one has features, which are encoded, kept and matched as HSNet's are. Time is the processor's,
-of the thread itself: it says the same on a busy machine. What models do by themselves is among the figures.
+asks the episodes of a prepared set below FOLDER twice of each model: once to measure what the thread that scores takes
+in all, once with its stages told apart, which takes a little longer. ``all-foreground`` is asked whole episodes and
+looks at no image; the other one has features, which are encoded, kept and matched as HSNet's are. Time is the
+processor's, of the thread itself, so a busy machine shifts it less than the clock. What the models do is among it.
 """
 
 from __future__ import annotations
@@ -45,6 +45,8 @@ STAGES = {
     "resize images": ["fssbench.models.interface:Preprocess.image"],
     "resize masks": [
         "fssbench.models.interface:resize_mask",
+        "fssbench.models.segmenter:resize_mask",
+        "fssbench.models.preprocess:resize_mask",
         "fssbench.engine.prepared:resize_mask",
         "fssbench.results.counting:resize_mask",
     ],

@@ -13,17 +13,17 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from fssbench.engine.askers import Asked, FeatureAsker, FunctionAsker, PlainAsker
+from fssbench.engine.askers import Asked, FeatureAsker, asker_of
 from fssbench.engine.controls import Supports, controlled
-from fssbench.engine.functions import FunctionSegmenter
 from fssbench.engine.inference import USUAL, InferenceCost, InferenceSettings
 from fssbench.engine.naming import author, naming, require_finite
 from fssbench.engine.prepared import PreparedEpisode, PreparedFrame, prepare
+from fssbench.engine.shown import Shown
 from fssbench.engine.transfer import Transfer
 from fssbench.episodes.episodes import Episode
 from fssbench.episodes.protocols import ScoringPolicy
 from fssbench.models.blame import blamed
-from fssbench.models.interface import FeatureSegmenter, FewShotSegmenter
+from fssbench.models.interface import EpisodeSegmenter, FewShotSegmenter
 from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
 from fssbench.pipelines.episode_sets.stream import Frame, StreamedEpisode, stream
 from fssbench.results.counting import pixel_sums, scored
@@ -119,14 +119,9 @@ def answers(
     """
     cost = InferenceCost() if cost is None else cost
     classes = {pool.id: pool.name for pool in episode_set.manifest.classes}
-    ask: FeatureAsker | PlainAsker | FunctionAsker
-    if isinstance(model, FunctionSegmenter):
-        ask = FunctionAsker(model, classes, cost)
-    elif inference.fast and isinstance(model, FeatureSegmenter):
-        ask = FeatureAsker(model, device, inference, cost)
-    else:
-        ask = PlainAsker(model, device, inference, cost)
-    transfer = Transfer("cpu" if isinstance(model, FunctionSegmenter) else device)
+    shown = Shown(benchmark=episode_set.manifest.benchmark, class_names=classes)
+    ask = asker_of(model, device, inference, shown, cost)
+    transfer = Transfer("cpu" if isinstance(model, EpisodeSegmenter) else device)
     show = _show(model, transfer)
     swap = controlled(control, episode_set, shot=shot, seed=seed, show=show) if control else None
     streamed = stream(
@@ -145,7 +140,7 @@ def answers(
         for part in _in_parts(streamed, ask.batch):
             asked = [_asked(item, classes, swap) for item in part]
             transfer.arrived(tensor for one in asked for f in (one.query, *one.supports) for tensor in f.tensors)
-            with inference.arithmetic():
+            with inference.arithmetic(gradients=model.needs_gradients):
                 answered = _answered(model, asked, ask(asked))
             yield _Begun(part, asked, transfer.fetch(answered))
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fssbench.models.interface import Preprocess, Size, resize_mask
+from fssbench.models.interface import Geometry, Preprocess, Size, resize_mask
 from fssbench.pipelines.episode_sets.stream import Frame
 from fssbench.schemas.samples import MaskSize
 
@@ -38,14 +38,16 @@ class PreparedFrame:
 
     Attributes:
         frame: the decoded image at its original size.
-        pixels: (3, s, s) uint8, squashed to the model's input size; of no shape for a model that does not look at them.
-        mask: (s, s) bool, likewise.
+        pixels: (3, h, w), the model's input before it is normalised; of no shape for a model that does not look at it.
+        mask: (h, w) bool, likewise.
+        geometry: where the image lies in the input.
         truths: at every size that masks are scored at.
     """
 
     frame: Frame
     pixels: Tensor
     mask: Tensor
+    geometry: Geometry
     truths: Mapping[MaskSize, Truth]
 
     @property
@@ -86,12 +88,13 @@ def prepare(
         with_pixels: whether it looks at the image, or at masks alone.
         send: brings a tensor to where it is needed.
     """
+    geometry = preprocess.geometry((frame.mask.shape[0], frame.mask.shape[1]))
     pixels = preprocess.image(frame.image).contiguous() if with_pixels else torch.empty(0, dtype=torch.uint8)
     mask = send(preprocess.mask(frame.mask))
     ignore = None if frame.ignore is None else torch.from_numpy(frame.ignore)
-    small = None if ignore is None else resize_mask(ignore, (mask.shape[-2], mask.shape[-1]))
+    small = None if ignore is None else resize_mask(ignore, geometry.content)
     truths: dict[MaskSize, Truth] = {
         "original": Truth(send(torch.from_numpy(frame.mask)), None if ignore is None else send(ignore)),
-        "model": Truth(mask, None if small is None else send(small)),
+        "model": Truth(mask[geometry.window], None if small is None else send(small)),
     }
-    return PreparedFrame(frame, send(pixels), mask, truths)
+    return PreparedFrame(frame, send(pixels), mask, geometry, truths)

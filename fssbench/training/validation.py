@@ -150,7 +150,8 @@ def _loss(step: Step) -> float:
 def _predict(model: FewShotSegmenter, batch: EpisodeBatch) -> Tensor:
     normalise, shown = model.preprocess.normalise, (batch.support_target == 1).float()
     with torch.inference_mode():
-        return model.predict(normalise(batch.query), normalise(batch.support), shown)
+        query = normalise(batch.query)
+        return model.predict_sizes(query, normalise(batch.support), shown, [(query.shape[-2], query.shape[-1])])[0]
 
 
 def _as_batch(answer: Answer, preprocess: Preprocess) -> EpisodeBatch:
