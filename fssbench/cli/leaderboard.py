@@ -83,7 +83,11 @@ def show(
 def export_(
     file: BoardArgument,
     form: Annotated[
-        str, typer.Option("--format", help="markdown or latex to read; csv or parquet, one row an entry.")
+        str,
+        typer.Option(
+            "--format",
+            help="markdown or latex to read; csv or parquet, one row an entry; bibtex of all that they cite.",
+        ),
     ] = "markdown",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="The file to write. [default: print]")] = None,
     benchmark: Annotated[str | None, typer.Option("--benchmark", "-b", help="Only this benchmark.")] = None,
