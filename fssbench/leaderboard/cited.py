@@ -3,83 +3,53 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from fssbench.base.version import __version__
 from fssbench.leaderboard.board import Leaderboard
 from fssbench.leaderboard.reported import Paper, papers
-from fssbench.leaderboard.typeset import LATEX
 from fssbench.schemas.leaderboard import Printed
 
-__all__ = ["AUTHORS", "TITLE", "bibtex", "key_of", "keys_of_model", "to_bibtex", "year_of"]
+__all__ = ["AUTHORS", "TITLE", "bibtex", "board_bibtex", "keys", "of_model", "of_printed", "year_of"]
 
 TITLE = "fssbench: few-shot segmentation episodes that are files with a hash, and scores anyone can recompute"
 AUTHORS = ("the fssbench developers",)
 """As in ``CITATION.cff``, which is not installed."""
 
 
-def to_bibtex(board: Leaderboard) -> bytes:
+def board_bibtex(board: Leaderboard) -> bytes:
     """Everything that the tables of a leaderboard cite."""
-    printed = [one for row in board.reported for one in row.printed]
-    return bibtex([*printed, *(paper for entry in board.entries for paper in _own(entry.model.name))])
+    models = [paper for entry in board.entries for paper in of_model(entry.model.name)]
+    return bibtex([*models, *(paper for row in board.reported for paper in of_printed(row.printed))])
 
 
-def bibtex(cited: Iterable[Paper | Printed]) -> bytes:
-    """An entry for fssbench and one for each paper, by its key."""
-    by_key = {key_of(one): one for one in cited}
-    return "\n".join([_software(), *(_paper(key, by_key[key]) for key in sorted(by_key))]).encode()
+def bibtex(cited: Iterable[Paper]) -> bytes:
+    """An entry for fssbench, and those of papers by their keys."""
+    authors = " and ".join(f"{{{name}}}" for name in AUTHORS)
+    lines = (f"title = {{{{{TITLE}}}}}", f"author = {{{authors}}}", f"note = {{Version {__version__}}}")
+    fields = "".join(f"  {line},\n" for line in lines)
+    own = f"@misc{{fssbench,\n{fields}}}"
+    entries = {paper.key: paper.bibtex.strip() for paper in cited if paper.key and paper.bibtex}
+    return "\n\n".join([own, *(entries[key] for key in sorted(entries))]).encode() + b"\n"
 
 
-def keys_of_model(name: str) -> list[str]:
-    """The key of the paper that a model of ours is of."""
-    return [key_of(paper) for paper in _own(name)]
-
-
-def key_of(paper: Paper | Printed) -> str:
-    """First author, year and fssbench's short name, such as ``min2021hsnet``."""
-    name = paper.name if isinstance(paper, Paper) else paper.paper
-    authors = _authors(name, paper)
-    surname = authors[0].split()[-1].lower() if authors else ""
-    return re.sub("[^a-z0-9]", "", surname) + (year_of(paper) or "") + re.sub("[^a-z0-9]", "", name.lower())
-
-
-def year_of(paper: Paper | Printed) -> str | None:
-    """The year in the name of its venue."""
-    found = re.search(r"\b(19|20)\d\d\b", paper.venue)
-    return found[0] if found else None
-
-
-def _own(name: str) -> list[Paper]:
+def of_model(name: str) -> list[Paper]:
+    """The paper that a model of ours is of."""
     return [paper for paper in papers() if paper.name == name]
 
 
-def _authors(name: str, paper: Paper | Printed) -> Sequence[str]:
-    """By themselves; what a board tells of a paper that is not among ours does not name them."""
-    known = [paper] if isinstance(paper, Paper) else _own(name)
-    if not known:
-        return ()
-    whole = known[0].authors.replace(" et al.", ", others")
-    return [one.strip() for one in re.split(r",| and ", whole) if one.strip()]
+def of_printed(printed: Iterable[Printed]) -> list[Paper]:
+    """The papers that print a score, each once; a leaderboard may name some that this version does not know."""
+    names = [one.paper for one in printed]
+    return [paper for paper in papers() if paper.name in names]
 
 
-def _paper(key: str, paper: Paper | Printed) -> str:
-    name = paper.name if isinstance(paper, Paper) else paper.paper
-    year = year_of(paper)
-    return _entry(
-        "inproceedings",
-        key,
-        author=" and ".join(_authors(name, paper)),
-        title=f"{{{paper.title.translate(LATEX)}}}",
-        booktitle=" ".join(paper.venue.replace(year or "", "").split()).translate(LATEX),
-        year=year or "",
-    )
+def keys(cited: Iterable[Paper]) -> list[str]:
+    """Their keys in `bibtex`."""
+    return [paper.key for paper in cited if paper.key]
 
 
-def _software() -> str:
-    author = " and ".join(f"{{{name}}}" for name in AUTHORS)
-    return _entry("misc", "fssbench", author=author, title=f"{{{TITLE}}}", note=f"Version {__version__}")
-
-
-def _entry(kind: str, key: str, **values: str) -> str:
-    lines = "".join(f"  {name} = {{{value}}},\n" for name, value in values.items() if value)
-    return f"@{kind}{{{key},\n{lines}}}\n"
+def year_of(printed: Printed) -> str:
+    """The year in the name of the venue; nothing if there is none."""
+    found = re.search(r"\b(19|20)\d\d\b", printed.venue)
+    return found[0] if found else ""

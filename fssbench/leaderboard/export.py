@@ -7,7 +7,7 @@ from collections.abc import Callable
 from fssbench.base.errors import UsageError
 from fssbench.episodes.benchmarks import find_benchmark
 from fssbench.leaderboard.board import Leaderboard
-from fssbench.leaderboard.cited import to_bibtex
+from fssbench.leaderboard.cited import board_bibtex
 from fssbench.leaderboard.flat import to_csv, to_parquet
 from fssbench.leaderboard.readable import readable
 from fssbench.leaderboard.typeset import latex, markdown
@@ -20,7 +20,7 @@ FORMATS: dict[str, Callable[[Leaderboard], bytes]] = {
     "latex": lambda board: latex(list(readable(board))),
     "csv": lambda board: to_csv(board.to_pandas()),
     "parquet": lambda board: to_parquet(board.to_pandas()),
-    "bibtex": to_bibtex,
+    "bibtex": board_bibtex,
 }
 
 

@@ -6,16 +6,16 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from fssbench.leaderboard.board import Leaderboard
-from fssbench.leaderboard.cited import key_of, keys_of_model, year_of
+from fssbench.leaderboard.cited import keys, of_model, of_printed, year_of
 from fssbench.leaderboard.flat import sure_of
 from fssbench.leaderboard.standings import digests, one_decimal, percent
-from fssbench.leaderboard.typeset import Cell, Part, Typeset
+from fssbench.leaderboard.typeset import Cell, Part, Typeset, signed
 from fssbench.schemas.leaderboard import REGIME_NAMES, Entry, ReportedEntry, Score
 
-__all__ = ["SPREAD", "readable", "separable", "spread"]
+__all__ = ["readable"]
 
 WORDS = ("model", "source")
-SPREAD = "±: the farther end of the 95 % interval over other images; over other episodes where there are too few images."
+SPREAD = "±: the farther end of the 95 % interval over other images, or other episodes where images are too few."
 BOLD = "Bold: the best mean, and those whose paired difference from it may be none, by the same interval."
 REPORTED = "†: as the papers named print it; nobody recomputed it, and the episodes are others."
 UNOFFICIAL = "*: not official."
@@ -71,26 +71,28 @@ def _asked(entry: Entry) -> str:
 def _heading(group: Sequence[ReportedEntry]) -> str:
     first = group[0]
     protocol = f"protocol {first.protocol}" if first.protocol else "protocol not known"
-    return f"as reported, {protocol}" + ("" if first.ignore_label else ", ignored pixels counted as background")
+    ignored = "" if first.ignore_label else ", ignored pixels counted as background"
+    regime = "" if first.regime == "base classes" else f", {REGIME_NAMES[first.regime]}"
+    return f"as reported, {protocol}{ignored}{regime}"
 
 
 def _measured(entry: Entry, folds: Iterable[int]) -> list[Cell]:
     by_fold = {fold.fold: percent(fold.miou.value, without="") for fold in entry.folds}
-    best = entry.rank is not None and not separable(entry)
+    best = entry.rank is not None and not _separable(entry)
     behind, sure = entry.difference, entry.difference.other_images or entry.difference.other_episodes
-    bounds = f" [{_signed(sure.low, 1)}, {_signed(sure.high, 1)}]" if sure else ""
+    bounds = f" [{signed(sure.low, 1)}, {signed(sure.high, 1)}]" if sure else ""
     return [
         Cell(text=str(entry.rank or "")),
-        Cell(text=entry.label + ("" if entry.official else "*"), cites=keys_of_model(entry.model.name)),
+        Cell(text=entry.label + ("" if entry.official else "*"), cites=keys(of_model(entry.model.name))),
         *(Cell(text=by_fold.get(fold, "")) for fold in folds),
-        Cell(text=percent(entry.miou.value, without=""), spread=spread(entry.miou), bold=best),
-        Cell(text=percent(entry.fb_iou.value, without=""), spread=spread(entry.fb_iou)),
-        Cell(text="" if behind.value is None else f"{_signed(behind.value, 2)}{bounds}"),
+        Cell(text=percent(entry.miou.value, without=""), spread=_spread(entry.miou), bold=best),
+        Cell(text=percent(entry.fb_iou.value, without=""), spread=_spread(entry.fb_iou)),
+        Cell(text="" if behind.value is None else f"{signed(behind.value, 2)}{bounds}"),
         Cell(text=entry.source),
     ]
 
 
-def separable(entry: Entry) -> bool:
+def _separable(entry: Entry) -> bool:
     """Whether an entry's mean is below the best one's by more than chance, or nobody can say."""
     if entry.rank == 1:
         return False
@@ -98,7 +100,7 @@ def separable(entry: Entry) -> bool:
     return sure is None or not sure.low <= 0 <= sure.high
 
 
-def spread(score: Score) -> str:
+def _spread(score: Score) -> str:
     """How far a figure may be off, in points: the farther end of its interval."""
     sure = sure_of(score)
     if sure is None or score.value is None:
@@ -106,15 +108,11 @@ def spread(score: Score) -> str:
     return f"{100 * max(sure.high - score.value, score.value - sure.low):.1f}"
 
 
-def _signed(value: float, digits: int) -> str:
-    return f"{100 * value:+.{digits}f}".replace("-", "−")
-
-
 def _reported(row: ReportedEntry, folds: Iterable[int]) -> list[Cell]:
     def figure(value: float | None) -> Cell:
         return Cell(text=one_decimal(value, without=""))
 
-    papers = {key_of(one): f"{one.paper} {year_of(one) or ''}".strip() for one in row.printed}
+    sources = dict.fromkeys(f"{one.paper} {year_of(one)}".strip() for one in row.printed)
     return [
         Cell(text=""),
         Cell(text=f"{row.label}†"),
@@ -122,5 +120,5 @@ def _reported(row: ReportedEntry, folds: Iterable[int]) -> list[Cell]:
         figure(row.miou),
         figure(row.fb_iou),
         Cell(text=""),
-        Cell(text=", ".join(papers.values()), cites=list(papers)),
+        Cell(text=", ".join(sources), cites=keys(of_printed(row.printed))),
     ]

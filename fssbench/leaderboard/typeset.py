@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["Cell", "Part", "Typeset", "latex", "markdown"]
+__all__ = ["Cell", "Part", "Typeset", "latex", "markdown", "signed"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +48,11 @@ class Typeset:
     words: Sequence[str]
     parts: Sequence[Part]
     notes: Sequence[str] = ()
+
+
+def signed(share: float, digits: int) -> str:
+    """A difference in points, with a sign that is no hyphen."""
+    return f"{100 * share:+.{digits}f}".replace("-", "−")
 
 
 def markdown(tables: Sequence[Typeset]) -> bytes:
