@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 
 from fssbench.api.compare import ModelComparison, SeveralCompared
@@ -21,7 +20,7 @@ CORRECTED = "p is corrected for the number of pairs (Holm)."
 
 
 def written(compared: Sequence[Compared], form: str) -> bytes:
-    """Comparisons of the same models, one for each number of supports, as ``latex``, ``markdown``, ``csv``, ``bibtex``."""
+    """Comparisons of the same models, one a number of supports, as ``latex``, ``markdown``, ``csv`` or ``bibtex``."""
     if form == "csv":
         import pandas as pd
 
@@ -46,9 +45,7 @@ def typeset(found: Compared) -> tuple[Typeset, Typeset]:
     first = pairs[0]
     asked = f"{first.runs[0].shot}-shot, {first.policy}"
     scores = {name: own for pair in pairs for name, own in zip(pair.names, pair.scores, strict=True)}
-    ordered = sorted(
-        scores, key=lambda name: -(-math.inf if scores[name]["mIoU"] is None else scores[name]["mIoU"] or 0)
-    )
+    ordered = sorted(scores, key=lambda name: -1.0 if (miou := scores[name]["mIoU"]) is None else miou, reverse=True)
     best = ordered[0]
     titles = list(scores[best])
     corrected = found.p_corrected if isinstance(found, SeveralCompared) else tuple(map(_p, pairs))
