@@ -113,11 +113,14 @@ def plan_training(model: str, benchmark: str = "coco", **asked: Any) -> Training
 
     from fssbench.engine.ranks import joined
     from fssbench.results.environment import pick_device
+    from fssbench.training.cost import measure_cost
     from fssbench.training.plan import TrainingPlan
 
     with joined() as ranks:
         job = replace(job, device=pick_device(job.device, local=ranks.local))
-        return TrainingPlan(job=job, lists=job.lists(), processes=ranks.world)
+        lists = job.lists()
+        cost = measure_cost(job, lists, processes=ranks.world)
+        return TrainingPlan(job=job, lists=lists, processes=ranks.world, cost=cost)
 
 
 def _job(

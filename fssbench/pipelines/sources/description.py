@@ -84,6 +84,8 @@ def read_description(folder: Path) -> Description:
     try:
         return Description.model_validate(parse_toml(read_bytes(path)))
     except ValidationError as error:
-        raise SourceError(f"{path}: {first_error(error)}", remedy="see docs/guides/raw-data.md for its fields") from error
+        raise SourceError(
+            f"{path}: {first_error(error)}", remedy="see docs/guides/raw-data.md for its fields"
+        ) from error
     except ValueError as error:
         raise SourceError(f"{path} is not TOML: {error}", remedy="mend that line") from error
