@@ -13,7 +13,7 @@ __all__ = ["NEEDLESS_DILATION", "by_onednn", "pieces", "product"]
 NEEDLESS_DILATION = (2, 2)
 """Of a 1×1 convolution. It changes nothing, but torch then gives it to oneDNN even on one thread."""
 
-PIECE = 8 << 20
+PIECE = 24 << 20
 """Bytes that are worked on at a time: more than this is fetched from memory, and its pages made anew, each time."""
 
 
