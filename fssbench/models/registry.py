@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from importlib.metadata import EntryPoint, entry_points
@@ -101,6 +101,11 @@ class ModelSpec:
         """Whether ``backbone_weights`` says what its backbone is filled with, as with the models of fssbench."""
         filled = self.options.get("backbone_weights", "")
         return self.has_backbone and filled in ("none", "imagenet", inspect.Parameter.empty)
+
+    def usual_weights(self, options: Mapping[str, Any]) -> str:
+        """What its backbone is filled with where nobody says: what a library keeps of its own, else ImageNet's."""
+        backbone = options.get("backbone", self.options.get("backbone"))
+        return "pretrained" if isinstance(backbone, str) and ":" in backbone else "imagenet"
 
     @property
     def needs_training(self) -> bool:
