@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -13,31 +13,39 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from fssbench.base.belady import BeladyCache
 from fssbench.base.errors import ModelError
-from fssbench.engine.functions import FunctionSegmenter
 from fssbench.engine.inference import InferenceCost, InferenceSettings
+from fssbench.engine.kept_weights import KeptWeights
 from fssbench.engine.naming import author, naming, require_finite
 from fssbench.engine.order import order_for_reuse
-from fssbench.models.blame import blamed
+from fssbench.engine.shown import Shown
+from fssbench.models.blame import blamed, called
 from fssbench.models.checks import check_answer, check_features, check_logits
 from fssbench.models.fast.accelerate import accelerate
-from fssbench.models.interface import FeatureSegmenter, FewShotSegmenter, Size
-from fssbench.pipelines.episode_sets.loaded_episode import LoadedEpisode
+from fssbench.models.geometry import Geometry
+from fssbench.models.interface import EpisodeSegmenter, FeatureSegmenter, FewShotSegmenter, Preprocess, Size
 from fssbench.pipelines.episode_sets.stream import Frame
 from fssbench.schemas.samples import EpisodeSample
 
 __all__ = [
+    "Asker",
+    "EpisodeAsker",
     "FeatureAsker",
-    "FunctionAsker",
     "Key",
     "PlainAsker",
     "PreparedEpisode",
     "PreparedFrame",
+    "asker_of",
+    "batch_of",
     "feature_bytes",
+    "prepared",
     "short_of_memory",
 ]
 
 T = TypeVar("T")
 Key = tuple[str, str]
+USUAL_SIZE = (480, 640)
+"""Of a photograph: what an image is taken for before it is there."""
+
 NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "bad allocation")
 
 
@@ -47,13 +55,15 @@ class PreparedFrame:
 
     Attributes:
         frame: the decoded image at its original size.
-        pixels: (3, s, s) uint8, squashed to the model's input size.
-        mask: (s, s) bool, likewise.
+        pixels: (3, h, w), the model's input before it is normalised; empty for a model that is shown the image itself.
+        mask: (h, w) bool, likewise.
+        geometry: where the image lies in the input.
     """
 
     frame: Frame
     pixels: Tensor
     mask: Tensor
+    geometry: Geometry
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,52 +83,92 @@ class PreparedEpisode:
     name: str = "a drawn episode"
 
 
-class FunctionAsker:
-    """Asks a function, which is shown the images as they are, one episode at a time."""
+def prepared(frame: Frame, preprocess: Preprocess, *, as_it_is: bool = False) -> PreparedFrame:
+    """A frame as a model sees it that is shown images as they are, or else as ``preprocess`` makes them."""
+    geometry = preprocess.geometry((frame.mask.shape[0], frame.mask.shape[1]))
+    if as_it_is:
+        return PreparedFrame(frame, torch.empty(0), torch.empty(0), geometry)
+    return PreparedFrame(frame, preprocess.image(frame.image), preprocess.mask(frame.mask), geometry)
+
+
+class EpisodeAsker:
+    """Asks a model that is shown the images as they are, one episode at a time."""
 
     batch = 1
 
-    def __init__(self, model: FunctionSegmenter, class_names: Mapping[int, str], cost: InferenceCost) -> None:
-        self.model, self.class_names, self.cost = model, class_names, cost
+    def __init__(
+        self, model: EpisodeSegmenter, device: str, inference: InferenceSettings, shown: Shown, cost: InferenceCost
+    ) -> None:
+        with blamed(author(model), doing=f"on its way to {device}"):
+            self.model = model.to(device).eval()
+        self.device, self.inference, self.shown, self.cost = device, inference, shown, cost
+        self.weights = KeptWeights(self.model)
 
     def __call__(self, episodes: Sequence[PreparedEpisode]) -> list[list[Tensor]]:
         """For each episode its masks (h, w) uint8, one for each size."""
         return [self._ask(episode) for episode in episodes]
 
     def _ask(self, asked: PreparedEpisode) -> list[Tensor]:
-        query, supports = asked.query.frame, tuple(one.frame for one in asked.supports)
+        query, supports = asked.query.frame, [one.frame for one in asked.supports]
         self.cost.encoded += 1 + len(supports)
-        episode = LoadedEpisode(asked.index, query.class_id, self.class_names[query.class_id], query, supports)
+        episode = self.shown.to(self.model, asked.index, query, supports)
         with naming(self.model, [asked.name]):
-            return self.model.answer(episode, asked.sizes)
+            with self.weights.restored(), _cast(self.device, self.inference.dtype):
+                given = self.model.segment(episode)
+            height, width = query.mask.shape
+            return self.model.masks_of(given, (height, width), asked.sizes, of=called(author(self.model)))
 
 
 class PlainAsker:
-    """Asks whole episodes, one at a time."""
+    """Asks whole episodes: one at a time, or several where the model says it can.
 
-    batch = 1
+    Attributes:
+        batch: how many at a time; halved when memory runs out.
+    """
 
     def __init__(self, model: FewShotSegmenter, device: str, inference: InferenceSettings, cost: InferenceCost) -> None:
         with blamed(author(model), doing=f"on its way to {device}"):
             self.model = model.to(device).eval()
         self.device, self.inference, self.cost = device, inference, cost
+        self.batch = cost.batch = batch_of(model, device, inference)
+        self.weights = KeptWeights(self.model)
 
     def __call__(self, episodes: Sequence[PreparedEpisode]) -> list[list[Tensor]]:
         """For each episode its masks (h, w) uint8, one for each size."""
-        return [self._ask(episode) for episode in episodes]
+        answered: list[list[Tensor]] = []
+        while len(answered) < len(episodes):
+            part = episodes[len(answered) : len(answered) + self.batch]
+            try:
+                answered += self._ask(part)
+            except RuntimeError as error:
+                if len(part) == 1 or not short_of_memory(error):
+                    raise
+                self.cost.shortages += 1
+                self.batch = self.cost.batch = self.batch // 2
+        return answered
 
-    def _ask(self, episode: PreparedEpisode) -> list[Tensor]:
-        with naming(self.model, [episode.name]):
-            return self._answer(episode)
+    def _ask(self, part: Sequence[PreparedEpisode]) -> list[list[Tensor]]:
+        with naming(self.model, [one.name for one in part]):
+            query = self._input([one.query for one in part])
+            shots = list(zip(*[one.supports for one in part], strict=True))
+            supports = [self._input(shown) for shown in shots]
+            masks = [torch.stack([one.mask for one in shown]).to(self.device).float() for shown in shots]
+            self.cost.encoded += len(query) * (1 + len(shots))
+            with self.weights.restored(), _cast(self.device, self.inference.dtype):
+                return self._answer(part, query, supports, masks)
 
-    def _answer(self, episode: PreparedEpisode) -> list[Tensor]:
-        normalise = self.model.preprocess.normalise
-        images = normalise(torch.stack([one.pixels for one in (episode.query, *episode.supports)]).to(self.device))
-        shown = torch.stack([one.mask for one in episode.supports]).to(self.device).float()
-        self.cost.encoded += len(images)
-        with _cast(self.device, self.inference.dtype):
-            masks = self.model.predict_sizes(images[:1], images[None, 1:], shown[None], list(episode.sizes))
-        return _only(self.model, masks, episode.sizes)
+    def _answer(
+        self, part: Sequence[PreparedEpisode], query: Tensor, supports: list[Tensor], masks: list[Tensor]
+    ) -> list[list[Tensor]]:
+        shape = self.model.preprocess.shape
+        if len(part) > 1 or shape is None or any(one.query.geometry.padded for one in part):
+            return self.model.predict_framed(query, supports, masks, [(one.query.geometry, one.sizes) for one in part])
+        sizes = list(part[0].sizes)
+        answer = self.model.predict_sizes(query, torch.stack(supports, dim=1), torch.stack(masks, dim=1), sizes)
+        return [_only(self.model, answer, sizes)]
+
+    def _input(self, shown: Sequence[PreparedFrame]) -> Tensor:
+        return self.model.preprocess.normalise(torch.stack([one.pixels for one in shown]).to(self.device))
 
 
 class FeatureAsker:
@@ -139,9 +189,10 @@ class FeatureAsker:
             self.model = _prepared(model.to(device).eval(), device, inference)
         self.cast = torch.float32 if self.model.casts_whole else inference.dtype
         self.encode = torch.compile(self.model.encode) if inference.compiled else self.model.encode
-        self.batch = cost.batch = inference.batch_on(device)
+        self.batch = cost.batch = batch_of(model, device, inference)
         self.cache: BeladyCache[Key, list[Tensor]] = BeladyCache(inference.feature_cache)
         self.size = feature_bytes(self.model, device)
+        self.weights = KeptWeights(self.model)
         self.upcoming: dict[int, list[EpisodeSample]] = {}
         self.class_id = -1
         self.done = 0
@@ -238,13 +289,14 @@ class FeatureAsker:
         asked = self._features(images)
         shown = self._supports(supports, asked)
         filled = [*part, *[part[-1]] * (self.batch - len(part))]
-        logits = self.model.match_episodes(
-            [asked[one.query.frame.key] for one in filled],
-            [[shown[support.frame.key] for support in one.supports] for one in filled],
-        )
+        with self.weights.restored():
+            logits = self.model.match_episodes(
+                [asked[one.query.frame.key] for one in filled],
+                [[shown[support.frame.key] for support in one.supports] for one in filled],
+            ).detach()
         check_logits(self.asked, logits, len(filled))
         masks = [
-            _only(self.asked, [self.model.decide(logits[i : i + 1], size) for size in one.sizes], one.sizes)
+            _only(self.asked, self.model.decide_framed(logits[i : i + 1], one.query.geometry, one.sizes), one.sizes)
             for i, one in enumerate(part)
         ]
         return masks, logits.isfinite().flatten(1).all(dim=1)
@@ -297,6 +349,20 @@ class FeatureAsker:
         return self.model.preprocess.normalise(torch.stack([one.pixels for one in shown]).to(self.device))
 
 
+Asker = EpisodeAsker | PlainAsker | FeatureAsker
+
+
+def asker_of(
+    model: FewShotSegmenter, device: str, inference: InferenceSettings, shown: Shown, cost: InferenceCost
+) -> Asker:
+    """What asks a model of its kind."""
+    if isinstance(model, EpisodeSegmenter):
+        return EpisodeAsker(model, device, inference, shown, cost)
+    if inference.fast and isinstance(model, FeatureSegmenter):
+        return FeatureAsker(model, device, inference, cost)
+    return PlainAsker(model, device, inference, cost)
+
+
 def _prepared(model: FeatureSegmenter, device: str, inference: InferenceSettings) -> FeatureSegmenter:
     twin = accelerate(model).to(device).eval()
     if twin.casts_whole and inference.dtype != torch.float32:
@@ -306,12 +372,19 @@ def _prepared(model: FeatureSegmenter, device: str, inference: InferenceSettings
 
 def feature_bytes(model: FeatureSegmenter, device: str) -> int | None:
     """Memory that the features of one image take, without computing them; ``None`` if that does not work."""
-    side = model.preprocess.size
+    height, width = model.preprocess.geometry(USUAL_SIZE).input
     try:
         with FakeTensorMode(allow_non_fake_inputs=True), torch.inference_mode():
-            return sum(one.nbytes for one in model.encode(torch.zeros(1, 3, side, side, device=device)))
+            return sum(one.nbytes for one in model.encode(torch.zeros(1, 3, height, width, device=device)))
     except (Exception, SystemExit):  # whatever a user's own model does that torch cannot do without numbers
         return None
+
+
+def batch_of(model: FewShotSegmenter, device: str, inference: InferenceSettings) -> int:
+    """How many episodes the model is asked at a time, before memory runs out."""
+    together = isinstance(model, FeatureSegmenter) or model.batched
+    fits = together and model.preprocess.shape is not None and not model.needs_gradients
+    return inference.batch_on(device) if fits else 1
 
 
 def short_of_memory(error: RuntimeError) -> bool:

@@ -11,15 +11,15 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from fssbench.engine.askers import FeatureAsker, FunctionAsker, PlainAsker, PreparedEpisode, PreparedFrame
+from fssbench.engine.askers import FeatureAsker, PreparedEpisode, PreparedFrame, asker_of, prepared
 from fssbench.engine.controls import controlled
-from fssbench.engine.functions import FunctionSegmenter
 from fssbench.engine.inference import USUAL, InferenceCost, InferenceSettings
 from fssbench.engine.naming import author, naming
+from fssbench.engine.shown import Shown
 from fssbench.episodes.episodes import Episode
 from fssbench.episodes.protocols import ScoringPolicy
 from fssbench.models.blame import blamed
-from fssbench.models.interface import FeatureSegmenter, FewShotSegmenter, Size
+from fssbench.models.interface import EpisodeSegmenter, FewShotSegmenter, Size
 from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
 from fssbench.pipelines.episode_sets.stream import Frame, StreamedEpisode, stream
 from fssbench.results.counting import policy_counts
@@ -113,13 +113,8 @@ def answers(
     cost = InferenceCost() if cost is None else cost
     policies = policies_for(episode_set)
     classes = {pool.id: pool.name for pool in episode_set.manifest.classes}
-    ask: FeatureAsker | PlainAsker | FunctionAsker
-    if isinstance(model, FunctionSegmenter):
-        ask = FunctionAsker(model, classes, cost)
-    elif inference.fast and isinstance(model, FeatureSegmenter):
-        ask = FeatureAsker(model, device, inference, cost)
-    else:
-        ask = PlainAsker(model, device, inference, cost)
+    shown = Shown(benchmark=episode_set.manifest.benchmark, class_names=classes)
+    ask = asker_of(model, device, inference, shown, cost)
     show = _show(model)
     swap = controlled(control, episode_set, shot=shot, seed=seed, show=show) if control else None
     streamed = stream(
@@ -139,7 +134,7 @@ def answers(
             PreparedEpisode(item.query, shown, list(_sizes(item.query).values()), item.index, _name(item, classes))
             for item, shown in zip(part, supports, strict=True)
         ]
-        with inference.arithmetic():
+        with inference.arithmetic(gradients=model.needs_gradients):
             found = ask(asked)
         for item, one, masks in zip(part, asked, found, strict=True):
             with naming(model, [one.name]):
@@ -178,15 +173,14 @@ def _in_parts(
 def _sizes(query: PreparedFrame) -> dict[MaskSize, Size]:
     """At which sizes a query is scored."""
     height, width = query.frame.mask.shape
-    return {"original": (height, width), "model": (query.mask.shape[0], query.mask.shape[1])}
+    return {"original": (height, width), "model": query.geometry.content}
 
 
 def _show(model: FewShotSegmenter) -> Callable[[Frame], PreparedFrame]:
-    preprocess, as_it_is = model.preprocess, isinstance(model, FunctionSegmenter)
+    preprocess, as_it_is = model.preprocess, isinstance(model, EpisodeSegmenter)
 
     def show(frame: Frame) -> PreparedFrame:
         with blamed(author(model), doing=f"in preprocess of image {frame.image_id}"):
-            pixels = torch.empty(0) if as_it_is else preprocess.image(frame.image)
-            return PreparedFrame(frame, pixels, preprocess.mask(frame.mask))
+            return prepared(frame, preprocess, as_it_is=as_it_is)
 
     return show

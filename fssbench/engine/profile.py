@@ -15,7 +15,7 @@ from fssbench.base.errors import ModelError
 from fssbench.engine.drawn import ModelInputs, drawn
 from fssbench.engine.memory import peak_bytes
 from fssbench.models.blame import blamed
-from fssbench.models.interface import FewShotSegmenter
+from fssbench.models.interface import FewShotSegmenter, Size
 
 __all__ = ["Part", "Profile", "profile"]
 
@@ -57,7 +57,7 @@ class Profile(Part):
 
     device: str
     shot: int
-    input_size: int
+    input_size: int | Size
     parts: Mapping[str, Part]
     peak_bytes: int
 
@@ -99,7 +99,7 @@ def _profile(model: FewShotSegmenter, *, shot: int, device: str, repeats: int) -
     return Profile(
         device=device,
         shot=shot,
-        input_size=model.preprocess.size,
+        input_size=model.preprocess.square or (asked.query.shape[-2], asked.query.shape[-1]),
         parameters=_parameters([model]),
         learnable_parameters=_parameters([model], learnable=True),
         flops=counter.get_total_flops(),

@@ -103,7 +103,7 @@ class Learner:
 
     def __init__(self, model: nn.Module, recipe: Recipe, *, device: str, ranks: Ranks) -> None:
         if not isinstance(model, Trainable):
-            raise TrainingError(f"{type(model).__name__} cannot be trained", remedy="see docs/training.md")
+            raise TrainingError(f"{type(model).__name__} cannot be trained", remedy="see docs/guides/training.md")
         self.model = model
         self.model.to(device)
         self.recipe, self.device, self.ranks = recipe, device, ranks

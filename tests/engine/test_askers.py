@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from fssbench.base.errors import ModelError
-from fssbench.engine.askers import FeatureAsker, PlainAsker, PreparedEpisode, PreparedFrame
+from fssbench.engine.askers import FeatureAsker, PlainAsker, PreparedEpisode, PreparedFrame, prepared
 from fssbench.engine.inference import PLAIN, InferenceCost, InferenceSettings
 from fssbench.models.hmfs import HMFS
 from fssbench.models.hsnet import HSNet
@@ -40,7 +40,7 @@ def samples() -> list[EpisodeSample]:
 def shown(model: FeatureSegmenter, key: str) -> PreparedFrame:
     image, mask = draw_example(20 * int(key[1:]))
     frame = Frame(key, key, 0, image, mask, None, None)
-    return PreparedFrame(frame, model.preprocess.image(image), model.preprocess.mask(mask))
+    return prepared(frame, model.preprocess)
 
 
 def ask(model: FeatureSegmenter, inference: InferenceSettings, cost: InferenceCost | None = None) -> list[list[Tensor]]:

@@ -330,11 +330,11 @@ class Odd(FewShotSegmenter):
     [
         (lambda m: m[0], r"\(\d+, \d+\)"),
         (lambda m: m[:, None], r"\(1, 1, \d+, \d+\)"),
-        (lambda m: torch.stack([1 - m, m], dim=1).float(), r"\(1, 2, \d+, \d+\)"),
+        (lambda m: torch.stack([1 - m, m, m], dim=1).float(), r"\(1, 3, \d+, \d+\)"),
         (lambda m: m.repeat(2, 1, 1), r"\(2, \d+, \d+\)"),
         (lambda m: m[:, ::2, ::2], r"\(1, 24, 24\)"),
     ],
-    ids=["no batch", "a channel", "logits", "another batch", "half the size"],
+    ids=["no batch", "a channel", "logits of three", "another batch", "half the size"],
 )
 def test_masks_of_another_shape_are_refused(toy_set: EpisodeSet, spoil: Callable[[Tensor], Tensor], found: str) -> None:
     with pytest.raises(ModelError, match=rf"Odd gave a mask of shape {found}, expected \(1, .*predict must return"):
