@@ -18,9 +18,6 @@ from fssbench.models.interface import FeatureSegmenter, Preprocess
 __all__ = ["Prototype"]
 
 
-SIDE = 400
-
-
 class Prototype(FeatureSegmenter):
     """Nearest prototype, foreground or background, by cosine similarity; K shots give their mean prototype.
 
@@ -33,7 +30,12 @@ class Prototype(FeatureSegmenter):
         size: side of the input; 400, or what is nearest to it and the backbone takes.
         maps: names of the backbone's maps that are compared, side by side if there are several; by default the one
             that knows what things are and is fine enough to outline them.
+
+    Attributes:
+        side: of the input, where none is asked for.
     """
+
+    side = 400
 
     def __init__(
         self,
@@ -46,7 +48,7 @@ class Prototype(FeatureSegmenter):
         super().__init__()
         extractor = open_backbone(backbone, backbone_weights)
         self.backbone_info = extractor.info
-        side = extractor.fitting(size, default=SIDE)
+        side = extractor.fitting(size, default=self.side)
         self.preprocess = Preprocess(size=side, mean=extractor.mean, std=extractor.std)
         self.features = extractor.maps(maps or ())
 
