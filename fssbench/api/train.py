@@ -98,12 +98,12 @@ def train(
         overwrite=overwrite,
     )
 
-    from fssbench.engine.ranks import joined
+    from fssbench.engine.ranks import Ranks, joined
     from fssbench.results.environment import pick_device
     from fssbench.training.job import train_model
 
-    with joined() as ranks:
-        job = replace(job, device=pick_device(device, local=ranks.local))
+    job = replace(job, device=pick_device(device, local=Ranks.here().local))
+    with joined(job.device) as ranks:
         return train_model(job, ranks=ranks, report=report if ranks.first else SILENT)
 
 
@@ -111,13 +111,13 @@ def plan_training(model: str, benchmark: str = "coco", **asked: Any) -> Training
     """What `train` would do with the same arguments; nothing is built, learned or written."""
     job = _job(model, benchmark, **asked)
 
-    from fssbench.engine.ranks import joined
+    from fssbench.engine.ranks import Ranks
     from fssbench.results.environment import pick_device
     from fssbench.training.plan import TrainingPlan
 
-    with joined() as ranks:
-        job = replace(job, device=pick_device(job.device, local=ranks.local))
-        return TrainingPlan(job=job, lists=job.lists(), processes=ranks.world)
+    here = Ranks.here()
+    job = replace(job, device=pick_device(job.device, local=here.local))
+    return TrainingPlan(job=job, lists=job.lists(), processes=here.world)
 
 
 def _job(

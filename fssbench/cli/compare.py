@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fssbench.cli.console import JsonFlag, print_json, several
+from fssbench.cli.console import JsonFlag, print_json
+from fssbench.cli.many import Numbers, many, several
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -32,7 +33,8 @@ def compare(
     more: Annotated[list[Path] | None, typer.Argument(help="The same of further models.")] = None,
     policy: PolicyOption = None,
     shot: Annotated[
-        list[int] | None, typer.Option("--shot", "-k", min=1, help="Supports, repeatable. [default: all there are]")
+        list[Numbers] | None,
+        many("--shot", "--shots", "-k", least=1, help="Numbers of supports. [default: all there are]"),
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:

@@ -6,11 +6,11 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
-from fssbench.base.errors import UsageError
 from fssbench.base.progress import Bar, Report
 from fssbench.cli.streams import takes_all
 
@@ -27,12 +27,11 @@ __all__ = [
     "Place",
     "aside",
     "fail",
-    "integers",
     "megabytes",
+    "outcome_alone",
     "percent",
     "print_json",
     "progress",
-    "several",
     "warn",
 ]
 
@@ -59,6 +58,19 @@ DataOption = Annotated[
 ]
 
 
+_quiet = ContextVar("quiet", default=False)
+
+
+@contextmanager
+def outcome_alone(wanted: bool) -> Iterator[None]:
+    """While the block runs, print outcomes and errors alone, if that is wanted."""
+    before = _quiet.set(wanted)
+    try:
+        yield
+    finally:
+        _quiet.reset(before)
+
+
 def fail(text: str) -> None:
     """Print an error, in one line on standard error."""
     with suppress(OSError):  # the exit code still tells
@@ -66,7 +78,9 @@ def fail(text: str) -> None:
 
 
 def warn(text: str) -> None:
-    """Print a remark that is no error, in one line on standard error."""
+    """Print a remark that is not an error, in one line on standard error."""
+    if _quiet.get():
+        return
     with suppress(OSError):
         print(f"note: {text}", file=sys.stderr)
 
@@ -84,17 +98,6 @@ def print_json(value: Any) -> None:
     print(json.dumps(value, indent=1, ensure_ascii=not takes_all(sys.stdout)))
 
 
-def integers(text: str, *, option: str, least: int) -> tuple[int, ...]:
-    """Parse ``1,5`` into distinct integers, each at least ``least``; `UsageError` naming the option."""
-    try:
-        values = tuple(dict.fromkeys(int(part) for part in text.split(",")))
-    except ValueError as error:
-        raise UsageError(f"{option} must be integers joined by commas, got '{text}'", remedy="as in 1,5") from error
-    if min(values) < least:
-        raise UsageError(f"{option} must be at least {least}, got {min(values)}")
-    return values
-
-
 def megabytes(n_bytes: int) -> str:
     """A size for people."""
     return f"{n_bytes / 1e6:,.1f} MB"
@@ -105,15 +108,10 @@ def percent(value: float | None) -> str:
     return "—" if value is None else f"{100 * value:.2f}"
 
 
-def several(values: list[int] | None) -> tuple[int, ...] | None:
-    """The values of an option that may be repeated, each once; ``None`` if it was not given."""
-    return None if values is None else tuple(dict.fromkeys(values))
-
-
 @contextmanager
 def progress(description: str, total: int | None, *, unit: str = "", shown: bool = True) -> Iterator[Bar]:
     """A progress bar on standard error while the block runs, silent when that is not a terminal."""
-    if not shown or not sys.stderr.isatty():
+    if not shown or _quiet.get() or not sys.stderr.isatty():
         yield Bar()
         return
     from rich.console import Console
@@ -143,7 +141,8 @@ class Terminal(Report):
 
     def say(self, text: str) -> None:
         """Print a step of the work, on standard output."""
-        print(text, flush=True)
+        if not _quiet.get():
+            print(text, flush=True)
 
     @contextmanager
     def progress(self, description: str, total: int | None, *, unit: str = "") -> Iterator[Bar]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
+from fssbench.cli import complete
 from fssbench.cli.console import (
     TERMINAL,
     DataOption,
@@ -18,9 +19,9 @@ from fssbench.cli.console import (
     percent,
     print_json,
     progress,
-    several,
     warn,
 )
+from fssbench.cli.many import FoldsOption, SeedsOption, ShotsOption, several
 from fssbench.cli.model_options import (
     BackboneOption,
     BackboneWeightsOption,
@@ -44,20 +45,21 @@ __all__ = ["evaluate"]
 
 def evaluate(
     model: ModelOption,
-    benchmark: Annotated[str, typer.Option("--benchmark", "-b", help="What to evaluate on.")] = "coco",
+    benchmark: Annotated[
+        str, typer.Option("--benchmark", "-b", help="What to evaluate on.", autocompletion=complete.benchmarks)
+    ] = "coco",
     data: DataOption = None,
-    protocol: Annotated[str, typer.Option("--protocol", "-p", help="How episodes are drawn and scored.")] = "strict",
-    fold: Annotated[list[int] | None, typer.Option("--fold", "-f", help="A fold, repeatable. [default: all]")] = None,
-    shot: Annotated[
-        list[int] | None, typer.Option("--shot", "-k", min=1, help="Supports, repeatable. [default: 1]")
-    ] = None,
-    seed: Annotated[
-        list[int] | None, typer.Option("--seed", min=0, help="A seed, repeatable. [default: the protocol's]")
-    ] = None,
+    protocol: Annotated[
+        str,
+        typer.Option("--protocol", "-p", help="How episodes are drawn and scored.", autocompletion=complete.protocols),
+    ] = "strict",
+    fold: FoldsOption = None,
+    shot: ShotsOption = None,
+    seed: SeedsOption = None,
     episodes: Annotated[
         int | None,
         typer.Option(
-            "--episodes", "-n", min=1, help="The first N of each track, which must have as many. [default: all]"
+            "--episodes", "-n", min=1, help="Only the first N of each track; one with fewer is refused. [default: all]"
         ),
     ] = None,
     backbone: BackboneOption = None,
@@ -99,7 +101,9 @@ def evaluate(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what it would take, in memory and time, and evaluate nothing.")
     ] = False,
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="At most so many episodes a track.")] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, help="As --episodes, but a track with fewer is taken whole.")
+    ] = None,
     ignore_label: Annotated[
         bool,
         typer.Option(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fssbench.cli import complete
 from fssbench.cli.console import TERMINAL, DataOption, JsonFlag, print_json, progress, warn
 
 if TYPE_CHECKING:
@@ -62,7 +63,9 @@ def show(
     file: Annotated[
         Path | None, typer.Argument(help="A leaderboard file. [default: the numbers that papers report]")
     ] = None,
-    benchmark: Annotated[str | None, typer.Option("--benchmark", "-b", help="Only this benchmark.")] = None,
+    benchmark: Annotated[
+        str | None, typer.Option("--benchmark", "-b", help="Only this benchmark.", autocompletion=complete.benchmarks)
+    ] = None,
     shot: Annotated[int | None, typer.Option("--shot", "-k", min=1, help="Only this number of shots.")] = None,
     reported: ReportedFlag = True,
 ) -> None:
@@ -86,7 +89,9 @@ def export_(
         str, typer.Option("--format", help="markdown or latex to read; csv or parquet, one row an entry.")
     ] = "markdown",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="The file to write. [default: print]")] = None,
-    benchmark: Annotated[str | None, typer.Option("--benchmark", "-b", help="Only this benchmark.")] = None,
+    benchmark: Annotated[
+        str | None, typer.Option("--benchmark", "-b", help="Only this benchmark.", autocompletion=complete.benchmarks)
+    ] = None,
     shot: Annotated[int | None, typer.Option("--shot", "-k", min=1, help="Only this number of shots.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it is there.")] = False,
 ) -> None:

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fssbench.base.errors import UsageError
+from fssbench.cli import complete
 from fssbench.cli.console import JsonFlag, Terminal, print_json, warn
+from fssbench.cli.many import Numbers, many, several
 from fssbench.cli.side_by_side import costs_as_json, measured_as_json, show_costs, show_measured
 
 if TYPE_CHECKING:
@@ -27,7 +29,9 @@ TRIAL_EPISODES, TRIAL_STEPS = 20, 2
 
 
 def reproduce(
-    table: Annotated[str | None, typer.Argument(help="A table, such as hsnet-table1.")] = None,
+    table: Annotated[
+        str | None, typer.Argument(help="A table, such as hsnet-table1.", autocompletion=complete.tables)
+    ] = None,
     all_tables: Annotated[
         bool, typer.Option("--list", help="List the tables, and how much of each can be run.")
     ] = False,
@@ -35,11 +39,12 @@ def reproduce(
         list[str] | None, typer.Option("--backbone", help="Only rows of a backbone, repeatable. [default: all]")
     ] = None,
     shot: Annotated[
-        list[int] | None,
-        typer.Option("--shot", "-k", min=1, help="Only rows of so many supports, repeatable. [default: all]"),
+        list[Numbers] | None,
+        many("--shot", "--shots", "-k", least=1, help="Only rows with so many supports. [default: all]"),
     ] = None,
     fold: Annotated[
-        list[int] | None, typer.Option("--fold", "-f", help="A fold, repeatable; the mean needs all. [default: all]")
+        list[Numbers] | None,
+        many("--fold", "--folds", "-f", help="Folds; the mean needs all. [default: all]", offers=complete.folds),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the commands and what is there; run none.")] = False,
     trial: Annotated[
@@ -79,7 +84,7 @@ def reproduce(
         typer.Option("--page", help="An HTML file to write as well, with the learning curves of what was trained."),
     ] = None,
     device: Annotated[
-        str | None, typer.Option("--device", help="Where models run: cpu, cuda, cuda:1, …  [default: auto]")
+        str | None, typer.Option("--device", help="Where models run: cpu, cuda, cuda:1, … [default: auto]")
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -89,7 +94,7 @@ def reproduce(
     """
     from fssbench.leaderboard.reported import papers, read_paper
 
-    known = papers() if tables is None else (read_paper(tables),)
+    known = tuple(filter(lambda paper: paper.measurable, papers())) if tables is None else (read_paper(tables),)
     if all_tables:
         _list(known, as_json=as_json)
         return
@@ -103,8 +108,8 @@ def reproduce(
         table,
         among=known,
         backbones=backbone or (),
-        shots=shot or (),
-        folds=fold or (),
+        shots=several(shot) or (),
+        folds=several(fold) or (),
         data=data,
         output=output,
         device=device,

@@ -15,29 +15,26 @@ from fssbench.base.belady import BeladyCache
 from fssbench.base.errors import ModelError
 from fssbench.engine.inference import InferenceCost, InferenceSettings
 from fssbench.engine.kept_weights import KeptWeights
-from fssbench.engine.naming import author, naming, require_finite
+from fssbench.engine.naming import author, naming
 from fssbench.engine.order import order_for_reuse
+from fssbench.engine.prepared import PreparedEpisode, PreparedFrame
 from fssbench.engine.shown import Shown
 from fssbench.models.blame import blamed, called
 from fssbench.models.checks import check_answer, check_features, check_logits
 from fssbench.models.fast.accelerate import accelerate
-from fssbench.models.geometry import Geometry
 from fssbench.models.interface import EpisodeSegmenter, FeatureSegmenter, FewShotSegmenter, Preprocess, Size
-from fssbench.pipelines.episode_sets.stream import Frame
 from fssbench.schemas.samples import EpisodeSample
 
 __all__ = [
+    "Asked",
     "Asker",
     "EpisodeAsker",
     "FeatureAsker",
     "Key",
     "PlainAsker",
-    "PreparedEpisode",
-    "PreparedFrame",
     "asker_of",
     "batch_of",
     "feature_bytes",
-    "prepared",
     "short_of_memory",
 ]
 
@@ -50,45 +47,16 @@ NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "bad
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class PreparedFrame:
-    """A frame as the model sees it, and as it is scored.
+class Asked:
+    """What was asked, still on the device and perhaps not computed yet.
 
     Attributes:
-        frame: the decoded image at its original size.
-        pixels: (3, h, w), the model's input before it is normalised; empty for a model that is shown the image itself.
-        mask: (h, w) bool, likewise.
-        geometry: where the image lies in the input.
+        masks: of each episode (h, w) uint8, one for each size.
+        finite: (N,) bool, whether they are made of finite numbers.
     """
 
-    frame: Frame
-    pixels: Tensor
-    mask: Tensor
-    geometry: Geometry
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class PreparedEpisode:
-    """An episode as the model is shown it.
-
-    Attributes:
-        sizes: at which its mask is wanted.
-        index: in its track.
-        name: what messages call it.
-    """
-
-    query: PreparedFrame
-    supports: Sequence[PreparedFrame]
-    sizes: Sequence[Size]
-    index: int
-    name: str = "a drawn episode"
-
-
-def prepared(frame: Frame, preprocess: Preprocess, *, as_it_is: bool = False) -> PreparedFrame:
-    """A frame as a model sees it that is shown images as they are, or else as ``preprocess`` makes them."""
-    geometry = preprocess.geometry((frame.mask.shape[0], frame.mask.shape[1]))
-    if as_it_is:
-        return PreparedFrame(frame, torch.empty(0), torch.empty(0), geometry)
-    return PreparedFrame(frame, preprocess.image(frame.image), preprocess.mask(frame.mask), geometry)
+    masks: list[list[Tensor]]
+    finite: Tensor
 
 
 class EpisodeAsker:
@@ -104,9 +72,9 @@ class EpisodeAsker:
         self.device, self.inference, self.shown, self.cost = device, inference, shown, cost
         self.weights = KeptWeights(self.model)
 
-    def __call__(self, episodes: Sequence[PreparedEpisode]) -> list[list[Tensor]]:
-        """For each episode its masks (h, w) uint8, one for each size."""
-        return [self._ask(episode) for episode in episodes]
+    def __call__(self, episodes: Sequence[PreparedEpisode]) -> Asked:
+        """Ask episodes one after the other."""
+        return _checked_by_themselves([self._ask(episode) for episode in episodes])
 
     def _ask(self, asked: PreparedEpisode) -> list[Tensor]:
         query, supports = asked.query.frame, [one.frame for one in asked.supports]
@@ -115,8 +83,7 @@ class EpisodeAsker:
         with naming(self.model, [asked.name]):
             with self.weights.restored(), _cast(self.device, self.inference.dtype):
                 given = self.model.segment(episode)
-            height, width = query.mask.shape
-            return self.model.masks_of(given, (height, width), asked.sizes, of=called(author(self.model)))
+            return self.model.masks_of(given, asked.query.geometry, asked.sizes, of=called(author(self.model)))
 
 
 class PlainAsker:
@@ -133,42 +100,34 @@ class PlainAsker:
         self.batch = cost.batch = batch_of(model, device, inference)
         self.weights = KeptWeights(self.model)
 
-    def __call__(self, episodes: Sequence[PreparedEpisode]) -> list[list[Tensor]]:
-        """For each episode its masks (h, w) uint8, one for each size."""
-        answered: list[list[Tensor]] = []
-        while len(answered) < len(episodes):
-            part = episodes[len(answered) : len(answered) + self.batch]
-            try:
-                answered += self._ask(part)
-            except RuntimeError as error:
-                if len(part) == 1 or not short_of_memory(error):
-                    raise
-                self.cost.shortages += 1
-                self.batch = self.cost.batch = self.batch // 2
-        return answered
+    def __call__(self, episodes: Sequence[PreparedEpisode]) -> Asked:
+        """Ask episodes, as many at a time as memory allows."""
+        masks: list[list[Tensor]] = []
+        while len(masks) < len(episodes):
+            part = episodes[len(masks) : len(masks) + self.batch]
+            with naming(self.model, [one.name for one in part]):
+                try:
+                    with self.weights.restored(), _cast(self.device, self.inference.dtype):
+                        masks += self._ask(part)
+                except RuntimeError as error:
+                    if self.batch == 1 or not short_of_memory(error):
+                        raise
+                    self.cost.shortages += 1
+                    self.batch = self.cost.batch = self.batch // 2
+        return _checked_by_themselves(masks)
 
     def _ask(self, part: Sequence[PreparedEpisode]) -> list[list[Tensor]]:
-        with naming(self.model, [one.name for one in part]):
-            query = self._input([one.query for one in part])
-            shots = list(zip(*[one.supports for one in part], strict=True))
-            supports = [self._input(shown) for shown in shots]
-            masks = [torch.stack([one.mask for one in shown]).to(self.device).float() for shown in shots]
-            self.cost.encoded += len(query) * (1 + len(shots))
-            with self.weights.restored(), _cast(self.device, self.inference.dtype):
-                return self._answer(part, query, supports, masks)
-
-    def _answer(
-        self, part: Sequence[PreparedEpisode], query: Tensor, supports: list[Tensor], masks: list[Tensor]
-    ) -> list[list[Tensor]]:
-        shape = self.model.preprocess.shape
-        if len(part) > 1 or shape is None or any(one.query.geometry.padded for one in part):
-            return self.model.predict_framed(query, supports, masks, [(one.query.geometry, one.sizes) for one in part])
-        sizes = list(part[0].sizes)
-        answer = self.model.predict_sizes(query, torch.stack(supports, dim=1), torch.stack(masks, dim=1), sizes)
-        return [_only(self.model, answer, sizes)]
-
-    def _input(self, shown: Sequence[PreparedFrame]) -> Tensor:
-        return self.model.preprocess.normalise(torch.stack([one.pixels for one in shown]).to(self.device))
+        query, *supports = [
+            _images(frames, self.model.preprocess, self.device, read=self.model.reads_pixels)
+            for frames in zip(*[(one.query, *one.supports) for one in part], strict=True)
+        ]
+        shown = [_masks(frames, self.device) for frames in zip(*[one.supports for one in part], strict=True)]
+        self.cost.encoded += len(query) * (1 + len(supports))
+        if len(part) == 1 and self.model.preprocess.shape is not None and not part[0].query.geometry.padded:
+            sizes = list(part[0].sizes)
+            masks = self.model.predict_sizes(query, torch.stack(supports, dim=1), torch.stack(shown, dim=1), sizes)
+            return [_only(self.model, masks, sizes)]
+        return self.model.predict_framed(query, supports, shown, [(one.query.geometry, one.sizes) for one in part])
 
 
 class FeatureAsker:
@@ -207,23 +166,25 @@ class FeatureAsker:
             self.upcoming[samples[0].class_id] = samples
         return samples
 
-    def __call__(self, episodes: Sequence[PreparedEpisode]) -> list[list[Tensor]]:
-        """For each episode, all of one class, its masks (h, w) uint8, one for each size.
+    def __call__(self, episodes: Sequence[PreparedEpisode]) -> Asked:
+        """Ask episodes of one class.
 
         Raises:
             ModelError: memory does not suffice for one episode at a time.
         """
         self._expect(episodes[0].query.frame.class_id)
-        answered: list[list[Tensor]] = []
-        while len(answered) < len(episodes):
-            part = episodes[len(answered) : len(answered) + self.batch]
+        masks: list[list[Tensor]] = []
+        finite: list[Tensor] = []
+        while len(masks) < len(episodes):
+            part = episodes[len(masks) : len(masks) + self.batch]
             found = self._try(part)
             if found is None:
                 self._lessen()
             else:
-                answered += found
+                masks += found.masks
+                finite.append(found.finite)
                 self.done += len(part)
-        return answered
+        return Asked(masks, torch.cat(finite))
 
     def _expect(self, class_id: int) -> None:
         if class_id == self.class_id:
@@ -245,19 +206,16 @@ class FeatureAsker:
             kept = sample.supports if self.model.keeps_supports else ()
             yield [*(("image", key) for key in images), *(("support", key) for key in kept)]
 
-    def _try(self, part: Sequence[PreparedEpisode]) -> list[list[Tensor]] | None:
+    def _try(self, part: Sequence[PreparedEpisode]) -> Asked | None:
         """The masks, or ``None`` if memory ran out."""
-        names = [one.name for one in part]
-        with naming(self.asked, names):
+        with naming(self.asked, [one.name for one in part]):
             try:
                 with _cast(self.device, self.cast):
-                    masks, finite = self._ask(part)
+                    return self._ask(part)
             except RuntimeError as error:
                 if not short_of_memory(error):
                     raise
                 return None
-        require_finite(self.asked, finite, names)
-        return masks
 
     def _lessen(self) -> None:
         """Try less at a time with less kept, and in the end one episode with nothing kept."""
@@ -276,8 +234,7 @@ class FeatureAsker:
         if self.device.startswith("cuda"):
             torch.cuda.empty_cache()
 
-    def _ask(self, part: Sequence[PreparedEpisode]) -> tuple[list[list[Tensor]], Tensor]:
-        """The masks of each, and (batch,) bool: whether they are made of finite numbers."""
+    def _ask(self, part: Sequence[PreparedEpisode]) -> Asked:
         queries = {one.query.frame.key: one.query for one in part}
         supports = {support.frame.key: support for one in part for support in one.supports}
         self.cache.begin(
@@ -293,20 +250,35 @@ class FeatureAsker:
             logits = self.model.match_episodes(
                 [asked[one.query.frame.key] for one in filled],
                 [[shown[support.frame.key] for support in one.supports] for one in filled],
-            ).detach()
+            )
         check_logits(self.asked, logits, len(filled))
-        masks = [
-            _only(self.asked, self.model.decide_framed(logits[i : i + 1], one.query.geometry, one.sizes), one.sizes)
-            for i, one in enumerate(part)
-        ]
-        return masks, logits.isfinite().flatten(1).all(dim=1)
+        logits = logits[: len(part)].detach()
+        return Asked(self._decide(logits, part), logits.isfinite().flatten(1).all(dim=1))
+
+    def _decide(self, logits: Tensor, part: Sequence[PreparedEpisode]) -> list[list[Tensor]]:
+        """The masks of each, those of one size together where nothing is padded."""
+        if any(one.query.geometry.padded for one in part):
+            framed = [(logits[i : i + 1], one.query.geometry, one.sizes) for i, one in enumerate(part)]
+            return [_only(self.asked, self.model.decide_framed(*one), one[2]) for one in framed]
+        together: dict[Size, list[int]] = {}
+        for i, one in enumerate(part):
+            for size in dict.fromkeys(one.sizes):
+                together.setdefault(size, []).append(i)
+        masks: dict[tuple[int, Size], Tensor] = {}
+        for size, ones in together.items():
+            of_them = logits if len(ones) == len(part) else torch.cat([logits[i : i + 1] for i in ones])
+            decided = self.model.decide(of_them, size)
+            check_answer(self.asked, decided, (len(ones), *size))
+            masks |= {(i, size): mask for i, mask in zip(ones, decided, strict=True)}
+        return [[masks[i, size] for size in one.sizes] for i, one in enumerate(part)]
 
     def _features(self, images: dict[str, PreparedFrame]) -> dict[str, list[Tensor]]:
         """The features of images by key."""
         found = {key: self.cache.get(("image", key)) for key in images}
         lacking = [key for key, features in found.items() if features is None]
         for keys in _parts(lacking, self.batch):
-            features = self.encode(self._input([images[key] for key in _filled(keys, self.batch)]))
+            shown = [images[key] for key in _filled(keys, self.batch)]
+            features = self.encode(_images(shown, self.model.preprocess, self.device))
             check_features(self.asked, "encode", features, self.batch)
             self.cost.encoded += len(keys)
             for number, key in enumerate(keys):
@@ -331,9 +303,9 @@ class FeatureAsker:
         return {key: shown for key, shown in found.items() if shown is not None}
 
     def _conditioned(self, shown: Sequence[PreparedFrame], features: Sequence[list[Tensor]]) -> list[Tensor]:
-        masks = torch.stack([one.mask for one in shown]).to(self.device).float()
+        images = _images(shown, self.model.preprocess, self.device, read=self.model.reads_images)
         together = features[0] if len(features) == 1 else [torch.cat(maps) for maps in zip(*features, strict=True)]
-        conditioned = self.model.condition(together, self._input(shown), masks)
+        conditioned = self.model.condition(together, images, _masks(shown, self.device))
         check_features(self.asked, "condition", conditioned, len(shown))
         return conditioned
 
@@ -344,9 +316,6 @@ class FeatureAsker:
             own = [one.clone() for one in own]
         self.cache.put(key, own, sum(one.nbytes for one in own))
         return own
-
-    def _input(self, shown: Sequence[PreparedFrame]) -> Tensor:
-        return self.model.preprocess.normalise(torch.stack([one.pixels for one in shown]).to(self.device))
 
 
 Asker = EpisodeAsker | PlainAsker | FeatureAsker
@@ -390,6 +359,29 @@ def batch_of(model: FewShotSegmenter, device: str, inference: InferenceSettings)
 def short_of_memory(error: RuntimeError) -> bool:
     """Whether an error says that memory ran out, on whatever device."""
     return isinstance(error, torch.OutOfMemoryError) or any(sign in str(error).lower() for sign in NO_MEMORY)
+
+
+def _images(frames: Sequence[PreparedFrame], preprocess: Preprocess, device: str, *, read: bool = True) -> Tensor:
+    """Frames' images (N, 3, s, s) float32, normalised; zeros that take no memory where they are not read."""
+    if not read:
+        return torch.zeros((), device=device).expand(len(frames), 3, *frames[0].mask.shape)
+    return preprocess.normalise(_together([one.pixels for one in frames], device))
+
+
+def _masks(frames: Sequence[PreparedFrame], device: str) -> Tensor:
+    """Frames' masks (N, s, s) float32."""
+    return _together([one.mask for one in frames], device).float()
+
+
+def _together(tensors: Sequence[Tensor], device: str) -> Tensor:
+    """Tensors of one shape as one (N, …) on a device; a single one where it lies."""
+    there = [one.to(device, non_blocking=True) for one in tensors]
+    return there[0][None] if len(there) == 1 else torch.stack(there)
+
+
+def _checked_by_themselves(masks: list[list[Tensor]]) -> Asked:
+    """Masks of a model that looks itself whether numbers are finite, if it has any."""
+    return Asked(masks, torch.ones(len(masks), dtype=torch.bool))
 
 
 def _cast(device: str, dtype: torch.dtype) -> torch.autocast:

@@ -9,14 +9,15 @@ from dataclasses import dataclass
 import torch
 
 from fssbench.base.belady import BeladyCache
-from fssbench.engine.askers import Asker, FeatureAsker, Key, PreparedEpisode, asker_of, prepared
+from fssbench.engine.askers import Asker, FeatureAsker, Key, asker_of
 from fssbench.engine.inference import InferenceCost
 from fssbench.engine.job import Job
 from fssbench.engine.memory import peak_bytes
 from fssbench.engine.model import LoadedModel
+from fssbench.engine.prepared import PreparedEpisode, prepare
 from fssbench.engine.shown import Shown
 from fssbench.episodes.episodes import Episode
-from fssbench.models.interface import EpisodeSegmenter, FewShotSegmenter
+from fssbench.models.interface import FewShotSegmenter
 from fssbench.pipelines.episode_sets.stream import Frame
 from fssbench.pipelines.sources.toy import draw_example
 from fssbench.schemas.samples import EpisodeSample
@@ -135,7 +136,7 @@ def _drawn(model: FewShotSegmenter, shot: int, number: int) -> PreparedEpisode:
     for n in range(1 + shot):
         image, mask = draw_example(number * (1 + shot) + n)
         frame = Frame(f"{number}/{n}", f"{number}/{n}", DRAWN, image, mask, None, None)
-        shown.append(prepared(frame, model.preprocess, as_it_is=isinstance(model, EpisodeSegmenter)))
+        shown.append(prepare(frame, model.preprocess, with_pixels=model.reads_pixels))
     return PreparedEpisode(shown[0], shown[1:], [shown[0].geometry.content, shown[0].geometry.original], 0)
 
 

@@ -74,7 +74,7 @@ def run(
     with _so_far(path, identity, job, ranks) as (so_far, known):
         start, cost = time.perf_counter(), InferenceCost()
         others = frozenset(range(job.n_episodes)) - ranks.share(job.track)
-        _ask(loaded, job, so_far, look, cost, skip=known | others)
+        _ask(loaded, job, so_far, look, cost, ranks, skip=known | others)
         seconds = time.perf_counter() - start
         parts, times, costs = ranks.gather(list(so_far.kept.values())), ranks.gather(seconds), ranks.gather(cost)
         outcome, result = None, None
@@ -166,11 +166,13 @@ def _ask(
     so_far: Unfinished,
     look: Callable[[Answer], None] | None,
     cost: InferenceCost,
+    ranks: Ranks,
     *,
     skip: frozenset[int],
 ) -> None:
-    """Ask the episodes that are not to be skipped, keeping every answer as it comes."""
+    """Ask the episodes that are not to be skipped, keeping every answer as it comes, while all processes are there."""
     for answer in ask(loaded, job, skip=skip, cost=cost):
+        ranks.require_all()
         if loaded.code is not None:
             loaded.code.require_hashed()
         so_far.add(ScoredEpisode(answer.scored, _encoded(answer) if job.save_predictions else {}))

@@ -102,6 +102,7 @@ class EpisodeSegmenter(FewShotSegmenter):
     """
 
     preprocess: Preprocess = Preprocess(resize="none")
+    reads_pixels: bool = False
 
     @abstractmethod
     def segment(self, episode: RawEpisode) -> Any:
@@ -129,19 +130,19 @@ class EpisodeSegmenter(FewShotSegmenter):
         ]
         return query, supports, [show.mask(one.mask).to(device).float()[None] for one in episode.supports]
 
-    def masks_of(self, given: Any, query: Size, sizes: Sequence[Size], *, of: str) -> list[Tensor]:
+    def masks_of(self, given: Any, geometry: Geometry, sizes: Sequence[Size], *, of: str) -> list[Tensor]:
         """What `segment` gave as masks (h, w) uint8 at each of ``sizes``.
 
         Args:
-            query: the query image's own size.
+            geometry: where the query would lie in the input that `preprocess` makes.
             of: whose answer it is, for messages.
 
         Raises:
             ModelError: it is no answer, or of another shape than the padded input.
         """
-        answer, geometry = as_answer(given, of=of), self.preprocess.geometry(query)
+        answer = as_answer(given, of=of)
         height, width = answer.shape[-2:]
-        if (height, width) == query:
+        if (height, width) == geometry.original:
             return masks_at(answer, sizes)
         _require_shape((height, width), geometry, of=of)
         return masks_at(answer, sizes, geometry=geometry)

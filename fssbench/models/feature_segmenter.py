@@ -38,11 +38,13 @@ class FeatureSegmenter(FewShotSegmenter):
 
     Attributes:
         reads_features: whether `condition` uses the features of the whole image; if not, they are not computed for it.
+        reads_images: whether `condition` uses the image itself; if not, it is given zeros in its place.
         keeps_supports: whether what `condition` gives is worth its memory; if not, it is computed for each episode.
         casts_whole: whether it can be cast to 16 bits as a whole; if not, torch casts its operations one by one.
     """
 
     reads_features: bool = True
+    reads_images: bool = True
     keeps_supports: bool = True
     casts_whole: bool = False
 

@@ -172,10 +172,10 @@ class Preprocess:
         mean = torch.tensor(self.mean, device=images.device).view(shape)
         std = torch.tensor(self.std, device=images.device).view(shape)
         low, high = self.value_range
-        scaled = images.float() if (low, high) == (0, 255) else images.float() / 255
+        scaled = images.float() / (1 if (low, high) == (0, 255) else 255)
         if (low, high) not in ((0, 255), (0, 1)):
             scaled = scaled * (high - low) + low
-        return (scaled - mean) / std
+        return scaled.sub_(mean).div_(std)
 
     def input(self, pixels: npt.NDArray[np.uint8]) -> Tensor:
         """RGB pixels (H, W, 3) uint8 → the model's input (3, h, w) float32."""
@@ -200,6 +200,6 @@ def resize_mask(mask: Tensor, size: Size) -> Tensor:
         return mask
     lead = mask.shape[:-2]
     flat = mask.reshape(-1, 1, *mask.shape[-2:])
-    # Nearest picks values, so bool may travel as bytes: a quarter of float32.
-    numbers = flat.view(torch.uint8) if mask.dtype == torch.bool else flat.float()
+    # Nearest picks values, so masks may travel as bytes: a quarter of float32.
+    numbers = flat.view(torch.uint8) if mask.dtype in (torch.bool, torch.uint8) else flat.float()
     return F.interpolate(numbers, size, mode="nearest").to(mask.dtype).reshape(*lead, *size)

@@ -35,6 +35,7 @@ class Prototype(FeatureSegmenter):
         side: of the input, where none is asked for.
     """
 
+    reads_images = False
     side = 400
 
     def __init__(

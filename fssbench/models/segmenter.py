@@ -32,6 +32,7 @@ class FewShotSegmenter(nn.Module, ABC):
 
     Attributes:
         preprocess: how images become its input; print it to see the expected format.
+        reads_pixels: whether `predict` looks at the images; if not, it is given zeros in their place.
         batched: whether `predict` can be asked several episodes at a time, each as if it were alone.
         needs_gradients: whether it computes gradients while it answers. It is then asked one episode at a time with
             gradients enabled, and has the weights again afterwards that it had before.
@@ -43,6 +44,7 @@ class FewShotSegmenter(nn.Module, ABC):
     """
 
     preprocess: Preprocess = Preprocess()
+    reads_pixels: bool = True
     batched: bool = False
     needs_gradients: bool = False
     uses_class_names: bool = False

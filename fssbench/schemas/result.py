@@ -344,7 +344,7 @@ class Execution(Record):
     episodes_per_second: float = Field(ge=0, description="of those asked in this run")
     resumed_episodes: int = Field(ge=0, description="asked by an earlier run that was interrupted")
     path: Literal["plain", "fast"] = Field(
-        default="plain", description="every episode whole and alone, or features shared and the model accelerated"
+        default="plain", description="every episode whole, or features shared and the model accelerated"
     )
     batch: int = Field(default=1, ge=1, description="images encoded and episodes matched at a time, at the end")
     shortages: int = Field(default=0, ge=0, description="how often memory ran out and less was tried at a time")

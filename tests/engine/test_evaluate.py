@@ -16,9 +16,11 @@ from toys import Mask, Redder, Voters, nearest
 
 from fssbench.base.errors import EpisodeIndexError, EpisodeSetError, MetricError, ModelError, UsageError
 from fssbench.engine import evaluate as module
-from fssbench.engine.askers import FeatureAsker, PreparedEpisode
+from fssbench.engine.askers import FeatureAsker
 from fssbench.engine.evaluate import answers, evaluate
 from fssbench.engine.inference import PLAIN, InferenceCost, InferenceSettings
+from fssbench.engine.prepared import PreparedEpisode
+from fssbench.engine.transfer import Transfer
 from fssbench.models.baselines import CopySupport
 from fssbench.models.interface import FewShotSegmenter, Preprocess
 from fssbench.models.prototype import Prototype
@@ -274,7 +276,7 @@ def test_features_held_stay_within_the_budget(toy_set: EpisodeSet, budget: int) 
     model = Voters(size=SIDE)
     ask = FeatureAsker(model, "cpu", InferenceSettings(feature_cache=budget), InferenceCost())
     sizes = [(SIDE, SIDE)]
-    show = module._show(model)
+    show = module._show(model, Transfer("cpu"))
     for episode in stream(toy_set, shot=2, seed=0, transform=show, arrange=ask.arrange):
         ask([PreparedEpisode(episode.query, episode.supports, sizes, episode.index)])
         held = dict(ask.cache.sizes())
