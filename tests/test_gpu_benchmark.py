@@ -72,8 +72,9 @@ def test_the_table_has_the_cases_of_a_figure_side_by_side(report: Report, capsys
 
 @pytest.mark.slow
 def test_the_small_form_runs_every_section_on_a_cpu(tmp_path: Path) -> None:
-    command = [sys.executable, BENCHMARKS / "gpu.py", "--small", "--device", "cpu", "--output", tmp_path / "gpu.json"]
-    ran = subprocess.run([*command, "--folder", tmp_path / "work"], capture_output=True, text=True)
+    command = [sys.executable, str(BENCHMARKS / "gpu.py"), "--small", "--device", "cpu"]
+    command += ["--output", str(tmp_path / "gpu.json"), "--folder", str(tmp_path / "work")]
+    ran = subprocess.run(command, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
     sections = json.loads((tmp_path / "gpu.json").read_text())["sections"]
     assert {name: one["ended"] for name, one in sections.items()} == dict.fromkeys(sections, "done")

@@ -10,9 +10,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from fssbench.engine.askers import PlainAsker, PreparedEpisode
+from fssbench.engine.askers import PlainAsker
 from fssbench.engine.evaluate import answers
 from fssbench.engine.inference import InferenceCost, InferenceSettings
+from fssbench.engine.prepared import PreparedEpisode
 from fssbench.models.interface import FeatureSegmenter
 from on_gpu.bench import Bench
 from on_gpu.chosen import MODELS, Asked, asked, feature_asker, ways

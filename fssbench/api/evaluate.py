@@ -28,6 +28,7 @@ from fssbench.pipelines.episode_sets.loaded_track import LoadedTrack
 from fssbench.results.control_names import require_control
 from fssbench.results.environment import pick_device
 from fssbench.results.evaluation import Evaluation
+from fssbench.scoring.counts import EpisodeCounts
 
 __all__ = ["EvaluationRequest", "evaluate"]
 
@@ -234,7 +235,10 @@ class EvaluationRequest:
                 if look is not None:
                     look(answer)
 
-            evaluation = run(loaded, job, look=see, ranks=ranks, note=report.note)
+            def begin(kept: Sequence[EpisodeCounts]) -> None:
+                running.begin((job.track.episodes[one.index].class_id, one) for one in kept)
+
+            evaluation = run(loaded, job, look=see, begin=begin, ranks=ranks, note=report.note)
         if self.output is not None and not evaluation.saved and ranks.first:
             evaluation.save(self.output, overwrite=self.overwrite)
         return evaluation

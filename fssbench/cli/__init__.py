@@ -89,7 +89,7 @@ app.command("conformance", rich_help_panel=SHARE)(conformance.conformance)
 
 
 BUILT_IN = {benchmark.alias: benchmark for benchmark in BENCHMARKS}
-HIDDEN = {
+HIDDEN: dict[tuple[str, ...], set[str]] = {
     (command, name): prepare.without_meaning(BUILT_IN.get(name))
     for command in ("prepare", "episodes")
     for name in (*BUILT_IN, "folder")

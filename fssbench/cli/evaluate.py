@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
+from fssbench.base.progress import duration
 from fssbench.cli import complete
 from fssbench.cli.console import (
     TERMINAL,
@@ -227,19 +228,13 @@ def _say(estimates: Sequence[Estimate], *, as_json: bool) -> None:
     for one in estimates:
         print(f"{one.track}: {one.episodes:,} episodes, {one.images:,} images encoded {one.encoded:,} times")
         print(
-            f"  about {_duration(one.seconds)}: {1000 * one.seconds_per_image:,.0f} ms an image, "
+            f"  about {duration(one.seconds)}: {1000 * one.seconds_per_image:,.0f} ms an image, "
             f"{1000 * one.seconds_per_episode:,.0f} ms an episode"
         )
         print(
             f"  memory: {megabytes(one.memory)}, of which weights {megabytes(one.weights)}, features "
             f"{megabytes(one.features)} ({megabytes(one.feature_bytes)} an image), at work {megabytes(one.working)}"
         )
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def _draw(loaded: LoadedModel, job: Job, evaluation: Evaluation, n: int) -> None:
@@ -259,6 +254,8 @@ def _summary(evaluation: Evaluation) -> dict[str, Any]:
 def _report(evaluation: Evaluation, out: TextIO) -> None:
     run = evaluation.record.execution
     speed = f"{run.episodes_per_second:.1f} episodes/s" if run and not evaluation.skipped else "was there already"
+    if run and run.resumed_episodes and not evaluation.skipped:
+        speed += f", {run.resumed_episodes:,} of {evaluation.record.episodes.n_episodes:,} episodes kept"
     print(f"{evaluation} ({speed})", file=out)
     scored = [iou for iou in evaluation.per_class.values() if iou is not None]
     if evaluation.miou is None and scored:

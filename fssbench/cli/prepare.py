@@ -11,6 +11,7 @@ import typer
 
 from fssbench.base.errors import UsageError
 from fssbench.cli import complete, training_sets
+from fssbench.cli.build_plan import show_plan
 from fssbench.cli.console import TERMINAL, JsonFlag, megabytes, print_json
 from fssbench.cli.download import CatalogueFile, Download, DownloadRequest, DryRun, Training, fetch_missing
 from fssbench.cli.many import FoldsOption, SeedsOption, ShotsOption, several
@@ -156,12 +157,28 @@ def _command(benchmark: Benchmark | None) -> Callable[..., None]:
                 splits=None if found is FSS_1000 else splits,
             )
             fetch_missing(found.training, rules, request, source=source, splits=splits, as_json=as_json)
+            if dry_run:
+                show_plan(api.plan_training_set(found, **raw), as_json=as_json)
+                return
             api.prepare_training(found, after=partial(training_sets.report_built, as_json=as_json), **raw)
             return
         folds = several(fold)
         for one in folds or ():
             found.novel_classes(one)  # refused before anything is fetched, not after
         fetch_missing(found, rules, request, source=source, splits=splits, as_json=as_json)
+        asked = raw | {
+            "folds": folds,
+            "shots": several(shots) or (1,),
+            "seeds": several(seeds),
+            "episodes": episodes,
+            "protocol": protocol,
+            "min_pixels": min_pixels,
+            "loader_workers": loader_workers,
+            "allow_missing_classes": allow_missing_classes,
+        }
+        if dry_run:
+            show_plan(api.plan(found, **asked), as_json=as_json)
+            return
         built: list[Built] = []
 
         def after(one: Built) -> None:
@@ -169,19 +186,7 @@ def _command(benchmark: Benchmark | None) -> Callable[..., None]:
             if not as_json:
                 _report(one)
 
-        api.prepare(
-            found,
-            folds=folds,
-            shots=several(shots) or (1,),
-            seeds=several(seeds),
-            episodes=episodes,
-            protocol=protocol,
-            min_pixels=min_pixels,
-            loader_workers=loader_workers,
-            allow_missing_classes=allow_missing_classes,
-            after=after,
-            **raw,
-        )
+        api.prepare(found, after=after, **asked)
         if as_json:
             print_json([_summary(one) for one in built])
 

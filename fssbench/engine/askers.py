@@ -117,16 +117,19 @@ class PlainAsker:
         return _checked_by_themselves(masks)
 
     def _ask(self, part: Sequence[PreparedEpisode]) -> list[list[Tensor]]:
+        reads = self.model.reads_pixels
         query, *supports = [
-            _images(frames, self.model.preprocess, self.device, read=self.model.reads_pixels)
+            _images(frames, self.model.preprocess, self.device, read=reads)
             for frames in zip(*[(one.query, *one.supports) for one in part], strict=True)
         ]
-        shown = [_masks(frames, self.device) for frames in zip(*[one.supports for one in part], strict=True)]
+        shown = [
+            _masks(frames, self.device, as_bools=not reads) for frames in zip(*[o.supports for o in part], strict=True)
+        ]
         self.cost.encoded += len(query) * (1 + len(supports))
         if len(part) == 1 and self.model.preprocess.shape is not None and not part[0].query.geometry.padded:
             sizes = list(part[0].sizes)
-            masks = self.model.predict_sizes(query, torch.stack(supports, dim=1), torch.stack(shown, dim=1), sizes)
-            return [_only(self.model, masks, sizes)]
+            images = _beside(supports) if reads else supports[0][:, None].expand(-1, len(supports), -1, -1, -1)
+            return [_only(self.model, self.model.predict_sizes(query, images, _beside(shown), sizes), sizes)]
         return self.model.predict_framed(query, supports, shown, [(one.query.geometry, one.sizes) for one in part])
 
 
@@ -368,9 +371,15 @@ def _images(frames: Sequence[PreparedFrame], preprocess: Preprocess, device: str
     return preprocess.normalise(_together([one.pixels for one in frames], device))
 
 
-def _masks(frames: Sequence[PreparedFrame], device: str) -> Tensor:
-    """Frames' masks (N, s, s) float32."""
-    return _together([one.mask for one in frames], device).float()
+def _masks(frames: Sequence[PreparedFrame], device: str, *, as_bools: bool = False) -> Tensor:
+    """Frames' masks (N, s, s), float32 as models expect them."""
+    masks = _together([one.mask for one in frames], device)
+    return masks if as_bools else masks.float()
+
+
+def _beside(shots: Sequence[Tensor]) -> Tensor:
+    """K tensors (B, …) as one (B, K, …)."""
+    return shots[0][:, None] if len(shots) == 1 else torch.stack(list(shots), dim=1)
 
 
 def _together(tensors: Sequence[Tensor], device: str) -> Tensor:

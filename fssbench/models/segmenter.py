@@ -32,7 +32,8 @@ class FewShotSegmenter(nn.Module, ABC):
 
     Attributes:
         preprocess: how images become its input; print it to see the expected format.
-        reads_pixels: whether `predict` looks at the images; if not, it is given zeros in their place.
+        reads_pixels: whether `predict` looks at the images; if not, it is given zeros in their place, and masks of
+            bools.
         batched: whether `predict` can be asked several episodes at a time, each as if it were alone.
         needs_gradients: whether it computes gradients while it answers. It is then asked one episode at a time with
             gradients enabled, and has the weights again afterwards that it had before.

@@ -44,7 +44,7 @@ def test_sums_on_a_device_are_those_on_the_cpu(group: tuple[Mask, ...]) -> None:
     truth, ignore = torch.from_numpy(group[1] & ~group[2]), torch.from_numpy(group[2])
     by_numpy = pixel_sums(torch.from_numpy(group[0]), truth, ignore)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(counting, "_ones", torch.sum)
+        patch.setattr(counting, "_sums_of_numpy", counting._sums_on_device)
         on_device = pixel_sums(torch.from_numpy(group[0]), truth, ignore)
     assert on_device.dtype == by_numpy.dtype == torch.int64
     assert on_device.tolist() == by_numpy.tolist()
