@@ -149,7 +149,10 @@ def convolved(x: Correlated, layer: CenterPivotConv4d, size: Size) -> Tensor:
     if reached.area:
         rest, padding = x.rest, convolution.padding
         if x.window.shape != x.grid:
-            rest, padding = F.pad(rest, (0, 0, *x.window.padding_to(reached.seen(kernel=kernel, stride=stride)))), (0, 0)
+            rest, padding = (
+                F.pad(rest, (0, 0, *x.window.padding_to(reached.seen(kernel=kernel, stride=stride)))),
+                (0, 0),
+            )
         over_support = F.conv2d(rest.permute(0, 3, 1, 2), convolution.weight, stride=stride, padding=padding)
         y[:, reached.rows.slice, reached.columns.slice] += over_support.permute(0, 2, 3, 1)
 
