@@ -5,7 +5,7 @@
 #: make check    the slow tests, which `make test` leaves out
 #: make lint     ruff alone
 #: make types    mypy alone
-#: make docs     write docs/schemas anew
+#: make docs     write the schemas anew, and build the pages of docs/ into build/site
 #: make install  what each of the above does first: fssbench and the packages it needs, into .venv
 #: make oldest   install the oldest versions that pyproject.toml admits into .venv-oldest, and run the quick tests
 #: make dist     build the wheel and the sdist into dist/
@@ -43,6 +43,9 @@ types: install
 
 docs: install
 	$(BIN)/python docs/generate.py
+	$(BIN)/python -m typer fssbench.cli utils docs --name fssbench --title Commands --output docs/reference/commands.md
+	$(BIN)/python -m sphinx --quiet --fail-on-warning -c docs . build/site
+	@echo "Open build/site/docs/index.html"
 
 install: .venv/installed
 

@@ -1,4 +1,4 @@
-"""Write the JSON Schemas of everything fssbench stores into docs/schemas. Run by ``make docs``."""
+"""Write the JSON Schemas of everything fssbench stores into docs/reference/schemas. Run by ``make docs``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from fssbench.schemas.samples import EpisodeSample, ImageMeta, PredictionSample,
 from fssbench.schemas.submission import Submission
 from fssbench.schemas.training_set import TrainingManifest
 
-FOLDER = Path(__file__).parent / "schemas"
+FOLDER = Path(__file__).parent / "reference" / "schemas"
 SCHEMAS: dict[str, type[BaseModel]] = {
     "checkpoint": Card,
     "manifest": Manifest,

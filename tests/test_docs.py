@@ -33,7 +33,10 @@ PLAIN = re.compile(r"fssbench [\w\s./:=,\"'{}-]+")
 """Commands in which a shell finds nothing to do but take off quotes."""
 LONG = {"looking.md", "models.md", "scale-out.md", "scores.md", "speed.md", "training.md"}
 """Pages whose commands take long; those of the others, README's among them, are run by ``make test``."""
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+MADE = ROOT / "docs" / "reference" / "commands.md"
+PAGES = [ROOT / "README.md", *sorted({*(ROOT / "docs").rglob("*.md")} - {MADE})]
+TOLD = {"index.md", "strict-protocol.md"}
+"""Pages with nothing to run."""
 
 
 def blocks(page: Path) -> list[re.Match[str]]:
@@ -85,7 +88,7 @@ def run_small_demo(folder: Path) -> None:
 def test_the_demo_leaves_what_it_promises(desk: Path) -> None:
     made = desk / "fssbench-demo"
     board = json.loads((made / "leaderboard.json").read_text())
-    schema = json.loads((ROOT / "docs/schemas/leaderboard.schema.json").read_text())
+    schema = json.loads((ROOT / "docs/reference/schemas/leaderboard.schema.json").read_text())
     jsonschema.validate(board, schema)
     assert {entry["model"]["name"] for entry in board["entries"]} == {
         "all-foreground",
@@ -114,11 +117,11 @@ def test_a_second_demo_trains_no_more_and_gives_the_same_figures(desk: Path) -> 
 @pytest.mark.parametrize(
     "page",
     [pytest.param(page, marks=pytest.mark.slow if page.name in LONG else ()) for page in PAGES],
-    ids=lambda page: page.name,
+    ids=lambda page: str(page.relative_to(ROOT)),
 )
 def test_commands_and_code_do_what_the_page_says(page: Path, desk: Path, fssbench: Command) -> None:
     """What a shell must read is given to one, and at least one command a page; the others run in this process."""
-    assert blocks(page) or page.name == "strict-protocol.md"
+    assert blocks(page) or page.name in TOLD or page.parent.name == "reference"
     asked = [command for block in blocks(page) for command in commands(block)]
     shelled = {command for command in asked if not PLAIN.fullmatch(command)} or set(asked[:1])
     with seated(desk):
@@ -154,12 +157,39 @@ def run_python(body: str) -> None:
         exec(compile(body, "a block of Python", "exec"), {"__name__": "__main__"})
 
 
-def test_every_command_of_the_readme_exists() -> None:
+def test_every_command_named_on_a_page_exists() -> None:
     from fssbench.cli import app
 
-    named = set(re.findall(r"`fssbench ([a-z-]+)", (ROOT / "README.md").read_text()))
+    pages = [page for page in PAGES if page.parent.name != "background"]
+    named = {name for page in pages for name in re.findall(r"`fssbench ([a-z][a-z-]*)", page.read_text())}
     there = {command.name for command in app.registered_commands} | {group.name for group in app.registered_groups}
-    assert named == there
+    assert named <= there
+
+
+def test_the_readme_is_short() -> None:
+    """It says what fssbench is and where to go on; all else has its page."""
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 120
+
+
+@pytest.mark.slow
+def test_the_site_builds_and_every_link_in_it_leads_somewhere(tmp_path: Path) -> None:
+    """In a copy, since the reference of commands is written beside the other pages."""
+    pytest.importorskip("sphinx")
+    left = shutil.ignore_patterns(".*", "build", "dist", "tests", "__pycache__")
+    shutil.copytree(ROOT, tmp_path, ignore=left, symlinks=True, dirs_exist_ok=True)
+    typer = ["typer", "fssbench.cli", "utils", "docs", "--name", "fssbench", "--title", "Commands"]
+    made = tmp_path / MADE.relative_to(ROOT)
+    subprocess.run([sys.executable, "-m", *typer, "--output", made], check=True, capture_output=True)
+    build = ["sphinx", "--quiet", "--fail-on-warning", "-c", "docs", ".", "site"]
+    ran = subprocess.run([sys.executable, "-m", *build], cwd=tmp_path, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    assert 'id="fssbench-eval"' in (tmp_path / "site/docs/reference/commands.html").read_text()
+
+
+def test_every_schema_is_on_the_page_of_stored_files() -> None:
+    page = (ROOT / "docs/reference/formats.md").read_text()
+    schemas = {path.name for path in (ROOT / "docs/reference/schemas").iterdir()}
+    assert set(re.findall(r"schemas/([\w.-]+)\)", page)) == schemas
 
 
 def test_links_lead_somewhere() -> None:
@@ -176,7 +206,7 @@ def test_the_schemas_in_docs_are_those_of_the_code() -> None:
     generate = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(generate)
     for name, model in generate.SCHEMAS.items():
-        stored = (ROOT / "docs" / "schemas" / f"{name}.schema.json").read_text()
+        stored = (ROOT / "docs" / "reference" / "schemas" / f"{name}.schema.json").read_text()
         assert stored == generate.schema_text(model), f"run make docs: {name} has changed"
 
 

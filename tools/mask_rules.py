@@ -1,4 +1,4 @@
-"""Draw COCO's masks by both rules side by side, without photographs: docs/mask-rules.png is made by this.
+"""Draw COCO's masks by both rules side by side, without photographs: docs/background/mask-rules.png is made by this.
 
     python tools/mask_rules.py COCO_FOLDER PICTURE.png 000000099053=bowl …
 

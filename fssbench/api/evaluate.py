@@ -13,6 +13,7 @@ from fssbench.api.tracks import AskedTrack, asked_tracks
 from fssbench.base.errors import UsageError
 from fssbench.base.home import Home
 from fssbench.base.progress import SILENT, Report
+from fssbench.engine.askers import batch_of
 from fssbench.engine.estimate import Estimate, estimate
 from fssbench.engine.evaluate import Answer
 from fssbench.engine.inference import InferenceSettings
@@ -27,6 +28,7 @@ from fssbench.pipelines.episode_sets.loaded_track import LoadedTrack
 from fssbench.results.control_names import require_control
 from fssbench.results.environment import pick_device
 from fssbench.results.evaluation import Evaluation
+from fssbench.scoring.counts import EpisodeCounts
 
 __all__ = ["EvaluationRequest", "evaluate"]
 
@@ -205,6 +207,8 @@ class EvaluationRequest:
         finished: list[Evaluation] = []
         with joined() as ranks:
             for loaded, job in self._jobs(ranks):
+                if ranks.first and not finished and (alone := _why_alone(loaded, job)):
+                    report.note(alone)
                 evaluation = self._evaluate(loaded, job, ranks, report if ranks.first else SILENT, look)
                 if ranks.first and after is not None:
                     after(loaded, job, evaluation)
@@ -229,7 +233,10 @@ class EvaluationRequest:
                 if look is not None:
                     look(answer)
 
-            evaluation = run(loaded, job, look=see, ranks=ranks, note=report.note)
+            def begin(kept: Sequence[EpisodeCounts]) -> None:
+                running.begin((job.track.episodes[one.index].class_id, one) for one in kept)
+
+            evaluation = run(loaded, job, look=see, begin=begin, ranks=ranks, note=report.note)
         if self.output is not None and not evaluation.saved and ranks.first:
             evaluation.save(self.output, overwrite=self.overwrite)
         return evaluation
@@ -241,7 +248,7 @@ class EvaluationRequest:
         for track in self.tracks:
             if loaded is None or track.fold != fold:
                 fold, loaded = track.fold, self._load(track)
-            yield loaded, self._job(track, device)
+            yield loaded, self._job(loaded, track, device)
 
     def _load(self, track: AskedTrack) -> LoadedModel:
         if not isinstance(self.model, str):
@@ -258,7 +265,7 @@ class EvaluationRequest:
             called=self.name,
         )
 
-    def _job(self, track: AskedTrack, device: str) -> Job:
+    def _job(self, loaded: LoadedModel, track: AskedTrack, device: str) -> Job:
         manifest = track.episode_set.manifest
         asked = {"fold": track.fold, "shot": track.shot, "seed": track.seed, "episodes": track.episodes}
         return Job(
@@ -288,10 +295,26 @@ class EvaluationRequest:
                 "device": device,
                 "output": None if self.output is None else str(self.output),
                 "path": "fast" if self.inference.fast else "plain",
-                "batch": self.inference.batch_on(device),
+                "batch": batch_of(loaded.model, device, self.inference),
                 "feature_cache": self.inference.feature_cache,
                 "precision": self.inference.precision,
                 "compile": self.inference.compiled,
                 **asked,
             },
         )
+
+
+def _why_alone(loaded: LoadedModel, job: Job) -> str:
+    """Why a batch that was asked for is not used; nothing if it is."""
+    asked, model = job.inference.batch or 1, loaded.model
+    if asked <= batch_of(model, job.device, job.inference):
+        return ""
+    if not job.inference.fast:
+        why = "--plain asks one episode at a time"
+    elif model.needs_gradients:
+        why = "it computes gradients for each episode"
+    elif model.preprocess.shape is None:
+        why = "its inputs differ in size"
+    else:
+        why = "it does not say that it can be asked several episodes at a time, by batched = True"
+    return f"{loaded.record.name} is asked one episode at a time, not {asked}: {why}"

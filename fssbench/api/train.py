@@ -113,11 +113,14 @@ def plan_training(model: str, benchmark: str = "coco", **asked: Any) -> Training
 
     from fssbench.engine.ranks import Ranks
     from fssbench.results.environment import pick_device
+    from fssbench.training.cost import measure_cost
     from fssbench.training.plan import TrainingPlan
 
     here = Ranks.here()
     job = replace(job, device=pick_device(job.device, local=here.local))
-    return TrainingPlan(job=job, lists=job.lists(), processes=here.world)
+    lists = job.lists()
+    cost = measure_cost(job, lists, processes=here.world)
+    return TrainingPlan(job=job, lists=lists, processes=here.world, cost=cost)
 
 
 def _job(

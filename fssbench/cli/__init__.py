@@ -35,20 +35,28 @@ from fssbench.cli import (
     train,
     verify,
 )
-from fssbench.cli.console import fail
+from fssbench.cli.console import fail, outcome_alone, warn
+from fssbench.cli.environment import unknown_variables
+from fssbench.cli.parser import build_parser, variables
 from fssbench.cli.streams import end_output, open_streams
+from fssbench.episodes.benchmarks import BENCHMARKS
 
-__all__ = ["app", "main"]
+__all__ = ["app", "command_line", "main"]
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C: 128 and the signal's number, as shells have it."""
+
+DEBUG, QUIET = "--debug", "--quiet"
+"""Flags that may stand anywhere on the line, or in the environment."""
+
+COMPLETING = "_FSSBENCH_COMPLETE"
+"""The variable by which a shell asks what may come next."""
 
 app = typer.Typer(
     name="fssbench",
     help="Few-shot segmentation episodes that are files with a hash, and scores anyone can recompute.",
     epilog="Any option can come from the environment: FSSBENCH_EVAL_DEVICE=cuda:1 is eval's --device.",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode="markdown",
     context_settings={"auto_envvar_prefix": "FSSBENCH", "help_option_names": ["-h", "--help"]},
 )
@@ -80,6 +88,15 @@ app.command("reproduce", rich_help_panel=SHARE)(reproduce.reproduce)
 app.command("conformance", rich_help_panel=SHARE)(conformance.conformance)
 
 
+BUILT_IN = {benchmark.alias: benchmark for benchmark in BENCHMARKS}
+HIDDEN: dict[tuple[str, ...], set[str]] = {
+    (command, name): prepare.without_meaning(BUILT_IN.get(name))
+    for command in ("prepare", "episodes")
+    for name in (*BUILT_IN, "folder")
+}
+"""What the help of a benchmark's commands leaves out."""
+
+
 def _version(wanted: bool) -> None:
     if wanted:
         from fssbench.base.version import __version__
@@ -93,7 +110,8 @@ def root(
     version: bool = typer.Option(
         False, "--version", callback=_version, is_eager=True, allow_from_autoenv=False, help="Print the version."
     ),
-    debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error; may stand anywhere."),
+    quiet: bool = typer.Option(False, QUIET, help="Print the outcome and errors alone; may stand anywhere."),
+    debug: bool = typer.Option(False, DEBUG, help="Show the traceback of an error; may stand anywhere."),
 ) -> None:
     """Few-shot segmentation episodes that are files with a hash, and scores anyone can recompute."""
 
@@ -104,21 +122,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     given = [home_in(word) for word in (sys.argv[1:] if arguments is None else arguments)]
     os.environ.update({name: home_in(value) for name, value in os.environ.items() if name.startswith("FSSBENCH_")})
-    debug = "--debug" in given or bool(os.environ.get("FSSBENCH_DEBUG"))
-    words = [word for word in given if word != "--debug"]
+    debug = DEBUG in given or bool(os.environ.get("FSSBENCH_DEBUG"))
+    silent = QUIET in given or bool(os.environ.get("FSSBENCH_QUIET"))
     open_streams()
-    try:
-        code = _command_line().main(args=words, prog_name="fssbench", standalone_mode=False)
-    except typer.Exit as leaving:
-        code = leaving.exit_code
-    except (KeyboardInterrupt, typer.Abort):
-        code = INTERRUPTED
-    except SystemExit as leaving:  # the parser's own way out when the reader of our output went away, as head does
-        code = 0 if isinstance(leaving.__context__, BrokenPipeError) else leaving.code
-    except Exception as error:
-        if debug:
-            raise
-        code = _refuse(error)
+    with outcome_alone(silent):
+        code = _run([word for word in given if word not in (DEBUG, QUIET)], debug=debug)
     if refused := end_output():
         code = _refuse(refused)
     if code == INTERRUPTED:
@@ -126,16 +134,29 @@ def main(arguments: Sequence[str] | None = None) -> None:
     raise SystemExit(code if isinstance(code, int) else 0)
 
 
-def _command_line() -> Any:
-    """The parser. Its help names no environment variables, which would fill half of it: the epilog says how they go."""
-    whole = typer.main.get_command(app)
-    waiting: list[Any] = [whole]  # of types that Typer keeps to itself
-    while waiting:
-        command = waiting.pop()
-        waiting += getattr(command, "commands", {}).values()
-        for parameter in command.params:
-            parameter.show_envvar = False
-    return whole
+def command_line() -> Any:
+    """The parser of the whole command line."""
+    return build_parser(app, hidden=HIDDEN)
+
+
+def _run(words: Sequence[str], *, debug: bool) -> Any:
+    """Run a command; returns its exit code."""
+    try:
+        parser = command_line()
+        if COMPLETING not in os.environ:
+            for unknown in unknown_variables(os.environ, variables(parser)):
+                warn(unknown)
+        return parser.main(args=words, prog_name="fssbench", complete_var=COMPLETING, standalone_mode=False)
+    except typer.Exit as leaving:
+        return leaving.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        return INTERRUPTED
+    except SystemExit as leaving:  # the parser's own way out when the reader of our output went away, as head does
+        return 0 if isinstance(leaving.__context__, BrokenPipeError) else leaving.code
+    except Exception as error:
+        if debug:
+            raise
+        return _refuse(error)
 
 
 def _refuse(error: Exception) -> int:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from fssbench.cli import complete
 from fssbench.cli.console import JsonFlag, aside, print_json
 from fssbench.cli.model_options import (
     BackboneOption,
@@ -21,7 +22,12 @@ __all__ = ["check_model"]
 
 
 def check_model(
-    model: Annotated[str, typer.Argument(help="A model's name, path/to/file.py, or path/to/file.py:Name.")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="A model's name, path/to/file.py, or path/to/file.py:Name.", autocompletion=complete.models
+        ),
+    ],
     backbone: BackboneOption = None,
     backbone_weights: BackboneWeightsOption = None,
     option: PairsOption = None,

@@ -6,15 +6,17 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
-from fssbench.base.errors import UsageError
 from fssbench.base.progress import Bar, Report
 from fssbench.cli.streams import takes_all
 
 if TYPE_CHECKING:
+    from rich.progress import Task
+
     from fssbench.pipelines.transport import Place
 else:
     Place = str  # what typer is told, which takes no unions; `_place` makes more of it
@@ -27,12 +29,11 @@ __all__ = [
     "Place",
     "aside",
     "fail",
-    "integers",
     "megabytes",
+    "outcome_alone",
     "percent",
     "print_json",
     "progress",
-    "several",
     "warn",
 ]
 
@@ -59,6 +60,19 @@ DataOption = Annotated[
 ]
 
 
+_quiet = ContextVar("quiet", default=False)
+
+
+@contextmanager
+def outcome_alone(wanted: bool) -> Iterator[None]:
+    """While the block runs, print outcomes and errors alone, if that is wanted."""
+    before = _quiet.set(wanted)
+    try:
+        yield
+    finally:
+        _quiet.reset(before)
+
+
 def fail(text: str) -> None:
     """Print an error, in one line on standard error."""
     with suppress(OSError):  # the exit code still tells
@@ -66,7 +80,9 @@ def fail(text: str) -> None:
 
 
 def warn(text: str) -> None:
-    """Print a remark that is no error, in one line on standard error."""
+    """Print a remark that is not an error, in one line on standard error."""
+    if _quiet.get():
+        return
     with suppress(OSError):
         print(f"note: {text}", file=sys.stderr)
 
@@ -84,17 +100,6 @@ def print_json(value: Any) -> None:
     print(json.dumps(value, indent=1, ensure_ascii=not takes_all(sys.stdout)))
 
 
-def integers(text: str, *, option: str, least: int) -> tuple[int, ...]:
-    """Parse ``1,5`` into distinct integers, each at least ``least``; `UsageError` naming the option."""
-    try:
-        values = tuple(dict.fromkeys(int(part) for part in text.split(",")))
-    except ValueError as error:
-        raise UsageError(f"{option} must be integers joined by commas, got '{text}'", remedy="as in 1,5") from error
-    if min(values) < least:
-        raise UsageError(f"{option} must be at least {least}, got {min(values)}")
-    return values
-
-
 def megabytes(n_bytes: int) -> str:
     """A size for people."""
     return f"{n_bytes / 1e6:,.1f} MB"
@@ -105,28 +110,38 @@ def percent(value: float | None) -> str:
     return "—" if value is None else f"{100 * value:.2f}"
 
 
-def several(values: list[int] | None) -> tuple[int, ...] | None:
-    """The values of an option that may be repeated, each once; ``None`` if it was not given."""
-    return None if values is None else tuple(dict.fromkeys(values))
-
-
 @contextmanager
 def progress(description: str, total: int | None, *, unit: str = "", shown: bool = True) -> Iterator[Bar]:
     """A progress bar on standard error while the block runs, silent when that is not a terminal."""
-    if not shown or not sys.stderr.isatty():
+    if not shown or _quiet.get() or not sys.stderr.isatty():
         yield Bar()
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.table import Column
+    from rich.text import Text
 
-    columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn(unit)]
-    columns += [TimeRemainingColumn(), TextColumn("{task.fields[said]}")]
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    class Said(TextColumn):
+        """What gives way where there is little room, so that figures before it never do."""
+
+        def render(self, task: Task) -> Text:
+            return Text(task.fields["said"], no_wrap=True, overflow="ellipsis")
+
+    def whole() -> Column:
+        return Column(no_wrap=True)
+
+    columns = [TextColumn("{task.description}"), BarColumn(None, table_column=Column(ratio=1))]
+    columns += [MofNCompleteColumn(table_column=whole()), TextColumn(unit), TimeRemainingColumn(table_column=whole())]
+    columns += [Said("", table_column=Column())]
+    with Progress(*columns, console=Console(stderr=True), transient=True, expand=True) as bar:
         task = bar.add_task(description, total=total, said="")
 
         class TerminalBar(Bar):
             def __call__(self, n: int) -> None:
                 bar.advance(task, n)
+
+            def begin(self, n: int) -> None:
+                bar.reset(task, completed=n)
 
             def say(self, text: str) -> None:
                 bar.update(task, said=text)
@@ -143,7 +158,8 @@ class Terminal(Report):
 
     def say(self, text: str) -> None:
         """Print a step of the work, on standard output."""
-        print(text, flush=True)
+        if not _quiet.get():
+            print(text, flush=True)
 
     @contextmanager
     def progress(self, description: str, total: int | None, *, unit: str = "") -> Iterator[Bar]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fssbench.base.errors import UsageError
+from fssbench.cli import complete
 from fssbench.cli.console import JsonFlag, aside, print_json
 from fssbench.cli.model_options import BackboneOption, OptionsFileOption, PairsOption, given_options, resolve_options
 
@@ -24,7 +25,10 @@ def convert(
     source: Annotated[Path, typer.Argument(metavar="IN", help="A checkpoint: .pt, .pth or .safetensors.")],
     target: Annotated[Path, typer.Argument(metavar="OUT", help="What to make of it: .safetensors, or .pt.")],
     model: Annotated[
-        str | None, typer.Option("--model", "-m", help="Whose it is. [default: what the card of IN says]")
+        str | None,
+        typer.Option(
+            "--model", "-m", help="Whose it is. [default: what the card of IN says]", autocompletion=complete.models
+        ),
     ] = None,
     backbone: BackboneOption = None,
     option: PairsOption = None,

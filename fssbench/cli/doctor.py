@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fssbench.base.errors import UsageError
+from fssbench.cli import complete
 from fssbench.cli.console import JsonFlag, percent, print_json, progress
 from fssbench.cli.prepare import Columns, Crowds_, MaskRule_, Splits, named_columns
 
@@ -24,7 +25,10 @@ __all__ = ["doctor"]
 def doctor(
     source: Annotated[str, typer.Argument(help="Raw data: what prepare is given as --source.")],
     benchmark: Annotated[
-        str | None, typer.Option("--benchmark", "-b", help="Whose data it is. [default: by its layout]")
+        str | None,
+        typer.Option(
+            "--benchmark", "-b", help="Whose data it is. [default: by its layout]", autocompletion=complete.benchmarks
+        ),
     ] = None,
     splits: Splits = None,
     mask_rule: MaskRule_ = None,

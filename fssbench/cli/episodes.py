@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fssbench.cli import complete
 from fssbench.cli.console import TERMINAL, print_json, warn
 from fssbench.cli.prepare import (
     Columns,
@@ -46,7 +47,7 @@ def _command(benchmark: Benchmark | None) -> Callable[..., None]:
         crowds: Crowds_ = "exclude",
         masks: Masks = None,
         column: Columns = None,
-        fold: Annotated[int, typer.Option("--fold", "-f", help="The fold.")] = 0,
+        fold: Annotated[int, typer.Option("--fold", "-f", help="The fold.", autocompletion=complete.folds)] = 0,
         shot: Annotated[int, typer.Option("--shot", "-k", min=1, help="Number of supports.")] = 1,
         seed: Annotated[
             int | None, typer.Option("--seed", min=0, help="The seed. [default: the protocol's first]")

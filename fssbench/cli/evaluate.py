@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
+from fssbench.base.progress import duration
+from fssbench.cli import complete
 from fssbench.cli.console import (
     TERMINAL,
     DataOption,
@@ -18,9 +20,9 @@ from fssbench.cli.console import (
     percent,
     print_json,
     progress,
-    several,
     warn,
 )
+from fssbench.cli.many import FoldsOption, SeedsOption, ShotsOption, several
 from fssbench.cli.model_options import (
     BackboneOption,
     BackboneWeightsOption,
@@ -44,20 +46,21 @@ __all__ = ["evaluate"]
 
 def evaluate(
     model: ModelOption,
-    benchmark: Annotated[str, typer.Option("--benchmark", "-b", help="What to evaluate on.")] = "coco",
+    benchmark: Annotated[
+        str, typer.Option("--benchmark", "-b", help="What to evaluate on.", autocompletion=complete.benchmarks)
+    ] = "coco",
     data: DataOption = None,
-    protocol: Annotated[str, typer.Option("--protocol", "-p", help="How episodes are drawn and scored.")] = "strict",
-    fold: Annotated[list[int] | None, typer.Option("--fold", "-f", help="A fold, repeatable. [default: all]")] = None,
-    shot: Annotated[
-        list[int] | None, typer.Option("--shot", "-k", min=1, help="Supports, repeatable. [default: 1]")
-    ] = None,
-    seed: Annotated[
-        list[int] | None, typer.Option("--seed", min=0, help="A seed, repeatable. [default: the protocol's]")
-    ] = None,
+    protocol: Annotated[
+        str,
+        typer.Option("--protocol", "-p", help="How episodes are drawn and scored.", autocompletion=complete.protocols),
+    ] = "strict",
+    fold: FoldsOption = None,
+    shot: ShotsOption = None,
+    seed: SeedsOption = None,
     episodes: Annotated[
         int | None,
         typer.Option(
-            "--episodes", "-n", min=1, help="The first N of each track, which must have as many. [default: all]"
+            "--episodes", "-n", min=1, help="Only the first N of each track; one with fewer is refused. [default: all]"
         ),
     ] = None,
     backbone: BackboneOption = None,
@@ -99,7 +102,9 @@ def evaluate(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what it would take, in memory and time, and evaluate nothing.")
     ] = False,
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="At most so many episodes a track.")] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, help="As --episodes, but a track with fewer is taken whole.")
+    ] = None,
     ignore_label: Annotated[
         bool,
         typer.Option(
@@ -223,19 +228,13 @@ def _say(estimates: Sequence[Estimate], *, as_json: bool) -> None:
     for one in estimates:
         print(f"{one.track}: {one.episodes:,} episodes, {one.images:,} images encoded {one.encoded:,} times")
         print(
-            f"  about {_duration(one.seconds)}: {1000 * one.seconds_per_image:,.0f} ms an image, "
+            f"  about {duration(one.seconds)}: {1000 * one.seconds_per_image:,.0f} ms an image, "
             f"{1000 * one.seconds_per_episode:,.0f} ms an episode"
         )
         print(
             f"  memory: {megabytes(one.memory)}, of which weights {megabytes(one.weights)}, features "
             f"{megabytes(one.features)} ({megabytes(one.feature_bytes)} an image), at work {megabytes(one.working)}"
         )
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def _draw(loaded: LoadedModel, job: Job, evaluation: Evaluation, n: int) -> None:
@@ -255,6 +254,8 @@ def _summary(evaluation: Evaluation) -> dict[str, Any]:
 def _report(evaluation: Evaluation, out: TextIO) -> None:
     run = evaluation.record.execution
     speed = f"{run.episodes_per_second:.1f} episodes/s" if run and not evaluation.skipped else "was there already"
+    if run and run.resumed_episodes and not evaluation.skipped:
+        speed += f", {run.resumed_episodes:,} of {evaluation.record.episodes.n_episodes:,} episodes kept"
     print(f"{evaluation} ({speed})", file=out)
     scored = [iou for iou in evaluation.per_class.values() if iou is not None]
     if evaluation.miou is None and scored:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fssbench.cli import training_sets
+from fssbench.cli import complete, training_sets
 from fssbench.cli.console import PLACE, JsonFlag, Place, megabytes, percent, print_json, progress
 from fssbench.cli.sets import open_set
 from fssbench.cli.summary import print_summary
@@ -24,7 +24,11 @@ __all__ = ["info"]
 def info(
     path: Annotated[
         Place | None,
-        typer.Argument(help="A set's folder or address, or a result file. [default: this machine]", **PLACE),
+        typer.Argument(
+            help="A set's folder or address, or a result file. [default: this machine]",
+            autocompletion=complete.sets,
+            **PLACE,
+        ),
     ] = None,
     brief: Annotated[
         bool, typer.Option("--brief", help="Of a set, only what its manifest says, without reading its shards.")

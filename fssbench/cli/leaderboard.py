@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fssbench.cli import complete
 from fssbench.cli.console import TERMINAL, DataOption, JsonFlag, print_json, progress, warn
 
 if TYPE_CHECKING:
@@ -62,7 +63,9 @@ def show(
     file: Annotated[
         Path | None, typer.Argument(help="A leaderboard file. [default: the numbers that papers report]")
     ] = None,
-    benchmark: Annotated[str | None, typer.Option("--benchmark", "-b", help="Only this benchmark.")] = None,
+    benchmark: Annotated[
+        str | None, typer.Option("--benchmark", "-b", help="Only this benchmark.", autocompletion=complete.benchmarks)
+    ] = None,
     shot: Annotated[int | None, typer.Option("--shot", "-k", min=1, help="Only this number of shots.")] = None,
     reported: ReportedFlag = True,
 ) -> None:
@@ -83,11 +86,18 @@ def show(
 def export_(
     file: BoardArgument,
     form: Annotated[
-        str, typer.Option("--format", help="markdown or latex to read; csv or parquet, one row an entry.")
+        str,
+        typer.Option(
+            "--format",
+            help="markdown or latex to read; csv or parquet, one row an entry; bibtex of all that they cite.",
+        ),
     ] = "markdown",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="The file to write. [default: print]")] = None,
-    benchmark: Annotated[str | None, typer.Option("--benchmark", "-b", help="Only this benchmark.")] = None,
+    benchmark: Annotated[
+        str | None, typer.Option("--benchmark", "-b", help="Only this benchmark.", autocompletion=complete.benchmarks)
+    ] = None,
     shot: Annotated[int | None, typer.Option("--shot", "-k", min=1, help="Only this number of shots.")] = None,
+    reported: ReportedFlag = True,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it is there.")] = False,
 ) -> None:
     """Write a leaderboard as tables for a paper, a spreadsheet or a program."""
@@ -98,7 +108,8 @@ def export_(
 
     if output is not None and output.exists() and not overwrite:
         raise UsageError(f"{output} is there already", remedy="pass --overwrite, or choose another --output")
-    data = export(selected(read_leaderboard(file), benchmark=benchmark, shot=shot), form)
+    board = selected(read_leaderboard(file), benchmark=benchmark, shot=shot)
+    data = export(board if reported else board.model_copy(update={"reported": ()}), form)
     if output is not None:
         write_atomic(output, data)
     elif form == "parquet":

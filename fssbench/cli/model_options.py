@@ -11,6 +11,7 @@ import typer
 from fssbench.base.errors import UsageError
 from fssbench.base.home import home_in
 from fssbench.base.toml import parse_toml
+from fssbench.cli import complete
 from fssbench.cli.console import warn
 
 if TYPE_CHECKING:
@@ -27,7 +28,10 @@ __all__ = [
     "resolve_options",
 ]
 
-ModelOption = Annotated[str, typer.Option("--model", "-m", help="A model's name, or path/to/file.py:Name.")]
+ModelOption = Annotated[
+    str,
+    typer.Option("--model", "-m", help="A model's name, or path/to/file.py:Name.", autocompletion=complete.models),
+]
 BackboneOption = Annotated[
     str | None,
     typer.Option("--backbone", help="The feature extractor, such as efficientnet-lite0. [default: the model's]"),

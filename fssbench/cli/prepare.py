@@ -10,15 +10,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from fssbench.base.errors import UsageError
-from fssbench.cli import training_sets
-from fssbench.cli.console import TERMINAL, JsonFlag, integers, megabytes, print_json
+from fssbench.cli import complete, training_sets
+from fssbench.cli.build_plan import show_plan
+from fssbench.cli.console import TERMINAL, JsonFlag, megabytes, print_json
 from fssbench.cli.download import CatalogueFile, Download, DownloadRequest, DryRun, Training, fetch_missing
+from fssbench.cli.many import FoldsOption, SeedsOption, ShotsOption, several
 from fssbench.episodes.benchmarks import BENCHMARKS, FSS_1000, TOY_20I, Benchmark
+from fssbench.episodes.protocols import HDMNET, PROTOCOLS
 
 if TYPE_CHECKING:
     from fssbench.pipelines.episode_sets.build_episode_set import Built
 
-__all__ = ["app", "named_columns"]
+__all__ = ["app", "named_columns", "without_meaning"]
 
 app = typer.Typer(no_args_is_help=True, help="Build episode sets from raw data as it was published.")
 
@@ -35,8 +38,9 @@ Columns = Annotated[
     typer.Option("--column", help="A Hugging Face dataset's image, mask or id column, as mask=label; repeatable."),
 ]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="Where sets go. [default: episodes in the home]")]
-Protocol = Annotated[str, typer.Option("--protocol", "-p", help="How episodes are drawn and scored.")]
-Folds = Annotated[list[int] | None, typer.Option("--fold", "-f", help="A fold, repeatable. [default: all]")]
+Protocol = Annotated[
+    str, typer.Option("--protocol", "-p", help="How episodes are drawn and scored.", autocompletion=complete.protocols)
+]
 Splits = Annotated[
     str | None,
     typer.Option(
@@ -99,13 +103,9 @@ def _command(benchmark: Benchmark | None) -> Callable[..., None]:
         crowds: Crowds_ = "exclude",
         masks: Masks = None,
         column: Columns = None,
-        fold: Folds = None,
-        shots: Annotated[
-            str | None, typer.Option("--shots", help="Numbers of supports, joined by commas. [default: 1]")
-        ] = None,
-        seeds: Annotated[
-            str | None, typer.Option("--seeds", help="Seeds, joined by commas. [default: the protocol's]")
-        ] = None,
+        fold: FoldsOption = None,
+        shots: ShotsOption = None,
+        seeds: SeedsOption = None,
         episodes: Annotated[
             int | None,
             typer.Option("--episodes", "-n", min=1, help="Episodes a track. [default: the protocol's]"),
@@ -157,13 +157,28 @@ def _command(benchmark: Benchmark | None) -> Callable[..., None]:
                 splits=None if found is FSS_1000 else splits,
             )
             fetch_missing(found.training, rules, request, source=source, splits=splits, as_json=as_json)
+            if dry_run:
+                show_plan(api.plan_training_set(found, **raw), as_json=as_json)
+                return
             api.prepare_training(found, after=partial(training_sets.report_built, as_json=as_json), **raw)
             return
-        n_shots = integers(shots or "1", option="--shots", least=1)
-        chosen = None if seeds is None else integers(seeds, option="--seeds", least=0)
-        for one in fold or ():
+        folds = several(fold)
+        for one in folds or ():
             found.novel_classes(one)  # refused before anything is fetched, not after
         fetch_missing(found, rules, request, source=source, splits=splits, as_json=as_json)
+        asked = raw | {
+            "folds": folds,
+            "shots": several(shots) or (1,),
+            "seeds": several(seeds),
+            "episodes": episodes,
+            "protocol": protocol,
+            "min_pixels": min_pixels,
+            "loader_workers": loader_workers,
+            "allow_missing_classes": allow_missing_classes,
+        }
+        if dry_run:
+            show_plan(api.plan(found, **asked), as_json=as_json)
+            return
         built: list[Built] = []
 
         def after(one: Built) -> None:
@@ -171,23 +186,24 @@ def _command(benchmark: Benchmark | None) -> Callable[..., None]:
             if not as_json:
                 _report(one)
 
-        api.prepare(
-            found,
-            folds=fold,
-            shots=n_shots,
-            seeds=chosen,
-            episodes=episodes,
-            protocol=protocol,
-            min_pixels=min_pixels,
-            loader_workers=loader_workers,
-            allow_missing_classes=allow_missing_classes,
-            after=after,
-            **raw,
-        )
+        api.prepare(found, after=after, **asked)
         if as_json:
             print_json([_summary(one) for one in built])
 
     return run
+
+
+def without_meaning(benchmark: Benchmark | None) -> set[str]:
+    """Options of `prepare` and `episodes` that mean nothing to a benchmark; given all the same, they are refused."""
+    raw = "folder" if benchmark is None else benchmark.raw
+    published = {one.name for one in PROTOCOLS if one.listed and benchmark and benchmark.name in one.episodes}
+    return {
+        *(() if raw in ("coco", "toy") else ("--mask-rule", "--crowds", "--masks")),
+        *(() if published else ("--splits",)),
+        *(() if HDMNET.name in published else ("--loader-workers",)),
+        *(("--column",) if raw == "folder" else ()),
+        *(("--download", "--training", "--catalogue") if raw in ("folder", "toy") else ()),
+    }
 
 
 def named_columns(pairs: Sequence[str]) -> dict[str, str]:

@@ -13,11 +13,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fssbench.base.errors import UsageError
+from fssbench.cli import complete
 from fssbench.cli.console import JsonFlag, Terminal, print_json, warn
+from fssbench.cli.many import Numbers, many, several
+from fssbench.cli.paper import FormatOption, require_form
 from fssbench.cli.side_by_side import costs_as_json, measured_as_json, show_costs, show_measured
 
 if TYPE_CHECKING:
     from fssbench.leaderboard.reported import Paper, Row
+    from fssbench.leaderboard.reproduction.measured import Measured
     from fssbench.leaderboard.reproduction.steps import Step
     from fssbench.leaderboard.reproduction.table import Reproduction
 
@@ -27,7 +31,9 @@ TRIAL_EPISODES, TRIAL_STEPS = 20, 2
 
 
 def reproduce(
-    table: Annotated[str | None, typer.Argument(help="A table, such as hsnet-table1.")] = None,
+    table: Annotated[
+        str | None, typer.Argument(help="A table, such as hsnet-table1.", autocompletion=complete.tables)
+    ] = None,
     all_tables: Annotated[
         bool, typer.Option("--list", help="List the tables, and how much of each can be run.")
     ] = False,
@@ -35,11 +41,12 @@ def reproduce(
         list[str] | None, typer.Option("--backbone", help="Only rows of a backbone, repeatable. [default: all]")
     ] = None,
     shot: Annotated[
-        list[int] | None,
-        typer.Option("--shot", "-k", min=1, help="Only rows of so many supports, repeatable. [default: all]"),
+        list[Numbers] | None,
+        many("--shot", "--shots", "-k", least=1, help="Only rows with so many supports. [default: all]"),
     ] = None,
     fold: Annotated[
-        list[int] | None, typer.Option("--fold", "-f", help="A fold, repeatable; the mean needs all. [default: all]")
+        list[Numbers] | None,
+        many("--fold", "--folds", "-f", help="Folds; the mean needs all. [default: all]", offers=complete.folds),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the commands and what is there; run none.")] = False,
     trial: Annotated[
@@ -79,8 +86,9 @@ def reproduce(
         typer.Option("--page", help="An HTML file to write as well, with the learning curves of what was trained."),
     ] = None,
     device: Annotated[
-        str | None, typer.Option("--device", help="Where models run: cpu, cuda, cuda:1, …  [default: auto]")
+        str | None, typer.Option("--device", help="Where models run: cpu, cuda, cuda:1, … [default: auto]")
     ] = None,
+    form: FormatOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Run what a paper's table needs and is not there yet; print measured figures beside reported ones.
@@ -89,7 +97,8 @@ def reproduce(
     """
     from fssbench.leaderboard.reported import papers, read_paper
 
-    known = papers() if tables is None else (read_paper(tables),)
+    require_form(form, as_json=as_json)
+    known = tuple(filter(lambda paper: paper.measurable, papers())) if tables is None else (read_paper(tables),)
     if all_tables:
         _list(known, as_json=as_json)
         return
@@ -103,8 +112,8 @@ def reproduce(
         table,
         among=known,
         backbones=backbone or (),
-        shots=shot or (),
-        folds=fold or (),
+        shots=several(shot) or (),
+        folds=several(fold) or (),
         data=data,
         output=output,
         device=device,
@@ -121,7 +130,13 @@ def reproduce(
         _show_plan(reproduction, as_json=as_json)
         return
     reproduction.run(Aside())
-    _show_outcome(reproduction, page, as_json=as_json)
+    if form is None:
+        _show_outcome(reproduction, page, as_json=as_json)
+        return
+    from fssbench.leaderboard.reproduction.written import written
+
+    paper = next(one for one in known if reproduction.table in one.tables)
+    print(written(paper, reproduction.table, _measured(reproduction, page), form).decode(), end="")
 
 
 class Aside(Terminal):
@@ -203,13 +218,19 @@ def _say_what_cannot(rows: Sequence[Row]) -> None:
         warn(f"{n} {'row is' if n == 1 else 'rows are'} left out: {why}")
 
 
-def _show_outcome(reproduction: Reproduction, page: Path | None, *, as_json: bool) -> None:
+def _measured(reproduction: Reproduction, page: Path | None) -> Sequence[Measured]:
+    """The rows that can be measured, on a page too where one is wanted."""
     measured = reproduction.measure()
     if page is not None:
         from fssbench.pages.reproduced import write_reproduction
 
         write_reproduction(page, reproduction.table, measured, reproduction.trainings())
         print(f"→ {page}", file=sys.stderr)
+    return measured
+
+
+def _show_outcome(reproduction: Reproduction, page: Path | None, *, as_json: bool) -> None:
+    measured = _measured(reproduction, page)
     costs = [costs_as_json(row, measured) for row, measured in reproduction.costs()]
     table = reproduction.table
     if as_json:

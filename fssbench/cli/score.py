@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fssbench.cli import complete
 from fssbench.cli.console import TERMINAL, DataOption, JsonFlag, print_json, warn
 
 if TYPE_CHECKING:
@@ -32,12 +33,24 @@ def score(
         str | None, typer.Option("--name", help="What to call the model behind another tool's masks.")
     ] = None,
     benchmark: Annotated[
-        str | None, typer.Option("--benchmark", "-b", help="Of another tool's masks. [default: the set's, else coco]")
+        str | None,
+        typer.Option(
+            "--benchmark",
+            "-b",
+            help="Of another tool's masks. [default: the set's, else coco]",
+            autocompletion=complete.benchmarks,
+        ),
     ] = None,
     protocol: Annotated[
-        str | None, typer.Option("--protocol", "-p", help="Likewise. [default: the set's, else strict]")
+        str | None,
+        typer.Option(
+            "--protocol", "-p", help="Likewise. [default: the set's, else strict]", autocompletion=complete.protocols
+        ),
     ] = None,
-    fold: Annotated[int | None, typer.Option("--fold", "-f", help="Likewise. [default: the set's, else 0]")] = None,
+    fold: Annotated[
+        int | None,
+        typer.Option("--fold", "-f", help="Likewise. [default: the set's, else 0]", autocompletion=complete.folds),
+    ] = None,
     shot: Annotated[int, typer.Option("--shot", "-k", min=1, help="Likewise.")] = 1,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Likewise.")] = 0,
     episodes: Annotated[

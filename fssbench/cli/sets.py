@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fssbench.base.errors import UsageError
+from fssbench.cli import complete
 from fssbench.cli.console import PLACE, Place
 
 if TYPE_CHECKING:
@@ -16,7 +17,10 @@ if TYPE_CHECKING:
 __all__ = ["SetArgument", "open_set"]
 
 SetArgument = Annotated[
-    Place, typer.Argument(help="A set's folder or address, or a folder with one set below it.", **PLACE)
+    Place,
+    typer.Argument(
+        help="A set's folder or address, or a folder with one set below it.", autocompletion=complete.sets, **PLACE
+    ),
 ]
 
 

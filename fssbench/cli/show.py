@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fssbench.base.errors import UsageError
-from fssbench.cli.console import JsonFlag, integers, percent, print_json, progress, several
+from fssbench.cli import complete
+from fssbench.cli.console import JsonFlag, percent, print_json, progress
+from fssbench.cli.many import Numbers, many, several
 from fssbench.cli.model_options import (
     BackboneOption,
     BackboneWeightsOption,
@@ -37,8 +39,8 @@ MOST = 200
 def show(
     path: SetArgument,
     shot: Annotated[
-        list[int] | None,
-        typer.Option("--shot", "-k", min=1, help="Supports; repeatable with --model. [default: the set's least]"),
+        list[Numbers] | None,
+        many("--shot", "--shots", "-k", least=1, help="Supports; several with --model. [default: the set's fewest]"),
     ] = None,
     seed: Annotated[int | None, typer.Option("--seed", min=0, help="The seed. [default: the set's least]")] = None,
     episodes: Annotated[
@@ -51,16 +53,19 @@ def show(
         str | None,
         typer.Option("--size", help="Only queries whose object is small or large, as results tell them apart."),
     ] = None,
-    index: Annotated[
-        str | None, typer.Option("--index", "-i", help="These episodes, by index, joined by commas.")
-    ] = None,
+    index: Annotated[list[Numbers] | None, many("--index", "-i", help="These episodes, by index.")] = None,
     result: Annotated[
         list[Path] | None,
         typer.Option("--result", "-r", help="A result with its masks (eval --save-predictions); repeatable."),
     ] = None,
     model: Annotated[
         list[str] | None,
-        typer.Option("--model", "-m", help="A model to ask, by name or path/to/file.py:Name; repeatable."),
+        typer.Option(
+            "--model",
+            "-m",
+            help="A model to ask, by name or path/to/file.py:Name; repeatable.",
+            autocompletion=complete.models,
+        ),
     ] = None,
     weights: Annotated[
         list[str] | None,
@@ -88,7 +93,8 @@ def show(
     With results or models their masks stand beside the truth, each with its IoU: several models, or one model with
     several numbers of supports, on the same episodes.
     """
-    if index is not None and (episodes, class_name, size) != (None, None, None):
+    indices = several(index)
+    if indices is not None and (episodes, class_name, size) != (None, None, None):
         raise UsageError("--index says which episodes to draw, so --episodes, --class and --size mean nothing here")
     _require_models(shot=shot, result=result, model=model, weights=weights, maps=maps, channel=channel)
     episode_set = open_set(path)
@@ -97,10 +103,10 @@ def show(
     from fssbench.pages.contact_sheet import draw_episodes, require_own
 
     tracks = tracks_of(episode_set, shots=several(shot) or (), seed=seed, results=result or ())
-    if index is None:
+    if indices is None:
         chosen = choose(tracks, class_name=class_name, size=size, n=episodes or EPISODES)
     else:
-        chosen = choose_by_index(tracks, integers(index, option="--index", least=0))
+        chosen = choose_by_index(tracks, indices)
     track = tracks[0].track
     picture = _picture(episode_set, track, output, what="answers" if result or model else "episodes")
     require_own(picture)

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fssbench.cli.compare import PolicyOption
-from fssbench.cli.console import JsonFlag, integers, percent, print_json
+from fssbench.cli.console import JsonFlag, percent, print_json
+from fssbench.cli.many import Fractions, Numbers, many, several
 
 if TYPE_CHECKING:
     from fssbench.api.stability import ModelStability
 
 __all__ = ["stability"]
 
-HALF_WIDTHS = (0.25, 0.5, 1.0)
+SIZES, HALF_WIDTHS = (1_000, 10_000), (0.25, 0.5, 1.0)
 
 
 def stability(
@@ -25,14 +26,15 @@ def stability(
     ],
     policy: PolicyOption = None,
     sizes: Annotated[
-        str, typer.Option("--sizes", help="Numbers of episodes a track to predict for, joined by commas.")
-    ] = "1000,10000",
+        list[Numbers] | None,
+        many("--sizes", least=1, help="Numbers of episodes a track to predict for. [default: 1000,10000]"),
+    ] = None,
     sample: Annotated[
         int, typer.Option("--sample", min=1, help="Episodes of the samples that a result is cut into.")
     ] = 1_000,
     within: Annotated[
-        list[float] | None,
-        typer.Option("--within", help="Wished half-width of the interval, in points; repeatable. [default: ¼, ½, 1]"),
+        list[Fractions] | None,
+        many("--within", kind=float, help="Desired half-widths of the interval, in points. [default: 0.25,0.5,1]"),
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -42,9 +44,9 @@ def stability(
     told = stability(
         results,
         policy=policy,
-        sizes=integers(sizes, option="--sizes", least=1),
+        sizes=several(sizes) or SIZES,
         sample=sample,
-        within=within or HALF_WIDTHS,
+        within=several(within) or HALF_WIDTHS,
     )
     if as_json:
         files = [str(one.path) for one in told.results]

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from fssbench.base.errors import UsageError
+from fssbench.cli import complete
 from fssbench.cli.console import TERMINAL, DataOption, warn
 from fssbench.cli.model_options import BackboneOption, BackboneWeightsOption, ModelOption, PairsOption, parse_pairs
 
@@ -19,9 +20,18 @@ SIGNALLED = 128
 
 def train(
     model: ModelOption,
-    benchmark: Annotated[str, typer.Option("--benchmark", "-b", help="What to learn from.")] = "coco",
+    benchmark: Annotated[
+        str, typer.Option("--benchmark", "-b", help="What to learn from.", autocompletion=complete.benchmarks)
+    ] = "coco",
     fold: Annotated[
-        int | None, typer.Option("--fold", "-f", min=0, help="Whose base classes are learned. [default: the only one]")
+        int | None,
+        typer.Option(
+            "--fold",
+            "-f",
+            min=0,
+            help="Whose base classes are learned. [default: the only one]",
+            autocompletion=complete.folds,
+        ),
     ] = None,
     shot: Annotated[int | None, typer.Option("--shot", "-k", min=1, help="Supports of an episode.")] = None,
     config: Annotated[
@@ -56,7 +66,13 @@ def train(
         ),
     ] = None,
     protocol: Annotated[
-        str, typer.Option("--protocol", "-p", help="Whose episodes of the test fold are looked at, if any are.")
+        str,
+        typer.Option(
+            "--protocol",
+            "-p",
+            help="Whose episodes of the test fold are looked at, if any are.",
+            autocompletion=complete.protocols,
+        ),
     ] = "strict",
     seed: Annotated[int | None, typer.Option("--seed", min=0, help="Of all that is random.")] = None,
     change: Annotated[

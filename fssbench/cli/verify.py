@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fssbench.cli import complete
 from fssbench.cli.console import PLACE, JsonFlag, Place, print_json, progress
 
 if TYPE_CHECKING:
@@ -19,7 +20,11 @@ __all__ = ["verify"]
 def verify(
     folder: Annotated[
         Place,
-        typer.Argument(help="A set, or a folder with sets below it, here or at an address; to train on too.", **PLACE),
+        typer.Argument(
+            help="A set, or a folder with sets below it, here or at an address; to train on too.",
+            autocompletion=complete.sets,
+            **PLACE,
+        ),
     ],
     as_json: JsonFlag = False,
 ) -> None:

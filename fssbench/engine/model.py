@@ -174,17 +174,20 @@ def load_object(
         name: what results call it; ``None`` for its own name.
     """
     segmenter = as_segmenter(model)
+    require_described(segmenter)
     called = name or segmenter.recorded_as or getattr(model, "__name__", None) or type(model).__name__
     own = isinstance(model, nn.Module)
     return LoadedModel(
         segmenter.eval(),
-        ModelRecord.unseen(called, input_size=segmenter.preprocess.size).model_copy(
+        ModelRecord.unseen(called, input_size=segmenter.preprocess.square).model_copy(
             update={
                 "code_sha256": source_sha256(model),
                 "checkpoint_sha256": state_sha256(model) if isinstance(model, nn.Module) else None,
                 "parameters": sum(p.numel() for p in segmenter.parameters()) if own else None,
                 "control": control,
                 "regime": segmenter.regime,
+                "preprocess": segmenter.preprocess.recorded(),
+                "class_names": segmenter.uses_class_names,
             }
         ),
         modules=_made_of(model),
@@ -273,13 +276,15 @@ def _record(
         backbone_sha256=backbone.sha256 if backbone else None,
         parameters=parameters,
         learnable_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
-        input_size=model.preprocess.size,
+        input_size=model.preprocess.square,
         selection=card.selection if card else None,
         trained=TrainingRecord(**{f: getattr(card.training, f) for f in TrainingRecord.model_fields})
         if card and card.training
         else None,
         regime=model.regime or free,
         weights=declared,
+        preprocess=model.preprocess.recorded(),
+        class_names=model.uses_class_names,
     )
 
 

@@ -30,7 +30,7 @@ from fssbench.results.policies import policies_for
 from fssbench.schemas.result import Environment, Execution, Request, Result, read_result
 from fssbench.schemas.rle import Rle
 from fssbench.schemas.samples import MaskSize, PredictionSample
-from fssbench.scoring.counts import CountsTable
+from fssbench.scoring.counts import CountsTable, EpisodeCounts
 
 __all__ = ["ask", "run"]
 
@@ -42,6 +42,7 @@ def run(
     job: Job,
     *,
     look: Callable[[Answer], None] | None = None,
+    begin: Callable[[Sequence[EpisodeCounts]], None] | None = None,
     ranks: Ranks = ALONE,
     note: Callable[[str], None] = SILENT.note,
 ) -> Evaluation:
@@ -51,6 +52,7 @@ def run(
 
     Args:
         look: called with every answer of this process.
+        begin: called before the first answer, with those that an earlier run left to this process.
         ranks: the processes that share the episodes; the first writes, and all return the same.
         note: told what is not taken up, and why.
 
@@ -74,6 +76,10 @@ def run(
     with _so_far(path, identity, job, ranks) as (so_far, known):
         start, cost = time.perf_counter(), InferenceCost()
         others = frozenset(range(job.n_episodes)) - ranks.share(job.track)
+        if begin is not None:
+            begin([one.scored for index, one in so_far.kept.items() if index in known - others])
+        if known and ranks.first:
+            note(f"{len(known):,} of {job.n_episodes:,} episodes are kept from the run that was interrupted")
         _ask(loaded, job, so_far, look, cost, ranks, skip=known | others)
         seconds = time.perf_counter() - start
         parts, times, costs = ranks.collect(list(so_far.kept.values())), ranks.collect(seconds), ranks.collect(cost)

@@ -73,6 +73,7 @@ def rows(entries: Iterable[Entry], reported: Iterable[ReportedEntry]) -> Iterato
         yield _row(
             row,
             protocol=row.protocol,
+            regime=row.regime,
             model=row.label,
             miou=row.miou,
             fb_iou=row.fb_iou,

@@ -26,6 +26,8 @@ class Prototype(FeatureSegmenter):
     adds none; a query that is shown none at all is as unlike it as can be, cosine −1.
     """
 
+    reads_images = False
+
     def __init__(self, *, backbone: str = "resnet50", backbone_weights: str = "none", size: int = 400) -> None:
         super().__init__()
         network, self.backbone_info = load_backbone(backbone, backbone_weights)

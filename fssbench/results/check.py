@@ -25,6 +25,7 @@ from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
 from fssbench.pipelines.episode_sets.stream import truth_of
 from fssbench.results import counts_file
 from fssbench.results.figures import policy_results
+from fssbench.results.model_size import most_pixels
 from fssbench.results.official import HANDED_IN, IN_MEMORY, own_reasons, set_reasons
 from fssbench.results.outcome import episodes_record
 from fssbench.results.policies import policies_for, query_facts
@@ -159,10 +160,9 @@ class _ResultCheck:
             for row in np.flatnonzero(impossible(table.counts[:, p])):
                 counts = dict(zip(COUNT_FIELDS, table.counts[row, p].tolist(), strict=True))
                 self.wrong(f"episode {row} under {policy}: no masks have the counts {counts}")
-        side = self.result.model.input_size
         area = {
             "original": [query.image_pixels for query in table.queries],
-            "model": [side**2 if side else query.image_pixels for query in table.queries],
+            "model": [most_pixels(self.result.model, query.image_pixels) for query in table.queries],
         }
         for p, policy in enumerate(table.policies):
             for row in np.flatnonzero(table.counts[:, p, 4] > area.get(policy.partition("/")[0], 0)):
@@ -320,7 +320,7 @@ class _ResultCheck:
         policies = tuple(policy for policy in policies if policy.name in table.policies)
         for sample in chain([first] if first else [], samples):
             try:
-                (row,) = recount([sample], queries, policies, side=self.result.model.input_size)
+                (row,) = recount([sample], queries, policies, model=self.result.model)
             except FssbenchError as error:
                 self.wrong(error.problem)
                 continue

@@ -191,7 +191,9 @@ class ModelRecord(Record):
     backbone_sha256: Sha256 | None
     parameters: int | None = Field(ge=0, description="all parameters, the backbone's included; null if not known")
     learnable_parameters: int | None = Field(ge=0)
-    input_size: int | None = Field(ge=1, description="side of the square the model works at, in pixels")
+    input_size: int | None = Field(
+        ge=1, description="side of the square that images are squashed to, in pixels; null if they are not"
+    )
     control: Literal["no-support", "wrong-class"] | None = Field(
         default=None, description="what was done to its supports to see whether it uses them; null if nothing"
     )
@@ -205,6 +207,13 @@ class ModelRecord(Record):
     weights: dict[str, Sha256] = Field(
         default_factory=dict, description="by name, the files of weights that it declares to have loaded itself"
     )
+
+    preprocess: dict[str, Any] = Field(
+        default_factory=dict,
+        description="how images become the model's input, as far as that is not squashing to that square, by the "
+        "names of `fssbench.models.preprocess.Preprocess`",
+    )
+    class_names: bool = Field(default=False, description="whether it is told what classes are called")
 
     @staticmethod
     def unseen(name: str, *, options: Mapping[str, Any] | None = None, input_size: int | None = None) -> ModelRecord:
@@ -246,7 +255,7 @@ class ModelRecord(Record):
     @property
     def later_fields(self) -> set[str]:
         """Fields that came after schema 2 and say nothing here: without them a record is named as it was then."""
-        return {name for name in ("regime", "weights") if not getattr(self, name)}
+        return {name for name in ("regime", "weights", "preprocess", "class_names") if not getattr(self, name)}
 
     @property
     def selected_on_test_fold(self) -> bool:
@@ -335,7 +344,7 @@ class Execution(Record):
     episodes_per_second: float = Field(ge=0, description="of those asked in this run")
     resumed_episodes: int = Field(ge=0, description="asked by an earlier run that was interrupted")
     path: Literal["plain", "fast"] = Field(
-        default="plain", description="every episode whole and alone, or features shared and the model accelerated"
+        default="plain", description="every episode whole, or features shared and the model accelerated"
     )
     batch: int = Field(default=1, ge=1, description="images encoded and episodes matched at a time, at the end")
     shortages: int = Field(default=0, ge=0, description="how often memory ran out and less was tried at a time")

@@ -89,6 +89,9 @@ class Seen:
 class Watcher(Protocol):
     """Who is told how training goes, in the first process."""
 
+    def begin(self, step: int) -> None:
+        """Training begins, or goes on, with so many steps done."""
+
     def seen(self, seen: Seen) -> None:
         """A few steps were done."""
 
@@ -104,7 +107,7 @@ class Learner:
 
     def __init__(self, model: nn.Module, recipe: Recipe, *, device: str, ranks: Ranks) -> None:
         if not isinstance(model, Trainable):
-            raise TrainingError(f"{type(model).__name__} cannot be trained", remedy="see docs/training.md")
+            raise TrainingError(f"{type(model).__name__} cannot be trained", remedy="see docs/guides/training.md")
         self.model = model
         self.model.to(device)
         self.recipe, self.device, self.ranks = recipe, device, ranks
@@ -225,6 +228,8 @@ def train(
     every = run.validate_every or supply.steps
     meter, recent = Meter(supply.n_classes, device=learner.device), _Recent()
     learner.model.learn()
+    if learner.ranks.first:
+        watch.begin(progress.step)
     while progress.step < end and not settled(progress.validated, run, per_epoch=supply.steps):
         begun = progress.step
         epoch, first = divmod(begun, supply.steps)

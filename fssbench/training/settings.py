@@ -111,6 +111,12 @@ class TrainingJob:
         run = self.recipe.run
         return EpochPlan(seed=run.seed, shot=run.shot, episodes=run.episodes, batch=run.batch, drop_last=run.drop_last)
 
+    def steps(self, lists: TrainingLists) -> int:
+        """Steps of the whole run, unless validation settles sooner: of all epochs, or ``max_steps`` if that is less."""
+        run = self.recipe.run
+        total = run.epochs * self.plan.n_batches(lists)
+        return total if run.max_steps is None else min(total, run.max_steps)
+
     def build(self) -> nn.Module:
         """The model as it begins, the same in every process."""
         torch.manual_seed(self.recipe.run.seed)

@@ -150,7 +150,7 @@ def test_the_folders_at_the_top_are_links_and_no_packages_of_their_own() -> None
         ),
         (
             ["eval", "-m", "copy-support", "-b", "ade"],
-            "there is no benchmark 'ade'; known are pascal, coco, coco-panet, coco-to-pascal, fss, toy",
+            "there is no benchmark 'ade'; known are pascal, coco, coco-panet, coco-to-pascal, fss, lvis, isaid",
         ),
         (["eval", "-m", "copy-support", "--protocol", "x"], "there is no protocol 'x'; known are strict"),
         (
@@ -163,7 +163,7 @@ def test_the_folders_at_the_top_are_links_and_no_packages_of_their_own() -> None
         (["eval", "-m", "copy-support"], "there is no episode set .* build it with: fssbench prepare coco$"),
         (["eval", "-m", "copy-support", "--fold", "7"], "COCO-20i has no fold 7; folds are 0 to 3"),
         (["eval", "-m", "copy-support", "--option", "size"], "--option must be name=value, got 'size'"),
-        (["eval", "-m", "copy-support", "--shot", "0"], "Invalid value for '--shot'"),
+        (["eval", "-m", "copy-support", "--shot", "0"], "--shots must be at least 1, got 0"),
         (["prepare", "coco", "--source", "nowhere"], "there is no folder nowhere; point --source at"),
         (["prepare", "coco", "--shots", "1;5"], "--shots must be integers joined by commas, got '1;5'; as in 1,5"),
         (["prepare", "toy", "--seeds", str(2**64)], "a set takes seeds up to 9,223,372,036,854,775,807, asked for is"),

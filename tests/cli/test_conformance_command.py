@@ -13,7 +13,7 @@ from PIL import Image
 
 from fssbench.scoring.conformance.kit import CLASSES, PAIRS
 
-PAGE = Path(__file__).parents[2] / "docs" / "conformance.md"
+PAGE = Path(__file__).parents[2] / "docs" / "background" / "conformance.md"
 
 
 @pytest.fixture

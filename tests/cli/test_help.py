@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
-import typer.main
 from command import Command
 
-from fssbench.cli import app
+from fssbench.cli import command_line
+from fssbench.cli.parser import FEW, PANELS
 
 
-def commands(command: Any, *path: str) -> Iterator[tuple[str, ...]]:
-    """The words of every command, those that only gather others included."""
-    yield path
+def commands(command: Any, *path: str) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every command by its words, those that only gather others included."""
+    yield path, command
     for name, one in getattr(command, "commands", {}).items():
         yield from commands(one, *path, name)
 
 
-def described(path: tuple[str, ...]) -> list[str]:
-    """What the source says of a command and of its options."""
-    command: Any = typer.main.get_command(app)
-    for name in path:
-        command = command.commands[name]
-    return [text for text in (command.help, *(getattr(one, "help", None) for one in command.params)) if text]
+ALL = dict(commands(command_line()))
+SHOWN = {path: one for path, one in ALL.items() if not hasattr(one, "commands")}
 
 
-@pytest.mark.parametrize("path", list(commands(typer.main.get_command(app))), ids=" ".join)
+@pytest.mark.parametrize("path", ALL, ids=" ".join)
 def test_every_word_of_the_source_is_printed(
     path: tuple[str, ...], fssbench: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -35,7 +33,8 @@ def test_every_word_of_the_source_is_printed(
     monkeypatch.setenv("COLUMNS", "1000")
     ran = fssbench(*path, "--help")
     printed = " ".join(ran.out.translate(dict.fromkeys(map(ord, "│╭╮╰╯─`"), " ")).split())
-    missing = [text for text in described(path) if " ".join(text.replace("`", " ").split()) not in printed]
+    texts = [ALL[path].help, *(one.help for one in ALL[path].params if not getattr(one, "hidden", False))]
+    missing = [text for text in texts if text and " ".join(text.replace("`", " ").split()) not in printed]
     assert (ran.code, missing) == (0, [])
     assert "env var" not in printed
 
@@ -53,3 +52,49 @@ def test_no_command_line_is_taken_over_by_the_version(fssbench: Command, monkeyp
     """Who sets FSSBENCH_VERSION for a script of theirs does not ask every command for it."""
     monkeypatch.setenv("FSSBENCH_VERSION", "1")
     assert fssbench("list", "protocols").out.startswith("protocols:")
+
+
+@pytest.mark.parametrize("path", SHOWN, ids=" ".join)
+def test_at_80_columns_every_option_is_printed_whole_under_a_heading(
+    path: tuple[str, ...], fssbench: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    options = [one for one in SHOWN[path].params if one.param_type_name == "option" and not one.hidden]
+    words = fssbench(*path, "--help").out.replace(",", " ").split()
+    assert {name for one in options for name in (*one.opts, *one.secondary_opts)} <= set(words)
+    headings = [one.rich_help_panel for one in options]
+    assert headings == sorted(headings, key=list(PANELS).index) if len(options) > FEW else not any(headings)
+
+
+@pytest.mark.parametrize("path", SHOWN, ids=" ".join)
+def test_every_default_is_printed(path: tuple[str, ...], fssbench: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that a function's signature has as well as those that a text says."""
+    monkeypatch.setenv("COLUMNS", "1000")
+    printed = fssbench(*path, "--help").out
+    for one in SHOWN[path].params:
+        told = getattr(one, "help", None) or ""
+        if one.default is None or one.default is False or getattr(one, "hidden", False) or "[default:" in told:
+            continue
+        name = rf"{one.opts[0]}[ ,]" if one.param_type_name == "option" else one.name
+        block = re.search(rf"│ +{name}.*?(?=\n│ +-|\n╰)", printed, re.DOTALL)
+        assert "[default: " in (block or [printed])[0], one.name
+
+
+def test_a_default_has_one_form(fssbench: Command) -> None:
+    """Every text that speaks of a default does so as Typer does: in brackets, at its end."""
+    texts = [text for path in SHOWN for one in SHOWN[path].params if (text := getattr(one, "help", None))]
+    assert [text for text in texts if "[default" in text and not re.search(r"[.…] \[default: [^\]]+\]$", text)] == []
+
+
+def test_a_benchmark_lists_no_options_that_mean_nothing_to_it(fssbench: Command) -> None:
+    assert "--crowds" in fssbench("prepare", "coco", "--help").out
+    for name in ("--crowds", "--masks ", "--mask-rule", "--loader-workers"):
+        assert name not in fssbench("prepare", "fss", "--help").out
+    assert "--splits" not in fssbench("episodes", "folder", "--help").out
+    assert "--splits" in fssbench("episodes", "fss", "--help").out
+
+
+def test_what_the_help_of_a_benchmark_leaves_out_is_refused_in_words(fssbench: Command, tmp_path: Path) -> None:
+    ran = fssbench("prepare", "fss", "--source", tmp_path, "--crowds", "paint")
+    assert ran.code == 2
+    assert "leave out --crowds, --masks and --mask-rule, which are for COCO" in ran.error

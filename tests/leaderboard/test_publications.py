@@ -62,7 +62,7 @@ def test_ids_are_distinct_and_groups_hold_one_question(entries: tuple[ReportedEn
     assert len({e.id for e in entries}) == len(entries)
     asked: dict[str, set[object]] = {}
     for e in entries:
-        asked.setdefault(e.group, set()).add((e.benchmark, e.shot, e.protocol, e.ignore_label))
+        asked.setdefault(e.group, set()).add((e.benchmark, e.shot, e.protocol, e.ignore_label, e.regime))
     assert all(len(questions) == 1 for questions in asked.values())
     assert len(asked) == len({question for questions in asked.values() for question in questions})
 

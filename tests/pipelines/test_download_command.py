@@ -229,7 +229,7 @@ def test_killed_in_the_middle_the_next_run_gives_the_same(
 
 
 def test_the_documented_sizes_are_those_of_the_catalogue() -> None:
-    page = (Path(__file__).parents[2] / "docs/download.md").read_text()
+    page = (Path(__file__).parents[2] / "docs/guides/download.md").read_text()
     for file in (file for files in read_catalogue().raw.values() for file in files if file.bytes is not None):
         assert f"`{file.name}`" in page
         assert f"| {file.bytes:,} | {'SHA-256' if file.sha256 else 'MD5'} |" in page

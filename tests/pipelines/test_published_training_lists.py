@@ -1,4 +1,4 @@
-"""How far training lists derived from masks are from the published ones; docs/training-data.md has the table."""
+"""How far training lists derived from masks are from the published ones; docs/guides/training-data.md has the table."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_the_table_of_the_docs_is_what_is_measured(
     from training_lists import rows
 
     found = [" | ".join(map(str, row)).replace(",", "") for row in rows(real_data, real_splits.parent)]
-    table = (ROOT / "docs/training-data.md").read_text().replace(",", "")
+    table = (ROOT / "docs/guides/training-data.md").read_text().replace(",", "")
     assert len(found) == 17
     assert [row for row in found if row not in table] == []
     sys.modules.pop("training_lists", None)

@@ -22,7 +22,7 @@ from fssbench.scoring.conformance.kit import ABSENT, CLASSES, IGNORE_LABEL, PAIR
 from fssbench.scoring.conformance.scoring import Numbers, count_pixels, numbers_under
 from fssbench.scoring.metrics import Scores, count, score, split_ignore
 
-PAGE = Path(__file__).parents[2] / "docs" / "conformance.md"
+PAGE = Path(__file__).parents[2] / "docs" / "background" / "conformance.md"
 EVERY_DEFINITION = [Definition(**dict(zip(AXES, choices, strict=True))) for choices in product(*AXES.values())]
 """Of all choices whatever; what the kit knows are some of them."""
 ROUNDING = Fraction(1, 10_000)

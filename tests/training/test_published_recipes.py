@@ -12,7 +12,7 @@ import pytest
 from fssbench.episodes.benchmarks import find_benchmark
 from fssbench.training.recipe import Recipe, find_recipe, recipe_names
 
-PAGE = Path(__file__).parents[2] / "docs" / "recipes.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "recipes.md"
 TABLES = {
     tuple(title.split(" / ")): [
         [cell.strip() for cell in line.strip("|").split("|")] for line in body.splitlines() if line.startswith("| ")

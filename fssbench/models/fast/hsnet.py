@@ -32,6 +32,7 @@ class FastHSNet(FeatureSegmenter):
     """
 
     keeps_supports = False
+    reads_images = False
     casts_whole = True
 
     def __init__(self, original: HSNet) -> None:
@@ -124,6 +125,7 @@ class FastHMFS(FastHSNet):
     """HMFS whose supports pass the backbone a second time, under their masks: ``hm`` and ``im``."""
 
     keeps_supports = True
+    reads_images = True
 
     def __init__(self, original: HMFS) -> None:
         super().__init__(original)

@@ -170,7 +170,7 @@ class HDMNet(LearnsFromEpisodes):
 
     def decide(self, logits: Tensor, size: Size) -> Tensor:
         """The mask (B, H, W) uint8 at ``size``, by way of the input's size, as published."""
-        side = self.preprocess.size
+        side = self.preprocess.side
         return super().decide(_resized(logits[:, 0], (side, side))[:, None], size)
 
     def outputs(self, query: Tensor, supports: Tensor, masks: Tensor, *, leave_out: Tensor | None = None) -> Outputs:

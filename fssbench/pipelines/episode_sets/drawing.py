@@ -199,7 +199,9 @@ def check_lists(
                 remedy="add images or ask for fewer shots",
             )
     elif total:
-        listed = "; ".join(f"fold {fold}: {some(found)}" for fold, found in short.items() if found)
+        listed = "; ".join(
+            f"fold {fold}: {some(found, most=max(3, 40 // len(short)))}" for fold, found in short.items() if found
+        )
         counted, instead = "in the split files", ""
         if request.splits is None:
             counted, instead = f"with at least {request.n_pixels:,} mask pixels", "with a smaller --min-pixels or "

@@ -53,7 +53,7 @@ AXES: dict[str, dict[str, str]] = {
 class Definition:
     """One way to compute mIoU and FB-IoU, by its choice on each of `AXES`; the defaults are fssbench's own.
 
-    docs/conformance.md says what each choice means.
+    docs/background/conformance.md says what each choice means.
     """
 
     aggregation: str = "class-pooled"

@@ -1,6 +1,6 @@
 """The kit: ten episodes small enough to count by hand, and the right answers for them.
 
-docs/conformance.md counts them. Between them they hold what tools treat in different ways: no truth, no
+docs/background/conformance.md counts them. Between them they hold what tools treat in different ways: no truth, no
 prediction, neither, nothing but ignored pixels, a border of ignored pixels, an image that is asked for
 twice, objects of very different size in one class, and a class without episodes.
 """

@@ -83,7 +83,7 @@ def read_catalogue(path: Path | None = None) -> Catalogue:
         ) from error
     except ValidationError as error:
         raise SourceError(
-            f"the catalogue {path}: {first_error(error)}", remedy="see docs/download.md for its fields"
+            f"the catalogue {path}: {first_error(error)}", remedy="see docs/guides/download.md for its fields"
         ) from error
     except ValueError as error:
         raise SourceError(f"the catalogue {path} is not TOML: {error}", remedy="mend that line") from error
