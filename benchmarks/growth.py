@@ -109,7 +109,8 @@ def measure(name: str, part: Part, sizes: Sequence[int], folder: Path, run: Call
         place.mkdir(parents=True, exist_ok=True)
         part.make(size, place)
         for command, words in part.commands.items():
-            costs[command][size] = run(words(place))
+            cost = costs[command][size] = run(words(place))
+            print(f"{name} {size:,}: {command} {cost.memory:,.0f} MB, {cost.seconds:,.1f} s", file=sys.stderr)
     print("\n".join(table(name, sizes, costs)), flush=True)
 
 
