@@ -191,7 +191,9 @@ class EvaluationRequest:
             object.__setattr__(self, "model", full_name(self.model))
             spec = model_spec(str(self.model))
             if spec.fills_backbone:
-                object.__setattr__(self, "options", {"backbone_weights": "imagenet", **self.options})
+                object.__setattr__(
+                    self, "options", {"backbone_weights": spec.usual_weights(self.options), **self.options}
+                )
         elif self.options or self.weights is not None:
             raise UsageError(
                 "a model that is built already takes no options and no weights",

@@ -206,7 +206,7 @@ def with_defaults(model: str, recipe: Recipe) -> Recipe:
     """The recipe with the model's options that follow from elsewhere, unless it has them."""
     spec, defaults = model_spec(model, parts=True), dict[str, Any]()
     if spec.fills_backbone and spec.base_learner is None:
-        defaults["backbone_weights"] = "imagenet"
+        defaults["backbone_weights"] = spec.usual_weights(recipe.options)
     if "shot" in spec.options:
         defaults["shot"] = recipe.run.shot
     return recipe.model_copy(update={"options": defaults | recipe.options})

@@ -29,7 +29,7 @@ def folded(module: M) -> M:
     for parent in list(twin.modules()):
         for convolution, norm in _pairs(parent):
             conv, bn = parent.get_submodule(convolution), parent.get_submodule(norm)
-            if isinstance(conv, nn.Conv2d) and isinstance(bn, nn.BatchNorm2d):
+            if isinstance(conv, nn.Conv2d) and type(bn) is nn.BatchNorm2d:  # timm's subclass activates as well
                 setattr(parent, convolution, fuse_conv_bn_eval(conv, bn))
                 setattr(parent, norm, nn.Identity())
     for convolution in twin.modules():
