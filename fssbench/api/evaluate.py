@@ -14,6 +14,7 @@ from fssbench.base.errors import UsageError
 from fssbench.base.home import Home
 from fssbench.base.progress import SILENT, Report
 from fssbench.engine.askers import batch_of
+from fssbench.base.trackers import require_trackers
 from fssbench.engine.estimate import Estimate, estimate
 from fssbench.engine.evaluate import Answer
 from fssbench.engine.inference import InferenceSettings
@@ -29,6 +30,7 @@ from fssbench.results.control_names import require_control
 from fssbench.results.environment import pick_device
 from fssbench.results.evaluation import Evaluation
 from fssbench.scoring.counts import EpisodeCounts
+from fssbench.results.tracked import log_result
 
 __all__ = ["EvaluationRequest", "evaluate"]
 
@@ -64,6 +66,7 @@ def evaluate(
     output: str | Path | None = None,
     overwrite: bool = False,
     save_predictions: bool = False,
+    log_to: Sequence[str] = (),
     report: Report = SILENT,
 ) -> Evaluation | list[Evaluation]:
     """Ask a model the episodes of one track or several, and score its masks.
@@ -97,6 +100,7 @@ def evaluate(
             ``None`` nothing is written until `Evaluation.save`.
         overwrite: evaluate again what is in ``output``.
         save_predictions: keep every mask with the result.
+        log_to: ``wandb``, ``mlflow``: where figures go as well, a run for each result.
         report: where to show progress.
 
     Returns:
@@ -136,6 +140,7 @@ def evaluate(
         output=None if output is None else Path(output),
         overwrite=overwrite,
         save_predictions=save_predictions,
+        log_to=log_to,
     )
     found = request.run(report=report)
     return found[0] if len(found) == 1 else found
@@ -170,9 +175,11 @@ class EvaluationRequest:
     output: Path | None = None
     overwrite: bool = False
     save_predictions: bool = False
+    log_to: Sequence[str] = ()
     asked: Sequence[str] = ("fssbench.evaluate",)
 
     def __post_init__(self) -> None:
+        require_trackers(self.log_to)
         if self.control is not None:
             require_control(self.control)
         if self.name is not None and ("/" in self.name or not self.name.strip() or self._is_taken(self.name)):
@@ -184,7 +191,9 @@ class EvaluationRequest:
             object.__setattr__(self, "model", full_name(self.model))
             spec = model_spec(str(self.model))
             if spec.fills_backbone:
-                object.__setattr__(self, "options", {"backbone_weights": "imagenet", **self.options})
+                object.__setattr__(
+                    self, "options", {"backbone_weights": spec.usual_weights(self.options), **self.options}
+                )
         elif self.options or self.weights is not None:
             raise UsageError(
                 "a model that is built already takes no options and no weights",
@@ -239,6 +248,8 @@ class EvaluationRequest:
             evaluation = run(loaded, job, look=see, begin=begin, ranks=ranks, note=report.note)
         if self.output is not None and not evaluation.saved and ranks.first:
             evaluation.save(self.output, overwrite=self.overwrite)
+        if ranks.first and not evaluation.skipped:
+            log_result(evaluation.record, tuple(dict.fromkeys(self.log_to)))
         return evaluation
 
     def _jobs(self, ranks: Ranks) -> Iterator[tuple[LoadedModel, Job]]:

@@ -11,12 +11,12 @@ from typing import Any, Literal
 from torch import Tensor, nn
 
 from fssbench.base.errors import CheckpointError, ModelError, UsageError
-from fssbench.base.home import Home
+from fssbench.base.home import Home, home_in
 from fssbench.engine.described import require_described, sha256_of, weights_of
 from fssbench.engine.functions import as_segmenter, source_sha256, state_sha256
 from fssbench.episodes.benchmarks import Benchmark
 from fssbench.models import build_model, model_spec, recorded_name, user_code
-from fssbench.models.backbones import of_unknown_origin
+from fssbench.models.backbones import BackboneInfo, of_unknown_origin
 from fssbench.models.blame import blamed
 from fssbench.models.cards import card_path, chosen_weights, read_card
 from fssbench.models.checkpoint_file import read_checkpoint_file
@@ -124,6 +124,8 @@ def load_model(
         CheckpointError: the checkpoint does not fit, or was trained on classes that the fold tests.
     """
     spec = model_spec(name)
+    if spec.names_weights and weights is not None:
+        options, weights = {**options, "weights": home_in(weights)}, None
 
     def find() -> Path | None:
         known = {**spec.options, **options}
@@ -266,8 +268,7 @@ def _record(
     free: Regime | None = "training-free" if training == "not needed" and code and parameters else None
     return ModelRecord(
         name=name,
-        # Of a backbone of ours the weights are recorded below, by their hash.
-        options={key: value for key, value in sorted(options.items()) if key != "backbone_weights" or backbone is None},
+        options=_said(options, backbone, ours=code is None),
         code_sha256=code.sha256 if code else None,
         training=training,
         checkpoint_sha256=sha256_of(checkpoint) if checkpoint else None,
@@ -286,6 +287,15 @@ def _record(
         preprocess=model.preprocess.recorded(),
         class_names=model.uses_class_names,
     )
+
+
+def _said(options: Mapping[str, Any], backbone: BackboneInfo | None, *, ours: bool) -> dict[str, Any]:
+    """The options as they are recorded: without the weights of a backbone of ours, whose hash is, and without paths."""
+    if backbone is None:
+        return dict(sorted(options.items()))
+    told = {"backbone_weights", *(("weights",) if ours else ())}
+    named = {"backbone": backbone.name} if ours and "backbone" in options else {}
+    return dict(sorted({**{key: value for key, value in options.items() if key not in told}, **named}.items()))
 
 
 def _training(

@@ -113,7 +113,7 @@ class FewShotSegmenter(nn.Module, ABC):
         return given
 
     def together(self, shots: Sequence[Tensor]) -> Tensor:
-        """What K supports are, each (B, …, h, w), as one tensor (B, K, …, h, w); `ModelError` if they differ in size."""
+        """What K supports are, each (B, …, h, w), as one (B, K, …, h, w); `ModelError` if they differ in size."""
         if len(sizes := {tuple(one.shape[-2:]) for one in shots}) > 1:
             raise ModelError(
                 f"the supports of an episode differ in size ({' and '.join(f'{h}×{w}' for h, w in sorted(sizes))}), "
