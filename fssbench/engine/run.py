@@ -25,7 +25,7 @@ from fssbench.pipelines.formats import masks
 from fssbench.results.environment import describe_environment, device_name
 from fssbench.results.evaluation import Evaluation
 from fssbench.results.naming import results_folder
-from fssbench.results.outcome import Outcome
+from fssbench.results.outcome import Outcome, episodes_record
 from fssbench.results.policies import policies_for
 from fssbench.schemas.result import Environment, Execution, Request, Result, read_result
 from fssbench.schemas.rle import Rle
@@ -62,7 +62,10 @@ def run(
     """
     path = job.path(loaded)
     environment = describe_environment(loaded.modules)
-    if path is not None and path.exists() and not job.overwrite:
+    fewer = 0 if path is None or job.overwrite else _fewer_there(path, loaded, job)
+    if fewer and ranks.first:
+        note(f"{path} has the first {fewer:,} episodes; all {job.n_episodes:,} are evaluated, and replace it")
+    if path is not None and path.exists() and not job.overwrite and not fewer:
         there = _same_result(path, loaded, job)
         if ranks.first:
             _tidy(path)
@@ -242,6 +245,18 @@ def _changed(then: Environment, now: Environment) -> str:
     before, here = ({"fssbench": one.fssbench, **one.packages} for one in (then, now))
     changed = [name for name in before if name in here and before[name] != here[name]]
     return ", ".join(f"{name} {before[name]} (here {here[name]})" for name in changed)
+
+
+def _fewer_there(path: Path, loaded: LoadedModel, job: Job) -> int:
+    """Episodes of a result that is the beginning of what is asked, by the same model in the same way; or 0."""
+    if not path.exists() or (there := read_result(path)).episodes.n_episodes >= job.n_episodes:
+        return 0
+    asked = there.episodes
+    begins = asked == episodes_record(job.episode_set, shot=job.shot, seed=job.seed, n_episodes=asked.n_episodes)
+    precision = there.execution.precision if there.execution else ""
+    alike = there.model == loaded.record and there.headline == job.headline.name
+    kept = there.predictions is None or job.save_predictions
+    return asked.n_episodes if begins and alike and kept and precision == job.inference.precision else 0
 
 
 def _same_result(path: Path, loaded: LoadedModel, job: Job) -> Result:
