@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from fssbench.engine.askers import FeatureAsker, PreparedEpisode, PreparedFrame
+from fssbench.engine.askers import FeatureAsker
 from fssbench.engine.inference import PLAIN, InferenceCost, InferenceSettings
+from fssbench.engine.prepared import PreparedEpisode, prepare
 from fssbench.models import build_model
 from fssbench.models.interface import FeatureSegmenter, Preprocess
-from fssbench.pipelines.episode_sets.stream import Frame, stream
+from fssbench.pipelines.episode_sets.stream import stream
 from on_gpu.bench import Bench
 
 __all__ = ["MODELS", "Asked", "Chosen", "asked", "feature_asker", "ways"]
@@ -65,14 +67,11 @@ class Asked:
 
 def asked(bench: Bench, preprocess: Preprocess, *, shot: int, n: int) -> Asked:
     """The first ``n`` episodes of the drawn COCO's first class."""
-
-    def show(frame: Frame) -> PreparedFrame:
-        return PreparedFrame(frame, preprocess.image(frame.image), preprocess.mask(frame.mask))
-
-    found, side = [], preprocess.size
+    found = []
+    show = partial(prepare, preprocess=preprocess)
     for one in stream(bench.coco, shot=shot, seed=0, transform=show, workers=bench.workers):
-        height, width = one.query.frame.mask.shape
-        found.append(PreparedEpisode(one.query, one.supports, [(height, width), (side, side)], one.index))
+        sizes = [(truth.mask.shape[-2], truth.mask.shape[-1]) for truth in one.query.truths.values()]
+        found.append(PreparedEpisode(one.query, one.supports, sizes, one.index))
         if len(found) == n:
             break
     first = found[0].query.frame.class_id

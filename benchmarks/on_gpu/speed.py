@@ -10,9 +10,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from fssbench.engine.askers import PlainAsker, PreparedEpisode
+from fssbench.engine.askers import PlainAsker
 from fssbench.engine.evaluate import answers
 from fssbench.engine.inference import InferenceCost, InferenceSettings
+from fssbench.engine.prepared import PreparedEpisode
 from fssbench.models.interface import FeatureSegmenter
 from on_gpu.bench import Bench
 from on_gpu.chosen import MODELS, Asked, asked, feature_asker, ways
@@ -55,13 +56,14 @@ def compare(
         "alone": lambda inference: alone(bench, model, ready.episodes, inference, seconds),
     }
     for kind, ask in kinds.items():
-        plain = None
+        plain: float | None = None
         for way, inference in settings.items():
             with bench.attempt(f"{title}, {kind}", way):
                 found = ask(inference)
                 bench.tell(f"{title}, {kind}", found, "episodes/s", case=way)
-                plain = plain or found
-                if way != "plain":
+                if way == "plain":
+                    plain = found
+                elif plain is not None:
                     bench.tell(f"{title}, {kind}, against plain", found / plain, "×", case=way)
 
 

@@ -16,8 +16,7 @@ from fssbench.engine.inference import InferenceSettings, Precision
 from fssbench.models import build_model
 from fssbench.models.interface import FeatureSegmenter
 from fssbench.pipelines.episode_sets.stream import stream
-from fssbench.results.counting import policy_counts
-from fssbench.results.policies import policies_for
+from fssbench.results.counting import pixel_sums
 from on_gpu.bench import Bench
 from on_gpu.chosen import MODELS, Chosen, asked, feature_asker
 from on_gpu.device import CORRELATION, precisions, product_speed
@@ -84,7 +83,7 @@ def steps(bench: Bench, chosen: Chosen, precision: Precision, batch: int) -> Non
     model = chosen.build(bench, 1)
     ready = asked(bench, model.preprocess, shot=1, n=batch).episodes
     asker = feature_asker(bench, model, inference)
-    twin, policies = asker.model, policies_for(bench.coco)
+    twin = asker.model
     cast = torch.autocast(bench.device.partition(":")[0], dtype=asker.cast, enabled=asker.cast != torch.float32)
     with inference.arithmetic(), cast:
         pixels = torch.stack([one.query.pixels for one in ready])
@@ -100,16 +99,19 @@ def steps(bench: Bench, chosen: Chosen, precision: Precision, batch: int) -> Non
         queries = [[part[i : i + 1] for part in features] for i in range(batch)]
         supports = [[[part[i : i + 1] for part in shown]] for i in range(batch)]
         logits = twin.match_episodes(queries, supports)
-        truths = [torch.from_numpy(one.query.frame.mask).to(bench.device) for one in ready]
+        truths = [[truth.on(there.device) for truth in one.query.truths.values()] for one in ready]
 
         def decide() -> list[list[Tensor]]:
             return [[twin.decide(logits[i : i + 1], size)[0] for size in one.sizes] for i, one in enumerate(ready)]
 
         decided = decide()
 
-        def count() -> None:
-            for (original, at_model), truth in zip(decided, truths, strict=True):
-                policy_counts({"original": original, "model": at_model}, truth, None, policies)
+        def count() -> list[Tensor]:
+            return [
+                pixel_sums(mask, truth.mask, truth.ignore)
+                for masks, of_episode in zip(decided, truths, strict=True)
+                for mask, truth in zip(masks, of_episode, strict=True)
+            ]
 
         of: dict[str, Callable[[], object]] = {
             "copy": lambda: pixels.to(bench.device, copy=True),
@@ -165,11 +167,10 @@ def busy(bench: Bench, chosen: Chosen, batch: int) -> None:
     spent: Counter[str] = Counter()
     for event in profiler.events() or ():
         if event.device_type.name == "CUDA":
-            spent[event.name] += event.self_device_time_total / 1e6
+            spent[event.name] += event.time_range.elapsed_us() / 1e6
     copied = sum(seconds for name, seconds in spent.items() if name.startswith(("Memcpy", "Memset")))
-    bench.tell(
-        "device, end to end, under the profiler", 100 * sum(spent.values()) / taken, "% of the time", case="busy"
-    )
-    bench.tell("device, end to end, under the profiler", 100 * copied / taken, "% of the time", case="of it copies")
+    title = "device, end to end, under the profiler"
+    bench.tell(title, 100 * (sum(spent.values()) - copied) / taken, "% of the time", case="kernels")
+    bench.tell(title, 100 * copied / taken, "% of the time", case="copies, beside them")
     for number, (name, seconds) in enumerate(spent.most_common(8), 1):
         bench.tell(f"kernel {number}: {name[:60]}", 1000 * seconds / PROFILED, "ms an episode")

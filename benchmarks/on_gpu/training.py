@@ -63,7 +63,7 @@ def steps_a_second(bench: Bench, recipe: Recipe, seconds: float) -> float:
     batch = on_device(episodes(recipe.run.batch, recipe.options["size"]), bench.device)
 
     def step() -> None:
-        learner.take(batch, share=1.0, stop=False)
+        learner.take(batch, of=recipe.run.batch, stop=False)
 
     for _ in range(1 if bench.small else 3):
         step()

@@ -6,7 +6,9 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
+from fssbench.api.needs import Planned, needs_of_folds, needs_of_training
 from fssbench.api.sources import class_list, list_files, named_protocol, open_raw, own_benchmark
 from fssbench.base.errors import SourceError
 from fssbench.base.home import Home
@@ -15,14 +17,19 @@ from fssbench.episodes.benchmarks import FSS_1000, Benchmark, find_benchmark
 from fssbench.episodes.protocols import MaskRule
 from fssbench.pipelines.episode_sets.build_episode_set import Built, build
 from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
-from fssbench.pipelines.episode_sets.plan import Request, plan_folds
+from fssbench.pipelines.episode_sets.plan import FoldPlan, Request, plan_folds
 from fssbench.pipelines.sources import Source
 from fssbench.pipelines.sources.coco_masks import Crowds
-from fssbench.pipelines.training_sets.build_training_set import BuiltTraining, build_training, plan_training
+from fssbench.pipelines.training_sets.build_training_set import (
+    BuiltTraining,
+    TrainingPlan,
+    build_training,
+    plan_training,
+)
 from fssbench.pipelines.training_sets.training_set import TrainingSet
 from fssbench.schemas.manifest import Manifest
 
-__all__ = ["named_benchmark", "prepare", "prepare_training"]
+__all__ = ["Planned", "named_benchmark", "plan", "plan_training_set", "prepare", "prepare_training"]
 
 MOST_WORKERS = 8
 
@@ -80,6 +87,61 @@ def prepare(
         EpisodeSetError: a set of another origin is in the way.
         StorageError: the disk is full, or another run is building the same set.
     """
+    asked: dict[str, Any] = {
+        "source": source,
+        "folds": folds,
+        "shots": shots,
+        "seeds": seeds,
+        "episodes": episodes,
+        "protocol": protocol,
+        "output": output,
+        "splits": splits,
+        "mask_rule": mask_rule,
+        "crowds": crowds,
+        "masks": masks,
+        "columns": columns,
+        "min_pixels": min_pixels,
+        "loader_workers": loader_workers,
+        "allow_missing_classes": allow_missing_classes,
+    }
+    planned = plan(benchmark, workers=workers, overwrite=overwrite, report=report, **asked)
+    planned.begin(report)
+    built = []
+    for one in planned.plans:
+        with report.progress(f"fold {one.header.fold}", len(one.images), unit="images") as advance:
+            built.append(build(one, planned.raw, workers=planned.workers, advance=advance))
+        for note in built[-1].notes:
+            report.note(f"fold {one.header.fold}: {note}")
+        if after is not None:
+            after(built[-1])
+    if reasons := _reasons([one.manifest for one in built]):
+        report.note(f"results on this will not be official: {'; '.join(reasons)}")
+    return [EpisodeSet(one.path, one.manifest) for one in built]
+
+
+def plan(
+    benchmark: str | Benchmark,
+    *,
+    source: str | Path | None = None,
+    folds: Sequence[int] | None = None,
+    shots: Sequence[int] = (1,),
+    seeds: Sequence[int] | None = None,
+    episodes: int | None = None,
+    protocol: str = "strict",
+    output: str | Path | None = None,
+    splits: str | Path | None = None,
+    mask_rule: MaskRule | None = None,
+    crowds: Crowds = "exclude",
+    masks: str | Path | None = None,
+    columns: Mapping[str, str] | None = None,
+    min_pixels: int | None = None,
+    loader_workers: int | None = None,
+    allow_missing_classes: bool = False,
+    workers: int | None = None,
+    overwrite: bool = False,
+    report: Report = SILENT,
+) -> Planned[FoldPlan]:
+    """What `prepare` would build with the same arguments, and what that takes; no set is built."""
     place, lists = _text(source), _text(splits)
     found = named_benchmark(benchmark, place)
     rules = named_protocol(protocol, loader_workers, report=report)
@@ -117,19 +179,10 @@ def prepare(
             with suppress(SourceError):
                 _note(raw, report)  # what was left out is often what is missing
             raise
-    if any(plan.tracks for plan in plans):
+    if any(one.tracks for one in plans):
         _note(raw, report)
-    built = []
-    for plan in plans:
-        with report.progress(f"fold {plan.header.fold}", len(plan.images), unit="images") as advance:
-            built.append(build(plan, raw, workers=_workers(workers), advance=advance))
-        for note in built[-1].notes:
-            report.note(f"fold {plan.header.fold}: {note}")
-        if after is not None:
-            after(built[-1])
-    if reasons := _reasons([one.manifest for one in built]):
-        report.note(f"results on this will not be official: {'; '.join(reasons)}")
-    return [EpisodeSet(one.path, one.manifest) for one in built]
+    needs = needs_of_folds(plans, raw, workers=_workers(workers))
+    return Planned(plans=plans, needs=needs, raw=raw, target=target, workers=_workers(workers))
 
 
 def _reasons(manifests: Sequence[Manifest]) -> list[str]:
@@ -158,6 +211,45 @@ def prepare_training(
     after: Callable[[BuiltTraining], None] | None = None,
 ) -> TrainingSet:
     """Build the set of images that models learn from, good for all folds; arguments and errors as in `prepare`."""
+    planned = plan_training_set(
+        benchmark,
+        source=source,
+        output=output,
+        splits=splits,
+        mask_rule=mask_rule,
+        crowds=crowds,
+        masks=masks,
+        columns=columns,
+        workers=workers,
+        overwrite=overwrite,
+        report=report,
+    )
+    planned.begin(report)
+    (one,) = planned.plans
+    with report.progress(f"{planned.raw.benchmark.title} to train on", len(one.shown), unit="images") as advance:
+        built = build_training(one, planned.raw, workers=planned.workers, advance=advance)
+    if built.manifest.unofficial:
+        report.note(f"models trained on this differ from publications: {'; '.join(built.manifest.unofficial)}")
+    if after is not None:
+        after(built)
+    return TrainingSet.open(built.path)
+
+
+def plan_training_set(
+    benchmark: str | Benchmark,
+    *,
+    source: str | Path | None = None,
+    output: str | Path | None = None,
+    splits: str | Path | None = None,
+    mask_rule: MaskRule | None = None,
+    crowds: Crowds = "exclude",
+    masks: str | Path | None = None,
+    columns: Mapping[str, str] | None = None,
+    workers: int | None = None,
+    overwrite: bool = False,
+    report: Report = SILENT,
+) -> Planned[TrainingPlan]:
+    """What `prepare_training` would build with the same arguments, and what that takes; no set is built."""
     place = _text(source)
     found = named_benchmark(benchmark, place).training
     raw = open_raw(
@@ -173,16 +265,11 @@ def prepare_training(
     )
     target = Home.find().episodes if output is None else Path(output)
     with report.progress(f"reading {found.title}", None, unit="masks") as advance:
-        plan = plan_training(raw, target, overwrite=overwrite, advance=advance)
-    if plan.there is None:
+        one = plan_training(raw, target, overwrite=overwrite, advance=advance)
+    if one.there is None:
         _note(raw, report)
-    with report.progress(f"{found.title} to train on", len(plan.shown), unit="images") as advance:
-        built = build_training(plan, raw, workers=_workers(workers), advance=advance)
-    if built.manifest.unofficial:
-        report.note(f"models trained on this differ from publications: {'; '.join(built.manifest.unofficial)}")
-    if after is not None:
-        after(built)
-    return TrainingSet.open(built.path)
+    needs = [needs_of_training(one, raw, workers=_workers(workers))]
+    return Planned(plans=[one], needs=needs, raw=raw, target=target, workers=_workers(workers))
 
 
 def named_benchmark(benchmark: str | Benchmark, source: str | None) -> Benchmark:

@@ -17,7 +17,9 @@ __all__ = [
     "PARTIAL",
     "atomic_file",
     "atomic_folder",
+    "free_bytes",
     "is_file_name",
+    "nearest",
     "replace_folder",
     "require_own",
     "set_aside",
@@ -47,6 +49,16 @@ def sha256_file(path: Path) -> str:
     """SHA-256 (hex) of the file at ``path``."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def free_bytes(folder: Path) -> int:
+    """What the disk has left on which ``folder`` lies, or will lie."""
+    return shutil.disk_usage(nearest(folder)).free
+
+
+def nearest(folder: Path) -> Path:
+    """``folder``, or where it is not there yet, the nearest folder above it that is."""
+    return next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-__all__ = ["SILENT", "Advance", "Bar", "Report", "no_progress"]
+__all__ = ["SILENT", "Advance", "Bar", "Report", "duration", "no_progress"]
 
 
 Advance = Callable[[int], None]
@@ -22,6 +22,9 @@ class Bar:
 
     def __call__(self, n: int) -> None:
         """Count ``n`` more items as done."""
+
+    def begin(self, n: int) -> None:
+        """Count ``n`` items as done that an earlier run did: they are no measure of how long the others will take."""
 
     def say(self, text: str) -> None:
         """Show a few words behind the bar, in place of what was said before."""
@@ -42,6 +45,15 @@ class Report:
     def progress(self, description: str, total: int | None, *, unit: str = "") -> Iterator[Bar]:
         """A bar while the block runs; ``total`` is ``None`` where nobody knows."""
         yield Bar()
+
+
+def duration(seconds: float) -> str:
+    """A time for people, such as ``3 min``."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 172800 else f"{seconds / 86400:.1f} days"
 
 
 SILENT = Report()

@@ -15,6 +15,8 @@ from fssbench.base.progress import Bar, Report
 from fssbench.cli.streams import takes_all
 
 if TYPE_CHECKING:
+    from rich.progress import Task
+
     from fssbench.pipelines.transport import Place
 else:
     Place = str  # what typer is told, which takes no unions; `_place` makes more of it
@@ -116,15 +118,30 @@ def progress(description: str, total: int | None, *, unit: str = "", shown: bool
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.table import Column
+    from rich.text import Text
 
-    columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn(unit)]
-    columns += [TimeRemainingColumn(), TextColumn("{task.fields[said]}")]
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    class Said(TextColumn):
+        """What gives way where there is little room, so that figures before it never do."""
+
+        def render(self, task: Task) -> Text:
+            return Text(task.fields["said"], no_wrap=True, overflow="ellipsis")
+
+    def whole() -> Column:
+        return Column(no_wrap=True)
+
+    columns = [TextColumn("{task.description}"), BarColumn(None, table_column=Column(ratio=1))]
+    columns += [MofNCompleteColumn(table_column=whole()), TextColumn(unit), TimeRemainingColumn(table_column=whole())]
+    columns += [Said("", table_column=Column())]
+    with Progress(*columns, console=Console(stderr=True), transient=True, expand=True) as bar:
         task = bar.add_task(description, total=total, said="")
 
         class TerminalBar(Bar):
             def __call__(self, n: int) -> None:
                 bar.advance(task, n)
+
+            def begin(self, n: int) -> None:
+                bar.reset(task, completed=n)
 
             def say(self, text: str) -> None:
                 bar.update(task, said=text)

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 __all__ = ["CatalogueFile", "Download", "DownloadRequest", "DryRun", "Training", "fetch_missing"]
 
 Download = Annotated[bool, typer.Option("--download", help="First fetch what is missing, from its publisher.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="With --download: only show what would be fetched.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Say what would be built, or with --download fetched, and do nothing.")
+]
 Training = Annotated[
     bool, typer.Option("--training", help="With --download: also what only the training of models needs.")
 ]
@@ -41,7 +43,7 @@ class DownloadRequest:
     catalogue: Path | None
 
     def __post_init__(self) -> None:
-        given = {"--dry-run": self.dry_run, "--training": self.training, "--catalogue": self.catalogue is not None}
+        given = {"--training": self.training, "--catalogue": self.catalogue is not None}
         if not self.download and any(given.values()):
             names = " and ".join(name for name, there in given.items() if there)
             raise UsageError(f"without --download there is no meaning to {names}", remedy="add --download")

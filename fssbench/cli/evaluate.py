@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
+from fssbench.base.progress import duration
 from fssbench.cli import complete
 from fssbench.cli.console import (
     TERMINAL,
@@ -21,6 +22,7 @@ from fssbench.cli.console import (
     progress,
     warn,
 )
+from fssbench.cli.log_options import LogToOption
 from fssbench.cli.many import FoldsOption, SeedsOption, ShotsOption, several
 from fssbench.cli.model_options import (
     BackboneOption,
@@ -131,6 +133,7 @@ def evaluate(
         Path | None, typer.Option("--output", "-o", help="Where results go. [default: results in the home]")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Evaluate again what is there.")] = False,
+    log_to: LogToOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Evaluate a model and write its results with the per-episode counts they are computed from.
@@ -187,6 +190,7 @@ def evaluate(
         output=output or Home.find().results,
         overwrite=overwrite,
         save_predictions=save_predictions,
+        log_to=log_to or (),
         asked=("fssbench", *sys.argv[1:]),
     )
     if dry_run:
@@ -227,19 +231,13 @@ def _say(estimates: Sequence[Estimate], *, as_json: bool) -> None:
     for one in estimates:
         print(f"{one.track}: {one.episodes:,} episodes, {one.images:,} images encoded {one.encoded:,} times")
         print(
-            f"  about {_duration(one.seconds)}: {1000 * one.seconds_per_image:,.0f} ms an image, "
+            f"  about {duration(one.seconds)}: {1000 * one.seconds_per_image:,.0f} ms an image, "
             f"{1000 * one.seconds_per_episode:,.0f} ms an episode"
         )
         print(
             f"  memory: {megabytes(one.memory)}, of which weights {megabytes(one.weights)}, features "
             f"{megabytes(one.features)} ({megabytes(one.feature_bytes)} an image), at work {megabytes(one.working)}"
         )
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def _draw(loaded: LoadedModel, job: Job, evaluation: Evaluation, n: int) -> None:
@@ -259,6 +257,8 @@ def _summary(evaluation: Evaluation) -> dict[str, Any]:
 def _report(evaluation: Evaluation, out: TextIO) -> None:
     run = evaluation.record.execution
     speed = f"{run.episodes_per_second:.1f} episodes/s" if run and not evaluation.skipped else "was there already"
+    if run and run.resumed_episodes and not evaluation.skipped:
+        speed += f", {run.resumed_episodes:,} of {evaluation.record.episodes.n_episodes:,} episodes kept"
     print(f"{evaluation} ({speed})", file=out)
     scored = [iou for iou in evaluation.per_class.values() if iou is not None]
     if evaluation.miou is None and scored:

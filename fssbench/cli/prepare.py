@@ -11,11 +11,11 @@ import typer
 
 from fssbench.base.errors import UsageError
 from fssbench.cli import complete, training_sets
+from fssbench.cli.build_plan import show_plan
 from fssbench.cli.console import TERMINAL, JsonFlag, megabytes, print_json
 from fssbench.cli.download import CatalogueFile, Download, DownloadRequest, DryRun, Training, fetch_missing
 from fssbench.cli.many import FoldsOption, SeedsOption, ShotsOption, several
 from fssbench.episodes.benchmarks import BENCHMARKS, FSS_1000, TOY_20I, Benchmark
-from fssbench.episodes.protocols import HDMNET, PROTOCOLS
 
 if TYPE_CHECKING:
     from fssbench.pipelines.episode_sets.build_episode_set import Built
@@ -156,12 +156,28 @@ def _command(benchmark: Benchmark | None) -> Callable[..., None]:
                 splits=None if found is FSS_1000 else splits,
             )
             fetch_missing(found.training, rules, request, source=source, splits=splits, as_json=as_json)
+            if dry_run:
+                show_plan(api.plan_training_set(found, **raw), as_json=as_json)
+                return
             api.prepare_training(found, after=partial(training_sets.report_built, as_json=as_json), **raw)
             return
         folds = several(fold)
         for one in folds or ():
             found.novel_classes(one)  # refused before anything is fetched, not after
         fetch_missing(found, rules, request, source=source, splits=splits, as_json=as_json)
+        asked = raw | {
+            "folds": folds,
+            "shots": several(shots) or (1,),
+            "seeds": several(seeds),
+            "episodes": episodes,
+            "protocol": protocol,
+            "min_pixels": min_pixels,
+            "loader_workers": loader_workers,
+            "allow_missing_classes": allow_missing_classes,
+        }
+        if dry_run:
+            show_plan(api.plan(found, **asked), as_json=as_json)
+            return
         built: list[Built] = []
 
         def after(one: Built) -> None:
@@ -169,19 +185,7 @@ def _command(benchmark: Benchmark | None) -> Callable[..., None]:
             if not as_json:
                 _report(one)
 
-        api.prepare(
-            found,
-            folds=folds,
-            shots=several(shots) or (1,),
-            seeds=several(seeds),
-            episodes=episodes,
-            protocol=protocol,
-            min_pixels=min_pixels,
-            loader_workers=loader_workers,
-            allow_missing_classes=allow_missing_classes,
-            after=after,
-            **raw,
-        )
+        api.prepare(found, after=after, **asked)
         if as_json:
             print_json([_summary(one) for one in built])
 
@@ -190,13 +194,11 @@ def _command(benchmark: Benchmark | None) -> Callable[..., None]:
 
 def without_meaning(benchmark: Benchmark | None) -> set[str]:
     """Options of `prepare` and `episodes` that mean nothing to a benchmark; given all the same, they are refused."""
-    raw = "folder" if benchmark is None else benchmark.raw
-    published = {one.name for one in PROTOCOLS if one.listed and benchmark and benchmark.name in one.episodes}
+    name, raw = ("folder", "folder") if benchmark is None else (benchmark.alias, benchmark.raw)
     return {
         *(() if raw in ("coco", "toy") else ("--mask-rule", "--crowds", "--masks")),
-        *(() if published else ("--splits",)),
-        *(() if HDMNET.name in published else ("--loader-workers",)),
-        *(("--column",) if raw == "folder" else ()),
+        *(("--loader-workers",) if name in ("folder", "fss", "coco-to-pascal") else ()),  # which hdmnet does not draw
+        *(("--splits", "--column") if raw == "folder" else ()),
         *(("--download", "--training", "--catalogue") if raw in ("folder", "toy") else ()),
     }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import torch
 
@@ -19,6 +19,12 @@ class KeptWeights:
         self.model = model
         state = model.state_dict() if model.needs_gradients else {}
         self.state = {name: tensor.detach().clone() for name, tensor in state.items()}
+
+    @contextmanager
+    def asking(self) -> Iterator[None]:
+        """As `restored`, without any gradients if the model needs none."""
+        with self.restored(), nullcontext() if self.model.needs_gradients else torch.inference_mode():
+            yield
 
     @contextmanager
     def restored(self) -> Iterator[None]:

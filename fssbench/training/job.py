@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from torch import nn
 
@@ -20,21 +19,19 @@ from fssbench.episodes.training import TrainingLists
 from fssbench.models.feature_store import FeatureStore
 from fssbench.models.interface import FewShotSegmenter
 from fssbench.pipelines.training_sets.batches import (
-    batches,
-    semantic_batches,
     semantic_validation_batches,
     validation_batches,
 )
 from fssbench.pipelines.training_sets.epoch import Epoch, EpochPlan
 from fssbench.pipelines.training_sets.leakage import Leakage
-from fssbench.pipelines.training_sets.sequential import streamed_batches, streamed_semantic_batches
 from fssbench.training.curve import draw_curve
 from fssbench.training.folder import BEST, LAST, Progress, RunFolder
 from fssbench.training.log import Log
-from fssbench.training.loop import Learner, Supply, Watcher, train
+from fssbench.training.loop import Learner, Watcher, train
 from fssbench.training.settings import TrainingJob
 from fssbench.training.shown import ShownTraining
 from fssbench.training.stopping import stop_requests, stop_rule
+from fssbench.training.supply import supply
 from fssbench.training.validation import Scored, validate_on_batches, validate_on_images, validate_on_set
 from fssbench.training.weights import Facts, note_end, settled_after, write_weights
 
@@ -47,7 +44,7 @@ class Trained:
 
     Attributes:
         folder: that it lies in, with its log, learning curve and all that is needed to go on.
-        planned: steps of the whole run.
+        planned: steps of the whole run: of its epochs, or fewer if ``run.max_steps`` says so.
         weights: the checkpoint that the recipe's rule chose.
         signal: that stopped it, or 0.
         settled: why it ended before the planned steps, where validation no longer rose; else ``None``.
@@ -81,12 +78,17 @@ def train_model(job: TrainingJob, *, ranks: Ranks, report: Report) -> Trained:
             report.note(f"there is no episode set of fold {job.fold} to compare the images with")
     leakage.require_none()
     run = job.recipe.run
-    steps = run.max_steps or run.epochs * job.plan.n_batches(lists)
+    steps = job.steps(lists)
+    if run.max_steps is not None and run.max_steps > steps:
+        epochs = "1 epoch" if run.epochs == 1 else f"{run.epochs:,} epochs"
+        told = f"the run ends after {steps:,} steps, in its {epochs}, and not after {run.max_steps:,}"
+        report.note(f"{told}; pass --epochs for more")
     model = job.build()
     _require_fit(job, model, lists)  # before anything is left in the folder
     alone = exclusive(job.folder.path, doing="training in") if ranks.first else nullcontext()
     with alone, report.progress(f"{job.model} fold {job.fold}", steps, unit="steps") as bar:
-        shown = ShownTraining(bar, report, run, Log(job.folder) if ranks.first else None)
+        log = Log(job.folder, job.trackers, note=report.note) if ranks.first else None
+        shown = ShownTraining(bar, report, run, log)
         try:
             return _train(job, model, lists, leakage, ranks=ranks, watch=shown)
         finally:
@@ -100,7 +102,7 @@ def _train(
     _open(job, ranks)
     learner = Learner(model, job.recipe, device=job.device, ranks=ranks)
     _remember_features(job, model)
-    supply = _supply(job, model, lists, ranks)
+    supplied = supply(job, model, lists, ranks)
     progress, identity = Progress(), job.identity(lists)
     if job.resume:
         progress, state = job.folder.load(identity=identity)
@@ -113,8 +115,10 @@ def _train(
             ) from error
         if ranks.first:
             job.folder.cut_log(progress.step)
-    planned = job.recipe.run.epochs * supply.steps
-    facts = Facts(job=job, lists=lists, leakage=leakage, planned=planned, per_epoch=supply.steps, processes=ranks.world)
+    planned = job.recipe.run.epochs * supplied.steps
+    facts = Facts(
+        job=job, lists=lists, leakage=leakage, planned=planned, per_epoch=supplied.steps, processes=ranks.world
+    )
 
     def keep(best: bool) -> None:
         if ranks.first:
@@ -130,12 +134,12 @@ def _train(
 
     with stop_requests() as stop:
         validate = _validation(job, lists, ranks)
-        train(learner, supply, progress, validate=validate, keep=keep, watch=watch, stop=stop)
+        train(learner, supplied, progress, validate=validate, keep=keep, watch=watch, stop=stop)
     weights = job.folder.weights(select_on=job.recipe.run.select_on)
     return Trained(
         folder=job.folder,
         progress=progress,
-        planned=planned,
+        planned=job.steps(lists),
         weights=weights,
         signal=stop.signal,
         settled=stop_rule(job.recipe.run) if settled_after(progress, facts) else None,
@@ -193,35 +197,6 @@ def _remember_features(job: TrainingJob, model: nn.Module) -> None:
             remedy="leave out run.feature_cache",
         )
     model.features = FeatureStore(budget)  # type: ignore[assignment]
-
-
-def _supply(job: TrainingJob, model: nn.Module, lists: TrainingLists, ranks: Ranks) -> Supply[Any]:
-    """The batches: of episodes for a model that answers them, of labelled images for any other."""
-    of_episodes = isinstance(model, FewShotSegmenter)
-    make: Any = batches if of_episodes else semantic_batches
-    if job.buffer is not None:
-        make = partial(streamed_batches if of_episodes else streamed_semantic_batches, buffer=job.buffer)
-
-    preprocess: Any = model.preprocess  # of any model that can be trained
-
-    def epoch(number: int, first: int) -> Iterator[Any]:
-        asked = Epoch(
-            job.training_set,
-            lists,
-            plan=job.plan,
-            number=number,
-            start=first,
-            rank=ranks.rank,
-            world=ranks.world,
-            preprocess=preprocess,
-            augmentation=job.augmentation,
-            workers=job.workers,
-        )
-        found: Iterator[Any] = make(asked)
-        return found
-
-    plan = job.plan
-    return Supply(batches=epoch, episodes=plan.length(lists), batch=plan.batch, n_classes=1 + job.benchmark.n_classes)
 
 
 def _validation(job: TrainingJob, lists: TrainingLists, ranks: Ranks) -> Callable[[nn.Module], Scored] | None:

@@ -89,6 +89,9 @@ class Seen:
 class Watcher(Protocol):
     """Who is told how training goes, in the first process."""
 
+    def begin(self, step: int) -> None:
+        """Training begins, or goes on, with so many steps done."""
+
     def seen(self, seen: Seen) -> None:
         """A few steps were done."""
 
@@ -225,6 +228,8 @@ def train(
     every = run.validate_every or supply.steps
     meter, recent = Meter(supply.n_classes, device=learner.device), _Recent()
     learner.model.learn()
+    if learner.ranks.first:
+        watch.begin(progress.step)
     while progress.step < end and not settled(progress.validated, run, per_epoch=supply.steps):
         begun = progress.step
         epoch, first = divmod(begun, supply.steps)

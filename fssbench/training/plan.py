@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from fssbench.base.progress import duration
 from fssbench.episodes.training import TrainingLists
 from fssbench.pipelines.training_sets.published import published_as
+from fssbench.training.cost import TrainingCost
 from fssbench.training.recipe import Recipe
 from fssbench.training.settings import TrainingJob
 from fssbench.training.stopping import stop_rule
@@ -20,11 +22,13 @@ class TrainingPlan:
 
     Attributes:
         processes: that would share every batch.
+        cost: of one of them.
     """
 
     job: TrainingJob
     lists: TrainingLists
     processes: int
+    cost: TrainingCost
 
     def lines(self) -> list[str]:
         """For people: data, batch, length, and how weights are chosen."""
@@ -36,6 +40,8 @@ class TrainingPlan:
             f"images: {self._images()}",
             f"batch: {batch_line(recipe, processes=self.processes)}",
             f"length: {self._length()}",
+            f"time: {self._time()}",
+            f"memory: about {self.cost.memory / 1e9:,.1f} GB on {self.job.device}, in each process",
             f"rate: {optimizer.name} at {optimizer.rate:g}, {recipe.schedule.name}{clip}",
             f"weights: {self._choice()}",
             f"folder: {job.folder.path}",
@@ -59,7 +65,7 @@ class TrainingPlan:
         run, plan = self.job.recipe.run, self.job.plan
         steps, used = plan.n_batches(self.lists), plan.length(self.lists)
         short = used % run.batch
-        total = min(run.epochs * steps, run.max_steps or run.epochs * steps)
+        total = self.job.steps(self.lists)
         told = f"{run.epochs:,} epochs of {used:,} = {steps:,} steps{f', the last of {short}' if short else ''}; "
         told += f"{total:,} steps in all"
         if run.stop_interval and run.select_on != "last":
@@ -67,6 +73,11 @@ class TrainingPlan:
         elif run.stop_interval:
             told += ", whatever run.stop_interval says: the last weights are kept, and none are validated"
         return told
+
+    def _time(self) -> str:
+        total = self.job.steps(self.lists) * self.cost.seconds
+        more = "" if self.job.recipe.run.select_on == "last" else ", to which validation comes"
+        return f"about {self.cost.seconds:,.2g} s a step, {duration(total)} in all{more}"
 
     def _choice(self) -> str:
         run, lists = self.job.recipe.run, self.lists

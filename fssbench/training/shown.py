@@ -23,13 +23,15 @@ class ShownTraining:
         self.start, self.first, self.last = time.perf_counter(), 0, 0
         self.latest = ""
 
+    def begin(self, step: int) -> None:
+        """Begin the bar at the steps that an earlier run did, which are no measure of the speed."""
+        self.start, self.first, self.last = time.perf_counter(), step, step
+        self.bar.begin(step)
+
     def seen(self, seen: Seen) -> None:
         """Move the bar on."""
         if self.log is not None:
             self.log.seen(seen)
-        if not self.last:  # of a run that is gone on with, the steps done before count for the bar, not for the speed
-            self.first = seen.step
-            self.start = time.perf_counter()
         self.bar(seen.step - self.last)
         self.last = seen.step
         speed = self.batch * (seen.step - self.first) / max(1e-9, time.perf_counter() - self.start)

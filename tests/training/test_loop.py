@@ -41,6 +41,9 @@ class Told:
         self.found: list[tuple[Validated, bool]] = []
         self.ended: int | None = None
 
+    def begin(self, step: int) -> None:
+        self.begun = step
+
     def seen(self, seen: Seen) -> None:
         self.course.append(seen)
         self.at(seen)

@@ -57,6 +57,9 @@ class UntilKnown:
     def __init__(self, stop: StopRequest) -> None:
         self.stop, self.best = stop, 0.0
 
+    def begin(self, step: int) -> None:
+        assert step == 0
+
     def seen(self, seen: Seen) -> None:
         self.best = max(self.best, seen.miou or 0.0)
         if self.best > 0.9:

@@ -154,13 +154,29 @@ def test_a_dry_run_says_what_would_be_done_and_leaves_nothing(fssbench: Command,
         in ran.out
     )
     assert "weights: the best on 12 episodes of 12 base classes held out, every 5 steps" in ran.out
+    assert re.search(r"^time: about [\d.e-]+ s a step, \d+ s in all, to which validation comes$", ran.out, re.M)
+    assert re.search(r"^memory: about \d+\.\d GB on cpu, in each process$", ran.out, re.M)
     assert not home().exists()
+
+
+@pytest.mark.slow
+def test_a_dry_run_says_how_images_and_weights_are_chosen(fssbench: Command, data: Path) -> None:
     plan = fssbench(
         "train", "-m", "hdmnet", "-b", "toy", "-f", 0, "-d", data, "--backbone-weights", "none", "--dry-run"
     )
     assert "weights: the last\n" in plan.out
     learner = fssbench("train", "-m", "pspnet", "-b", "toy", "-f", 0, "-d", data, "--batch", 24, "--dry-run")
     assert "each once an epoch; 64 held out" in learner.out
+
+
+def test_more_steps_than_the_epochs_have_are_not_promised(
+    fssbench: Command, data: Path, config: Path, tmp_path: Path
+) -> None:
+    asked = arguments(data, config, "-o", tmp_path, "--epochs", 1, "--max-steps", 400)
+    assert "; 6 steps in all" in fssbench(*asked, "--dry-run").out
+    ran = fssbench(*asked)
+    assert "note: the run ends after 6 steps, in its 1 epoch, and not after 400; pass --epochs for more\n" in ran.err
+    assert "\n6 steps; to evaluate: " in ran.out
 
 
 def test_ctrl_c_saves_and_says_how_to_go_on(data: Path, config: Path, tmp_path: Path) -> None:

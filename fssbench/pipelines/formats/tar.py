@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 from typing import BinaryIO
 
-__all__ = ["TarSample", "pack", "spans", "unpack"]
+__all__ = ["TarSample", "pack", "packed_size", "spans", "unpack"]
 
 TarSample = tuple[str, Mapping[str, bytes]]
 """A sample's key, and its members by suffix."""
@@ -26,6 +26,11 @@ def pack(file: BinaryIO, samples: Iterable[TarSample]) -> None:
                 member = tarfile.TarInfo(f"{key}.{suffix}")
                 member.size, member.mode = len(data), 0o644
                 tar.addfile(member, io.BytesIO(data))
+
+
+def packed_size(members: Mapping[str, bytes]) -> int:
+    """Bytes that a sample takes in a tar file: whole blocks, and one more before each member."""
+    return sum(tarfile.BLOCKSIZE * (1 - -len(data) // tarfile.BLOCKSIZE) for data in members.values())
 
 
 def unpack(data: bytes) -> Iterator[TarSample]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fssbench.base.errors import SourceError, StorageError
-from fssbench.base.files import PARTIAL, storage_errors
+from fssbench.base.files import PARTIAL, free_bytes, nearest, storage_errors
 from fssbench.base.listing import is_system_file
 from fssbench.base.locking import exclusive
 from fssbench.base.progress import Advance, no_progress
@@ -82,21 +82,17 @@ def require_space(holdings: Iterable[Holding]) -> None:
     missing: dict[int, list[Holding]] = {}
     for one in holdings:
         if not one.is_there:
-            missing.setdefault(_existing(one.folder).stat().st_dev, []).append(one)
+            missing.setdefault(nearest(one.folder).stat().st_dev, []).append(one)
     for those in missing.values():
-        folder = _existing(those[0].folder)
+        folder = nearest(those[0].folder)
         fetched = [one for one in those if one.own_archive is None]
         needed = sum(one.file.bytes or 0 for one in those) - sum(one.received for one in fetched)
         needed += max((one.file.bytes or 0 for one in fetched if one.file.there), default=0)
-        if (free := shutil.disk_usage(folder).free) < needed:
+        if (free := free_bytes(folder)) < needed:
             raise StorageError(
                 f"what is missing takes {needed:,} bytes, and {folder} has {free:,} free",
                 remedy="make room, or name a folder on another disk with --source",
             )
-
-
-def _existing(folder: Path) -> Path:
-    return next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
 
 
 def obtain(
