@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import PIL
 from PIL import Image, features
 
 from fssbench.base.errors import SourceError
@@ -73,14 +74,15 @@ def by_cv2(module: Any) -> Callable[[bytes], Pixels]:
         found: Pixels = module.imdecode(np.frombuffer(data, np.uint8), flags)
         if found is None:
             raise ValueError("it is no image")
-        return module.cvtColor(found, module.COLOR_BGR2RGB)
+        turned: Pixels = module.cvtColor(found, module.COLOR_BGR2RGB)
+        return turned
 
     return decode
 
 
 def decoders() -> Iterator[tuple[str, Callable[[bytes], Pixels]]]:
     """Those that are installed, by name and version."""
-    yield f"Pillow {Image.__version__}, libjpeg-turbo {features.version('libjpeg_turbo')}", pillow
+    yield f"Pillow {PIL.__version__}, libjpeg-turbo {features.version('libjpeg_turbo')}", pillow
     makers: dict[str, Callable[[Any], Callable[[bytes], Pixels]]] = {
         "torchvision.io": by_torchvision,
         "simplejpeg": lambda module: lambda data: module.decode_jpeg(data, colorspace="RGB"),
@@ -98,6 +100,14 @@ def decoders() -> Iterator[tuple[str, Callable[[bytes], Pixels]]]:
             module, "__version__", getattr(importlib.import_module(name.partition(".")[0]), "__version__", "")
         )
         yield f"{name} {version}".strip(), made
+
+
+def or_nothing(data: bytes) -> Pixels | None:
+    """What Pillow makes of a file, if anything."""
+    try:
+        return pillow(data)
+    except SourceError:
+        return None
 
 
 def photographs(folders: list[Path]) -> list[bytes]:
@@ -183,11 +193,7 @@ def main() -> None:
         found = Found()
         for kind, data in rare.items():
             before = found.differing
-            try:
-                expected = pillow(data)
-            except SourceError:
-                expected = None
-            look(found, decode, data, kind, expected)
+            look(found, decode, data, kind, or_nothing(data))
             if found.differing > before:
                 found.refused.append(f"{kind} differs by {found.greatest} at most")
         print(f"{name:>40}   {'; '.join(found.refused) or 'as Pillow'}")

@@ -22,6 +22,7 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import torch
@@ -108,7 +109,7 @@ def compare(arguments: argparse.Namespace, shot: int, peaks: dict[torch.dtype, f
         costs[name] = InferenceCost()
         asker = FeatureAsker(model, arguments.device, inference, costs[name])
         asker.arrange(samples)
-        ways[name] = lambda part, asker=asker: asker(part).masks
+        ways[name] = partial(masks_of, asker)
     spent = {name: Spent() for name in ("published", *ways)}
     every = max(1, arguments.episodes // arguments.published)
     asked = [
@@ -127,6 +128,11 @@ def compare(arguments: argparse.Namespace, shot: int, peaks: dict[torch.dtype, f
         asker = FeatureAsker(model, arguments.device, inference, InferenceCost())
         flops[name] = shared_operations(asker, asked[0], costs[name], len(asked))
     report(shot, spent, costs, peaks, flops)
+
+
+def masks_of(asker: FeatureAsker, part: Sequence[PreparedEpisode]) -> list[list[Tensor]]:
+    """What an asker gives, once it is there."""
+    return asker(part).masks
 
 
 def timed(
