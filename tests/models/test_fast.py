@@ -209,7 +209,7 @@ def test_layers_are_4d_convolutions_in_another_order(grid: tuple[int, int], laye
     assert torch.allclose(found, expected)
 
 
-@pytest.mark.parametrize("side", [(1, 1), (7, 10), (16, 3)])
+@pytest.mark.parametrize("side", [(1, 1), (1, 4), (2, 3), (4, 1), (7, 10), (16, 3)])
 @pytest.mark.parametrize("dilation", [1, 2, 4])
 def test_winograds_convolution_is_the_convolution(side: tuple[int, int], dilation: int) -> None:
     x, weight = torch.randn(1, 5, *side).double(), torch.randn(6, 5, 3, 3).double()
