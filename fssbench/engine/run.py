@@ -29,7 +29,7 @@ from fssbench.results.outcome import Outcome, episodes_record
 from fssbench.results.policies import policies_for
 from fssbench.schemas.result import Environment, Execution, Request, Result, read_result
 from fssbench.schemas.rle import Rle
-from fssbench.schemas.samples import MaskSize
+from fssbench.schemas.samples import MaskSize, PredictionSample
 from fssbench.scoring.counts import CountsTable, EpisodeCounts
 
 __all__ = ["ask", "run"]
@@ -85,7 +85,7 @@ def run(
             note(f"{len(known):,} of {job.n_episodes:,} episodes are kept from the run that was interrupted")
         _ask(loaded, job, so_far, look, cost, ranks, skip=known | others)
         seconds = time.perf_counter() - start
-        parts, times, costs = ranks.gather(list(so_far.kept.values())), ranks.gather(seconds), ranks.gather(cost)
+        parts, times, costs = ranks.collect(list(so_far.kept.values())), ranks.collect(seconds), ranks.collect(cost)
         outcome, result = None, None
         if ranks.first:
             kept = sorted((one for part in parts for one in part), key=lambda one: one.scored.index)
@@ -99,7 +99,7 @@ def run(
                 execution=_execution(loaded, job, costs, max(times), len(known)),
                 environment=environment,
                 command=Request(asked=tuple(job.asked), resolved=dict(job.resolved or {})),
-                masks=[one.prediction for one in kept] if job.save_predictions else None,
+                masks=_Masks(kept) if job.save_predictions else None,
             )
             result = outcome.record if path is None else outcome.write(path)
         result = ranks.gather(result)[0]
@@ -213,6 +213,16 @@ def _execution(
 
 def _encoded(answer: Answer) -> dict[MaskSize, Rle]:
     return {size: masks.encode(mask.cpu().numpy().astype(bool)) for size, mask in answer.masks.items()}
+
+
+class _Masks:
+    """The masks of episodes, one after the other as often as they are wanted."""
+
+    def __init__(self, kept: Sequence[ScoredEpisode]) -> None:
+        self._kept = kept
+
+    def __iter__(self) -> Iterator[PredictionSample]:
+        return (one.prediction for one in self._kept)
 
 
 def _table(job: Job, kept: Sequence[ScoredEpisode]) -> CountsTable:
