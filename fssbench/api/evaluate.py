@@ -13,6 +13,7 @@ from fssbench.api.tracks import AskedTrack, asked_tracks
 from fssbench.base.errors import UsageError
 from fssbench.base.home import Home
 from fssbench.base.progress import SILENT, Report
+from fssbench.base.trackers import require_trackers
 from fssbench.engine.askers import batch_of
 from fssbench.engine.estimate import Estimate, estimate
 from fssbench.engine.evaluate import Answer
@@ -28,6 +29,7 @@ from fssbench.pipelines.episode_sets.loaded_track import LoadedTrack
 from fssbench.results.control_names import require_control
 from fssbench.results.environment import pick_device
 from fssbench.results.evaluation import Evaluation
+from fssbench.results.tracked import log_result
 from fssbench.scoring.counts import EpisodeCounts
 
 __all__ = ["EvaluationRequest", "evaluate"]
@@ -64,6 +66,7 @@ def evaluate(
     output: str | Path | None = None,
     overwrite: bool = False,
     save_predictions: bool = False,
+    log_to: Sequence[str] = (),
     report: Report = SILENT,
 ) -> Evaluation | list[Evaluation]:
     """Ask a model the episodes of one track or several, and score its masks.
@@ -97,6 +100,7 @@ def evaluate(
             ``None`` nothing is written until `Evaluation.save`.
         overwrite: evaluate again what is in ``output``.
         save_predictions: keep every mask with the result.
+        log_to: ``wandb``, ``mlflow``: where figures go as well, a run for each result.
         report: where to show progress.
 
     Returns:
@@ -136,6 +140,7 @@ def evaluate(
         output=None if output is None else Path(output),
         overwrite=overwrite,
         save_predictions=save_predictions,
+        log_to=log_to,
     )
     found = request.run(report=report)
     return found[0] if len(found) == 1 else found
@@ -170,9 +175,11 @@ class EvaluationRequest:
     output: Path | None = None
     overwrite: bool = False
     save_predictions: bool = False
+    log_to: Sequence[str] = ()
     asked: Sequence[str] = ("fssbench.evaluate",)
 
     def __post_init__(self) -> None:
+        require_trackers(self.log_to)
         if self.control is not None:
             require_control(self.control)
         if self.name is not None and ("/" in self.name or not self.name.strip() or self._is_taken(self.name)):
@@ -241,6 +248,8 @@ class EvaluationRequest:
             evaluation = run(loaded, job, look=see, begin=begin, ranks=ranks, note=report.note)
         if self.output is not None and not evaluation.saved and ranks.first:
             evaluation.save(self.output, overwrite=self.overwrite)
+        if ranks.first and not evaluation.skipped:
+            log_result(evaluation.record, tuple(dict.fromkeys(self.log_to)))
         return evaluation
 
     def _jobs(self, ranks: Ranks) -> Iterator[tuple[LoadedModel, Job]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,6 +45,7 @@ def train(
     output: str | Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
+    log_to: Sequence[str] = (),
     report: Report = SILENT,
 ) -> Trained:
     """Train a model; under torchrun the processes share every batch.
@@ -68,6 +69,7 @@ def train(
         output: the run's folder; ``None`` for the one in the home where `fssbench.evaluate` looks.
         resume: go on with the run in the folder.
         overwrite: forget the run in the folder.
+        log_to: ``wandb``, ``mlflow``: where figures go besides the folder's log and TensorBoard's files.
         report: where to show progress and remarks.
 
     Returns:
@@ -96,6 +98,7 @@ def train(
         output=output,
         resume=resume,
         overwrite=overwrite,
+        log_to=log_to,
     )
 
     from fssbench.engine.ranks import Ranks, joined
@@ -140,6 +143,7 @@ def _job(
     output: str | Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
+    log_to: Sequence[str] = (),
 ) -> TrainingJob:
     """What `train` was asked for, with everything found that it needs; the device is as named."""
     home, model = Home.find(), full_name(model)
@@ -177,6 +181,7 @@ def _job(
         workers=workers,
         resume=resume,
         overwrite=overwrite,
+        log_to=tuple(dict.fromkeys(log_to)),
     )
 
 

@@ -22,6 +22,7 @@ from fssbench.cli.console import (
     progress,
     warn,
 )
+from fssbench.cli.log_options import LogToOption
 from fssbench.cli.many import FoldsOption, SeedsOption, ShotsOption, several
 from fssbench.cli.model_options import (
     BackboneOption,
@@ -132,6 +133,7 @@ def evaluate(
         Path | None, typer.Option("--output", "-o", help="Where results go. [default: results in the home]")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Evaluate again what is there.")] = False,
+    log_to: LogToOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Evaluate a model and write its results with the per-episode counts they are computed from.
@@ -188,6 +190,7 @@ def evaluate(
         output=output or Home.find().results,
         overwrite=overwrite,
         save_predictions=save_predictions,
+        log_to=log_to or (),
         asked=("fssbench", *sys.argv[1:]),
     )
     if dry_run:

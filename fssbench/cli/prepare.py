@@ -16,7 +16,6 @@ from fssbench.cli.console import TERMINAL, JsonFlag, megabytes, print_json
 from fssbench.cli.download import CatalogueFile, Download, DownloadRequest, DryRun, Training, fetch_missing
 from fssbench.cli.many import FoldsOption, SeedsOption, ShotsOption, several
 from fssbench.episodes.benchmarks import BENCHMARKS, FSS_1000, TOY_20I, Benchmark
-from fssbench.episodes.protocols import HDMNET, PROTOCOLS
 
 if TYPE_CHECKING:
     from fssbench.pipelines.episode_sets.build_episode_set import Built
@@ -195,13 +194,11 @@ def _command(benchmark: Benchmark | None) -> Callable[..., None]:
 
 def without_meaning(benchmark: Benchmark | None) -> set[str]:
     """Options of `prepare` and `episodes` that mean nothing to a benchmark; given all the same, they are refused."""
-    raw = "folder" if benchmark is None else benchmark.raw
-    published = {one.name for one in PROTOCOLS if one.listed and benchmark and benchmark.name in one.episodes}
+    name, raw = ("folder", "folder") if benchmark is None else (benchmark.alias, benchmark.raw)
     return {
         *(() if raw in ("coco", "toy") else ("--mask-rule", "--crowds", "--masks")),
-        *(() if published else ("--splits",)),
-        *(() if HDMNET.name in published else ("--loader-workers",)),
-        *(("--column",) if raw == "folder" else ()),
+        *(("--loader-workers",) if name in ("folder", "fss", "coco-to-pascal") else ()),  # which hdmnet does not draw
+        *(("--splits", "--column") if raw == "folder" else ()),
         *(("--download", "--training", "--catalogue") if raw in ("folder", "toy") else ()),
     }
 

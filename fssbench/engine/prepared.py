@@ -29,7 +29,8 @@ class Truth:
 
     def on(self, device: torch.device) -> Truth:
         """The same on the device that holds what is scored."""
-        return Truth(self.mask.to(device), None if self.ignore is None else self.ignore.to(device))
+        ignore = None if self.ignore is None else self.ignore.to(device, non_blocking=True)
+        return Truth(self.mask.to(device, non_blocking=True), ignore)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

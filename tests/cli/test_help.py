@@ -12,6 +12,9 @@ from command import Command
 
 from fssbench.cli import command_line
 from fssbench.cli.parser import FEW, PANELS
+from fssbench.cli.prepare import without_meaning
+from fssbench.episodes.benchmarks import BENCHMARKS
+from fssbench.episodes.protocols import PROTOCOLS
 
 
 def commands(command: Any, *path: str) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -92,6 +95,13 @@ def test_a_benchmark_lists_no_options_that_mean_nothing_to_it(fssbench: Command)
         assert name not in fssbench("prepare", "fss", "--help").out
     assert "--splits" not in fssbench("episodes", "folder", "--help").out
     assert "--splits" in fssbench("episodes", "fss", "--help").out
+
+
+def test_the_help_of_a_benchmark_leaves_out_what_its_protocols_do_not_know() -> None:
+    for one in BENCHMARKS:
+        drawn = [protocol for protocol in PROTOCOLS if one.name in protocol.episodes]
+        assert ("--loader-workers" in without_meaning(one)) != any(protocol.loader_workers for protocol in drawn)
+        assert ("--splits" in without_meaning(one)) != any(protocol.listed for protocol in drawn)
 
 
 def test_what_the_help_of_a_benchmark_leaves_out_is_refused_in_words(fssbench: Command, tmp_path: Path) -> None:

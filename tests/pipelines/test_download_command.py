@@ -172,7 +172,6 @@ def test_the_lists_of_a_protocol_are_fetched_first(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["coco", "--dry-run"], "without --download there is no meaning to --dry-run; add --download"),
         (["coco", "--training", "--catalogue", "x"], "no meaning to --training and --catalogue"),
         (["coco", "--download", "--catalogue", "nowhere"], "catalogue nowhere cannot be read: No such file"),
         (["toy", "--download"], "knows no raw data of Toy-20i; leave out --download; it knows coco, fss, pascal"),

@@ -127,7 +127,7 @@ def test_a_folder_without_description_images_or_masks_is_refused(plants: Path, f
     (plants / "masks").mkdir()
     with pytest.raises(SourceError, match=r"masks holds no file that ends in \.png"):
         FolderSource(plants)
-    with pytest.raises(SourceError, match=r"has no benchmark\.toml; write a benchmark\.toml with name"):
+    with pytest.raises(SourceError, match=r"has no benchmark\.toml; write a benchmark\.toml beside images"):
         read_description(plants / "images")
     assert "a benchmark of your own needs --source" in fssbench("prepare", "folder").error
 

@@ -97,8 +97,10 @@ class CocoSource:
                 path = folder / f"instances_{split}.json"
                 if path.is_file():
                     return path, split
+        inner = sorted(file.parents[1] for one in (old, new) for file in self.folder.glob(f"*/*/instances_{one}.json"))
         raise SourceError(
-            f"{self.folder} holds neither annotations/instances_{old}.json nor …_{new}.json", remedy=self._remedy
+            f"{self.folder} holds neither annotations/instances_{old}.json nor …_{new}.json",
+            remedy=f"it is in {inner[0]}: name that as --source" if inner else self._remedy,
         )
 
     @cached_property
