@@ -125,6 +125,15 @@ def test_isaid_has_images_to_train_on(fssbench: Command, tmp_path: Path) -> None
     assert "60 images" in ran.out + ran.err
 
 
+def test_a_tile_that_is_tested_and_trained_on_is_refused(tmp_path: Path) -> None:
+    root = draw_described("isaid", tmp_path) / "iSAID_patches"
+    for kind, ending in (("images", ""), ("semantic_png", "_instance_color_RGB")):
+        name = f"P0000_0_256_0_256{{}}{ending}.png"
+        shutil.copy(root / f"val/{kind}" / name.format("v"), root / f"train/{kind}" / name.format("v"))
+    with pytest.raises(SourceError, match=r"both to test and to train on: P0000_0_256_0_256v; an image is either"):
+        open_source(find_benchmark("isaid"), tmp_path)
+
+
 def test_a_tile_of_deepglobe_is_another_image_in_each_classs_folder(tmp_path: Path) -> None:
     source = open_source(find_benchmark("deepglobe"), draw_described("deepglobe", tmp_path))
     pools = source.pools(range(6), min_pixels=1)

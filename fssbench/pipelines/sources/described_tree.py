@@ -87,6 +87,11 @@ class DescribedTreeSource(TreeSource):
                 f"{folder} has no images to train on as {benchmark.title} knows them",
                 remedy=self._training_remedy,
             )
+        if both := sorted(training.keys() & tested.keys()):
+            raise SourceError(
+                f"{self.folder} has images both to test and to train on: {files.shorten(both)}",
+                remedy="an image is either tested or trained on",
+            )
         everything = training | tested
         self.images = {image_id: found.image for image_id, found in everything.items() if found.image is not None}
         self.masks = {image_id: found.mask for image_id, found in everything.items() if found.mask.is_file()}
@@ -141,7 +146,6 @@ class DescribedTreeSource(TreeSource):
 
     def _look(self, where: Files) -> dict[str, Found]:
         """Everything there is of a part, by image id: images, and masks without one."""
-        self.left_out = []
         found: dict[str, Found] = {}
         for name, class_id, image in self._image_files(self.folder, where):
             folder = "" if class_id is None else self.layout.folders[class_id]
