@@ -56,13 +56,14 @@ def compare(
         "alone": lambda inference: alone(bench, model, ready.episodes, inference, seconds),
     }
     for kind, ask in kinds.items():
-        plain = None
+        plain: float | None = None
         for way, inference in settings.items():
             with bench.attempt(f"{title}, {kind}", way):
                 found = ask(inference)
                 bench.tell(f"{title}, {kind}", found, "episodes/s", case=way)
-                plain = plain or found
-                if way != "plain":
+                if way == "plain":
+                    plain = found
+                elif plain is not None:
                     bench.tell(f"{title}, {kind}, against plain", found / plain, "×", case=way)
 
 

@@ -13,8 +13,8 @@ from fssbench.api.tracks import AskedTrack, asked_tracks
 from fssbench.base.errors import UsageError
 from fssbench.base.home import Home
 from fssbench.base.progress import SILENT, Report
-from fssbench.engine.askers import batch_of
 from fssbench.base.trackers import require_trackers
+from fssbench.engine.askers import batch_of
 from fssbench.engine.estimate import Estimate, estimate
 from fssbench.engine.evaluate import Answer
 from fssbench.engine.inference import InferenceSettings
@@ -29,8 +29,8 @@ from fssbench.pipelines.episode_sets.loaded_track import LoadedTrack
 from fssbench.results.control_names import require_control
 from fssbench.results.environment import pick_device
 from fssbench.results.evaluation import Evaluation
-from fssbench.scoring.counts import EpisodeCounts
 from fssbench.results.tracked import log_result
+from fssbench.scoring.counts import EpisodeCounts
 
 __all__ = ["EvaluationRequest", "evaluate"]
 

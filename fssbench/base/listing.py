@@ -9,12 +9,12 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from fssbench.base.errors import FssbenchError
-from fssbench.base.files import PARTIAL
+from fssbench.base.errors import FssbenchError, UsageError
+from fssbench.base.files import PARTIAL, storage_errors
 
 __all__ = [
     "Listing",
@@ -25,6 +25,7 @@ __all__ = [
     "list_folders",
     "of_a_system",
     "remark",
+    "require_own_folder",
 ]
 
 LEFT_BY_SYSTEMS = frozenset(
@@ -71,6 +72,25 @@ def is_litter(path: str | os.PathLike[str]) -> bool:
 def _litter(name: str) -> bool:
     backup = len(name) > 1 and (name.endswith("~") or name[0] == name[-1] == "#")
     return (name.startswith(".") and name != "..") or name.endswith(PARTIAL) or backup or of_a_system(name)
+
+
+def require_own_folder(folder: Path, names: Container[str]) -> None:
+    """Let a command write into a folder of its own, and not among other things; hidden ones do not count.
+
+    Args:
+        folder: which may be missing or empty.
+        names: all that the command itself puts there.
+
+    Raises:
+        UsageError: something else is there.
+    """
+    with storage_errors(folder):
+        there = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    if strange := [name for name in there if name not in names and not is_litter(name)]:
+        raise UsageError(
+            f"{folder} holds {strange[0]}, which this command did not write",
+            remedy="choose another --output, a new folder",
+        )
 
 
 def of_a_system(name: str) -> bool:

@@ -18,7 +18,11 @@ def curves(
     output: Annotated[Path, typer.Option("--output", "-o", help="The HTML file to write.")] = Path("curves.html"),
 ) -> None:
     """Draw mIoU and losses of some trainings over one another, and tell how soon each was how good."""
+    from fssbench.base.files import require_own
     from fssbench.pages.curves import read_curves, write_curves
+    from fssbench.pages.render import MARK
+
+    require_own(output, MARK)
 
     found = read_curves(runs)
     write_curves(output, found)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["demo"]
 
+OWN = ("raw", "episodes", "results", "training", "leaderboard.json", "episodes.png")
+"""All that the folder holds."""
 FOLD = 0
 EPISODES = 200
 PICTURED = 6
@@ -60,8 +62,10 @@ def demo(
 ) -> None:
     """Draw toy data, build episode sets, train a model on base classes, and see what it does on novel ones."""
     from fssbench.base.files import write_atomic
+    from fssbench.base.listing import require_own_folder
     from fssbench.leaderboard.build import build_leaderboard
 
+    require_own_folder(output, OWN)
     start = time.perf_counter()
     _take_one_thread()
     episode_set = _prepare(output)

@@ -62,6 +62,9 @@ def _command(benchmark: Benchmark | None) -> Callable[..., None]:
             Path | None,
             typer.Option("--output", "-o", help="Write the lock there: Parquet, or text if it ends in .tsv."),
         ] = None,
+        overwrite: Annotated[
+            bool, typer.Option("--overwrite", help="Replace a lock that says something else.")
+        ] = False,
         digest: Annotated[bool, typer.Option("--digest", help="Print the SHA-256 alone.")] = False,
         as_json: Annotated[bool, typer.Option("--json", help="Print the track and its digest as JSON.")] = False,
     ) -> None:
@@ -88,7 +91,7 @@ def _command(benchmark: Benchmark | None) -> Callable[..., None]:
         )
         track, record = drawn.track, drawn.record
         if output is not None:
-            _write(output, track)
+            _write(output, track, overwrite=overwrite)
         if digest:
             print(track.digest)
         elif as_json:
@@ -103,11 +106,17 @@ def _command(benchmark: Benchmark | None) -> Callable[..., None]:
     return run
 
 
-def _write(path: Path, track: Track) -> None:
+def _write(path: Path, track: Track, *, overwrite: bool) -> None:
+    from fssbench.base.errors import UsageError
     from fssbench.base.files import write_atomic
     from fssbench.pipelines.formats import locks
 
-    write_atomic(path, track.text if path.suffix == ".tsv" else locks.to_bytes([track]))
+    data = track.text.encode() if path.suffix == ".tsv" else locks.to_bytes([track])
+    if path.exists() and not overwrite and not (path.is_file() and path.read_bytes() == data):
+        raise UsageError(
+            f"{path} is there already, and says something else", remedy="pass --overwrite, or choose another --output"
+        )
+    write_atomic(path, data)
 
 
 for _benchmark in BENCHMARKS:

@@ -39,22 +39,24 @@ def root() -> None:
 
 @app.command("build")
 def build(
-    folder: Annotated[Path, typer.Argument(help="Results: what eval was given as --output.")],
+    folder: Annotated[
+        list[Path], typer.Argument(metavar="FOLDER...", help="Results: what eval was given as --output.")
+    ],
     output: BoardOutput = Path("leaderboard.json"),
     reported: ReportedFlag = True,
 ) -> None:
-    """Gather all results below a folder into one JSON file and print them as a table."""
+    """Gather all results below one folder or several into one JSON file and print them as a table."""
     from fssbench.base.files import require_own, write_atomic
     from fssbench.leaderboard import leaderboard
     from fssbench.leaderboard.standings import print_rankings, print_reported
 
     require_own(output, MARK)
-    board = leaderboard(folder, reported=reported, report=TERMINAL)
+    board = leaderboard(*folder, reported=reported, report=TERMINAL)
     write_atomic(output, board.to_json())
     print_rankings(board.groups())
     print_reported(board.reported_beside(), most=BEST)
     if not board.entries:
-        warn(f"{folder} holds no results yet; make some with fssbench eval --output {folder}")
+        warn(f"{folder[0]} holds no results yet; make some with fssbench eval --output {folder[0]}")
     print(f"{len(board.entries)} entries{f', {len(board.reported)} reported' if reported else ''} → {output}")
 
 

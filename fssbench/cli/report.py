@@ -28,9 +28,10 @@ def report(
     Everything a result says is computed again from its counts first. Examples are there if eval --visualize drew them.
     """
     from fssbench.base.files import require_own
+    from fssbench.pages.render import MARK
     from fssbench.pages.report import choose_results, write_report
 
-    require_own(output, '<meta name="generator" content="fssbench ')
+    require_own(output, MARK)
     files = choose_results(results, shot=shot)
     with progress("checking", len(files), unit="results") as advance:
         entry = write_report(output, files, trainings=curves or (), advance=advance)

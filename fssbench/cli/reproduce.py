@@ -108,6 +108,11 @@ def reproduce(
     from fssbench.leaderboard.reproduction.settings import Trial
     from fssbench.leaderboard.reproduction.table import Reproduction
 
+    if page is not None:
+        from fssbench.base.files import require_own
+        from fssbench.pages.render import MARK
+
+        require_own(page, MARK)
     reproduction = Reproduction.of(
         table,
         among=known,
@@ -172,6 +177,8 @@ def _list(papers: Sequence[Paper], *, as_json: bool) -> None:
 
 
 def _show_plan(reproduction: Reproduction, *, as_json: bool) -> None:
+    from fssbench.leaderboard.reproduction.absent import absent
+
     steps = reproduction.steps()
     if as_json:
         told = [
@@ -186,7 +193,8 @@ def _show_plan(reproduction: Reproduction, *, as_json: bool) -> None:
             }
             for step in steps
         ]
-        print_json({"table": reproduction.table.name, "steps": told})
+        lacks = [asdict(lack) for lack in absent(steps)]
+        print_json({"table": reproduction.table.name, "steps": told, "absent": lacks})
         return
     for step in steps:
         print(f"{'there ' if step.there else 'to run'}  {step.command}")
@@ -197,6 +205,8 @@ def _show_plan(reproduction: Reproduction, *, as_json: bool) -> None:
     _say_what_cannot(reproduction.rows)
     for lack in dict.fromkeys(step.missing for step in steps if step.missing):
         warn(f"it cannot run without {lack.what}: {lack.remedy}")
+    for lack in absent(steps):
+        warn(f"absent: {lack.what}; {lack.remedy}")
 
 
 def _say_what_is_learned(steps: Sequence[Step]) -> None:

@@ -23,10 +23,11 @@ from fssbench.models.checkpoint_file import read_checkpoint_file
 from fssbench.models.checkpoints import load_checkpoint
 from fssbench.models.guess import fitting_option
 from fssbench.models.interface import FewShotSegmenter, Regime
+from fssbench.models.pretraining import seen_of, title_of
 from fssbench.models.user_file import UserCode
 from fssbench.results.naming import checkpoint_label, file_name
 from fssbench.schemas.card import Card
-from fssbench.schemas.result import ModelRecord, TrainingRecord
+from fssbench.schemas.result import ModelRecord, PretrainingRecord, TrainingRecord
 
 __all__ = [
     "LoadedModel",
@@ -159,7 +160,7 @@ def load_model(
         _load(model, checkpoint, name=name, options=options, code=code)
     called = called or model.recorded_as or recorded_name(name)
     with blamed(model, doing="to be recorded"):
-        record = _record(called, options, model, checkpoint, card, code)
+        record = _record(called, options, model, checkpoint, card, code, benchmark)
     modules = _made_of(model) | (code.packages if code else frozenset())
     return LoadedModel(model, record.model_copy(update={"control": control}), code=code, modules=modules)
 
@@ -259,6 +260,7 @@ def _record(
     checkpoint: Path | None,
     card: Card | None,
     code: UserCode | None,
+    benchmark: Benchmark,
 ) -> ModelRecord:
     backbone = model.backbone_info
     declared = weights_of(model)
@@ -286,7 +288,16 @@ def _record(
         weights=declared,
         preprocess=model.preprocess.recorded(),
         class_names=model.uses_class_names,
+        pretrained=_pretrained(backbone, benchmark) if checkpoint is None else None,
     )
+
+
+def _pretrained(backbone: BackboneInfo | None, benchmark: Benchmark) -> PretrainingRecord | None:
+    """What a backbone's weights were learned from, and what that held of the benchmark; ``None`` if nobody knows."""
+    data = backbone.pretrained_on if backbone else None
+    if data is None:
+        return None
+    return PretrainingRecord(data=tuple(map(title_of, data)), saw=seen_of(benchmark.name, data))
 
 
 def _said(options: Mapping[str, Any], backbone: BackboneInfo | None, *, ours: bool) -> dict[str, Any]:

@@ -68,6 +68,17 @@ class Ranks:
             dist.all_gather_object(values, value)
         return values  # type: ignore[return-value]  # every place has been filled
 
+    def collect(self, value: T) -> list[T]:
+        """What every process passes here, by rank, in the first of them; in any other nothing."""
+        if self.world == 1:
+            return [value]
+        import torch.distributed as dist
+
+        values: list[T | None] | None = [None] * self.world if self.first else None
+        with self.together():
+            dist.gather_object(value, values)
+        return values or []  # type: ignore[return-value]  # likewise
+
     def require_all(self) -> None:
         """Raise `RankError` if another process has ended before its time."""
         if self.watch is not None:

@@ -50,6 +50,9 @@ def _table(title: str, entries: Sequence[Entry], beside: Sequence[Sequence[Repor
         BOLD if entries else "",
         UNOFFICIAL if any(not entry.official for entry in entries) else "",
         REPORTED if beside else "",
+        *dict.fromkeys(
+            f"{entry.label}: pre-trained on {entry.model.prior}." for entry in entries if entry.model.saw_the_test
+        ),
     ]
     return Typeset(
         title=title,

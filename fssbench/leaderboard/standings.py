@@ -147,6 +147,7 @@ def _ranking(entries: tuple[Entry, ...]) -> list[Column]:
     folds = sorted({fold.fold for entry in entries for fold in entry.folds})
     by_fold = [{fold.fold: percent(fold.miou.value) for fold in entry.folds} for entry in entries]
     speeds = (entry.episodes_per_second for entry in entries)
+    priors = tuple(escape(entry.model.prior) or "—" for entry in entries)
     return [
         Column("#", tuple(str(entry.rank or "—") for entry in entries)),
         Column("model", tuple(escape(e.label) + ("" if e.official else " *") for e in entries), justify="left"),
@@ -154,6 +155,11 @@ def _ranking(entries: tuple[Entry, ...]) -> list[Column]:
         Column("mean", tuple(_mean(entry) for entry in entries)),
         Column("FB-IoU", tuple(_with_interval(entry.fb_iou) for entry in entries), 2),
         Column("behind", tuple(_behind(entry.difference) for entry in entries), 4),
+        *(
+            [Column("pre-trained on", priors, justify="left", wraps=True)]
+            if any(e.model.saw_the_test for e in entries)
+            else []
+        ),
         Column("ep/s", tuple("—" if speed is None else f"{speed:.1f}" for speed in speeds), 1),
     ]
 

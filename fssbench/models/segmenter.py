@@ -99,7 +99,7 @@ class FewShotSegmenter(nn.Module, ABC):
             masks: K tensors (B, h, w).
             framed: of each episode where its query lies in the input, and the sizes.
         """
-        given = self._given(query, self._together(supports), self._together(masks))
+        given = self._given(query, self.together(supports), self.together(masks))
         return [
             masks_at(as_answer(one, of=type(self).__name__), sizes, geometry=geometry)
             for one, (geometry, sizes) in zip(given, framed, strict=True)
@@ -112,8 +112,8 @@ class FewShotSegmenter(nn.Module, ABC):
             check_answer(self, given, (len(query), *query.shape[-2:]))
         return given
 
-    def _together(self, shots: Sequence[Tensor]) -> Tensor:
-        """K tensors (B, …) as one, (B, K, …)."""
+    def together(self, shots: Sequence[Tensor]) -> Tensor:
+        """What K supports are, each (B, …, h, w), as one (B, K, …, h, w); `ModelError` if they differ in size."""
         if len(sizes := {tuple(one.shape[-2:]) for one in shots}) > 1:
             raise ModelError(
                 f"the supports of an episode differ in size ({' and '.join(f'{h}×{w}' for h, w in sorted(sizes))}), "

@@ -23,6 +23,7 @@ from fssbench.scoring.comparison import p_of, p_text
 from fssbench.scoring.uncertainty import Difference, Uncertainty
 
 __all__ = [
+    "MARK",
     "SITE_POLICY",
     "amount",
     "asset",
@@ -34,6 +35,8 @@ __all__ = [
 ]
 
 TEMPLATES = "templates"
+MARK = '<meta name="generator" content="fssbench '
+"""What every page says of itself."""
 SITE_POLICY = "default-src 'none'; img-src 'self' data:; style-src 'self'; script-src 'self'; base-uri 'none'"
 """What a page of the site may load: what lies beside it."""
 

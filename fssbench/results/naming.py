@@ -20,7 +20,7 @@ def results_folder(record: ModelRecord) -> str:
     """A folder name for a model's results: readable, and different for different weights or options."""
     parts = [file_name(record.name), *filter(None, [_in_a_name(record.backbone)])]
     # What the weights' card says of them is as good as said by their hash.
-    told = record.model_dump_json(exclude={"selection", "trained", *record.later_fields})
+    told = record.model_dump_json(exclude={"selection", "trained", "pretrained", *record.later_fields})
     return "-".join([*parts, sha256_bytes(told.encode())[:8]])
 
 

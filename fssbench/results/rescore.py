@@ -34,11 +34,15 @@ __all__ = ["Predictions", "recount", "rescore", "settle"]
 
 @dataclass(frozen=True, kw_only=True)
 class Predictions:
-    """Masks of every episode of a track, and what is known of the model that made them."""
+    """Masks of every episode of a track, and what is known of the model that made them.
+
+    Attributes:
+        samples: one after the other, as often as they are wanted.
+    """
 
     model: ModelRecord
     episodes: EpisodesRecord
-    samples: Sequence[PredictionSample]
+    samples: Iterable[PredictionSample]
 
     @staticmethod
     def stored(path: Path, episode_set: EpisodeSet) -> Predictions:
@@ -63,7 +67,7 @@ class Predictions:
                 f"{getattr(asked, name)}, the set's is {getattr(here, name)}",
                 remedy="pass the set they were made on as --data",
             )
-        return Predictions(model=there.manifest.model, episodes=here, samples=list(there.samples()))
+        return Predictions(model=there.manifest.model, episodes=here, samples=there)
 
     @staticmethod
     def foreign(
@@ -189,7 +193,9 @@ def rescore(
     Raises:
         EpisodeIndexError: an episode has two masks or none.
     """
-    policies = scorable(episode_set, predictions.samples[0].masks)
+    if (first := next(iter(predictions.samples), None)) is None:
+        raise EpisodeIndexError("there is no mask of any episode", remedy="evaluate again with --overwrite")
+    policies = scorable(episode_set, first.masks)
 
     def counted() -> Iterator[EpisodeCounts]:
         for row in recount(predictions.samples, queries, policies, model=predictions.model):

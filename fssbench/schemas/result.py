@@ -32,6 +32,7 @@ __all__ = [
     "PolicyResult",
     "PrecisionCheck",
     "PredictionsFolder",
+    "PretrainingRecord",
     "Request",
     "Result",
     "SplitResult",
@@ -172,6 +173,21 @@ class TrainingRecord(Record):
         return self.select_on == "last" and self.settled_after is None and self.steps < self.planned_steps
 
 
+class PretrainingRecord(Record):
+    """What weights were learned from before they came here, as far as those who released them say."""
+
+    data: tuple[str, ...] = Field(description="data sets, as people call them")
+    saw: tuple[Literal["images", "masks", "labels"], ...] = Field(
+        description="of the benchmark, as far as is known: images it tests on; masks of classes it tests; labels of "
+        "whole images of them, as ImageNet has"
+    )
+
+    @property
+    def told(self) -> str:
+        """In words, such as ``COCO, ADE20K: saw images, masks``."""
+        return f"{', '.join(self.data)}{': saw ' if self.saw else ''}{', '.join(self.saw)}"
+
+
 class ModelRecord(Record):
     """The model: what it is, and the weights it ran with."""
 
@@ -214,6 +230,9 @@ class ModelRecord(Record):
         "names of `fssbench.models.preprocess.Preprocess`",
     )
     class_names: bool = Field(default=False, description="whether it is told what classes are called")
+    pretrained: PretrainingRecord | None = Field(
+        default=None, description="what its backbone, or the whole of it, was learned from; null if that is not known"
+    )
 
     @staticmethod
     def unseen(name: str, *, options: Mapping[str, Any] | None = None, input_size: int | None = None) -> ModelRecord:
@@ -251,6 +270,23 @@ class ModelRecord(Record):
             return "base classes"
         free = self.training in ("not needed", "untrained") and (ours or not self.parameters)
         return "training-free" if free else "unknown"
+
+    @property
+    def prior(self) -> str:
+        """What it was pre-trained on and what that held of the benchmark, in words; empty if it was not.
+
+        Of results from before that was recorded, ImageNet's weights alone imply it.
+        """
+        if self.pretrained is not None:
+            return self.pretrained.told
+        if self.backbone_weights == "imagenet":
+            return "ImageNet-1k"
+        return "" if self.backbone_weights == "none" or self.parameters == 0 else "not known"
+
+    @property
+    def saw_the_test(self) -> bool:
+        """Whether what it was pre-trained on is known to hold the benchmark's images, or masks of its classes."""
+        return self.pretrained is not None and bool({"images", "masks"} & set(self.pretrained.saw))
 
     @property
     def later_fields(self) -> set[str]:

@@ -83,6 +83,23 @@ def test_a_fresh_installation_shows_the_field(fssbench: Command, tmp_path: Path)
     assert len(board["reported"]) == len(published_entries())
 
 
+def test_several_folders_make_one_leaderboard(fssbench: Command, tmp_path: Path) -> None:
+    write_model(tmp_path / "both", "good", better=0.8, chance=1)
+    write_model(tmp_path / "both", "fair", better=0.3, chance=2)
+    write_model(tmp_path / "mine", "good", better=0.8, chance=1)
+    write_model(tmp_path / "theirs", "fair", better=0.3, chance=2)
+
+    def built(*folders: str) -> object:
+        given = [tmp_path / folder for folder in folders]
+        assert fssbench("leaderboard", "build", *given, "-o", tmp_path / "board.json", "--no-reported").code == 0
+        return json.loads((tmp_path / "board.json").read_text())["entries"]
+
+    assert built("theirs", "mine") == built("both")
+    ran = fssbench("leaderboard", "build", tmp_path / "mine", tmp_path / "both", "-o", tmp_path / "board.json")
+    assert ran.code == 2
+    assert "are both good on fold 0, seed 0" in ran.error
+
+
 def test_reported_numbers_can_be_left_out(fssbench: Command, tmp_path: Path) -> None:
     write_model(tmp_path / "results", "good")
     out = tmp_path / "board.json"

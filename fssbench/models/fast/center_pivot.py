@@ -149,7 +149,8 @@ def convolved(x: Correlated, layer: CenterPivotConv4d, size: Size) -> Tensor:
     if reached.area:
         rest, padding = x.rest, convolution.padding
         if x.window.shape != x.grid:
-            rest, padding = F.pad(rest, (0, 0, *x.window.padding_to(reached.seen(kernel=kernel, stride=stride)))), (0, 0)
+            seen = reached.seen(kernel=kernel, stride=stride)
+            rest, padding = F.pad(rest, (0, 0, *x.window.padding_to(seen))), (0, 0)
         over_support = F.conv2d(rest.permute(0, 3, 1, 2), convolution.weight, stride=stride, padding=padding)
         y[:, reached.rows.slice, reached.columns.slice] += over_support.permute(0, 2, 3, 1)
 
@@ -205,7 +206,8 @@ def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and variance of the channels of (N, C), (C,) each, in float32 or wider."""
     mean = x.mean(dim=0, dtype=at_least_float32(x.dtype))
     # torch.var_mean takes ten times as long.
-    return mean, sum((part - mean).square_().sum(dim=0) for part in _parts(x)) / len(x)
+    squares = torch.stack([(part - mean).square_().sum(dim=0) for part in _parts(x)])
+    return mean, squares.sum(dim=0) / len(x)
 
 
 def _parts(x: Tensor) -> Iterator[Tensor]:

@@ -32,9 +32,9 @@ def folded(module: M) -> M:
             if isinstance(conv, nn.Conv2d) and type(bn) is nn.BatchNorm2d:  # timm's subclass activates as well
                 setattr(parent, convolution, fuse_conv_bn_eval(conv, bn))
                 setattr(parent, norm, nn.Identity())
-    for convolution in twin.modules():
-        if isinstance(convolution, nn.Conv2d) and convolution.kernel_size == (1, 1) and by_onednn(convolution.weight):
-            convolution.dilation = NEEDLESS_DILATION
+    for part in twin.modules():
+        if isinstance(part, nn.Conv2d) and part.kernel_size == (1, 1) and by_onednn(part.weight):
+            part.dilation = NEEDLESS_DILATION
     return twin.requires_grad_(False).to(memory_format=torch.channels_last)
 
 

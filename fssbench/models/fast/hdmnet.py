@@ -12,6 +12,7 @@ from fssbench.models.fast.semantic import PooledConvolution
 from fssbench.models.fast.windows import Span, Window, bounding_box
 from fssbench.models.fast.winograd import Winograd
 from fssbench.models.hdmnet import HDMNet
+from fssbench.models.hdmnet.base_learner import WIDTH
 from fssbench.models.hdmnet.matching import TEMPERATURE, MatchLayer
 from fssbench.models.interface import resize_mask
 
@@ -38,7 +39,7 @@ class FastHDMNet(HDMNet):
     def semantic(self, deep: Tensor, masks: Tensor | None = None) -> Tensor:
         """See `BaseLearnerFeatures.semantic`; 0 outside of the masks' boxes."""
         size = (deep.shape[-2], deep.shape[-1])
-        y = deep.new_zeros(len(deep), *size, self.base_learnear[-1].in_channels)  # type: ignore[union-attr]
+        y = deep.new_zeros(len(deep), *size, WIDTH)
         windows = [[0, size[0], 0, size[1]]] * len(deep)
         if masks is not None:
             windows = torch.stack(bounding_box(resize_mask(masks, size) > 0), dim=1).tolist()

@@ -30,7 +30,7 @@ class PooledConvolution(nn.Module):
         self.pools = pooling.features
         shares = [pool[1].out_channels for pool in self.pools]  # type: ignore[index]
         weight = convolution.weight.detach()
-        own, *pooled = weight.split([weight.shape[1] - sum(shares), *shares], dim=1)
+        own, *pooled = weight.split_with_sizes([weight.shape[1] - sum(shares), *shares], dim=1)
         self.weight = _constant(own.contiguous(memory_format=torch.channels_last))
         self.parts = _constant(parts_of(own) if by_onednn(own) else own.new_empty(0))
         assert convolution.bias is not None

@@ -90,8 +90,7 @@ def winograd(x: Tensor, parts: Tensor, *, padding: tuple[int, int, int, int], di
 
 def _input_sums(x: Tensor, *, dim: int) -> list[Tensor]:
     """Of each four neighbours in a dimension, two apart, what the four parts of the kernel are multiplied with."""
-    pairs = x.unflatten(dim, (-1, 2))
-    first, second = pairs.unbind(dim + 1)
+    first, second = x.view(*x.shape[:dim], -1, 2, *x.shape[dim + 1 :]).unbind(dim + 1)
     count = first.shape[dim] - 1
     a, c = first.narrow(dim, 0, count), first.narrow(dim, 1, count)
     b, e = second.narrow(dim, 0, count), second.narrow(dim, 1, count)

@@ -72,10 +72,10 @@ def opened(kind: str, weights: str, *, published: str, preprocess: Preprocess) -
             remedy="bring its files here from a machine with a network and pass --weights FOLDER, or try the model "
             "with random weights, --weights none",
         )
-        wanted, kind = built.config_class.model_type, config_of(folder, "config.json").get("model_type")
-        if kind != wanted:
+        wanted, held = built.config_class.model_type, config_of(folder, "config.json").get("model_type")
+        if held != wanted:
             raise CheckpointError(
-                f"{folder} holds a {kind}, not a {wanted}", remedy=f"pass a folder of {published} or of its like"
+                f"{folder} holds a {held}, not a {wanted}", remedy=f"pass a folder of {published} or of its like"
             )
         network = known_origin(loaded(built, folder))
     own = folder == Path(weights)

@@ -11,6 +11,7 @@ import pytest
 import torch
 import typer.main
 from command import Command
+from published_lists import write_split_files
 
 from fssbench.cli import app
 from fssbench.episodes.benchmarks import PASCAL_5I
@@ -352,7 +353,8 @@ def test_the_plan_is_told_in_words(fssbench: Command) -> None:
     assert ran.code == 0
     assert ran.out.splitlines()[0] == "to run  fssbench prepare coco --protocol hsnet --shots 1 --fold 0"
     assert ran.out.splitlines()[-1] == "4 of 4 commands to run: 2 prepare, 1 train, 1 eval"
-    learned, left_out = ran.err.splitlines()
+    learned, left_out, *absent = ran.err.splitlines()
+    assert all(line.startswith("note: absent: the ") for line in absent)
     assert learned.startswith(
         "note: hsnet learns coco's fold 0 from all images, not from 95,476 pairs of image and class of the published "
         "list; pass --train-list hsnet=FOLDER with HSNet's folder data/splits, or put that at "
@@ -390,3 +392,29 @@ def test_what_cannot_be_asked_is_refused(fssbench: Command, arguments: list[str]
     ran = fssbench("reproduce", *arguments)
     assert ran.code == 2
     assert message in ran.error
+
+
+def test_a_plan_says_which_raw_data_and_lists_are_absent(
+    fssbench: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each with the place where it is looked for; what the environment names is looked for there."""
+
+    def told() -> list[str]:
+        ran = fssbench("reproduce", "hsnet-poster-fss", "--dry-run")
+        return [line.removeprefix("note: absent: ") for line in ran.err.splitlines() if "absent: " in line]
+
+    lists, images, training = told()
+    home = tmp_path / "home"
+    assert lists.startswith("the lists of FSS-1000 for the protocol hsnet: ")
+    assert lists.endswith(f"; put them in {home / 'splits/hsnet'}, or name their folder by FSSBENCH_PREPARE_FSS_SPLITS")
+    assert images == (
+        f"the images of FSS-1000: there is no folder {home / 'raw/fss'}; put them in {home / 'raw/fss'}, or name "
+        "their folder by FSSBENCH_PREPARE_FSS_SOURCE"
+    )
+    assert training.startswith("the images to train on of FSS-1000: ")
+    monkeypatch.setenv("FSSBENCH_PREPARE_FSS_SOURCE", str(tmp_path / "elsewhere"))
+    assert f"there is no folder {tmp_path / 'elsewhere'};" in told()[1]
+    write_split_files(home / "splits" / "hsnet")
+    assert lists not in told()
+    ran = fssbench("reproduce", "hsnet-poster-fss", "--dry-run", "--json")
+    assert [one["what"][:10] for one in json.loads(ran.out)["absent"]] == ["the images", "the images"]
