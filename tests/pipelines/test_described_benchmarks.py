@@ -82,7 +82,11 @@ def test_the_doctor_knows_the_layout(fssbench: Command, tmp_path: Path, alias: s
 @pytest.mark.parametrize("benchmark", DESCRIBED, ids=ALIASES)
 def test_what_is_missing_is_named_with_where_to_get_it(fssbench: Command, tmp_path: Path, benchmark: Benchmark) -> None:
     assert benchmark.rules is not None
-    for command in (("doctor", tmp_path, "-b", benchmark.alias), ("prepare", benchmark.alias, "-s", tmp_path)):
+    for command in (
+        ("doctor", tmp_path, "-b", benchmark.alias),
+        ("prepare", benchmark.alias, "-s", tmp_path),
+        ("prepare", benchmark.alias, "-s", tmp_path, "--download"),
+    ):
         ran = fssbench(*command)
         assert ran.code == 2
         assert benchmark.rules.obtain in ran.error
