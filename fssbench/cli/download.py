@@ -101,9 +101,10 @@ def _wanted(
     if source is not None and source.startswith("hf:"):
         raise UsageError("--download fetches into a folder, and --source names none", remedy="leave one of them out")
     if benchmark.raw not in catalogue.raw:
+        by_hand = f"; {benchmark.rules.obtain}" if benchmark.rules else ""
         raise UsageError(
             f"the catalogue of downloads knows no raw data of {benchmark.title}",
-            remedy=f"leave out --download; it knows {', '.join(sorted(catalogue.raw))}",
+            remedy=f"leave out --download; it knows {', '.join(sorted(catalogue.raw))}{by_hand}",
         )
     folder = home.raw(benchmark.raw) if source is None else Path(source)
     files = [file for file in catalogue.raw[benchmark.raw] if request.training or not file.training]
