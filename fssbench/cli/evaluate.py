@@ -11,6 +11,7 @@ import typer
 
 from fssbench.base.progress import duration
 from fssbench.cli import complete
+from fssbench.cli.config import ConfigOption
 from fssbench.cli.console import (
     TERMINAL,
     DataOption,
@@ -132,6 +133,7 @@ def evaluate(
         Path | None, typer.Option("--output", "-o", help="Where results go. [default: results in the home]")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Evaluate again what is there.")] = False,
+    config: ConfigOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Evaluate a model and write its results with the per-episode counts they are computed from.
