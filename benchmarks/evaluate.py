@@ -29,8 +29,9 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from fssbench.engine.askers import FeatureAsker, PreparedEpisode, PreparedFrame
+from fssbench.engine.askers import FeatureAsker
 from fssbench.engine.inference import InferenceCost, InferenceSettings, parse_bytes
+from fssbench.engine.prepared import PreparedEpisode, PreparedFrame, prepare
 from fssbench.models import build_model
 from fssbench.models.interface import FeatureSegmenter
 from fssbench.pipelines.episode_sets.stream import Frame
@@ -107,7 +108,7 @@ def compare(arguments: argparse.Namespace, shot: int, peaks: dict[torch.dtype, f
         costs[name] = InferenceCost()
         asker = FeatureAsker(model, arguments.device, inference, costs[name])
         asker.arrange(samples)
-        ways[name] = asker
+        ways[name] = lambda part, asker=asker: asker(part).masks
     spent = {name: Spent() for name in ("published", *ways)}
     every = max(1, arguments.episodes // arguments.published)
     asked = [
@@ -201,7 +202,7 @@ def draw(model: FeatureSegmenter, count: int) -> dict[str, PreparedFrame]:
         mask = ((rows - y) / h) ** 2 + ((columns - x) / w) ** 2 <= 1
         image[mask] = chance.integers(0, 256, 3) // 2 + image[mask] // 2
         frame = Frame(f"i{number:07d}", f"{number}", 0, image, mask, None, None)
-        drawn[frame.key] = PreparedFrame(frame, model.preprocess.image(image), model.preprocess.mask(mask))
+        drawn[frame.key] = prepare(frame, model.preprocess)
     shares = [float(one.mask.float().mean()) for one in drawn.values()]
     print(f"{count} images, the object covers {np.mean(shares):.0%} of them")
     return drawn

@@ -81,7 +81,7 @@ def measure(recipe: Recipe, *, micro_batch: int, items: int, device: str, warm_u
     gpu = device.startswith("cuda")
     for _ in range(1 + warm_up):
         start, worked = time.perf_counter(), time.process_time()
-        learner.take(batch, share=1.0, stop=False)
+        learner.take(batch, of=len(batch.indices), stop=False)
         if gpu:
             torch.cuda.synchronize()
         seconds, processor = time.perf_counter() - start, time.process_time() - worked

@@ -192,6 +192,13 @@ def test_every_schema_is_on_the_page_of_stored_files() -> None:
     assert set(re.findall(r"schemas/([\w.-]+)\)", page)) == schemas
 
 
+def test_sentences_have_their_subject_with_them() -> None:
+    """None goes on from a heading or a block of code."""
+    for page in [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "benchmarks" / "README.md"]:
+        found = re.findall(r"(?m)(?:^#+ .*|^```)\n\n((?!fssbench )[a-z].*)", page.read_text())
+        assert not found, f"{page.name}: {found[0]}"
+
+
 def test_links_lead_somewhere() -> None:
     for page in PAGES:
         for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):

@@ -218,10 +218,10 @@ def test_an_image_that_supports_twice_counts_once() -> None:
 def test_resamples_are_drawn_once_for_all_models_on_the_same_episodes() -> None:
     """Drawing takes longer than all that is done with what is drawn."""
     population = Population(classes=3, images=30)
-    before = estimates._draws.cache_info()
+    before = estimates._remembered.cache_info()
     for model in range(4):
         sure(population.table(90, seed=77, chance=model), 3)
-    after = estimates._draws.cache_info()
+    after = estimates._remembered.cache_info()
     assert (after.misses - before.misses, after.hits - before.hits) == (1, 3)
 
 

@@ -20,7 +20,9 @@ def check_all(path: Path, *, data: Place | None = None, report: Report = SILENT)
     """Check one result, or all below a folder, against the sets below ``data``; ``None`` for the home."""
     # By name first: results on one track follow each other, and share their resamples.
     if not path.exists():
-        raise ResultError(f"there is no {path}", remedy="pass a result, or the folder given to eval as --output")
+        raise ResultError(
+            f"there is no file or folder {path}", remedy="pass a result, or the folder given to eval as --output"
+        )
     files = results_below(path, note=report.note) if path.is_dir() else [path]
     files.sort(key=lambda file: (file.name, file))
     checked = []

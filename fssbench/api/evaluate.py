@@ -13,6 +13,8 @@ from fssbench.api.tracks import AskedTrack, asked_tracks
 from fssbench.base.errors import UsageError
 from fssbench.base.home import Home
 from fssbench.base.progress import SILENT, Report
+from fssbench.base.trackers import require_trackers
+from fssbench.engine.askers import batch_of
 from fssbench.engine.estimate import Estimate, estimate
 from fssbench.engine.evaluate import Answer
 from fssbench.engine.inference import InferenceSettings
@@ -27,6 +29,7 @@ from fssbench.pipelines.episode_sets.loaded_track import LoadedTrack
 from fssbench.results.control_names import require_control
 from fssbench.results.environment import pick_device
 from fssbench.results.evaluation import Evaluation
+from fssbench.results.tracked import log_result
 from fssbench.scoring.counts import EpisodeCounts
 
 __all__ = ["EvaluationRequest", "evaluate"]
@@ -63,6 +66,7 @@ def evaluate(
     output: str | Path | None = None,
     overwrite: bool = False,
     save_predictions: bool = False,
+    log_to: Sequence[str] = (),
     report: Report = SILENT,
 ) -> Evaluation | list[Evaluation]:
     """Ask a model the episodes of one track or several, and score its masks.
@@ -96,6 +100,7 @@ def evaluate(
             ``None`` nothing is written until `Evaluation.save`.
         overwrite: evaluate again what is in ``output``.
         save_predictions: keep every mask with the result.
+        log_to: ``wandb``, ``mlflow``: where figures go as well, a run for each result.
         report: where to show progress.
 
     Returns:
@@ -135,6 +140,7 @@ def evaluate(
         output=None if output is None else Path(output),
         overwrite=overwrite,
         save_predictions=save_predictions,
+        log_to=log_to,
     )
     found = request.run(report=report)
     return found[0] if len(found) == 1 else found
@@ -169,9 +175,11 @@ class EvaluationRequest:
     output: Path | None = None
     overwrite: bool = False
     save_predictions: bool = False
+    log_to: Sequence[str] = ()
     asked: Sequence[str] = ("fssbench.evaluate",)
 
     def __post_init__(self) -> None:
+        require_trackers(self.log_to)
         if self.control is not None:
             require_control(self.control)
         if self.name is not None and ("/" in self.name or not self.name.strip() or self._is_taken(self.name)):
@@ -183,7 +191,9 @@ class EvaluationRequest:
             object.__setattr__(self, "model", full_name(self.model))
             spec = model_spec(str(self.model))
             if spec.fills_backbone:
-                object.__setattr__(self, "options", {"backbone_weights": "imagenet", **self.options})
+                object.__setattr__(
+                    self, "options", {"backbone_weights": spec.usual_weights(self.options), **self.options}
+                )
         elif self.options or self.weights is not None:
             raise UsageError(
                 "a model that is built already takes no options and no weights",
@@ -206,6 +216,8 @@ class EvaluationRequest:
         finished: list[Evaluation] = []
         with joined() as ranks:
             for loaded, job in self._jobs(ranks):
+                if ranks.first and not finished and (alone := _why_alone(loaded, job)):
+                    report.note(alone)
                 evaluation = self._evaluate(loaded, job, ranks, report if ranks.first else SILENT, look)
                 if ranks.first and after is not None:
                     after(loaded, job, evaluation)
@@ -236,6 +248,8 @@ class EvaluationRequest:
             evaluation = run(loaded, job, look=see, begin=begin, ranks=ranks, note=report.note)
         if self.output is not None and not evaluation.saved and ranks.first:
             evaluation.save(self.output, overwrite=self.overwrite)
+        if ranks.first and not evaluation.skipped:
+            log_result(evaluation.record, tuple(dict.fromkeys(self.log_to)))
         return evaluation
 
     def _jobs(self, ranks: Ranks) -> Iterator[tuple[LoadedModel, Job]]:
@@ -245,7 +259,7 @@ class EvaluationRequest:
         for track in self.tracks:
             if loaded is None or track.fold != fold:
                 fold, loaded = track.fold, self._load(track)
-            yield loaded, self._job(track, device)
+            yield loaded, self._job(loaded, track, device)
 
     def _load(self, track: AskedTrack) -> LoadedModel:
         if not isinstance(self.model, str):
@@ -262,7 +276,7 @@ class EvaluationRequest:
             called=self.name,
         )
 
-    def _job(self, track: AskedTrack, device: str) -> Job:
+    def _job(self, loaded: LoadedModel, track: AskedTrack, device: str) -> Job:
         manifest = track.episode_set.manifest
         asked = {"fold": track.fold, "shot": track.shot, "seed": track.seed, "episodes": track.episodes}
         return Job(
@@ -292,10 +306,26 @@ class EvaluationRequest:
                 "device": device,
                 "output": None if self.output is None else str(self.output),
                 "path": "fast" if self.inference.fast else "plain",
-                "batch": self.inference.batch_on(device),
+                "batch": batch_of(loaded.model, device, self.inference),
                 "feature_cache": self.inference.feature_cache,
                 "precision": self.inference.precision,
                 "compile": self.inference.compiled,
                 **asked,
             },
         )
+
+
+def _why_alone(loaded: LoadedModel, job: Job) -> str:
+    """Why a batch that was asked for is not used; nothing if it is."""
+    asked, model = job.inference.batch or 1, loaded.model
+    if asked <= batch_of(model, job.device, job.inference):
+        return ""
+    if not job.inference.fast:
+        why = "--plain asks one episode at a time"
+    elif model.needs_gradients:
+        why = "it computes gradients for each episode"
+    elif model.preprocess.shape is None:
+        why = "its inputs differ in size"
+    else:
+        why = "it does not say that it can be asked several episodes at a time, by batched = True"
+    return f"{loaded.record.name} is asked one episode at a time, not {asked}: {why}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,6 +45,7 @@ def train(
     output: str | Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
+    log_to: Sequence[str] = (),
     report: Report = SILENT,
 ) -> Trained:
     """Train a model; under torchrun the processes share every batch.
@@ -68,6 +69,7 @@ def train(
         output: the run's folder; ``None`` for the one in the home where `fssbench.evaluate` looks.
         resume: go on with the run in the folder.
         overwrite: forget the run in the folder.
+        log_to: ``wandb``, ``mlflow``: where figures go besides the folder's log and TensorBoard's files.
         report: where to show progress and remarks.
 
     Returns:
@@ -96,14 +98,15 @@ def train(
         output=output,
         resume=resume,
         overwrite=overwrite,
+        log_to=log_to,
     )
 
-    from fssbench.engine.ranks import joined
+    from fssbench.engine.ranks import Ranks, joined
     from fssbench.results.environment import pick_device
     from fssbench.training.job import train_model
 
-    with joined() as ranks:
-        job = replace(job, device=pick_device(device, local=ranks.local))
+    job = replace(job, device=pick_device(device, local=Ranks.here().local))
+    with joined(job.device) as ranks:
         return train_model(job, ranks=ranks, report=report if ranks.first else SILENT)
 
 
@@ -111,16 +114,16 @@ def plan_training(model: str, benchmark: str = "coco", **asked: Any) -> Training
     """What `train` would do with the same arguments; nothing is built, learned or written."""
     job = _job(model, benchmark, **asked)
 
-    from fssbench.engine.ranks import joined
+    from fssbench.engine.ranks import Ranks
     from fssbench.results.environment import pick_device
     from fssbench.training.cost import measure_cost
     from fssbench.training.plan import TrainingPlan
 
-    with joined() as ranks:
-        job = replace(job, device=pick_device(job.device, local=ranks.local))
-        lists = job.lists()
-        cost = measure_cost(job, lists, processes=ranks.world)
-        return TrainingPlan(job=job, lists=lists, processes=ranks.world, cost=cost)
+    here = Ranks.here()
+    job = replace(job, device=pick_device(job.device, local=here.local))
+    lists = job.lists()
+    cost = measure_cost(job, lists, processes=here.world)
+    return TrainingPlan(job=job, lists=lists, processes=here.world, cost=cost)
 
 
 def _job(
@@ -140,6 +143,7 @@ def _job(
     output: str | Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
+    log_to: Sequence[str] = (),
 ) -> TrainingJob:
     """What `train` was asked for, with everything found that it needs; the device is as named."""
     home, model = Home.find(), full_name(model)
@@ -177,6 +181,7 @@ def _job(
         workers=workers,
         resume=resume,
         overwrite=overwrite,
+        log_to=tuple(dict.fromkeys(log_to)),
     )
 
 
@@ -201,7 +206,7 @@ def with_defaults(model: str, recipe: Recipe) -> Recipe:
     """The recipe with the model's options that follow from elsewhere, unless it has them."""
     spec, defaults = model_spec(model, parts=True), dict[str, Any]()
     if spec.fills_backbone and spec.base_learner is None:
-        defaults["backbone_weights"] = "imagenet"
+        defaults["backbone_weights"] = spec.usual_weights(recipe.options)
     if "shot" in spec.options:
         defaults["shot"] = recipe.run.shot
     return recipe.model_copy(update={"options": defaults | recipe.options})

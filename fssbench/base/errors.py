@@ -18,6 +18,7 @@ FssbenchError
 │   ├── EpisodeIndexError an episode that is counted twice, or not at all
 │   └── UnknownClassError an episode of a class that is not scored
 ├── TrainingError         a training run that cannot begin, go on or come to an end
+├── RankError             one of several processes that work together has ended before its time
 ├── ResultError           results that are missing, damaged, or contradict each other
 └── StorageError          the disk: full, read-only, or in use by another run
 
@@ -43,6 +44,7 @@ __all__ = [
     "ModelError",
     "OverlapError",
     "PoolError",
+    "RankError",
     "ResultError",
     "SourceError",
     "StorageError",
@@ -137,6 +139,10 @@ class UnknownClassError(MetricError):
 
 class TrainingError(FssbenchError):
     """A training run that cannot begin, go on or come to an end."""
+
+
+class RankError(FssbenchError):
+    """One of several processes that work together has ended before its time."""
 
 
 class ResultError(FssbenchError):

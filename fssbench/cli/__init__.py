@@ -29,6 +29,7 @@ from fssbench.cli import (
     report,
     reproduce,
     score,
+    share,
     show,
     stability,
     submit,
@@ -71,6 +72,8 @@ app.command("doctor", rich_help_panel=DATA)(doctor.doctor)
 app.add_typer(prepare.app, name="prepare", rich_help_panel=DATA)
 app.command("verify", rich_help_panel=DATA)(verify.verify)
 app.command("show", rich_help_panel=DATA)(show.show)
+app.command("push", rich_help_panel=DATA)(share.push)
+app.command("pull", rich_help_panel=DATA)(share.pull)
 app.add_typer(episodes.app, name="episodes", rich_help_panel=DATA)
 app.command("train", rich_help_panel=MODELS)(train.train)
 app.command("check-model", rich_help_panel=MODELS)(check_model.check_model)

@@ -12,6 +12,7 @@ import typer
 
 from fssbench.cli.console import JsonFlag, print_json
 from fssbench.cli.many import Numbers, many, several
+from fssbench.cli.paper import FormatOption, require_form
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -36,6 +37,7 @@ def compare(
         list[Numbers] | None,
         many("--shot", "--shots", "-k", least=1, help="Numbers of supports. [default: all there are]"),
     ] = None,
+    form: FormatOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Compare models episode by episode: difference, interval and p-value, overall and by class.
@@ -45,7 +47,8 @@ def compare(
     """
     from fssbench.api.compare import SeveralCompared, compare, shots_of
 
-    tables = []
+    require_form(form, as_json=as_json)
+    tables, for_paper = [], []
     for k in several(shot) or shots_of(first):
         found: ModelComparison | SeveralCompared
         if more:
@@ -54,12 +57,15 @@ def compare(
             found = compare(first, second, policy=policy, shot=k)
         if as_json:
             tables.append(_as_json(found, (first, second, *(more or ()))) | {"shot": k})
-            continue
-        if isinstance(found, SeveralCompared):
-            _show_several(found)
+        elif form is not None:
+            for_paper.append(found)
         else:
-            _show(found)
-        print(found)
+            _show_several(found) if isinstance(found, SeveralCompared) else _show(found)
+            print(found)
+    if form is not None:
+        from fssbench.api.compared import written
+
+        print(written(for_paper, form).decode(), end="")
     if as_json:
         print_json(tables[0] if len(tables) == 1 else tables)
 

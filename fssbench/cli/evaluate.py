@@ -23,6 +23,7 @@ from fssbench.cli.console import (
     progress,
     warn,
 )
+from fssbench.cli.log_options import LogToOption
 from fssbench.cli.many import FoldsOption, SeedsOption, ShotsOption, several
 from fssbench.cli.model_options import (
     BackboneOption,
@@ -134,6 +135,7 @@ def evaluate(
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Evaluate again what is there.")] = False,
     config: ConfigOption = None,
+    log_to: LogToOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Evaluate a model and write its results with the per-episode counts they are computed from.
@@ -190,6 +192,7 @@ def evaluate(
         output=output or Home.find().results,
         overwrite=overwrite,
         save_predictions=save_predictions,
+        log_to=log_to or (),
         asked=("fssbench", *sys.argv[1:]),
     )
     if dry_run:

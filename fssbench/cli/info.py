@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fssbench.base.errors import UsageError
 from fssbench.cli import complete, training_sets
 from fssbench.cli.console import PLACE, JsonFlag, Place, megabytes, percent, print_json, progress
 from fssbench.cli.sets import open_set
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from fssbench.schemas.result import Result
 
 __all__ = ["info"]
+
+MANIFESTS = ("manifest.json", "training.json")
 
 
 def info(
@@ -36,9 +39,11 @@ def info(
     as_json: JsonFlag = False,
 ) -> None:
     """Describe an episode set, a training set, a result, or this installation."""
+    if isinstance(path, Path) and path.is_dir():
+        path = _result_in(path)
     if path is None:
         _show(_installation(), as_json)
-    elif isinstance(path, Path) and path.suffix == ".json" and path.name not in ("manifest.json", "training.json"):
+    elif isinstance(path, Path) and path.suffix == ".json" and path.name not in MANIFESTS:
         from fssbench.schemas.result import read_result
 
         result = read_result(path)
@@ -47,6 +52,21 @@ def info(
         _show(training.manifest.model_dump(mode="json") if as_json else training_sets.describe(training), as_json)
     else:
         _describe_set(open_set(path), brief, as_json)
+
+
+def _result_in(folder: Path) -> Path:
+    """The only result below a folder that is no set; the folder itself if there is none. Several are too many."""
+    from fssbench.results.load import find_results
+
+    if any((folder / name).is_file() for name in MANIFESTS):
+        return folder
+    found = find_results(folder)
+    if len(found) > 1:
+        raise UsageError(
+            f"{folder} holds {len(found)} results, such as {found[0]}",
+            remedy=f"name one of them, or see all with fssbench leaderboard build {folder}",
+        )
+    return found[0] if found else folder
 
 
 def _training_set(place: Place) -> TrainingSet | None:

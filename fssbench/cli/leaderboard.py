@@ -39,22 +39,24 @@ def root() -> None:
 
 @app.command("build")
 def build(
-    folder: Annotated[Path, typer.Argument(help="Results: what eval was given as --output.")],
+    folder: Annotated[
+        list[Path], typer.Argument(metavar="FOLDER...", help="Results: what eval was given as --output.")
+    ],
     output: BoardOutput = Path("leaderboard.json"),
     reported: ReportedFlag = True,
 ) -> None:
-    """Gather all results below a folder into one JSON file and print them as a table."""
+    """Gather all results below one folder or several into one JSON file and print them as a table."""
     from fssbench.base.files import require_own, write_atomic
     from fssbench.leaderboard import leaderboard
     from fssbench.leaderboard.standings import print_rankings, print_reported
 
     require_own(output, MARK)
-    board = leaderboard(folder, reported=reported, report=TERMINAL)
+    board = leaderboard(*folder, reported=reported, report=TERMINAL)
     write_atomic(output, board.to_json())
     print_rankings(board.groups())
     print_reported(board.reported_beside(), most=BEST)
     if not board.entries:
-        warn(f"{folder} holds no results yet; make some with fssbench eval --output {folder}")
+        warn(f"{folder[0]} holds no results yet; make some with fssbench eval --output {folder[0]}")
     print(f"{len(board.entries)} entries{f', {len(board.reported)} reported' if reported else ''} → {output}")
 
 
@@ -86,13 +88,18 @@ def show(
 def export_(
     file: BoardArgument,
     form: Annotated[
-        str, typer.Option("--format", help="markdown or latex to read; csv or parquet, one row an entry.")
+        str,
+        typer.Option(
+            "--format",
+            help="markdown or latex to read; csv or parquet, one row an entry; bibtex of all that they cite.",
+        ),
     ] = "markdown",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="The file to write. [default: print]")] = None,
     benchmark: Annotated[
         str | None, typer.Option("--benchmark", "-b", help="Only this benchmark.", autocompletion=complete.benchmarks)
     ] = None,
     shot: Annotated[int | None, typer.Option("--shot", "-k", min=1, help="Only this number of shots.")] = None,
+    reported: ReportedFlag = True,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it is there.")] = False,
 ) -> None:
     """Write a leaderboard as tables for a paper, a spreadsheet or a program."""
@@ -103,7 +110,8 @@ def export_(
 
     if output is not None and output.exists() and not overwrite:
         raise UsageError(f"{output} is there already", remedy="pass --overwrite, or choose another --output")
-    data = export(selected(read_leaderboard(file), benchmark=benchmark, shot=shot), form)
+    board = selected(read_leaderboard(file), benchmark=benchmark, shot=shot)
+    data = export(board if reported else board.model_copy(update={"reported": ()}), form)
     if output is not None:
         write_atomic(output, data)
     elif form == "parquet":

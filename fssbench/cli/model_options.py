@@ -34,11 +34,16 @@ ModelOption = Annotated[
 ]
 BackboneOption = Annotated[
     str | None,
-    typer.Option("--backbone", help="The feature extractor, such as efficientnet-lite0. [default: the model's]"),
+    typer.Option(
+        "--backbone", help="The feature extractor, such as efficientnet-lite0 or timm:NAME. [default: the model's]"
+    ),
 ]
 BackboneWeightsOption = Annotated[
     str | None,
-    typer.Option("--backbone-weights", help="none, imagenet, or the PATH of a state dict. [default: imagenet]"),
+    typer.Option(
+        "--backbone-weights",
+        help="none, imagenet, the PATH of a state dict, or pretrained for a library's own. [default: learned ones]",
+    ),
 ]
 PairsOption = Annotated[
     list[str] | None,
@@ -61,12 +66,12 @@ def resolve_options(
     *,
     backbone: str | None = None,
     backbone_weights: str | None = None,
-    default_weights: str = "imagenet",
+    default_weights: str | None = None,
 ) -> dict[str, Any]:
     """The model's options: those of `given_options`, then those with a flag of their own.
 
     Args:
-        default_weights: what the backbone's weights are, if it has one and none are named.
+        default_weights: what the backbone's weights are, if it has one and none are named; ``None`` for the usual.
     """
     options = dict(given)
     for name, value in (("backbone", backbone), ("backbone_weights", backbone_weights)):
@@ -75,7 +80,7 @@ def resolve_options(
         elif value is not None:
             warn(f"{spec.name} has no option {name}, so --{name.replace('_', '-')} means nothing to it")
     if spec.fills_backbone:
-        options.setdefault("backbone_weights", default_weights)
+        options.setdefault("backbone_weights", default_weights or spec.usual_weights(options))
     return options
 
 

@@ -68,7 +68,9 @@ def profile(
         asked = {"model": model, "options": options, "device_name": device_name(where)}
         print_json(asked | {"measured": _as_json(measured), "published": [asdict(one) for one in beside]})
         return
-    print(f"{model} · {shot}-shot · {measured.input_size}×{measured.input_size} · {where}")
+    side = measured.input_size
+    height, width = (side, side) if isinstance(side, int) else side
+    print(f"{model} · {shot}-shot · {height}×{width} · {where}")
     _show(measured)
     print(
         "Parameters in millions, operations in 10⁹, time in ms. A multiplication and an addition are one multiply-add"

@@ -16,10 +16,12 @@ from fssbench.base.errors import UsageError
 from fssbench.cli import complete
 from fssbench.cli.console import JsonFlag, Terminal, print_json, warn
 from fssbench.cli.many import Numbers, many, several
+from fssbench.cli.paper import FormatOption, require_form
 from fssbench.cli.side_by_side import costs_as_json, measured_as_json, show_costs, show_measured
 
 if TYPE_CHECKING:
     from fssbench.leaderboard.reported import Paper, Row
+    from fssbench.leaderboard.reproduction.measured import Measured
     from fssbench.leaderboard.reproduction.steps import Step
     from fssbench.leaderboard.reproduction.table import Reproduction
 
@@ -86,6 +88,7 @@ def reproduce(
     device: Annotated[
         str | None, typer.Option("--device", help="Where models run: cpu, cuda, cuda:1, … [default: auto]")
     ] = None,
+    form: FormatOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Run what a paper's table needs and is not there yet; print measured figures beside reported ones.
@@ -94,7 +97,8 @@ def reproduce(
     """
     from fssbench.leaderboard.reported import papers, read_paper
 
-    known = papers() if tables is None else (read_paper(tables),)
+    require_form(form, as_json=as_json)
+    known = tuple(filter(lambda paper: paper.measurable, papers())) if tables is None else (read_paper(tables),)
     if all_tables:
         _list(known, as_json=as_json)
         return
@@ -131,7 +135,13 @@ def reproduce(
         _show_plan(reproduction, as_json=as_json)
         return
     reproduction.run(Aside())
-    _show_outcome(reproduction, page, as_json=as_json)
+    if form is None:
+        _show_outcome(reproduction, page, as_json=as_json)
+        return
+    from fssbench.leaderboard.reproduction.written import written
+
+    paper = next(one for one in known if reproduction.table in one.tables)
+    print(written(paper, reproduction.table, _measured(reproduction, page), form).decode(), end="")
 
 
 class Aside(Terminal):
@@ -218,13 +228,19 @@ def _say_what_cannot(rows: Sequence[Row]) -> None:
         warn(f"{n} {'row is' if n == 1 else 'rows are'} left out: {why}")
 
 
-def _show_outcome(reproduction: Reproduction, page: Path | None, *, as_json: bool) -> None:
+def _measured(reproduction: Reproduction, page: Path | None) -> Sequence[Measured]:
+    """The rows that can be measured, on a page too where one is wanted."""
     measured = reproduction.measure()
     if page is not None:
         from fssbench.pages.reproduced import write_reproduction
 
         write_reproduction(page, reproduction.table, measured, reproduction.trainings())
         print(f"→ {page}", file=sys.stderr)
+    return measured
+
+
+def _show_outcome(reproduction: Reproduction, page: Path | None, *, as_json: bool) -> None:
+    measured = _measured(reproduction, page)
     costs = [costs_as_json(row, measured) for row, measured in reproduction.costs()]
     table = reproduction.table
     if as_json:

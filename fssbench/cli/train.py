@@ -10,6 +10,7 @@ import typer
 from fssbench.base.errors import UsageError
 from fssbench.cli import complete
 from fssbench.cli.console import TERMINAL, DataOption, warn
+from fssbench.cli.log_options import LogToOption
 from fssbench.cli.model_options import BackboneOption, BackboneWeightsOption, ModelOption, PairsOption, parse_pairs
 
 __all__ = ["train"]
@@ -87,6 +88,7 @@ def train(
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Forget the run in the folder.")] = False,
+    log_to: LogToOption = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be learned from, how and for how long; train nothing.")
     ] = False,
@@ -134,7 +136,8 @@ def train(
         if speaks():
             print("\n".join(lines))
         return
-    trained = train_by_recipe(model, benchmark, resume=resume, overwrite=overwrite, report=TERMINAL, **asked)
+    asked |= {"resume": resume, "overwrite": overwrite, "log_to": log_to or ()}
+    trained = train_by_recipe(model, benchmark, report=TERMINAL, **asked)
     if speaks():
         done = trained.progress.step
         if trained.signal:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fssbench.base.listing import is_litter
 from fssbench.cli import complete
 from fssbench.cli.console import PLACE, JsonFlag, Place, print_json, progress
 
@@ -41,7 +42,8 @@ def verify(
         missing = isinstance(folder, Path) and not folder.exists()
         raise EpisodeSetError(
             f"there is no folder {folder}" if missing else f"there is no episode set in {folder}",
-            remedy="pass the folder that was given to prepare as --output, or build a set with fssbench prepare",
+            remedy=_where_they_are(folder)
+            or "pass the folder that was given to prepare as --output, or build a set with fssbench prepare",
         )
     verdicts = []
     for path, check in found:
@@ -62,6 +64,19 @@ def verify(
         raise EpisodeSetError(
             f"{damaged} of {len(verdicts)} sets are damaged", remedy="prepare them again with --overwrite"
         )
+
+
+def _where_they_are(folder: Place) -> str | None:
+    """What to pass instead of a folder that lies too far above sets."""
+    from fssbench.pipelines.episode_sets.episode_set import find_sets
+
+    if not isinstance(folder, Path) or not folder.is_dir():
+        return None
+    for deeper in ("*", "*/*", "*/*/*"):
+        for inner in sorted(folder.glob(deeper)):
+            if inner.is_dir() and not is_litter(inner.name) and find_sets(inner):
+                return f"sets lie deeper; pass {inner}"
+    return None
 
 
 def _size(place: Place) -> int | None:

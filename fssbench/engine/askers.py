@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -13,112 +13,124 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from fssbench.base.belady import BeladyCache
 from fssbench.base.errors import ModelError
-from fssbench.engine.functions import FunctionSegmenter
 from fssbench.engine.inference import InferenceCost, InferenceSettings
-from fssbench.engine.naming import author, naming, require_finite
+from fssbench.engine.kept_weights import KeptWeights
+from fssbench.engine.naming import author, naming
 from fssbench.engine.order import order_for_reuse
-from fssbench.models.blame import blamed
+from fssbench.engine.prepared import PreparedEpisode, PreparedFrame
+from fssbench.engine.shown import Shown
+from fssbench.models.blame import blamed, called
 from fssbench.models.checks import check_answer, check_features, check_logits
 from fssbench.models.fast.accelerate import accelerate
-from fssbench.models.interface import FeatureSegmenter, FewShotSegmenter, Size
-from fssbench.pipelines.episode_sets.loaded_episode import LoadedEpisode
-from fssbench.pipelines.episode_sets.stream import Frame
+from fssbench.models.interface import EpisodeSegmenter, FeatureSegmenter, FewShotSegmenter, Preprocess, Size
 from fssbench.schemas.samples import EpisodeSample
 
 __all__ = [
+    "Asked",
+    "Asker",
+    "EpisodeAsker",
     "FeatureAsker",
-    "FunctionAsker",
     "Key",
     "PlainAsker",
-    "PreparedEpisode",
-    "PreparedFrame",
+    "asker_of",
+    "batch_of",
     "feature_bytes",
     "short_of_memory",
 ]
 
 T = TypeVar("T")
 Key = tuple[str, str]
+USUAL_SIZE = (480, 640)
+"""Of a photograph: what an image is taken for before it is there."""
+
 NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "bad allocation")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class PreparedFrame:
-    """A frame as the model sees it, and as it is scored.
+class Asked:
+    """What was asked, still on the device and perhaps not computed yet.
 
     Attributes:
-        frame: the decoded image at its original size.
-        pixels: (3, s, s) uint8, squashed to the model's input size.
-        mask: (s, s) bool, likewise.
+        masks: of each episode (h, w) uint8, one for each size.
+        finite: (N,) bool, whether they are made of finite numbers.
     """
 
-    frame: Frame
-    pixels: Tensor
-    mask: Tensor
+    masks: list[list[Tensor]]
+    finite: Tensor
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class PreparedEpisode:
-    """An episode as the model is shown it.
-
-    Attributes:
-        sizes: at which its mask is wanted.
-        index: in its track.
-        name: what messages call it.
-    """
-
-    query: PreparedFrame
-    supports: Sequence[PreparedFrame]
-    sizes: Sequence[Size]
-    index: int
-    name: str = "a drawn episode"
-
-
-class FunctionAsker:
-    """Asks a function, which is shown the images as they are, one episode at a time."""
+class EpisodeAsker:
+    """Asks a model that is shown the images as they are, one episode at a time."""
 
     batch = 1
 
-    def __init__(self, model: FunctionSegmenter, class_names: Mapping[int, str], cost: InferenceCost) -> None:
-        self.model, self.class_names, self.cost = model, class_names, cost
+    def __init__(
+        self, model: EpisodeSegmenter, device: str, inference: InferenceSettings, shown: Shown, cost: InferenceCost
+    ) -> None:
+        with blamed(author(model), doing=f"on its way to {device}"):
+            self.model = model.to(device).eval()
+        self.device, self.inference, self.shown, self.cost = device, inference, shown, cost
+        self.weights = KeptWeights(self.model)
 
-    def __call__(self, episodes: Sequence[PreparedEpisode]) -> list[list[Tensor]]:
-        """For each episode its masks (h, w) uint8, one for each size."""
-        return [self._ask(episode) for episode in episodes]
+    def __call__(self, episodes: Sequence[PreparedEpisode]) -> Asked:
+        """Ask episodes one after the other."""
+        return _checked_by_themselves([self._ask(episode) for episode in episodes])
 
     def _ask(self, asked: PreparedEpisode) -> list[Tensor]:
-        query, supports = asked.query.frame, tuple(one.frame for one in asked.supports)
+        query, supports = asked.query.frame, [one.frame for one in asked.supports]
         self.cost.encoded += 1 + len(supports)
-        episode = LoadedEpisode(asked.index, query.class_id, self.class_names[query.class_id], query, supports)
+        episode = self.shown.to(self.model, asked.index, query, supports)
         with naming(self.model, [asked.name]):
-            return self.model.answer(episode, asked.sizes)
+            with self.weights.restored(), _cast(self.device, self.inference.dtype):
+                given = self.model.segment(episode)
+            return self.model.masks_of(given, asked.query.geometry, asked.sizes, of=called(author(self.model)))
 
 
 class PlainAsker:
-    """Asks whole episodes, one at a time."""
+    """Asks whole episodes: one at a time, or several where the model says it can.
 
-    batch = 1
+    Attributes:
+        batch: how many at a time; halved when memory runs out.
+    """
 
     def __init__(self, model: FewShotSegmenter, device: str, inference: InferenceSettings, cost: InferenceCost) -> None:
         with blamed(author(model), doing=f"on its way to {device}"):
             self.model = model.to(device).eval()
         self.device, self.inference, self.cost = device, inference, cost
+        self.batch = cost.batch = batch_of(model, device, inference)
+        self.weights = KeptWeights(self.model)
 
-    def __call__(self, episodes: Sequence[PreparedEpisode]) -> list[list[Tensor]]:
-        """For each episode its masks (h, w) uint8, one for each size."""
-        return [self._ask(episode) for episode in episodes]
+    def __call__(self, episodes: Sequence[PreparedEpisode]) -> Asked:
+        """Ask episodes, as many at a time as memory allows."""
+        masks: list[list[Tensor]] = []
+        while len(masks) < len(episodes):
+            part = episodes[len(masks) : len(masks) + self.batch]
+            with naming(self.model, [one.name for one in part]):
+                try:
+                    with self.weights.restored(), _cast(self.device, self.inference.dtype):
+                        masks += self._ask(part)
+                except RuntimeError as error:
+                    if self.batch == 1 or not short_of_memory(error):
+                        raise
+                    self.cost.shortages += 1
+                    self.batch = self.cost.batch = self.batch // 2
+        return _checked_by_themselves(masks)
 
-    def _ask(self, episode: PreparedEpisode) -> list[Tensor]:
-        with naming(self.model, [episode.name]):
-            return self._answer(episode)
-
-    def _answer(self, episode: PreparedEpisode) -> list[Tensor]:
-        normalise = self.model.preprocess.normalise
-        images = normalise(torch.stack([one.pixels for one in (episode.query, *episode.supports)]).to(self.device))
-        shown = torch.stack([one.mask for one in episode.supports]).to(self.device).float()
-        self.cost.encoded += len(images)
-        with _cast(self.device, self.inference.dtype):
-            masks = self.model.predict_sizes(images[:1], images[None, 1:], shown[None], list(episode.sizes))
-        return _only(self.model, masks, episode.sizes)
+    def _ask(self, part: Sequence[PreparedEpisode]) -> list[list[Tensor]]:
+        reads = self.model.reads_pixels
+        query, *supports = [
+            _images(frames, self.model.preprocess, self.device, read=reads)
+            for frames in zip(*[(one.query, *one.supports) for one in part], strict=True)
+        ]
+        shown = [
+            _masks(frames, self.device, as_bools=not reads) for frames in zip(*[o.supports for o in part], strict=True)
+        ]
+        self.cost.encoded += len(query) * (1 + len(supports))
+        if len(part) == 1 and self.model.preprocess.shape is not None and not part[0].query.geometry.padded:
+            sizes = list(part[0].sizes)
+            images = _beside(supports) if reads else supports[0][:, None].expand(-1, len(supports), -1, -1, -1)
+            return [_only(self.model, self.model.predict_sizes(query, images, _beside(shown), sizes), sizes)]
+        return self.model.predict_framed(query, supports, shown, [(one.query.geometry, one.sizes) for one in part])
 
 
 class FeatureAsker:
@@ -139,9 +151,10 @@ class FeatureAsker:
             self.model = _prepared(model.to(device).eval(), device, inference)
         self.cast = torch.float32 if self.model.casts_whole else inference.dtype
         self.encode = torch.compile(self.model.encode) if inference.compiled else self.model.encode
-        self.batch = cost.batch = inference.batch_on(device)
+        self.batch = cost.batch = batch_of(model, device, inference)
         self.cache: BeladyCache[Key, list[Tensor]] = BeladyCache(inference.feature_cache)
         self.size = feature_bytes(self.model, device)
+        self.weights = KeptWeights(self.model)
         self.upcoming: dict[int, list[EpisodeSample]] = {}
         self.class_id = -1
         self.done = 0
@@ -156,23 +169,25 @@ class FeatureAsker:
             self.upcoming[samples[0].class_id] = samples
         return samples
 
-    def __call__(self, episodes: Sequence[PreparedEpisode]) -> list[list[Tensor]]:
-        """For each episode, all of one class, its masks (h, w) uint8, one for each size.
+    def __call__(self, episodes: Sequence[PreparedEpisode]) -> Asked:
+        """Ask episodes of one class.
 
         Raises:
             ModelError: memory does not suffice for one episode at a time.
         """
         self._expect(episodes[0].query.frame.class_id)
-        answered: list[list[Tensor]] = []
-        while len(answered) < len(episodes):
-            part = episodes[len(answered) : len(answered) + self.batch]
+        masks: list[list[Tensor]] = []
+        finite: list[Tensor] = []
+        while len(masks) < len(episodes):
+            part = episodes[len(masks) : len(masks) + self.batch]
             found = self._try(part)
             if found is None:
                 self._lessen()
             else:
-                answered += found
+                masks += found.masks
+                finite.append(found.finite)
                 self.done += len(part)
-        return answered
+        return Asked(masks, torch.cat(finite))
 
     def _expect(self, class_id: int) -> None:
         if class_id == self.class_id:
@@ -194,19 +209,16 @@ class FeatureAsker:
             kept = sample.supports if self.model.keeps_supports else ()
             yield [*(("image", key) for key in images), *(("support", key) for key in kept)]
 
-    def _try(self, part: Sequence[PreparedEpisode]) -> list[list[Tensor]] | None:
+    def _try(self, part: Sequence[PreparedEpisode]) -> Asked | None:
         """The masks, or ``None`` if memory ran out."""
-        names = [one.name for one in part]
-        with naming(self.asked, names):
+        with naming(self.asked, [one.name for one in part]):
             try:
                 with _cast(self.device, self.cast):
-                    masks, finite = self._ask(part)
+                    return self._ask(part)
             except RuntimeError as error:
                 if not short_of_memory(error):
                     raise
                 return None
-        require_finite(self.asked, finite, names)
-        return masks
 
     def _lessen(self) -> None:
         """Try less at a time with less kept, and in the end one episode with nothing kept."""
@@ -225,8 +237,7 @@ class FeatureAsker:
         if self.device.startswith("cuda"):
             torch.cuda.empty_cache()
 
-    def _ask(self, part: Sequence[PreparedEpisode]) -> tuple[list[list[Tensor]], Tensor]:
-        """The masks of each, and (batch,) bool: whether they are made of finite numbers."""
+    def _ask(self, part: Sequence[PreparedEpisode]) -> Asked:
         queries = {one.query.frame.key: one.query for one in part}
         supports = {support.frame.key: support for one in part for support in one.supports}
         self.cache.begin(
@@ -238,23 +249,39 @@ class FeatureAsker:
         asked = self._features(images)
         shown = self._supports(supports, asked)
         filled = [*part, *[part[-1]] * (self.batch - len(part))]
-        logits = self.model.match_episodes(
-            [asked[one.query.frame.key] for one in filled],
-            [[shown[support.frame.key] for support in one.supports] for one in filled],
-        )
+        with self.weights.restored():
+            logits = self.model.match_episodes(
+                [asked[one.query.frame.key] for one in filled],
+                [[shown[support.frame.key] for support in one.supports] for one in filled],
+            )
         check_logits(self.asked, logits, len(filled))
-        masks = [
-            _only(self.asked, [self.model.decide(logits[i : i + 1], size) for size in one.sizes], one.sizes)
-            for i, one in enumerate(part)
-        ]
-        return masks, logits.isfinite().flatten(1).all(dim=1)
+        logits = logits[: len(part)].detach()
+        return Asked(self._decide(logits, part), logits.isfinite().flatten(1).all(dim=1))
+
+    def _decide(self, logits: Tensor, part: Sequence[PreparedEpisode]) -> list[list[Tensor]]:
+        """The masks of each, those of one size together where nothing is padded."""
+        if any(one.query.geometry.padded for one in part):
+            framed = [(logits[i : i + 1], one.query.geometry, one.sizes) for i, one in enumerate(part)]
+            return [_only(self.asked, self.model.decide_framed(*one), one[2]) for one in framed]
+        together: dict[Size, list[int]] = {}
+        for i, one in enumerate(part):
+            for size in dict.fromkeys(one.sizes):
+                together.setdefault(size, []).append(i)
+        masks: dict[tuple[int, Size], Tensor] = {}
+        for size, ones in together.items():
+            of_them = logits if len(ones) == len(part) else torch.cat([logits[i : i + 1] for i in ones])
+            decided = self.model.decide(of_them, size)
+            check_answer(self.asked, decided, (len(ones), *size))
+            masks |= {(i, size): mask for i, mask in zip(ones, decided, strict=True)}
+        return [[masks[i, size] for size in one.sizes] for i, one in enumerate(part)]
 
     def _features(self, images: dict[str, PreparedFrame]) -> dict[str, list[Tensor]]:
         """The features of images by key."""
         found = {key: self.cache.get(("image", key)) for key in images}
         lacking = [key for key, features in found.items() if features is None]
         for keys in _parts(lacking, self.batch):
-            features = self.encode(self._input([images[key] for key in _filled(keys, self.batch)]))
+            shown = [images[key] for key in _filled(keys, self.batch)]
+            features = self.encode(_images(shown, self.model.preprocess, self.device))
             check_features(self.asked, "encode", features, self.batch)
             self.cost.encoded += len(keys)
             for number, key in enumerate(keys):
@@ -279,9 +306,9 @@ class FeatureAsker:
         return {key: shown for key, shown in found.items() if shown is not None}
 
     def _conditioned(self, shown: Sequence[PreparedFrame], features: Sequence[list[Tensor]]) -> list[Tensor]:
-        masks = torch.stack([one.mask for one in shown]).to(self.device).float()
+        images = _images(shown, self.model.preprocess, self.device, read=self.model.reads_images)
         together = features[0] if len(features) == 1 else [torch.cat(maps) for maps in zip(*features, strict=True)]
-        conditioned = self.model.condition(together, self._input(shown), masks)
+        conditioned = self.model.condition(together, images, _masks(shown, self.device))
         check_features(self.asked, "condition", conditioned, len(shown))
         return conditioned
 
@@ -293,8 +320,19 @@ class FeatureAsker:
         self.cache.put(key, own, sum(one.nbytes for one in own))
         return own
 
-    def _input(self, shown: Sequence[PreparedFrame]) -> Tensor:
-        return self.model.preprocess.normalise(torch.stack([one.pixels for one in shown]).to(self.device))
+
+Asker = EpisodeAsker | PlainAsker | FeatureAsker
+
+
+def asker_of(
+    model: FewShotSegmenter, device: str, inference: InferenceSettings, shown: Shown, cost: InferenceCost
+) -> Asker:
+    """What asks a model of its kind."""
+    if isinstance(model, EpisodeSegmenter):
+        return EpisodeAsker(model, device, inference, shown, cost)
+    if inference.fast and isinstance(model, FeatureSegmenter):
+        return FeatureAsker(model, device, inference, cost)
+    return PlainAsker(model, device, inference, cost)
 
 
 def _prepared(model: FeatureSegmenter, device: str, inference: InferenceSettings) -> FeatureSegmenter:
@@ -306,17 +344,53 @@ def _prepared(model: FeatureSegmenter, device: str, inference: InferenceSettings
 
 def feature_bytes(model: FeatureSegmenter, device: str) -> int | None:
     """Memory that the features of one image take, without computing them; ``None`` if that does not work."""
-    side = model.preprocess.size
+    height, width = model.preprocess.geometry(USUAL_SIZE).input
     try:
         with FakeTensorMode(allow_non_fake_inputs=True), torch.inference_mode():
-            return sum(one.nbytes for one in model.encode(torch.zeros(1, 3, side, side, device=device)))
+            return sum(one.nbytes for one in model.encode(torch.zeros(1, 3, height, width, device=device)))
     except (Exception, SystemExit):  # whatever a user's own model does that torch cannot do without numbers
         return None
+
+
+def batch_of(model: FewShotSegmenter, device: str, inference: InferenceSettings) -> int:
+    """How many episodes the model is asked at a time, before memory runs out."""
+    together = isinstance(model, FeatureSegmenter) or model.batched
+    fits = together and model.preprocess.shape is not None and not model.needs_gradients
+    return inference.batch_on(device) if fits else 1
 
 
 def short_of_memory(error: RuntimeError) -> bool:
     """Whether an error says that memory ran out, on whatever device."""
     return isinstance(error, torch.OutOfMemoryError) or any(sign in str(error).lower() for sign in NO_MEMORY)
+
+
+def _images(frames: Sequence[PreparedFrame], preprocess: Preprocess, device: str, *, read: bool = True) -> Tensor:
+    """Frames' images (N, 3, s, s) float32, normalised; zeros that take no memory where they are not read."""
+    if not read:
+        return torch.zeros((), device=device).expand(len(frames), 3, *frames[0].mask.shape)
+    return preprocess.normalise(_together([one.pixels for one in frames], device))
+
+
+def _masks(frames: Sequence[PreparedFrame], device: str, *, as_bools: bool = False) -> Tensor:
+    """Frames' masks (N, s, s), float32 as models expect them."""
+    masks = _together([one.mask for one in frames], device)
+    return masks if as_bools else masks.float()
+
+
+def _beside(shots: Sequence[Tensor]) -> Tensor:
+    """K tensors (B, …) as one (B, K, …)."""
+    return shots[0][:, None] if len(shots) == 1 else torch.stack(list(shots), dim=1)
+
+
+def _together(tensors: Sequence[Tensor], device: str) -> Tensor:
+    """Tensors of one shape as one (N, …) on a device; a single one where it lies."""
+    there = [one.to(device, non_blocking=True) for one in tensors]
+    return there[0][None] if len(there) == 1 else torch.stack(there)
+
+
+def _checked_by_themselves(masks: list[list[Tensor]]) -> Asked:
+    """Masks of a model that looks itself whether numbers are finite, if it has any."""
+    return Asked(masks, torch.ones(len(masks), dtype=torch.bool))
 
 
 def _cast(device: str, dtype: torch.dtype) -> torch.autocast:

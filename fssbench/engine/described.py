@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import get_args
 
+import numpy as np
+
 from fssbench.base.errors import ModelError
 from fssbench.base.files import sha256_bytes, sha256_file
 from fssbench.models.backbones import BackboneInfo
@@ -12,6 +14,9 @@ from fssbench.models.blame import blamed
 from fssbench.models.interface import FewShotSegmenter, Preprocess, Regime
 
 __all__ = ["require_described", "sha256_of", "weights_of"]
+
+SHAPES = ((96, 128), (90, 160), (128, 64))
+"""Of images by which somebody's own `Preprocess` is tried."""
 
 
 def require_described(model: FewShotSegmenter) -> None:
@@ -31,6 +36,28 @@ def require_described(model: FewShotSegmenter) -> None:
             raise ModelError(
                 f"{type(model).__name__} has {value!r} as its {name}, expected {expected}", remedy=f"set {name} to that"
             )
+    if type(model.preprocess) is not Preprocess:
+        with blamed(model, doing="in its own preprocess"):
+            _require_one_geometry(model.preprocess)
+
+
+def _require_one_geometry(preprocess: Preprocess) -> None:
+    """Raise `ModelError` unless somebody's own `Preprocess` lays image, mask and answer in the same place."""
+    for height, width in SHAPES:
+        corner = np.zeros((height, width), dtype=np.bool_)
+        corner[height * 5 // 8 :, width * 5 // 8 :] = True  # off the centre, so that it lies elsewhere if stretched
+        geometry = preprocess.geometry((height, width))
+        white = np.repeat(corner[..., None], 3, axis=2).astype(np.uint8) * 255
+        seen = (preprocess.image(white).float() - preprocess.image(0 * white).float()).mean(dim=0) > 127
+        for what, there in (("image", seen), ("mask", preprocess.mask(corner))):
+            laid = Preprocess.mask(preprocess, corner)
+            if there.shape != laid.shape or int((there & laid).sum()) * 2 < int((there | laid).sum()):
+                raise ModelError(
+                    f"{type(preprocess).__name__}.{what} lays a {height}×{width} image elsewhere than geometry says, "
+                    f"which puts it at {geometry.content[0]}×{geometry.content[1]} of "
+                    f"{geometry.input[0]}×{geometry.input[1]}: masks would come back in the wrong place",
+                    remedy="say it with resize, pad_multiple and pad_where of Preprocess, or override geometry as well",
+                )
 
 
 def weights_of(model: FewShotSegmenter) -> dict[str, str]:

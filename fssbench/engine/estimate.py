@@ -9,18 +9,23 @@ from dataclasses import dataclass
 import torch
 
 from fssbench.base.belady import BeladyCache
-from fssbench.engine.askers import FeatureAsker, Key, PlainAsker, PreparedEpisode, PreparedFrame
+from fssbench.engine.askers import Asker, FeatureAsker, Key, asker_of
 from fssbench.engine.inference import InferenceCost
 from fssbench.engine.job import Job
 from fssbench.engine.memory import peak_bytes
 from fssbench.engine.model import LoadedModel
+from fssbench.engine.prepared import PreparedEpisode, prepare
+from fssbench.engine.shown import Shown
 from fssbench.episodes.episodes import Episode
-from fssbench.models.interface import FeatureSegmenter, FewShotSegmenter
+from fssbench.models.interface import FewShotSegmenter
 from fssbench.pipelines.episode_sets.stream import Frame
 from fssbench.pipelines.sources.toy import draw_example
 from fssbench.schemas.samples import EpisodeSample
 
 __all__ = ["Estimate", "estimate"]
+
+DRAWN = 0
+"""The class of what is drawn."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,8 +63,8 @@ class Estimate:
 def estimate(loaded: LoadedModel, job: Job, *, processes: int = 1) -> Estimate:
     """Look at the episodes, ask one that is drawn, and say what all of them will take."""
     model, track = loaded.model, job.track
-    fast = job.inference.fast and isinstance(model, FeatureSegmenter)
-    asker = (FeatureAsker if fast else PlainAsker)(model, job.device, job.inference, InferenceCost())  # type: ignore[arg-type]
+    shown = Shown(benchmark=track.benchmark, class_names={DRAWN: "a drawn object"})
+    asker = asker_of(model, job.device, job.inference, shown, InferenceCost())
     weights = _weights(model) + (_weights(asker.model) if asker.model is not model else 0)
     by_class: dict[int, list[Episode]] = {}
     for episode in track.episodes:
@@ -99,13 +104,13 @@ def _weights(model: FewShotSegmenter) -> int:
     return sum(tensor.nbytes for tensor in model.state_dict().values())
 
 
-def _times(asker: FeatureAsker | PlainAsker, job: Job) -> tuple[float, float, int]:
+def _times(asker: Asker, job: Job) -> tuple[float, float, int]:
     """Seconds to ask drawn episodes, and to ask them again with their features there; peak bytes of the former."""
     drawn = [_drawn(asker.model, job.shot, number) for number in range(2 * asker.batch)]
     warm, timed = drawn[: asker.batch], drawn[asker.batch :]
 
     def ask(episodes: Sequence[PreparedEpisode]) -> None:
-        with job.inference.arithmetic():
+        with job.inference.arithmetic(gradients=asker.model.needs_gradients):
             asker(episodes)
 
     def seconds(episodes: Sequence[PreparedEpisode]) -> float:
@@ -130,10 +135,9 @@ def _drawn(model: FewShotSegmenter, shot: int, number: int) -> PreparedEpisode:
     shown = []
     for n in range(1 + shot):
         image, mask = draw_example(number * (1 + shot) + n)
-        frame = Frame(f"{number}/{n}", f"{number}/{n}", 0, image, mask, None, None)
-        shown.append(PreparedFrame(frame, model.preprocess.image(image), model.preprocess.mask(mask)))
-    side = model.preprocess.size
-    return PreparedEpisode(shown[0], shown[1:], [(side, side), shown[0].frame.mask.shape], 0)
+        frame = Frame(f"{number}/{n}", f"{number}/{n}", DRAWN, image, mask, None, None)
+        shown.append(prepare(frame, model.preprocess, with_pixels=model.reads_pixels))
+    return PreparedEpisode(shown[0], shown[1:], [shown[0].geometry.content, shown[0].geometry.original], 0)
 
 
 def _held(asker: FeatureAsker) -> dict[str, float]:

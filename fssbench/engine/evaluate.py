@@ -2,32 +2,39 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby, islice
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from fssbench.engine.askers import FeatureAsker, FunctionAsker, PlainAsker, PreparedEpisode, PreparedFrame
-from fssbench.engine.controls import controlled
-from fssbench.engine.functions import FunctionSegmenter
+from fssbench.engine.askers import Asked, FeatureAsker, asker_of
+from fssbench.engine.controls import Supports, controlled
 from fssbench.engine.inference import USUAL, InferenceCost, InferenceSettings
-from fssbench.engine.naming import author, naming
+from fssbench.engine.naming import author, naming, require_finite
+from fssbench.engine.prepared import PreparedEpisode, PreparedFrame, prepare
+from fssbench.engine.shown import Shown
+from fssbench.engine.transfer import Transfer
 from fssbench.episodes.episodes import Episode
 from fssbench.episodes.protocols import ScoringPolicy
 from fssbench.models.blame import blamed
-from fssbench.models.interface import FeatureSegmenter, FewShotSegmenter, Size
+from fssbench.models.interface import EpisodeSegmenter, FewShotSegmenter
 from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
 from fssbench.pipelines.episode_sets.stream import Frame, StreamedEpisode, stream
-from fssbench.results.counting import policy_counts
+from fssbench.results.counting import pixel_sums, scored
 from fssbench.results.policies import policies_for, query_facts
 from fssbench.schemas.samples import MaskSize
 from fssbench.scoring.counts import CountsTable, EpisodeCounts
 
-__all__ = ["Answer", "answers", "evaluate"]
+__all__ = ["Answer", "answers", "behind", "evaluate"]
+
+T = TypeVar("T")
+SIZES: tuple[MaskSize, ...] = ("original", "model")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,16 +118,11 @@ def answers(
         ModelError: the model's masks are not what they must be, or memory does not suffice.
     """
     cost = InferenceCost() if cost is None else cost
-    policies = policies_for(episode_set)
     classes = {pool.id: pool.name for pool in episode_set.manifest.classes}
-    ask: FeatureAsker | PlainAsker | FunctionAsker
-    if isinstance(model, FunctionSegmenter):
-        ask = FunctionAsker(model, classes, cost)
-    elif inference.fast and isinstance(model, FeatureSegmenter):
-        ask = FeatureAsker(model, device, inference, cost)
-    else:
-        ask = PlainAsker(model, device, inference, cost)
-    show = _show(model)
+    shown = Shown(benchmark=episode_set.manifest.benchmark, class_names=classes)
+    ask = asker_of(model, device, inference, shown, cost)
+    transfer = Transfer("cpu" if isinstance(model, EpisodeSegmenter) else device)
+    show = _show(model, transfer)
     swap = controlled(control, episode_set, shot=shot, seed=seed, show=show) if control else None
     streamed = stream(
         episode_set,
@@ -133,37 +135,73 @@ def answers(
         # What a control shows instead is not known in advance.
         arrange=ask.arrange if isinstance(ask, FeatureAsker) and swap is None else None,
     )
-    for part in _in_parts(streamed, ask.batch):
-        supports = [swap(p.index, [one.frame for one in p.supports]) if swap else p.supports for p in part]
-        asked = [
-            PreparedEpisode(item.query, shown, list(_sizes(item.query).values()), item.index, _name(item, classes))
-            for item, shown in zip(part, supports, strict=True)
-        ]
-        with inference.arithmetic():
-            found = ask(asked)
-        for item, one, masks in zip(part, asked, found, strict=True):
+
+    def begun() -> Iterator[_Begun]:
+        for part in _in_parts(streamed, ask.batch):
+            asked = [_asked(item, classes, swap) for item in part]
+            transfer.arrived(tensor for one in asked for f in (one.query, *one.supports) for tensor in f.tensors)
+            with inference.arithmetic(gradients=model.needs_gradients):
+                answered = _answered(model, asked, ask(asked))
+            yield _Begun(part, asked, transfer.fetch(answered))
+
+    policies = policies_for(episode_set)
+    for part in behind(begun(), transfer.ahead):
+        yield from part.finished(model, policies)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Begun:
+    """Episodes that were asked, and their answers on the way to the host."""
+
+    items: Sequence[StreamedEpisode[PreparedFrame]]
+    asked: Sequence[PreparedEpisode]
+    wait: Callable[[], list[Tensor]]
+
+    def finished(self, model: FewShotSegmenter, policies: Sequence[ScoringPolicy]) -> Iterator[Answer]:
+        """The answers, when they are there."""
+        finite, sums, *masks = self.wait()
+        require_finite(model, finite, [one.name for one in self.asked])
+        for item, one, summed in zip(self.items, self.asked, sums.numpy(), strict=True):
+            own = dict(zip(SIZES, [masks.pop(0) for _ in SIZES], strict=True))
             with naming(model, [one.name]):
-                answer = _answer(item, one, dict(zip(_sizes(item.query), masks, strict=True)), policies)
-            yield answer
+                counts = scored(summed, SIZES, policies)
+            frames = tuple(shown.frame for shown in one.supports)
+            yield Answer(item.index, item.episode, one.query.frame, frames, own, counts)
 
 
-def _name(item: StreamedEpisode[PreparedFrame], classes: Mapping[int, str]) -> str:
-    """What messages call an episode."""
-    return f"episode {item.index} (class {classes[item.episode.class_id]}, query {item.query.frame.image_id})"
+def _asked(
+    item: StreamedEpisode[PreparedFrame], classes: Mapping[int, str], swap: Supports[PreparedFrame] | None
+) -> PreparedEpisode:
+    query, supports = item.query, item.supports
+    name = f"episode {item.index} (class {classes[item.episode.class_id]}, query {query.frame.image_id})"
+    if swap is not None:
+        supports = swap(item.index, [one.frame for one in supports])
+    sizes = [(mask.shape[-2], mask.shape[-1]) for mask in (query.truths[size].mask for size in SIZES)]
+    return PreparedEpisode(query, supports, sizes, item.index, name)
 
 
-def _answer(
-    item: StreamedEpisode[PreparedFrame],
-    asked: PreparedEpisode,
-    masks: dict[MaskSize, Tensor],
-    policies: Sequence[ScoringPolicy],
-) -> Answer:
-    """Score the masks of an episode where they are."""
-    query, device = asked.query.frame, masks["original"].device
-    truth = torch.from_numpy(query.mask).to(device)
-    ignore = None if query.ignore is None else torch.from_numpy(query.ignore).to(device)
-    counts = policy_counts(masks, truth, ignore, policies)
-    return Answer(item.index, item.episode, query, tuple(one.frame for one in asked.supports), masks, counts)
+def _answered(model: FewShotSegmenter, asked: Sequence[PreparedEpisode], found: Asked) -> list[Tensor]:
+    """All that leaves the device: whether numbers were finite, the masks' sums (N, S, 7), and the masks."""
+    sums = []
+    for one, masks in zip(asked, found.masks, strict=True):
+        with naming(model, [one.name]):
+            truths = (one.query.truths[size].on(mask.device) for size, mask in zip(SIZES, masks, strict=True))
+            sums.append(torch.stack([pixel_sums(m, t.mask, t.ignore) for m, t in zip(masks, truths, strict=True)]))
+    return [found.finite, torch.stack(sums), *(mask for masks in found.masks for mask in masks)]
+
+
+def behind(things: Iterator[T], n: int) -> Iterator[T]:
+    """Things in their order, each when ``n`` more have been begun, or as soon as none comes any more."""
+    waiting: deque[T] = deque()
+    try:
+        for thing in things:
+            waiting.append(thing)
+            if len(waiting) > n:
+                yield waiting.popleft()
+    except Exception:  # what was begun before it is finished
+        yield from waiting
+        raise
+    yield from waiting
 
 
 def _in_parts(
@@ -175,18 +213,9 @@ def _in_parts(
             yield part
 
 
-def _sizes(query: PreparedFrame) -> dict[MaskSize, Size]:
-    """At which sizes a query is scored."""
-    height, width = query.frame.mask.shape
-    return {"original": (height, width), "model": (query.mask.shape[0], query.mask.shape[1])}
-
-
-def _show(model: FewShotSegmenter) -> Callable[[Frame], PreparedFrame]:
-    preprocess, as_it_is = model.preprocess, isinstance(model, FunctionSegmenter)
-
+def _show(model: FewShotSegmenter, transfer: Transfer) -> Callable[[Frame], PreparedFrame]:
     def show(frame: Frame) -> PreparedFrame:
         with blamed(author(model), doing=f"in preprocess of image {frame.image_id}"):
-            pixels = torch.empty(0) if as_it_is else preprocess.image(frame.image)
-            return PreparedFrame(frame, pixels, preprocess.mask(frame.mask))
+            return prepare(frame, model.preprocess, with_pixels=model.reads_pixels, send=transfer.send)
 
     return show

@@ -8,8 +8,9 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from fssbench.engine.any_check import NAN, SAME, ModelCheck
+from fssbench.engine.any_check import SAME, ModelCheck
 from fssbench.engine.drawn import ModelInputs
+from fssbench.engine.findings import NAN
 from fssbench.models.interface import FeatureSegmenter
 
 __all__ = ["FeatureCheck"]
@@ -25,7 +26,8 @@ class FeatureCheck:
     def run(self, answers: dict[int, Tensor | None]) -> None:
         """Compare the masks of its steps with the ``answers`` of `predict`, by shot."""
         for shot, answer in answers.items():
-            asked = self.check.asked[shot].only(0)
+            asked = self.check.asked[shot][0]
+            assert isinstance(asked, ModelInputs)
             mask = self.stepwise(asked)
             if mask is None:
                 return

@@ -79,12 +79,16 @@ class InferenceSettings:
         return REDUCED.get(self.precision, torch.float32)
 
     @contextmanager
-    def arithmetic(self) -> Iterator[None]:
-        """No gradients, float32 in full unless tf32 was asked for, and the same algorithm every time."""
+    def arithmetic(self, *, gradients: bool = False) -> Iterator[None]:
+        """Float32 in full unless tf32 was asked for, and the same algorithm every time.
+
+        Args:
+            gradients: leave it possible to enable gradients; otherwise there are none.
+        """
         tf32, matmul = self.precision == "tf32", torch.backends.cuda.matmul
         before = matmul.allow_tf32
         with ExitStack() as stack:
-            stack.enter_context(torch.inference_mode())
+            stack.enter_context(torch.no_grad() if gradients else torch.inference_mode())
             stack.enter_context(
                 torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=tf32)
             )

@@ -11,22 +11,23 @@ from typing import Any, Literal
 from torch import Tensor, nn
 
 from fssbench.base.errors import CheckpointError, ModelError, UsageError
-from fssbench.base.home import Home
+from fssbench.base.home import Home, home_in
 from fssbench.engine.described import require_described, sha256_of, weights_of
 from fssbench.engine.functions import as_segmenter, source_sha256, state_sha256
 from fssbench.episodes.benchmarks import Benchmark
 from fssbench.models import build_model, model_spec, recorded_name, user_code
-from fssbench.models.backbones import of_unknown_origin
+from fssbench.models.backbones import BackboneInfo, of_unknown_origin
 from fssbench.models.blame import blamed
 from fssbench.models.cards import card_path, chosen_weights, read_card
 from fssbench.models.checkpoint_file import read_checkpoint_file
 from fssbench.models.checkpoints import load_checkpoint
 from fssbench.models.guess import fitting_option
 from fssbench.models.interface import FewShotSegmenter, Regime
+from fssbench.models.pretraining import seen_of, title_of
 from fssbench.models.user_file import UserCode
 from fssbench.results.naming import checkpoint_label, file_name
 from fssbench.schemas.card import Card
-from fssbench.schemas.result import ModelRecord, TrainingRecord
+from fssbench.schemas.result import ModelRecord, PretrainingRecord, TrainingRecord
 
 __all__ = [
     "LoadedModel",
@@ -124,6 +125,8 @@ def load_model(
         CheckpointError: the checkpoint does not fit, or was trained on classes that the fold tests.
     """
     spec = model_spec(name)
+    if spec.names_weights and weights is not None:
+        options, weights = {**options, "weights": home_in(weights)}, None
 
     def find() -> Path | None:
         known = {**spec.options, **options}
@@ -157,7 +160,7 @@ def load_model(
         _load(model, checkpoint, name=name, options=options, code=code)
     called = called or model.recorded_as or recorded_name(name)
     with blamed(model, doing="to be recorded"):
-        record = _record(called, options, model, checkpoint, card, code)
+        record = _record(called, options, model, checkpoint, card, code, benchmark)
     modules = _made_of(model) | (code.packages if code else frozenset())
     return LoadedModel(model, record.model_copy(update={"control": control}), code=code, modules=modules)
 
@@ -174,17 +177,20 @@ def load_object(
         name: what results call it; ``None`` for its own name.
     """
     segmenter = as_segmenter(model)
+    require_described(segmenter)
     called = name or segmenter.recorded_as or getattr(model, "__name__", None) or type(model).__name__
     own = isinstance(model, nn.Module)
     return LoadedModel(
         segmenter.eval(),
-        ModelRecord.unseen(called, input_size=segmenter.preprocess.size).model_copy(
+        ModelRecord.unseen(called, input_size=segmenter.preprocess.square).model_copy(
             update={
                 "code_sha256": source_sha256(model),
                 "checkpoint_sha256": state_sha256(model) if isinstance(model, nn.Module) else None,
                 "parameters": sum(p.numel() for p in segmenter.parameters()) if own else None,
                 "control": control,
                 "regime": segmenter.regime,
+                "preprocess": segmenter.preprocess.recorded(),
+                "class_names": segmenter.uses_class_names,
             }
         ),
         modules=_made_of(model),
@@ -254,6 +260,7 @@ def _record(
     checkpoint: Path | None,
     card: Card | None,
     code: UserCode | None,
+    benchmark: Benchmark,
 ) -> ModelRecord:
     backbone = model.backbone_info
     declared = weights_of(model)
@@ -263,8 +270,7 @@ def _record(
     free: Regime | None = "training-free" if training == "not needed" and code and parameters else None
     return ModelRecord(
         name=name,
-        # Of a backbone of ours the weights are recorded below, by their hash.
-        options={key: value for key, value in sorted(options.items()) if key != "backbone_weights" or backbone is None},
+        options=_said(options, backbone, ours=code is None),
         code_sha256=code.sha256 if code else None,
         training=training,
         checkpoint_sha256=sha256_of(checkpoint) if checkpoint else None,
@@ -273,14 +279,34 @@ def _record(
         backbone_sha256=backbone.sha256 if backbone else None,
         parameters=parameters,
         learnable_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
-        input_size=model.preprocess.size,
+        input_size=model.preprocess.square,
         selection=card.selection if card else None,
         trained=TrainingRecord(**{f: getattr(card.training, f) for f in TrainingRecord.model_fields})
         if card and card.training
         else None,
         regime=model.regime or free,
         weights=declared,
+        preprocess=model.preprocess.recorded(),
+        class_names=model.uses_class_names,
+        pretrained=_pretrained(backbone, benchmark) if checkpoint is None else None,
     )
+
+
+def _pretrained(backbone: BackboneInfo | None, benchmark: Benchmark) -> PretrainingRecord | None:
+    """What a backbone's weights were learned from, and what that held of the benchmark; ``None`` if nobody knows."""
+    data = backbone.pretrained_on if backbone else None
+    if data is None:
+        return None
+    return PretrainingRecord(data=tuple(map(title_of, data)), saw=seen_of(benchmark.name, data))
+
+
+def _said(options: Mapping[str, Any], backbone: BackboneInfo | None, *, ours: bool) -> dict[str, Any]:
+    """The options as they are recorded: without the weights of a backbone of ours, whose hash is, and without paths."""
+    if backbone is None:
+        return dict(sorted(options.items()))
+    told = {"backbone_weights", *(("weights",) if ours else ())}
+    named = {"backbone": backbone.name} if ours and "backbone" in options else {}
+    return dict(sorted({**{key: value for key, value in options.items() if key not in told}, **named}.items()))
 
 
 def _training(

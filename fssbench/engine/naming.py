@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from torch import Tensor
 
 from fssbench.base.errors import MetricError, ModelError
-from fssbench.engine.functions import FunctionSegmenter, ModuleSegmenter
 from fssbench.models.blame import blamed, called
 from fssbench.models.checks import not_finite
+from fssbench.models.functions import FunctionSegmenter, ModuleSegmenter
 from fssbench.models.interface import FewShotSegmenter
 
 __all__ = ["author", "naming", "require_finite"]

@@ -6,7 +6,6 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
 from zlib import crc32
@@ -21,12 +20,22 @@ from fssbench.scoring.counts import EpisodeCounts, QueryFacts
 __all__ = ["ScoredEpisode", "Unfinished", "of_identity", "unfinished"]
 
 
-@dataclass(frozen=True, eq=False)
 class ScoredEpisode:
-    """An episode that was asked: its counts, and its masks or none."""
+    """An episode that was asked: its counts, and its masks or none.
 
-    scored: EpisodeCounts
-    masks: dict[MaskSize, Rle]
+    Masks are held as they stand in the file: a track may have 100,000, and as text they take a fraction of the memory.
+    """
+
+    __slots__ = ("_masks", "scored")
+
+    def __init__(self, scored: EpisodeCounts, masks: dict[MaskSize, Rle]) -> None:
+        self.scored, self._masks = scored, json.dumps(masks).encode()
+
+    @property
+    def masks(self) -> dict[MaskSize, Rle]:
+        """The masks by size."""
+        found: dict[MaskSize, Rle] = json.loads(self._masks)
+        return found
 
     @property
     def prediction(self) -> PredictionSample:
@@ -37,7 +46,7 @@ class ScoredEpisode:
         """One line of JSON behind its own check sum."""
         scored, query = self.scored, self.scored.query
         facts = [query.object_pixels, query.image_pixels, query.n_classes]
-        told = json.dumps([scored.index, scored.counts.tolist(), facts, self.masks]).encode()
+        told = json.dumps([scored.index, scored.counts.tolist(), facts]).encode()[:-1] + b", %s]" % self._masks
         return b"%08x %s\n" % (crc32(told), told)
 
     @staticmethod

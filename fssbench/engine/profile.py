@@ -8,14 +8,16 @@ from dataclasses import dataclass
 from statistics import median
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from fssbench.base.errors import ModelError
-from fssbench.engine.drawn import ModelInputs, drawn
+from fssbench.engine.drawn import Inputs, drawn_for
+from fssbench.engine.kept_weights import KeptWeights
 from fssbench.engine.memory import peak_bytes
+from fssbench.engine.naming import author
 from fssbench.models.blame import blamed
-from fssbench.models.interface import FewShotSegmenter
+from fssbench.models.interface import FewShotSegmenter, Size
 
 __all__ = ["Part", "Profile", "profile"]
 
@@ -50,6 +52,7 @@ class Profile(Part):
     """The costs of one episode, whole and by part.
 
     Attributes:
+        input_size: side of the square that the episode's images were squashed to, or the size that they had.
         parts: by name, in the model's own order; see `FewShotSegmenter.cost_parts`.
         peak_bytes: on a GPU what torch allocated at most, with the weights; on a CPU the most that tensors
             held at one time, with the weights but without what an operator uses inside.
@@ -57,7 +60,7 @@ class Profile(Part):
 
     device: str
     shot: int
-    input_size: int
+    input_size: int | Size
     parts: Mapping[str, Part]
     peak_bytes: int
 
@@ -78,20 +81,20 @@ def profile(model: FewShotSegmenter, *, shot: int = 1, device: str = "cpu", repe
     Raises:
         ModelError: the parts it names overlap.
     """
-    with blamed(model, doing="to be profiled"):
+    with blamed(author(model), doing="to be profiled"):
         return _profile(model.to(device).eval(), shot=shot, device=device, repeats=repeats)
 
 
 def _profile(model: FewShotSegmenter, *, shot: int, device: str, repeats: int) -> Profile:
     parts = _parts(model)
-    asked = drawn(model.preprocess, classes=[CLASS], shot=shot, device=device)
+    asked, weights = drawn_for(model, class_id=CLASS, shot=shot, device=device), KeptWeights(model)
 
-    def ask() -> Tensor:
-        with torch.inference_mode():
-            return model.predict(*asked.tensors)
+    def ask() -> object:
+        with weights.asking():
+            return asked.ask(model)
 
-    with FlopCounterMode(display=False) as counter:
-        _PredictAsForward(model)(asked)
+    with FlopCounterMode(display=False) as counter, weights.asking():
+        _AskAsForward(model)(asked)
     flops = _flops(counter, model, parts)
     peak = peak_bytes(ask, model, device)
     whole = 1000 * median(_seconds(ask, device) for _ in range(repeats))
@@ -99,7 +102,7 @@ def _profile(model: FewShotSegmenter, *, shot: int, device: str, repeats: int) -
     return Profile(
         device=device,
         shot=shot,
-        input_size=model.preprocess.size,
+        input_size=model.preprocess.square or model.preprocess.shape or asked.size,
         parameters=_parameters([model]),
         learnable_parameters=_parameters([model], learnable=True),
         flops=counter.get_total_flops(),
@@ -151,16 +154,15 @@ def _parameters(modules: Sequence[nn.Module], *, learnable: bool = False) -> int
     return sum(p.numel() for p in found.values() if p.requires_grad or not learnable)
 
 
-class _PredictAsForward(nn.Module):
-    """A model's `predict` as a module's forward: the counter tells operations apart by the modules they run in."""
+class _AskAsForward(nn.Module):
+    """A model's answer as a module's forward: the counter tells operations apart by the modules they run in."""
 
     def __init__(self, model: FewShotSegmenter) -> None:
         super().__init__()
         self.model = model
 
-    def forward(self, asked: ModelInputs) -> Tensor:
-        with torch.inference_mode():
-            return self.model.predict(*asked.tensors)
+    def forward(self, asked: Inputs) -> object:
+        return asked.ask(self.model)
 
 
 def _flops(counter: FlopCounterMode, model: nn.Module, parts: Parts) -> dict[str, int]:
@@ -173,7 +175,7 @@ def _flops(counter: FlopCounterMode, model: nn.Module, parts: Parts) -> dict[str
     found = dict.fromkeys(parts, 0)
     for part, modules in parts.items():
         for module in modules:
-            prefix = f"{_PredictAsForward.__name__}.model.{names[id(module)]}"
+            prefix = f"{_AskAsForward.__name__}.model.{names[id(module)]}"
             inside = [key for key in counts if key == prefix or key.startswith(f"{prefix}.")]
             found[part] += sum(sum(counts[key].values()) for key in _outermost(inside))
     return found | {_rest(parts): counter.get_total_flops() - sum(found.values())}
@@ -189,7 +191,7 @@ def _outermost(names: list[str]) -> list[str]:
     return [name for name in names if not any(name.startswith(f"{other}.") for other in names)]
 
 
-def _milliseconds(ask: Callable[[], Tensor], parts: Parts, *, device: str, repeats: int) -> dict[str, float]:
+def _milliseconds(ask: Callable[[], object], parts: Parts, *, device: str, repeats: int) -> dict[str, float]:
     """Median time within the modules of each part, a part's inner modules counted once."""
     clock = _Clock(device)
     hooks = []
@@ -237,7 +239,7 @@ def _now(device: str) -> float:
     return time.perf_counter()
 
 
-def _seconds(ask: Callable[[], Tensor], device: str) -> float:
+def _seconds(ask: Callable[[], object], device: str) -> float:
     start = _now(device)
     ask()
     return _now(device) - start

@@ -25,11 +25,11 @@ from fssbench.pipelines.formats import masks
 from fssbench.results.environment import describe_environment, device_name
 from fssbench.results.evaluation import Evaluation
 from fssbench.results.naming import results_folder
-from fssbench.results.outcome import Outcome
+from fssbench.results.outcome import Outcome, episodes_record
 from fssbench.results.policies import policies_for
 from fssbench.schemas.result import Environment, Execution, Request, Result, read_result
 from fssbench.schemas.rle import Rle
-from fssbench.schemas.samples import MaskSize
+from fssbench.schemas.samples import MaskSize, PredictionSample
 from fssbench.scoring.counts import CountsTable, EpisodeCounts
 
 __all__ = ["ask", "run"]
@@ -62,7 +62,10 @@ def run(
     """
     path = job.path(loaded)
     environment = describe_environment(loaded.modules)
-    if path is not None and path.exists() and not job.overwrite:
+    fewer = 0 if path is None or job.overwrite else _fewer_there(path, loaded, job)
+    if fewer and ranks.first:
+        note(f"{path} has the first {fewer:,} episodes; all {job.n_episodes:,} are evaluated, and replace it")
+    if path is not None and path.exists() and not job.overwrite and not fewer:
         there = _same_result(path, loaded, job)
         if ranks.first:
             _tidy(path)
@@ -80,9 +83,9 @@ def run(
             begin([one.scored for index, one in so_far.kept.items() if index in known - others])
         if known and ranks.first:
             note(f"{len(known):,} of {job.n_episodes:,} episodes are kept from the run that was interrupted")
-        _ask(loaded, job, so_far, look, cost, skip=known | others)
+        _ask(loaded, job, so_far, look, cost, ranks, skip=known | others)
         seconds = time.perf_counter() - start
-        parts, times, costs = ranks.gather(list(so_far.kept.values())), ranks.gather(seconds), ranks.gather(cost)
+        parts, times, costs = ranks.collect(list(so_far.kept.values())), ranks.collect(seconds), ranks.collect(cost)
         outcome, result = None, None
         if ranks.first:
             kept = sorted((one for part in parts for one in part), key=lambda one: one.scored.index)
@@ -96,7 +99,7 @@ def run(
                 execution=_execution(loaded, job, costs, max(times), len(known)),
                 environment=environment,
                 command=Request(asked=tuple(job.asked), resolved=dict(job.resolved or {})),
-                masks=[one.prediction for one in kept] if job.save_predictions else None,
+                masks=_Masks(kept) if job.save_predictions else None,
             )
             result = outcome.record if path is None else outcome.write(path)
         result = ranks.gather(result)[0]
@@ -172,11 +175,13 @@ def _ask(
     so_far: Unfinished,
     look: Callable[[Answer], None] | None,
     cost: InferenceCost,
+    ranks: Ranks,
     *,
     skip: frozenset[int],
 ) -> None:
-    """Ask the episodes that are not to be skipped, keeping every answer as it comes."""
+    """Ask the episodes that are not to be skipped, keeping every answer as it comes, while all processes are there."""
     for answer in ask(loaded, job, skip=skip, cost=cost):
+        ranks.require_all()
         if loaded.code is not None:
             loaded.code.require_hashed()
         so_far.add(ScoredEpisode(answer.scored, _encoded(answer) if job.save_predictions else {}))
@@ -210,6 +215,16 @@ def _encoded(answer: Answer) -> dict[MaskSize, Rle]:
     return {size: masks.encode(mask.cpu().numpy().astype(bool)) for size, mask in answer.masks.items()}
 
 
+class _Masks:
+    """The masks of episodes, one after the other as often as they are wanted."""
+
+    def __init__(self, kept: Sequence[ScoredEpisode]) -> None:
+        self._kept = kept
+
+    def __iter__(self) -> Iterator[PredictionSample]:
+        return (one.prediction for one in self._kept)
+
+
 def _table(job: Job, kept: Sequence[ScoredEpisode]) -> CountsTable:
     names = tuple(policy.name for policy in policies_for(job.episode_set))
     scored = (episode.scored for episode in kept)
@@ -230,6 +245,18 @@ def _changed(then: Environment, now: Environment) -> str:
     before, here = ({"fssbench": one.fssbench, **one.packages} for one in (then, now))
     changed = [name for name in before if name in here and before[name] != here[name]]
     return ", ".join(f"{name} {before[name]} (here {here[name]})" for name in changed)
+
+
+def _fewer_there(path: Path, loaded: LoadedModel, job: Job) -> int:
+    """Episodes of a result that is the beginning of what is asked, by the same model in the same way; or 0."""
+    if not path.exists() or (there := read_result(path)).episodes.n_episodes >= job.n_episodes:
+        return 0
+    asked = there.episodes
+    begins = asked == episodes_record(job.episode_set, shot=job.shot, seed=job.seed, n_episodes=asked.n_episodes)
+    precision = there.execution.precision if there.execution else ""
+    alike = there.model == loaded.record and there.headline == job.headline.name
+    kept = there.predictions is None or job.save_predictions
+    return asked.n_episodes if begins and alike and kept and precision == job.inference.precision else 0
 
 
 def _same_result(path: Path, loaded: LoadedModel, job: Job) -> Result:

@@ -6,11 +6,14 @@ tested and never trained on. Everything else is a *base* class of that fold.
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from importlib.resources import files as package_files
+from typing import Any
 
 from fssbench.base.errors import UsageError
 from fssbench.base.suggest import known_are
+from fssbench.base.toml import parse_toml
 
 __all__ = [
     "BENCHMARKS",
@@ -23,8 +26,12 @@ __all__ = [
     "TOY_20I",
     "VOC_CLASSES",
     "Benchmark",
+    "Rules",
     "find_benchmark",
 ]
+
+FILES = ("lvis-92i", "isaid-5i", "deepglobe", "isic", "chest-xray")
+"""Benchmarks that a data file describes, which is ``benchmark_files/NAME.toml``."""
 
 VOC_CLASSES = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
@@ -62,6 +69,27 @@ TOY_CLASSES = tuple(f"{colour} {shape}" for colour in TOY_COLOURS for shape in T
 
 
 @dataclass(frozen=True, kw_only=True)
+class Rules:
+    """What a benchmark's data file says beside its classes and folds.
+
+    Attributes:
+        source: where its classes, folds and files are taken from.
+        unverified: what nobody has held against the published data yet; no result is official before.
+        obtain: where the data is to be had, and what to do with it.
+        episodes: of a track of the protocol ``strict``.
+        min_pixels: the least mask pixels, at original size, for an image to serve a class in that protocol.
+        layout: its files, as `fssbench.pipelines.sources` reads them.
+    """
+
+    source: str
+    unverified: str
+    obtain: str
+    episodes: int
+    min_pixels: int
+    layout: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Benchmark:
     """A set of classes and the way they are dealt into folds.
 
@@ -79,6 +107,7 @@ class Benchmark:
             between models by; none where publications set none apart.
         trained_on: the alias of the benchmark whose fold of the same number its models are trained on, if
             that is another: a shift of domain.
+        rules: what its data file says besides, if a data file describes it.
     """
 
     name: str
@@ -92,6 +121,7 @@ class Benchmark:
     shares_data_of: str | None = None
     validation_classes: tuple[int, ...] = ()
     trained_on: str | None = None
+    rules: Rules | None = field(default=None, compare=False)
 
     @property
     def raw(self) -> str:
@@ -208,7 +238,37 @@ TOY_20I = Benchmark(
     published=False,
 )
 
-BENCHMARKS = (PASCAL_5I, COCO_20I, COCO_20I_CONTIGUOUS, COCO_20I_TO_PASCAL, FSS_1000, TOY_20I)
+DEALT = {"interleaved": _interleaved, "contiguous": _contiguous}
+
+
+def _described(name: str) -> Benchmark:
+    """The benchmark of a data file."""
+    path = package_files(__package__).joinpath("benchmark_files", f"{name}.toml")
+    said = parse_toml(path.read_bytes())
+    folds, classes = said.pop("folds"), said.pop("classes")
+    named = isinstance(classes, list)
+    n_classes = len(classes) if named else classes
+    strict = said.pop("strict")
+    rules = Rules(**{key: said.pop(key) for key in ("source", "unverified", "obtain", "layout")}, **strict)
+    return Benchmark(
+        name=name,
+        n_classes=n_classes,
+        class_names=tuple(classes) if named else None,
+        folds=DEALT[folds["dealt"]](n_classes, folds["number"]),
+        rules=rules,
+        **said,
+    )
+
+
+BENCHMARKS = (
+    PASCAL_5I,
+    COCO_20I,
+    COCO_20I_CONTIGUOUS,
+    COCO_20I_TO_PASCAL,
+    FSS_1000,
+    *map(_described, FILES),
+    TOY_20I,
+)
 
 
 def find_benchmark(name: str) -> Benchmark:

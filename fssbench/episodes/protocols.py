@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 
 from fssbench.base.errors import UsageError
 from fssbench.base.suggest import known_are
-from fssbench.episodes.benchmarks import Benchmark
+from fssbench.episodes.benchmarks import BENCHMARKS, Benchmark
 from fssbench.episodes.episodes import Track
 from fssbench.episodes.hdmnet import LOADER_WORKERS, SEEDS, derive_hdmnet, sample_hdmnet
 from fssbench.episodes.hsnet import derive_hsnet, sample_hsnet
@@ -142,6 +142,8 @@ class EvaluationProtocol:
         )
 
 
+DESCRIBED = {benchmark.name: benchmark.rules for benchmark in BENCHMARKS if benchmark.rules is not None}
+
 STRICT = EvaluationProtocol(
     name="strict",
     version=1,
@@ -152,6 +154,7 @@ STRICT = EvaluationProtocol(
         "coco-20i-contiguous": 10_000,
         "coco-20i-to-pascal": 1_200,
         "fss-1000": 2_400,
+        **{name: rules.episodes for name, rules in DESCRIBED.items()},
         "toy-20i": 1_000,
     },
     min_pixels={
@@ -160,6 +163,7 @@ STRICT = EvaluationProtocol(
         "coco-20i-contiguous": 2_048,
         "coco-20i-to-pascal": 2_048,
         "fss-1000": 1,
+        **{name: rules.min_pixels for name, rules in DESCRIBED.items()},
         "toy-20i": 2_048,
     },
     headline=ScoringPolicy(size="original", exclude_ignored=True),

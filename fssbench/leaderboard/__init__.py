@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 __all__ = ["leaderboard"]
 
 
-def leaderboard(folder: str | Path, *, reported: bool = False, report: Report = SILENT) -> Leaderboard:
-    """Gather all results below a folder, each computed again; what ``fssbench.leaderboard(…)`` calls.
+def leaderboard(*folders: str | Path, reported: bool = False, report: Report = SILENT) -> Leaderboard:
+    """Gather all results below one folder or several, each computed again; what ``fssbench.leaderboard(…)`` calls.
 
     Ranks are given only among entries of the very same episodes.
 
     Args:
-        folder: what `evaluate` was given as ``output``.
+        folders: what `evaluate` was given as ``output``.
         reported: with the numbers that papers report, never ranked.
         report: where to show progress and what was left out.
 
@@ -33,7 +33,7 @@ def leaderboard(folder: str | Path, *, reported: bool = False, report: Report = 
 
     with report.progress("computing every figure again", None, unit="results") as bar:
         rows = published_entries() if reported else ()
-        return build_leaderboard(Path(folder), reported=rows, advance=bar, note=report.note)
+        return build_leaderboard(*map(Path, folders), reported=rows, advance=bar, note=report.note)
 
 
 make_callable(__name__, leaderboard)

@@ -21,17 +21,17 @@ __all__ = ["board_of", "build_leaderboard", "gather"]
 
 REGIMES = tuple(REGIME_NAMES)
 """In the order that their rankings of one question stand in."""
+MAKE = "make some with fssbench eval --output"
 UNTOLD = "a result of old does not say on which masks and images it was measured, and is ranked only among such"
 
 
 def build_leaderboard(
-    folder: Path,
-    *,
+    *folders: Path,
     reported: Sequence[ReportedEntry] = (),
     advance: Advance = no_progress,
     note: Callable[[str], None] = lambda _: None,
 ) -> Leaderboard:
-    """Gather the results below ``folder``; ranks are given only among entries of the very same episodes.
+    """Gather the results below ``folders``; ranks are given only among entries of the very same episodes.
 
     Args:
         reported: rows of published tables to stand beside them.
@@ -41,9 +41,10 @@ def build_leaderboard(
     Raises:
         ResultError: as `gather`, two results are the same run of one model, or there is nothing to gather.
     """
-    items = gather(folder, advance=advance, note=note)
+    items = [item for folder in folders for item in gather(folder, advance=advance, note=note)]
     if not items and not reported:
-        raise ResultError(f"{folder} holds no results", remedy="make some with fssbench eval --output")
+        named = " and ".join(map(str, folders))
+        raise ResultError(f"{named} {'hold' if len(folders) > 1 else 'holds'} no results", remedy=MAKE)
     return board_of(items, reported=reported)
 
 

@@ -7,17 +7,20 @@ from collections.abc import Callable
 from fssbench.base.errors import UsageError
 from fssbench.episodes.benchmarks import find_benchmark
 from fssbench.leaderboard.board import Leaderboard
+from fssbench.leaderboard.cited import board_bibtex
 from fssbench.leaderboard.flat import to_csv, to_parquet
-from fssbench.leaderboard.readable import to_latex, to_markdown
+from fssbench.leaderboard.readable import readable
+from fssbench.leaderboard.typeset import latex, markdown
 from fssbench.schemas.leaderboard import Entry, ReportedEntry
 
 __all__ = ["FORMATS", "export", "selected"]
 
 FORMATS: dict[str, Callable[[Leaderboard], bytes]] = {
-    "markdown": to_markdown,
-    "latex": to_latex,
+    "markdown": lambda board: markdown(list(readable(board))),
+    "latex": lambda board: latex(list(readable(board))),
     "csv": lambda board: to_csv(board.to_pandas()),
     "parquet": lambda board: to_parquet(board.to_pandas()),
+    "bibtex": board_bibtex,
 }
 
 

@@ -187,7 +187,9 @@ def candidates(items: Iterable[Gathered]) -> list[Candidate]:
 def _key(result: Result) -> str:
     """What makes results runs of one entry: everything but fold, seed, and what training for a fold makes another."""
     episodes, trained = result.episodes, result.model.trained
-    model = result.model.model_dump(mode="json", exclude={"checkpoint_sha256", "trained", *result.model.later_fields})
+    model = result.model.model_dump(
+        mode="json", exclude={"checkpoint_sha256", "trained", "pretrained", *result.model.later_fields}
+    )
     training = trained.model_dump(mode="json", include=RULES) if trained else None
     return json.dumps(
         [

@@ -31,7 +31,7 @@ def _by_method(rows: Iterable[ReportedRow]) -> dict[str, list[ReportedRow]]:
     """Rows of one method on one question, those with most figures first."""
     found: dict[str, list[ReportedRow]] = defaultdict(list)
     for row in rows:
-        asked = (row.benchmark, row.protocol, row.ignore_label, row.shot)
+        asked = (row.benchmark, row.protocol, row.ignore_label, row.regime, row.shot)
         found[json.dumps([*asked, row.method, row.backbone, row.ours])].append(row)
     return {key: sorted(own, key=lambda row: _figures(row).count(None)) for key, own in found.items()}
 
@@ -64,6 +64,7 @@ def _entry(same: Sequence[ReportedRow], rows: Sequence[ReportedRow]) -> Reported
     model, options = row.ours or (None, {})
     shots = f"{row.shot}shot"
     ignored = "" if row.ignore_label else "no-ignore-label"
+    regime = "" if row.regime == "base classes" else row.regime
     # Of each figure what the first row says that says anything.
     figures = [next((f for f in column if f is not None), None) for column in zip(*map(_figures, same), strict=True)]
     *folds, mean, fb_iou = map(_share, figures)
@@ -71,7 +72,7 @@ def _entry(same: Sequence[ReportedRow], rows: Sequence[ReportedRow]) -> Reported
     notes = dict.fromkeys(row.note for row in same if row.note)
     return ReportedEntry(
         id=slug("reported", row.benchmark, shots, row.method, row.backbone or "", known),
-        group=slug("reported", row.benchmark, shots, row.protocol or "unknown-protocol", ignored),
+        group=slug("reported", row.benchmark, shots, row.protocol or "unknown-protocol", ignored, regime),
         source="reported",
         label=" ".join(filter(None, [row.method, row.backbone])),
         method=row.method,
@@ -79,6 +80,7 @@ def _entry(same: Sequence[ReportedRow], rows: Sequence[ReportedRow]) -> Reported
         benchmark=row.benchmark,
         protocol=row.protocol,
         ignore_label=row.ignore_label,
+        regime=row.regime,
         shot=row.shot,
         folds=tuple(folds),
         miou=mean,

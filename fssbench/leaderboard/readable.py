@@ -1,52 +1,69 @@
-"""Leaderboards to read: one table a group, as Markdown or LaTeX, figures in percent."""
+"""Leaderboards as tables of a paper: what was measured, and below it what papers report of the same."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 from fssbench.leaderboard.board import Leaderboard
-from fssbench.leaderboard.standings import between, digests, one_decimal, percent
-from fssbench.schemas.leaderboard import REGIME_NAMES, Entry
+from fssbench.leaderboard.cited import keys, of_model, of_printed, year_of
+from fssbench.leaderboard.flat import sure_of
+from fssbench.leaderboard.standings import digests, one_decimal, percent
+from fssbench.leaderboard.typeset import Cell, Part, Typeset, signed
+from fssbench.schemas.leaderboard import REGIME_NAMES, Entry, ReportedEntry, Score
 
-__all__ = ["to_latex", "to_markdown"]
+__all__ = ["readable"]
+
+WORDS = ("model", "source")
+SPREAD = "±: the farther end of the 95 % interval over other images, or other episodes where images are too few."
+BOLD = "Bold: the best mean, and those whose paired difference from it may be none, by the same interval."
+REPORTED = "†: as the papers named print it; nobody recomputed it, and the episodes are others."
+UNOFFICIAL = "*: not official."
 
 
-@dataclass(frozen=True)
-class Readable:
-    """One group as a table of text."""
-
-    title: str
-    head: tuple[str, ...]
-    body: tuple[tuple[str, ...], ...]
-
-
-def readable(board: Leaderboard) -> Iterator[Readable]:
-    """Every group as a table of figures in percent, measured ones first."""
+def readable(board: Leaderboard) -> Iterator[Typeset]:
+    """A table for each ranking, with what papers report of that benchmark and shots; without any, that alone."""
     groups = list(board.groups())
     times = Counter(_asked(entries[0]) for entries in groups)
     for entries in groups:
         first = entries[0]
+        beside = [
+            group
+            for group in board.reported_groups()
+            if (group[0].benchmark, group[0].shot) == (first.benchmark, first.shot)
+        ]
         which = f", {digests(first)}" if times[_asked(first)] > 1 else ""
-        folds = sorted({fold.fold for entry in entries for fold in entry.folds})
-        yield Readable(
-            f"{_asked(first)}{which}",
-            ("rank", "model", "regime", *(f"fold {fold}" for fold in folds), "mIoU", "FB-IoU", "behind", "official"),
-            tuple(_cells(entry, folds) for entry in entries),
-        )
-    for group in board.reported_groups():
-        row = group[0]
-        protocol = row.protocol or "protocol not known"
-        ignored = "" if row.ignore_label else ", ignored pixels counted as background"
-        yield Readable(
-            f"{row.benchmark}, {row.shot}-shot, as reported: {protocol}{ignored}",
-            ("model", *(f"fold {fold}" for fold in range(len(row.folds))), "mIoU", "FB-IoU", "printed in"),
-            tuple(
-                (one.label, *(one_decimal(f, without="") for f in (*one.folds, one.miou, one.fb_iou)), one.printed_in)
-                for one in group
-            ),
-        )
+        yield _table(f"{_asked(first)}{which}", entries, beside)
+    if not groups:
+        for group in board.reported_groups():
+            yield _table(f"{group[0].benchmark}, {group[0].shot}-shot", (), [group])
+
+
+def _table(title: str, entries: Sequence[Entry], beside: Sequence[Sequence[ReportedEntry]]) -> Typeset:
+    folds = sorted(
+        {fold.fold for entry in entries for fold in entry.folds}
+        | {fold for group in beside for row in group for fold in range(len(row.folds))}
+    )
+    measured = [Part(rows=[_measured(entry, folds) for entry in entries])] if entries else []
+    notes = [
+        SPREAD if any(sure_of(entry.miou) for entry in entries) else "",
+        BOLD if entries else "",
+        UNOFFICIAL if any(not entry.official for entry in entries) else "",
+        REPORTED if beside else "",
+        *dict.fromkeys(
+            f"{entry.label}: pre-trained on {entry.model.prior}." for entry in entries if entry.model.saw_the_test
+        ),
+    ]
+    return Typeset(
+        title=title,
+        head=("rank", "model", *(f"fold {fold}" for fold in folds), "mIoU", "FB-IoU", "behind", "source"),
+        words=WORDS,
+        parts=[
+            *measured,
+            *(Part(heading=_heading(group), rows=[_reported(row, folds) for row in group]) for group in beside),
+        ],
+        notes=[note for note in notes if note],
+    )
 
 
 def _asked(entry: Entry) -> str:
@@ -54,59 +71,57 @@ def _asked(entry: Entry) -> str:
     return f"{asked}, {REGIME_NAMES[entry.regime]}"
 
 
-def _cells(entry: Entry, folds: Iterable[int]) -> tuple[str, ...]:
+def _heading(group: Sequence[ReportedEntry]) -> str:
+    first = group[0]
+    protocol = f"protocol {first.protocol}" if first.protocol else "protocol not known"
+    ignored = "" if first.ignore_label else ", ignored pixels counted as background"
+    regime = "" if first.regime == "base classes" else f", {REGIME_NAMES[first.regime]}"
+    return f"as reported, {protocol}{ignored}{regime}"
+
+
+def _measured(entry: Entry, folds: Iterable[int]) -> list[Cell]:
     by_fold = {fold.fold: percent(fold.miou.value, without="") for fold in entry.folds}
-    behind = entry.difference
-    sure = behind.other_images or behind.other_episodes
-    bounds = f" [{100 * sure.low:+.1f}, {100 * sure.high:+.1f}]" if sure else ""
-    return (
-        str(entry.rank or ""),
-        entry.label,
-        entry.regime,
-        *(by_fold.get(fold, "") for fold in folds),
-        between(entry.miou, without=""),
-        between(entry.fb_iou, without=""),
-        "" if behind.value is None else f"{100 * behind.value:+.2f}{bounds}",
-        "yes" if entry.official else "no",
-    )
+    best = entry.rank is not None and not _separable(entry)
+    behind, sure = entry.difference, entry.difference.other_images or entry.difference.other_episodes
+    bounds = f" [{signed(sure.low, 1)}, {signed(sure.high, 1)}]" if sure else ""
+    return [
+        Cell(text=str(entry.rank or "")),
+        Cell(text=entry.label + ("" if entry.official else "*"), cites=keys(of_model(entry.model.name))),
+        *(Cell(text=by_fold.get(fold, "")) for fold in folds),
+        Cell(text=percent(entry.miou.value, without=""), spread=_spread(entry.miou), bold=best),
+        Cell(text=percent(entry.fb_iou.value, without=""), spread=_spread(entry.fb_iou)),
+        Cell(text="" if behind.value is None else f"{signed(behind.value, 2)}{bounds}"),
+        Cell(text=entry.source),
+    ]
 
 
-def to_markdown(board: Leaderboard) -> bytes:
-    """Headings and tables, as GitHub draws them."""
-
-    def line(cells: Sequence[str]) -> str:
-        return f"| {' | '.join(cell.translate(MARKDOWN) for cell in cells)} |"
-
-    text = ""
-    for table in readable(board):
-        rule = "".join("|---" if name in WORDS else "|--:" for name in table.head)
-        lines = (line(table.head), f"{rule}|", *map(line, table.body))
-        text += f"### {table.title.translate(MARKDOWN)}\n\n" + "\n".join(lines) + "\n\n"
-    return text.rstrip("\n").encode() + b"\n"
+def _separable(entry: Entry) -> bool:
+    """Whether an entry's mean is below the best one's by more than chance, or nobody can say."""
+    if entry.rank == 1:
+        return False
+    sure = entry.difference.other_images or entry.difference.other_episodes
+    return sure is None or not sure.low <= 0 <= sure.high
 
 
-def to_latex(board: Leaderboard) -> bytes:
-    """Bare tabulars, each below a comment that says what it is."""
-
-    def line(cells: Sequence[str]) -> str:
-        return " & ".join(cell.translate(LATEX) for cell in cells) + r" \\"
-
-    text = "% needs \\usepackage{booktabs}\n"
-    for table in readable(board):
-        columns = "".join("l" if name in WORDS else "r" for name in table.head)
-        lines = [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", line(table.head), r"\midrule"]
-        lines += [*map(line, table.body), r"\bottomrule", r"\end{tabular}"]
-        text += f"\n% {' '.join(table.title.split())}\n" + "\n".join(lines) + "\n"
-    return text.encode()
+def _spread(score: Score) -> str:
+    """How far a figure may be off, in points: the farther end of its interval."""
+    sure = sure_of(score)
+    if sure is None or score.value is None:
+        return ""
+    return f"{100 * max(sure.high - score.value, score.value - sure.low):.1f}"
 
 
-WORDS = ("model", "regime", "official", "printed in")
-"""Columns that are no numbers."""
+def _reported(row: ReportedEntry, folds: Iterable[int]) -> list[Cell]:
+    def figure(value: float | None) -> Cell:
+        return Cell(text=one_decimal(value, without=""))
 
-# What a model is called is whatever somebody called it.
-MARKDOWN = str.maketrans({c: f"\\{c}" for c in "\\|`*_[]<>#~"} | {"\n": " ", "\r": " "})
-LATEX = str.maketrans(
-    {c: f"\\{c}" for c in "&%$#_{}"}
-    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-    | {"\n": " ", "\r": " "}
-)
+    sources = dict.fromkeys(f"{one.paper} {year_of(one)}".strip() for one in row.printed)
+    return [
+        Cell(text=""),
+        Cell(text=f"{row.label}†"),
+        *(figure(row.folds[fold] if fold < len(row.folds) else None) for fold in folds),
+        figure(row.miou),
+        figure(row.fb_iou),
+        Cell(text=""),
+        Cell(text=", ".join(sources), cites=keys(of_printed(row.printed))),
+    ]

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from fssbench.leaderboard.at_hand import at_hand
 from fssbench.leaderboard.flat import sure_of
 from fssbench.schemas.leaderboard import REGIME_NAMES
 
@@ -71,7 +72,8 @@ def print_reported(
         first = group[0]
         protocol = f"protocol {first.protocol}" if first.protocol else "protocol not known"
         ignored = "" if first.ignore_label else ", ignored pixels counted as background"
-        title = f"{first.benchmark} · {first.shot}-shot · as reported, {protocol}{ignored} · mIoU in %"
+        regime = "" if first.regime == "base classes" else f" · {REGIME_NAMES[first.regime]}"
+        title = f"{first.benchmark} · {first.shot}-shot · as reported, {protocol}{ignored}{regime} · mIoU in %"
         _print(title, _printed(group[:most]), console)
         if most is not None and len(group) > most:
             _say(f"and {len(group) - most} more\n", console)
@@ -145,13 +147,19 @@ def _ranking(entries: tuple[Entry, ...]) -> list[Column]:
     folds = sorted({fold.fold for entry in entries for fold in entry.folds})
     by_fold = [{fold.fold: percent(fold.miou.value) for fold in entry.folds} for entry in entries]
     speeds = (entry.episodes_per_second for entry in entries)
+    priors = tuple(escape(entry.model.prior) or "—" for entry in entries)
     return [
         Column("#", tuple(str(entry.rank or "—") for entry in entries)),
         Column("model", tuple(escape(e.label) + ("" if e.official else " *") for e in entries), justify="left"),
         *(Column(f"fold {fold}", tuple(found.get(fold, "—") for found in by_fold), 3) for fold in folds),
-        Column("mean", tuple(_with_interval(entry.miou) for entry in entries)),
+        Column("mean", tuple(_mean(entry) for entry in entries)),
         Column("FB-IoU", tuple(_with_interval(entry.fb_iou) for entry in entries), 2),
         Column("behind", tuple(_behind(entry.difference) for entry in entries), 4),
+        *(
+            [Column("pre-trained on", priors, justify="left", wraps=True)]
+            if any(e.model.saw_the_test for e in entries)
+            else []
+        ),
         Column("ep/s", tuple("—" if speed is None else f"{speed:.1f}" for speed in speeds), 1),
     ]
 
@@ -185,6 +193,14 @@ def between(score: Score, *, without: str = "—") -> str:
     """A figure in percent, and behind it where it might lie."""
     sure = sure_of(score)
     return percent(score.value, without=without) + (f" [{100 * sure.low:.1f}, {100 * sure.high:.1f}]" if sure else "")
+
+
+def _mean(entry: Entry) -> str:
+    """The mean with its interval; of an entry that has none, what there is, unless a fold's column says it."""
+    part = at_hand(entry)
+    if part is None or part.of == f"fold {entry.folds[0].fold}":
+        return _with_interval(entry.miou)
+    return f"—\n{percent(part.value)} over {part.of}"
 
 
 def _with_interval(score: Score) -> str:

@@ -13,6 +13,8 @@ __all__ = ["AllForeground", "CopySupport"]
 class AllForeground(FewShotSegmenter):
     """Every pixel is foreground: IoU is then the share of the image that the class covers."""
 
+    reads_pixels = False
+
     def __init__(self, *, size: int = 400) -> None:
         super().__init__()
         self.preprocess = Preprocess(size=size)
@@ -29,6 +31,8 @@ class CopySupport(FewShotSegmenter):
 
     Of several supports, foreground where at least half of their masks are.
     """
+
+    reads_pixels = False
 
     def __init__(self, *, size: int = 400) -> None:
         super().__init__()

@@ -7,12 +7,36 @@ from torch import Tensor, nn
 
 from fssbench.base.errors import ModelError
 
-__all__ = ["check_answer", "check_features", "check_logits", "has_values", "not_finite"]
+__all__ = ["check_answer", "check_features", "check_inputs", "check_logits", "has_values", "is_logits", "not_finite"]
+
+
+def check_inputs(query: Tensor, supports: Tensor, masks: Tensor, *, alike: bool = True) -> None:
+    """Raise `ModelError` unless the three tensors are episodes of one batch, shot and size.
+
+    Args:
+        alike: whether the query must have the size of the supports.
+    """
+    fits = (
+        query.ndim == 4
+        and query.shape[1] == 3
+        and supports.ndim == 5
+        and masks.ndim == 4
+        and supports.shape[0] == query.shape[0]
+        and supports.shape[2] == query.shape[1]
+        and (not alike or supports.shape[3:] == query.shape[2:])
+        and masks.shape == (*supports.shape[:2], *supports.shape[3:])
+    )
+    if not fits:
+        raise ModelError(
+            "expected query (B, 3, H, W), supports (B, K, 3, H, W) and masks (B, K, H, W), got "
+            f"{tuple(query.shape)}, {tuple(supports.shape)} and {tuple(masks.shape)}"
+        )
 
 
 def check_answer(model: nn.Module, mask: object, expected: tuple[int, ...]) -> None:
     """Raise `ModelError` unless what was predicted is a mask of the shape that was asked for."""
-    name, remedy = type(model).__name__, "predict must return (B, H, W) for queries of (B, 3, H, W)"
+    name = type(model).__name__
+    remedy = "predict must return (B, H, W), or float logits (B, 2, h, w) of any size, for queries of (B, 3, H, W)"
     if not isinstance(mask, Tensor):
         found = f"{type(mask).__name__}, expected a torch.Tensor of uint8 and shape {expected}"
         raise ModelError(f"{name} gave {found}", remedy=remedy)
@@ -21,6 +45,16 @@ def check_answer(model: nn.Module, mask: object, expected: tuple[int, ...]) -> N
     if not has_values(mask):
         found = f"a mask of {mask.dtype}, {mask.layout} on {mask.device}, expected torch.uint8"
         raise ModelError(f"{name} gave {found}", remedy="end with .to(torch.uint8)")
+
+
+def is_logits(given: object, n: int) -> bool:
+    """Whether it is logits (n, 1, h, w) or (n, 2, h, w)."""
+    return (
+        isinstance(given, Tensor)
+        and given.is_floating_point()
+        and given.ndim == 4
+        and (len(given) == n and given.shape[1] in (1, 2))
+    )
 
 
 def has_values(tensor: Tensor) -> bool:

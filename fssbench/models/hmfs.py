@@ -39,8 +39,8 @@ class HMFS(HSNet):
 
     Args:
         backbone: ``resnet50``, ``resnet101`` or ``vgg16``; frozen. With any other it is a variant, as of `HSNet`.
-        backbone_weights: ``imagenet``, ``none`` or a path; see `load_backbone`.
-        size: side of the input.
+        backbone_weights: ``imagenet``, ``pretrained``, ``none`` or a path; see `open_backbone`.
+        size: side of the input, as of `HSNet`.
         masking: ``hm``, hybrid; ``im`` masks the image, after normalisation, so that what is left out is 0;
             ``fm`` masks the features; ``none`` masks nothing (table 5 of the paper compares the first three).
         replaced: which feature-masked values ``hm`` replaces, ``nonpositive`` or ``zero``; see `hybrid`.
@@ -56,7 +56,7 @@ class HMFS(HSNet):
         *,
         backbone: str = "resnet50",
         backbone_weights: str = "none",
-        size: int = 400,
+        size: int | None = None,
         masking: str = "hm",
         replaced: str = "nonpositive",
     ) -> None:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from fssbench.base.errors import UsageError
 from fssbench.base.suggest import known_are
-from fssbench.models.backbones import BACKBONES, load_backbone
+from fssbench.models.backbones import BACKBONES, Extractor, Pyramid, listed_pyramid, open_backbone
 from fssbench.models.batch import EpisodeBatch
 from fssbench.models.dtypes import at_least_float32
 from fssbench.models.feature_store import FeatureStore
@@ -37,6 +37,7 @@ from fssbench.models.trainable import Group, Step
 __all__ = ["HSNet", "HypercorrelationSqueeze", "hypercorrelation", "mask_features"]
 
 EPSILON = 1e-5
+SIDE = 400
 BACKBONE_RATE = 0.01
 """Of the learning rate, where the backbone learns: 1e-5 (figure 10) where all else learns at 1e-3."""
 
@@ -52,6 +53,13 @@ def _kept_maps(counts: Sequence[int], hypercorrelation: str, finest_level: int) 
     levels = [tuple(range(start, start + count)) for start, count in zip(starts, counts, strict=False)]
     part = {"all": slice(None), "shallow": slice(1), "deep": slice(-1, None)}[hypercorrelation]
     return tuple(level[part] for level in levels[finest_level - 1 :])
+
+
+def _with_pyramid(extractor: Extractor) -> tuple[nn.Module, Pyramid]:
+    """The network whose maps are correlated, and which those are."""
+    if extractor.pyramid is not None:
+        return extractor.network, extractor.pyramid
+    return listed_pyramid(extractor)
 
 
 def _chosen(
@@ -108,10 +116,11 @@ class HSNet(FeatureSegmenter):
     The options from ``masking`` on are the paper's ablations; their defaults are the published model.
 
     Args:
-        backbone: ``resnet50``, ``resnet101`` or ``vgg16``; in eval mode also while training. Of any other that has a
-            `Pyramid`, as many maps as it has are squeezed, and results call the model ``hsnet-variant``.
-        backbone_weights: ``imagenet``, ``none`` or a path; see `load_backbone`.
-        size: side of the input.
+        backbone: ``resnet50``, ``resnet101`` or ``vgg16``; in eval mode also while training. Of any other that
+            `open_backbone` knows, as many maps as it has at 1/8, 1/16 and 1/32 of the image are squeezed, and results
+            call the model ``hsnet-variant``.
+        backbone_weights: ``imagenet``, ``pretrained``, ``none`` or a path; see there.
+        size: side of the input; 400, or what is nearest to it and the backbone takes.
         masking: ``fm`` masks the support's features (equation 1), ``none`` leaves them whole (Table 1, below).
         kernel: ``center-pivot``, ``separable`` or ``original`` 4D convolutions (Table 4).
         hypercorrelation: of each level ``all`` maps, or the first (``shallow``) or last (``deep``) alone
@@ -138,7 +147,7 @@ class HSNet(FeatureSegmenter):
         *,
         backbone: str = "resnet50",
         backbone_weights: str = "none",
-        size: int = 400,
+        size: int | None = None,
         masking: str = "fm",
         kernel: str = "center-pivot",
         hypercorrelation: str = "all",
@@ -147,19 +156,21 @@ class HSNet(FeatureSegmenter):
         freeze_backbone: bool = True,
     ) -> None:
         super().__init__()
-        pyramids = {name: one.pyramid for name, one in BACKBONES.items() if one.pyramid}
-        self._require("backbone", backbone, tuple(pyramids))
+        if ":" not in backbone:  # those of libraries say themselves what they are good for
+            self._require("backbone", backbone, tuple(name for name, one in BACKBONES.items() if one.pyramid))
         self._require("masking", masking, self.maskings)
         self._require("kernel", kernel, tuple(KERNELS))
         self._require("hypercorrelation", hypercorrelation, HYPERCORRELATIONS)
         self._require("finest_level", finest_level, tuple(range(1, 1 + COARSEST)))
         self._require("block_layers", block_layers, tuple(range(1, MOST_LAYERS + 1)))
         self._require("freeze_backbone", freeze_backbone, (True, False))
-        extractor, pyramid = BACKBONES[backbone], pyramids[backbone]
+        extractor = open_backbone(backbone, backbone_weights)
+        self.backbone, pyramid = _with_pyramid(extractor)
         self.recorded_as = None if pyramid.published else f"{type(self).__name__.lower()}-variant"
-        self.preprocess = Preprocess(size=size, mean=extractor.mean, std=extractor.std)
+        side = extractor.fitting(size, default=SIDE)
+        self.preprocess = Preprocess(size=side, mean=extractor.mean, std=extractor.std)
         self.masking = masking
-        self.backbone, self.backbone_info = load_backbone(backbone, backbone_weights)
+        self.backbone_info = extractor.info
         self.unused = extractor.head
         self.frozen = freeze_backbone
         self.features: FeatureStore | None = None

@@ -10,9 +10,8 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchvision.models.feature_extraction import create_feature_extractor
 
-from fssbench.models.backbones import find_backbone, load_backbone
+from fssbench.models.backbones import open_backbone
 from fssbench.models.dtypes import at_least_float32
 from fssbench.models.interface import FeatureSegmenter, Preprocess
 
@@ -24,18 +23,39 @@ class Prototype(FeatureSegmenter):
 
     A support without foreground (or without background) at the input's size has no such prototype and
     adds none; a query that is shown none at all is as unlike it as can be, cosine −1.
+
+    Args:
+        backbone: any that `open_backbone` knows.
+        backbone_weights: ``imagenet``, ``pretrained``, ``none`` or a path; see there.
+        size: side of the input; 400, or what is nearest to it and the backbone takes.
+        maps: names of the backbone's maps that are compared, side by side if there are several; by default the one
+            that knows what things are and is fine enough to outline them.
+
+    Attributes:
+        side: of the input, where none is asked for.
     """
 
-    def __init__(self, *, backbone: str = "resnet50", backbone_weights: str = "none", size: int = 400) -> None:
+    reads_images = False
+    side = 400
+
+    def __init__(
+        self,
+        *,
+        backbone: str = "resnet50",
+        backbone_weights: str = "none",
+        size: int | None = None,
+        maps: list[str] | None = None,
+    ) -> None:
         super().__init__()
-        network, self.backbone_info = load_backbone(backbone, backbone_weights)
-        extractor = find_backbone(backbone)
-        self.preprocess = Preprocess(size=size, mean=extractor.mean, std=extractor.std)
-        self.features = create_feature_extractor(network, {extractor.semantic: "map"})
+        extractor = open_backbone(backbone, backbone_weights)
+        self.backbone_info = extractor.info
+        side = extractor.fitting(size, default=self.side)
+        self.preprocess = Preprocess(size=side, mean=extractor.mean, std=extractor.std)
+        self.features = extractor.maps(maps or ())
 
     def encode(self, images: Tensor) -> list[Tensor]:
         """Images (N, 3, H, W) → one map (N, C, h, w)."""
-        return [self.features(images)["map"]]
+        return [side_by_side(list(self.features(images).values()))]
 
     def condition(self, features: list[Tensor], images: Tensor, masks: Tensor) -> list[Tensor]:
         """The prototypes of background and foreground: (N, 2, C), zero where there is none."""
@@ -56,3 +76,12 @@ class Prototype(FeatureSegmenter):
         cosine = torch.einsum("bchw,bkc->bkhw", F.normalize(maps, dim=1), F.normalize(mean, dim=-1))
         unseen = ~shown.any(dim=1)[..., None, None]  # (B, 2, 1, 1)
         return cosine.masked_fill(unseen, -1.0)[:, None]
+
+
+def side_by_side(maps: list[Tensor]) -> Tensor:
+    """One map as it is; several at the finest one's size, each of unit length at every position, one upon another."""
+    if len(maps) == 1:
+        return maps[0]
+    finest = max((one.shape[-2], one.shape[-1]) for one in maps)
+    units = [F.normalize(one, dim=1) for one in maps]
+    return torch.cat([F.interpolate(one, finest, mode="bilinear", align_corners=False) for one in units], dim=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from importlib.metadata import EntryPoint, entry_points
@@ -47,6 +47,10 @@ BUILTIN = {
     "hsnet": "fssbench.models.hsnet:HSNet",
     "hmfs": "fssbench.models.hmfs:HMFS",
     "hdmnet": "fssbench.models.hdmnet:HDMNet",
+    "dino-prototype": "fssbench.models.foundation.dino_prototype:DinoPrototype",
+    "seggpt": "fssbench.models.foundation.seggpt:SegGPT",
+    "clipseg": "fssbench.models.foundation.clipseg:CLIPSeg",
+    "sam-matcher": "fssbench.models.foundation.sam_matcher:SAMMatcher",
 }
 
 # Those that answer no episodes, but are trained to become a part of a model that does.
@@ -101,6 +105,16 @@ class ModelSpec:
         """Whether ``backbone_weights`` says what its backbone is filled with, as with the models of fssbench."""
         filled = self.options.get("backbone_weights", "")
         return self.has_backbone and filled in ("none", "imagenet", inspect.Parameter.empty)
+
+    def usual_weights(self, options: Mapping[str, Any]) -> str:
+        """What its backbone is filled with where nobody says: what a library keeps of its own, else ImageNet's."""
+        backbone = options.get("backbone", self.options.get("backbone"))
+        return "pretrained" if isinstance(backbone, str) and ":" in backbone else "imagenet"
+
+    @property
+    def names_weights(self) -> bool:
+        """Whether its option ``weights`` says what it is filled with, as with our foundation models."""
+        return self.name in BUILTIN and "weights" in self.options
 
     @property
     def needs_training(self) -> bool:
@@ -206,7 +220,10 @@ def _ours(module: str, attribute: str) -> Callable[..., nn.Module]:
 
 
 def _in_file(path: str, attribute: str) -> Callable[..., nn.Module]:
-    return _attribute(load_file(str(Path(path).resolve())).module, attribute, where=path)
+    found = _attribute(load_file(str(Path(path).resolve())).module, attribute, where=path)
+    from fssbench.models.functions import FunctionSegmenter, answers_episodes
+
+    return (lambda: FunctionSegmenter(found)) if answers_episodes(found) else found
 
 
 def _installed(point: EntryPoint) -> Callable[..., nn.Module]:

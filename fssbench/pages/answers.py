@@ -137,12 +137,11 @@ def _flat(maps: Tensor, channel: int | None) -> Map:
 
 
 def _inputs(model: FewShotSegmenter, answer: Answer, *, device: str) -> tuple[Tensor, Tensor, Tensor]:
-    """An episode as the model gets it: query (1, 3, s, s), supports (1, K, 3, s, s) and masks (1, K, s, s)."""
-    frames = (answer.query, *answer.supports)
+    """An episode as the model gets it: query (1, 3, H, W), supports (1, K, 3, h, w) and masks (1, K, h, w)."""
     show = model.preprocess
-    images = show.normalise(torch.stack([show.image(frame.image) for frame in frames]).to(device))
-    masks = torch.stack([show.mask(frame.mask) for frame in answer.supports]).to(device).float()
-    return images[:1], images[None, 1:], masks[None]
+    query, *supports = [show.input(frame.image)[None].to(device) for frame in (answer.query, *answer.supports)]
+    masks = [show.mask(frame.mask)[None].to(device).float() for frame in answer.supports]
+    return query, model.together(supports), model.together(masks)
 
 
 def _mask(answer: Answer) -> npt.NDArray[np.bool_]:

@@ -6,6 +6,7 @@ while a model is evaluated, and it does not matter how many processes, or runs, 
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -80,9 +81,22 @@ def keep_examples(
             ),
         )
         shown = [answers[example.index] for example in kept.examples]
-        draw_answers(partial / SHEET, {loaded.record.name: shown}, class_names=names)
+        draw_answers(
+            partial / SHEET, {loaded.record.name: shown}, class_names=names, heading=_heading(kept, job), titles=True
+        )
         write_atomic(partial / INDEX, kept.to_json())
     return kept
+
+
+def _heading(kept: Examples, job: Job) -> tuple[str, ...]:
+    """What the sheet shows, and how to read it."""
+    asked = job.asked_episodes
+    counts = Counter(example.choice for example in kept.examples)
+    chosen = ", ".join(f"{n} {choice}" for choice, n in counts.items())
+    return (
+        f"{asked.benchmark} {asked.protocol} fold {asked.fold}, {asked.shot}-shot: {chosen}",
+        "blue: support, green: truth, red: prediction",
+    )
 
 
 def _example(

@@ -14,7 +14,9 @@ from markupsafe import Markup
 from fssbench.base.errors import UsageError
 from fssbench.base.version import __version__
 from fssbench.episodes.benchmarks import find_benchmark
+from fssbench.leaderboard.at_hand import at_hand
 from fssbench.pages.charts import scale_top
+from fssbench.pages.speeds import by_speed
 from fssbench.schemas.leaderboard import Entry, ReportedEntry
 from fssbench.schemas.result import Ends
 from fssbench.scoring.comparison import p_of, p_text
@@ -68,6 +70,8 @@ def environment() -> Environment:
     made.globals["version"] = __version__
     made.filters |= {
         "amount": amount,
+        "at_hand": at_hand,
+        "bests": _bests,
         "between": between,
         "between_differences": _between_differences,
         "p_number": lambda difference: "" if (p := _p(difference)) is None else p,
@@ -76,6 +80,7 @@ def environment() -> Environment:
         "points": _points,
         "question": _question,
         "setting": setting,
+        "speeds": by_speed,
         "thousands": lambda n: f"{n:,}",
         "title": benchmark_title,
         "top": _top,
@@ -135,6 +140,22 @@ def _top(figures: Sequence[Sure]) -> float:
     """Where the scale of some figures and their intervals ends."""
     values = [figure.value for figure in figures if figure.value is not None]
     return scale_top([*values, *(sure.high for figure in figures if (sure := between(figure)))])
+
+
+def _bests(rows: Sequence[Entry] | Sequence[ReportedEntry]) -> dict[str | int, float]:
+    """The highest mIoU, FB-IoU and mIoU of a fold among some rows, by name or fold; nothing of one row alone."""
+    found: dict[str | int, float] = {}
+    for row in rows if len(rows) > 1 else ():
+        figures: dict[str | int, float | None]
+        if isinstance(row, Entry):
+            figures = {"miou": row.miou.value, "fb_iou": row.fb_iou.value}
+            figures |= {one.fold: one.miou.value for one in row.folds}
+        else:
+            figures = {"miou": row.miou, "fb_iou": row.fb_iou, **dict(enumerate(row.folds))}
+        for name, value in figures.items():
+            if value is not None:
+                found[name] = max(value, found.get(name, 0.0))
+    return found
 
 
 def benchmark_title(name: str) -> str:

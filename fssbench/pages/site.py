@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from fssbench.base.errors import StorageError
 from fssbench.base.files import atomic_folder, storage_errors, write_atomic
 from fssbench.base.listing import is_system_file
 from fssbench.base.progress import Advance, no_progress
+from fssbench.leaderboard.at_hand import at_hand
 from fssbench.leaderboard.board import Leaderboard
 from fssbench.leaderboard.gathered import Gathered
 from fssbench.leaderboard.standings import digests
@@ -123,7 +125,7 @@ class _Pages:
             Question(
                 benchmark=benchmark,
                 shot=shot,
-                measured=tuple(g for g in measured if (g[0].benchmark, g[0].shot) == (benchmark, shot)),
+                measured=tuple(_ordered(g) for g in measured if (g[0].benchmark, g[0].shot) == (benchmark, shot)),
                 reported=tuple(g for g in reported if (g[0].benchmark, g[0].shot) == (benchmark, shot)),
             )
             for benchmark, shot in asked
@@ -194,6 +196,16 @@ class _Pages:
             return f"../{name}"
 
         return view.examples(copied) if view else ()
+
+
+def _ordered(group: tuple[Entry, ...]) -> tuple[Entry, ...]:
+    """As ranked; those without a rank behind, by what there is of their mean."""
+
+    def place(entry: Entry) -> tuple[int | float, float]:
+        part = at_hand(entry)
+        return entry.rank or math.inf, -part.value if part else 0.0
+
+    return tuple(sorted(group, key=place))
 
 
 def _reach(differences: list[Difference | None]) -> float:

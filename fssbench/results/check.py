@@ -10,7 +10,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from itertools import zip_longest
+from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +25,14 @@ from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
 from fssbench.pipelines.episode_sets.stream import truth_of
 from fssbench.results import counts_file
 from fssbench.results.figures import policy_results
+from fssbench.results.model_size import most_pixels
 from fssbench.results.official import HANDED_IN, IN_MEMORY, own_reasons, set_reasons
 from fssbench.results.outcome import episodes_record
 from fssbench.results.policies import policies_for, query_facts
 from fssbench.results.predictions import INDEX, StoredPredictions
 from fssbench.results.rescore import recount, scorable
 from fssbench.schemas.result import EpisodesRecord, Result
-from fssbench.schemas.samples import PredictionSample
-from fssbench.scoring.counts import CountsTable
+from fssbench.scoring.counts import CountsTable, QueryFacts
 from fssbench.scoring.metrics import COUNT_FIELDS, impossible
 
 __all__ = ["Checked", "FindSet", "check_result", "differences"]
@@ -110,12 +110,12 @@ class _ResultCheck:
             self.rows(table)
             self.figures(table)
         self.policies()
-        samples = self.predictions()
+        predictions = self.predictions()
         episode_set = self.episode_set()
         if episode_set is not None:
             same = self.against(episode_set)
             if table is not None and same:
-                self.truth(episode_set, table, samples)
+                self.truth(episode_set, table, predictions)
         return table
 
     def counts(self) -> CountsTable | None:
@@ -160,10 +160,9 @@ class _ResultCheck:
             for row in np.flatnonzero(impossible(table.counts[:, p])):
                 counts = dict(zip(COUNT_FIELDS, table.counts[row, p].tolist(), strict=True))
                 self.wrong(f"episode {row} under {policy}: no masks have the counts {counts}")
-        side = self.result.model.input_size
         area = {
             "original": [query.image_pixels for query in table.queries],
-            "model": [side**2 if side else query.image_pixels for query in table.queries],
+            "model": [most_pixels(self.result.model, query.image_pixels) for query in table.queries],
         }
         for p, policy in enumerate(table.policies):
             for row in np.flatnonzero(table.counts[:, p, 4] > area.get(policy.partition("/")[0], 0)):
@@ -223,33 +222,31 @@ class _ResultCheck:
             return reasons
         return tuple(IN_MEMORY if reason == HANDED_IN else reason for reason in reasons)
 
-    def predictions(self) -> list[PredictionSample]:
+    def predictions(self) -> StoredPredictions | None:
         """The masks are those the result names: hashes, and one for every episode."""
         stated = self.result.predictions
         if stated is None:
             self.unchecked.append("the masks, which were not kept")
-            return []
+            return None
         if not is_file_name(stated.folder):
             self.wrong(f"predictions.folder: '{stated.folder}' does not lie beside the result")
-            return []
+            return None
         folder = self.folder / stated.folder
         try:
             there = StoredPredictions.open(folder)
         except FssbenchError as error:
             self.wrong(error.problem)
-            return []
+            return None
         if (found := sha256_file(folder / INDEX)) != stated.sha256:
             self.wrong(f"predictions.sha256: the result says {stated.sha256}, {stated.folder}/{INDEX} has {found}")
         for name, differs in (("model", "differs"), ("episodes", "differ")):
             if getattr(there.manifest, name) != getattr(self.result, name):
                 self.wrong(f"{stated.folder}/{INDEX}: its {name} {differs} from the result's")
-        samples = list(there.samples(self.problems))
-        self.indices(samples)
-        return samples
+        self.indices(Counter(sample.index for sample in there.samples(self.problems)))
+        return there
 
-    def indices(self, samples: list[PredictionSample]) -> None:
+    def indices(self, seen: Counter[int]) -> None:
         n = self.result.episodes.n_episodes
-        seen = Counter(sample.index for sample in samples)
         for index, times in sorted(seen.items()):
             if times > 1:
                 self.wrong(f"predictions: episode {index} has {times} masks")
@@ -295,7 +292,7 @@ class _ResultCheck:
                 self.wrong(f"unofficial: nothing shows that {reason}")
         return stated.truth_digest == here.truth_digest or stated.digest != here.digest
 
-    def truth(self, episode_set: EpisodeSet, table: CountsTable, samples: list[PredictionSample]) -> None:
+    def truth(self, episode_set: EpisodeSet, table: CountsTable, predictions: StoredPredictions | None) -> None:
         """Names and facts are those of the set's images, and the counts those of the masks against them."""
         names = {pool.id: pool.name for pool in episode_set.manifest.classes}
         for one in self.result.policies[0].per_class:
@@ -303,21 +300,27 @@ class _ResultCheck:
                 self.wrong(f"class {one.id}: the result calls it '{one.name}', {episode_set.place} '{name}'")
         try:
             queries = episode_set.queries(table.track)
+            known: dict[tuple[int, str], QueryFacts] = {}
             for index, meta in queries.items():
-                truth, _ = truth_of(meta, where=meta.image_id)
-                if (facts := query_facts(truth, meta.n_classes)) != table.queries[index]:
+                if (facts := known.get((meta.class_id, meta.image_id))) is None:
+                    truth, _ = truth_of(meta, where=meta.image_id)
+                    facts = known[meta.class_id, meta.image_id] = query_facts(truth, meta.n_classes)
+                if facts != table.queries[index]:
                     self.wrong(f"episode {index}: the table says {table.queries[index]}, its query is {facts}")
         except FssbenchError as error:
             self.wrong(error.problem)
             return
-        sizes = set(samples[0].masks) if samples else {policy.size for policy in policies_for(episode_set)}
+        # What is wrong with the files themselves has been noted.
+        samples = iter(()) if predictions is None else predictions.samples([])
+        first = next(samples, None)
+        sizes = set(first.masks) if first else {policy.size for policy in policies_for(episode_set)}
         policies = scorable(episode_set, sizes)
         if missing := [policy.name for policy in policies if policy.name not in table.policies]:
             self.wrong(f"the policies: {', '.join(missing)} could be scored and is not")
         policies = tuple(policy for policy in policies if policy.name in table.policies)
-        for sample in samples:
+        for sample in chain([first] if first else [], samples):
             try:
-                (row,) = recount([sample], queries, policies, side=self.result.model.input_size)
+                (row,) = recount([sample], queries, policies, model=self.result.model)
             except FssbenchError as error:
                 self.wrong(error.problem)
                 continue

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -71,7 +71,8 @@ class Outcome:
         headline: the policy that rankings use.
         source: whether the model was asked, or its masks were there.
         execution: how the model was asked, if it was.
-        masks: every episode's, to be kept beside the result; or ``None``.
+        masks: every episode's by index, to be kept beside the result, of which one at a time need be in memory; or
+            ``None``.
     """
 
     model: ModelRecord
@@ -82,7 +83,7 @@ class Outcome:
     execution: Execution | None
     environment: Environment
     command: Request
-    masks: Sequence[PredictionSample] | None
+    masks: Iterable[PredictionSample] | None
 
     def write(self, path: Path) -> Result:
         """Write the result to ``path``, after everything it rests on, which lies beside it.

@@ -14,7 +14,7 @@ __all__ = ["policies_for", "query_facts"]
 
 def query_facts(mask: npt.NDArray[np.bool_], n_classes: int | None) -> QueryFacts:
     """What a query with this class mask (H, W) is."""
-    return QueryFacts(object_pixels=int(mask.sum()), image_pixels=mask.size, n_classes=n_classes)
+    return QueryFacts(object_pixels=int(np.count_nonzero(mask)), image_pixels=mask.size, n_classes=n_classes)
 
 
 def policies_for(episode_set: EpisodeSet) -> tuple[ScoringPolicy, ...]:

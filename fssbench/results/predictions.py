@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, count, islice
 from pathlib import Path
 from typing import Literal
 
@@ -28,16 +29,20 @@ EPISODES_PER_SHARD = 1_000
 
 
 def store_predictions(
-    folder: Path, samples: Sequence[PredictionSample], *, model: ModelRecord, episodes: EpisodesRecord
+    folder: Path, samples: Iterable[PredictionSample], *, model: ModelRecord, episodes: EpisodesRecord
 ) -> PredictionsFolder:
     """Write masks into ``folder``, in place of what is there; the same bytes for the same masks.
 
     Args:
-        samples: of every episode, in whatever order, each at the same sizes.
+        samples: of every episode, each at the same sizes; in the order of their indices, unless they are a sequence.
+
+    Raises `ResultError` if they are in no order.
     """
-    ordered = sorted(samples, key=lambda sample: sample.index)
+    if isinstance(samples, Sequence):
+        samples = sorted(samples, key=lambda sample: sample.index)
+    first, following = _with_first(samples)
     sizes: tuple[MaskSize, ...] = ("original", "model")
-    sizes = tuple(size for size in sizes if size in ordered[0].masks)
+    sizes = tuple(size for size in sizes if size in first.masks)
     partial = folder.with_name(folder.name + PARTIAL)
     with storage_errors(folder):
         shutil.rmtree(partial, ignore_errors=True)
@@ -48,7 +53,7 @@ def store_predictions(
                 model=model,
                 episodes=episodes,
                 sizes=sizes,
-                shards=tuple(_write_shards(partial, ordered, sizes)),
+                shards=tuple(_write_shards(partial, following, sizes)),
             )
             write_atomic(partial / INDEX, manifest.to_json())
             if not _same(partial, folder):
@@ -66,11 +71,27 @@ def _same(first: Path, second: Path) -> bool:
     return all(sha256_file(first / name) == sha256_file(second / name) for name in names)
 
 
+def _with_first(samples: Iterable[PredictionSample]) -> tuple[PredictionSample, Iterator[PredictionSample]]:
+    """The first, and all of them."""
+    following = iter(samples)
+    first = next(following)
+    return first, chain([first], following)
+
+
 def _write_shards(
-    folder: Path, samples: Sequence[PredictionSample], sizes: Iterable[MaskSize]
+    folder: Path, samples: Iterator[PredictionSample], sizes: Sequence[MaskSize]
 ) -> Iterator[PredictionShard]:
-    for n, start in enumerate(range(0, len(samples), EPISODES_PER_SHARD)):
-        part = samples[start : start + EPISODES_PER_SHARD]
+    before = -1
+    for n in count():
+        if not (part := list(islice(samples, EPISODES_PER_SHARD))):
+            return
+        for sample in part:
+            if sample.index <= before:
+                raise ResultError(
+                    f"the mask of episode {sample.index} comes behind that of episode {before}",
+                    remedy="evaluate again with --overwrite",
+                )
+            before = sample.index
         # Sizes in one order, whatever order they were predicted in.
         masks = (PredictionSample(index=s.index, masks={size: s.masks[size] for size in sizes}) for s in part)
         file = write_predictions(folder / f"predictions-{n:06d}.tar", masks)
@@ -95,6 +116,10 @@ class StoredPredictions:
             remedy="evaluate again with --overwrite",
         )
         return StoredPredictions(path, manifest)
+
+    def __iter__(self) -> Iterator[PredictionSample]:
+        """`samples`, from the beginning each time; those of one shard are in memory at once."""
+        return self.samples()
 
     def samples(self, problems: list[str] | None = None) -> Iterator[PredictionSample]:
         """The masks of every episode, each shard checked before it is used.

@@ -20,6 +20,7 @@ from fssbench.pipelines.formats import masks
 from fssbench.results.counts_file import to_bytes
 from fssbench.results.environment import describe_environment
 from fssbench.results.foreign import read_foreign
+from fssbench.results.model_size import model_size
 from fssbench.results.outcome import Outcome, episodes_record
 from fssbench.results.policies import policies_for, query_facts
 from fssbench.results.predictions import INDEX, StoredPredictions
@@ -33,11 +34,15 @@ __all__ = ["Predictions", "recount", "rescore", "settle"]
 
 @dataclass(frozen=True, kw_only=True)
 class Predictions:
-    """Masks of every episode of a track, and what is known of the model that made them."""
+    """Masks of every episode of a track, and what is known of the model that made them.
+
+    Attributes:
+        samples: one after the other, as often as they are wanted.
+    """
 
     model: ModelRecord
     episodes: EpisodesRecord
-    samples: Sequence[PredictionSample]
+    samples: Iterable[PredictionSample]
 
     @staticmethod
     def stored(path: Path, episode_set: EpisodeSet) -> Predictions:
@@ -62,7 +67,7 @@ class Predictions:
                 f"{getattr(asked, name)}, the set's is {getattr(here, name)}",
                 remedy="pass the set they were made on as --data",
             )
-        return Predictions(model=there.manifest.model, episodes=here, samples=list(there.samples()))
+        return Predictions(model=there.manifest.model, episodes=here, samples=there)
 
     @staticmethod
     def foreign(
@@ -108,14 +113,14 @@ def recount(
     queries: Mapping[int, ImageMeta],
     policies: Sequence[ScoringPolicy],
     *,
-    side: int | None,
+    model: ModelRecord,
 ) -> Iterator[EpisodeCounts]:
     """Count masks against what the episode set says of their queries.
 
     Args:
         samples: with a mask at every size that ``policies`` score at.
         queries: by episode index.
-        side: of the square that masks at the model's size are.
+        model: what made them, which says how large masks at its size are.
 
     Raises:
         EpisodeIndexError: there is no such episode.
@@ -132,7 +137,8 @@ def recount(
             raise EpisodeIndexError(f"there is a mask of episode {sample.index}, the track has {len(queries)} episodes")
         meta = queries[sample.index]
         truth, ignore = truth_of(meta, where=f"image {meta.image_id}")
-        shapes = {"original": truth.shape, "model": (side, side)}
+        height, width = truth.shape
+        shapes = {"original": (height, width), "model": model_size(model, (height, width))}
         predicted = {
             size: torch.from_numpy(_decoded(sample, size, shapes[size]))
             for size in dict.fromkeys(policy.size for policy in policies)
@@ -146,7 +152,7 @@ def recount(
         yield EpisodeCounts(sample.index, counts, query_facts(truth, meta.n_classes))
 
 
-def _decoded(sample: PredictionSample, size: MaskSize, shape: tuple[int | None, ...]) -> npt.NDArray[np.bool_]:
+def _decoded(sample: PredictionSample, size: MaskSize, shape: tuple[int, ...] | None) -> npt.NDArray[np.bool_]:
     """One stored mask (H, W) bool, checked."""
     if size not in sample.masks:
         raise MaskShapeError(f"episode {sample.index} has no mask at {size} size")
@@ -187,10 +193,12 @@ def rescore(
     Raises:
         EpisodeIndexError: an episode has two masks or none.
     """
-    policies = scorable(episode_set, predictions.samples[0].masks)
+    if (first := next(iter(predictions.samples), None)) is None:
+        raise EpisodeIndexError("there is no mask of any episode", remedy="evaluate again with --overwrite")
+    policies = scorable(episode_set, first.masks)
 
     def counted() -> Iterator[EpisodeCounts]:
-        for row in recount(predictions.samples, queries, policies, side=predictions.model.input_size):
+        for row in recount(predictions.samples, queries, policies, model=predictions.model):
             advance(1)
             yield row
 

@@ -16,6 +16,7 @@ __all__ = [
     "Entry",
     "FoldScore",
     "Printed",
+    "Regime",
     "ReportedEntry",
     "RunSummary",
     "Score",
@@ -27,7 +28,8 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9]+([.-][a-z0-9]+)*$")]
 
 
-REGIME_NAMES = {
+Regime = Literal["base classes", "training-free", "generalist", "unknown"]
+REGIME_NAMES: dict[Regime, str] = {
     "base classes": "trained on base classes",
     "training-free": "training-free",
     "generalist": "generalist that saw the tested classes or images",
@@ -155,7 +157,7 @@ class Entry(Record):
     protocol_version: int
     shot: int
     policy: str = Field(description="how masks were scored, such as original/ignore")
-    regime: Literal["base classes", "training-free", "generalist", "unknown"] = Field(
+    regime: Regime = Field(
         default="unknown", description="what its weights have learned from; ranks are given within a regime"
     )
     episodes_digest: Sha256 = Field(
@@ -198,7 +200,7 @@ class ReportedEntry(Record):
     """A score as papers print it: never ranked, since nobody can compute it again."""
 
     id: Slug = Field(description="stable and unique among all entries")
-    group: Slug = Field(description="rows with one group: same benchmark, number of shots and protocol as reported")
+    group: Slug = Field(description="rows with one group: same benchmark, shots, protocol and regime as reported")
     source: Literal["reported"]
     label: str = Field(description="the method and its backbone")
     method: str = Field(description="as printed, with what sets it apart")
@@ -206,6 +208,7 @@ class ReportedEntry(Record):
     benchmark: str
     protocol: str | None = Field(description="fssbench's name of the one that scored it; null if that is not known")
     ignore_label: bool = Field(description="whether ignored pixels were left out of the score")
+    regime: Regime = Field(default="base classes", description="what its weights have learned from")
     shot: int
     folds: tuple[Share | None, ...] = Field(description="mIoU by fold, null where it is not known")
     miou: Share | None = Field(description="mean over folds, as printed")

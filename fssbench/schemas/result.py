@@ -32,6 +32,7 @@ __all__ = [
     "PolicyResult",
     "PrecisionCheck",
     "PredictionsFolder",
+    "PretrainingRecord",
     "Request",
     "Result",
     "SplitResult",
@@ -172,6 +173,21 @@ class TrainingRecord(Record):
         return self.select_on == "last" and self.settled_after is None and self.steps < self.planned_steps
 
 
+class PretrainingRecord(Record):
+    """What weights were learned from before they came here, as far as those who released them say."""
+
+    data: tuple[str, ...] = Field(description="data sets, as people call them")
+    saw: tuple[Literal["images", "masks", "labels"], ...] = Field(
+        description="of the benchmark, as far as is known: images it tests on; masks of classes it tests; labels of "
+        "whole images of them, as ImageNet has"
+    )
+
+    @property
+    def told(self) -> str:
+        """In words, such as ``COCO, ADE20K: saw images, masks``."""
+        return f"{', '.join(self.data)}{': saw ' if self.saw else ''}{', '.join(self.saw)}"
+
+
 class ModelRecord(Record):
     """The model: what it is, and the weights it ran with."""
 
@@ -191,7 +207,9 @@ class ModelRecord(Record):
     backbone_sha256: Sha256 | None
     parameters: int | None = Field(ge=0, description="all parameters, the backbone's included; null if not known")
     learnable_parameters: int | None = Field(ge=0)
-    input_size: int | None = Field(ge=1, description="side of the square the model works at, in pixels")
+    input_size: int | None = Field(
+        ge=1, description="side of the square that images are squashed to, in pixels; null if they are not"
+    )
     control: Literal["no-support", "wrong-class"] | None = Field(
         default=None, description="what was done to its supports to see whether it uses them; null if nothing"
     )
@@ -204,6 +222,16 @@ class ModelRecord(Record):
     )
     weights: dict[str, Sha256] = Field(
         default_factory=dict, description="by name, the files of weights that it declares to have loaded itself"
+    )
+
+    preprocess: dict[str, Any] = Field(
+        default_factory=dict,
+        description="how images become the model's input, as far as that is not squashing to that square, by the "
+        "names of `fssbench.models.preprocess.Preprocess`",
+    )
+    class_names: bool = Field(default=False, description="whether it is told what classes are called")
+    pretrained: PretrainingRecord | None = Field(
+        default=None, description="what its backbone, or the whole of it, was learned from; null if that is not known"
     )
 
     @staticmethod
@@ -244,9 +272,26 @@ class ModelRecord(Record):
         return "training-free" if free else "unknown"
 
     @property
+    def prior(self) -> str:
+        """What it was pre-trained on and what that held of the benchmark, in words; empty if it was not.
+
+        Of results from before that was recorded, ImageNet's weights alone imply it.
+        """
+        if self.pretrained is not None:
+            return self.pretrained.told
+        if self.backbone_weights == "imagenet":
+            return "ImageNet-1k"
+        return "" if self.backbone_weights == "none" or self.parameters == 0 else "not known"
+
+    @property
+    def saw_the_test(self) -> bool:
+        """Whether what it was pre-trained on is known to hold the benchmark's images, or masks of its classes."""
+        return self.pretrained is not None and bool({"images", "masks"} & set(self.pretrained.saw))
+
+    @property
     def later_fields(self) -> set[str]:
         """Fields that came after schema 2 and say nothing here: without them a record is named as it was then."""
-        return {name for name in ("regime", "weights") if not getattr(self, name)}
+        return {name for name in ("regime", "weights", "preprocess", "class_names") if not getattr(self, name)}
 
     @property
     def selected_on_test_fold(self) -> bool:
@@ -335,7 +380,7 @@ class Execution(Record):
     episodes_per_second: float = Field(ge=0, description="of those asked in this run")
     resumed_episodes: int = Field(ge=0, description="asked by an earlier run that was interrupted")
     path: Literal["plain", "fast"] = Field(
-        default="plain", description="every episode whole and alone, or features shared and the model accelerated"
+        default="plain", description="every episode whole, or features shared and the model accelerated"
     )
     batch: int = Field(default=1, ge=1, description="images encoded and episodes matched at a time, at the end")
     shortages: int = Field(default=0, ge=0, description="how often memory ran out and less was tried at a time")

@@ -7,7 +7,8 @@ never leave the two modules.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -15,7 +16,7 @@ import numpy.typing as npt
 
 from fssbench.episodes.episodes import Track
 
-__all__ = ["FIGURES", "RESAMPLES", "Sample"]
+__all__ = ["FIGURES", "RESAMPLES", "Moves", "Sample"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -25,6 +26,83 @@ MIN_QUERIES = 10
 
 FIGURES = ("miou", "fb_iou", "episode_iou")
 """The overall figures, in the order they stand behind those of the classes."""
+
+BLOCK = 2**22
+"""Draws, of some resamples of a class's episodes, that are held at a time."""
+TILE = 16
+REMEMBERED = 25_000
+"""Episodes up to which all draws are remembered, one byte each."""
+
+
+@dataclass(frozen=True, eq=False)
+class Moves:
+    """How much each episode moves each figure: its own class's and the overall ones, and no other.
+
+    Attributes:
+        classes: (N,) the position of the episode's class.
+        own: (N,) of its class's figure.
+        overall: (N, 3) of `FIGURES`.
+    """
+
+    classes: npt.NDArray[np.int64]
+    own: Floats
+    overall: Floats
+
+    def minus(self, other: Moves) -> Moves:
+        """Of the differences from another's figures, on the same episodes."""
+        return Moves(self.classes, self.own - other.own, self.overall - other.overall)
+
+    @staticmethod
+    def mean(parts: Sequence[Moves]) -> Moves:
+        """Of the mean of every figure over several tracks."""
+        return Moves(
+            np.concatenate([part.classes for part in parts]),
+            np.concatenate([part.own for part in parts]) / len(parts),
+            np.concatenate([part.overall for part in parts]) / len(parts),
+        )
+
+    def squares(self, images: Iterable[Sequence[str]], *, n_classes: int) -> Floats:
+        """Σ ψ_e ψ_f for each figure, (C + 3,): over all pairs of episodes that share an image, and at least Σ ψ_e².
+
+        Args:
+            images: of each episode, each once.
+            n_classes: the first so many figures are classes'; 0 for the overall ones alone.
+        """
+        numbers: dict[str, int] = {}
+        each, codes = [], []
+        for own in images:
+            each.append(len(own))
+            codes += [numbers.setdefault(image, len(numbers)) for image in own]
+        code, times = np.array(codes, dtype=np.int64), np.array(each, dtype=np.int64)
+        found = [_squares(code, times, move) for move in self.overall.T]
+        if n_classes:
+            # An image that episodes of several classes share counts for each of them alone.
+            pairs, code = np.unique(code * n_classes + np.repeat(self.classes, times), return_inverse=True)
+            found = [*_squares_by(code, times, self.own, pairs % n_classes, self.classes, n_classes), *found]
+        return np.array(found)
+
+
+def _squares(code: npt.NDArray[np.int64], times: npt.NDArray[np.int64], move: Floats) -> float:
+    """`Moves.squares` of one figure."""
+    none = np.zeros(len(move), dtype=np.int64), np.zeros(int(code.max(initial=-1)) + 1, dtype=np.int64)
+    return float(_squares_by(code, times, move, none[1], none[0], 1)[0])
+
+
+def _squares_by(
+    code: npt.NDArray[np.int64],
+    times: npt.NDArray[np.int64],
+    move: Floats,
+    class_of_code: npt.NDArray[np.int64],
+    classes: npt.NDArray[np.int64],
+    n_classes: int,
+) -> Floats:
+    """`Moves.squares` of the figures of classes."""
+    by_image = np.bincount(code, np.repeat(move, times))
+    shared = np.bincount(class_of_code, by_image**2, n_classes)
+    own = np.bincount(classes, move**2, n_classes)
+    again = np.bincount(classes, (times - 1) * move**2, n_classes)
+    found: Floats = np.maximum(shared - again, own)
+    return found
 
 
 class Sample:
@@ -43,7 +121,10 @@ class Sample:
         self.classes = tuple(classes)
         self.digest = track.digest
         self.shot = track.shot
-        self.of_class = [np.flatnonzero([e.class_id == c for e in chosen]) for c in self.classes]
+        ids = np.array([e.class_id for e in chosen], dtype=np.int64)
+        by_class = np.argsort(ids, kind="stable")
+        ends = [np.searchsorted(ids[by_class], self.classes, side=side) for side in ("left", "right")]
+        self.of_class = [by_class[first:end] for first, end in zip(*ends, strict=True)]
         self.images = tuple(tuple(dict.fromkeys((e.query, *e.supports))) for e in chosen)
         self.n_queries = [len({chosen[i].query for i in rows}) for rows in self.of_class]
         self.n_images = [len({image for i in rows for image in self.images[i]}) for rows in self.of_class]
@@ -91,31 +172,34 @@ class Sample:
         """`figures` of resampled episodes: (R, M, C + 3), the same episodes for all M."""
         columns = _columns(counts)
         sums = np.zeros((RESAMPLES, counts.shape[1], len(self.classes), columns.shape[2]))
-        times = _draws(int(self.digest[:8], 16), tuple(map(len, self.of_class)))
+        pairs: dict[int, Floats] = {}
         for c, rows in enumerate(self.of_class):
+            if len(rows) < 2:  # nothing to resample; `says_of_episodes` tells
+                sums[:, :, c] = columns[rows].sum(axis=0) if len(rows) else np.nan
+        for c, some, times in _draws(int(self.digest[:8], 16), tuple(map(len, self.of_class))):
+            rows = self.of_class[c]
             n = len(rows)
-            if n < 2:  # nothing to resample; `says_of_episodes` tells
-                sums[:, :, c] = columns[rows].sum(axis=0) if n else np.nan
-                continue
             # How often each episode is drawn decides everything; sums of counts stay exact in float64.
-            drawn = times[c].astype(np.float64) @ columns[rows].reshape(n, -1)
-            sums[:, :, c] = drawn.reshape(RESAMPLES, *columns.shape[1:]) * (n / (n - 1))
+            drawn = times.astype(np.float64) @ columns[rows].reshape(n, -1)
+            sums[some, :, c] = drawn.reshape(-1, *columns.shape[1:]) * (n / (n - 1))
+            if n == 2:
+                pairs[c] = _of_two(columns[rows], times)
         found = _figures(sums, n_episodes=len(self))
-        pairs = [c for c, rows in enumerate(self.of_class) if len(rows) == 2]
-        for c in pairs:
-            found[:, :, c] = _of_two(columns[self.of_class[c]], times[c])
+        for c, of_two in pairs.items():
+            found[:, :, c] = of_two
         if pairs:
             found[:, :, -3] = found[:, :, : len(self.classes)].mean(axis=-1)
         return found
 
-    def influence(self, counts: npt.NDArray[np.int64]) -> Floats:
-        """How much each episode moves each figure, to first order: (N, C + 3) for counts (N, 5).
+    def influence(self, counts: npt.NDArray[np.int64]) -> Moves:
+        """How much each episode moves each figure, to first order, for counts (N, 5).
 
         IoU = I / U moves by (i − IoU · u) / U for an episode that adds i and u. The number of episodes of a class is
         fixed, so within each class these sum to 0.
         """
         columns = _columns(counts[:, None])[:, 0]
-        moves = np.zeros((len(self), len(self.classes) + len(FIGURES)))
+        classes, own = np.zeros(len(self), dtype=np.int64), np.zeros(len(self))
+        moves = np.zeros((len(self), len(FIGURES)))
         totals = columns.sum(axis=0)
         with np.errstate(invalid="ignore", divide="ignore"):  # undefined figures are NaN, and get no interval
             fb = [(columns[:, i] - totals[i] / totals[u] * columns[:, u]) / totals[u] for i, u in ((0, 1), (2, 3))]
@@ -124,25 +208,41 @@ class Sample:
                 if not len(rows):
                     continue
                 inter, union = columns[rows, 0], columns[rows, 1]
-                moves[rows, c] = (inter - inter.sum() / union.sum() * union) / union.sum()
-                moves[rows, -3] = moves[rows, c] / len(self.classes)
-                moves[rows, -2:] = overall[rows] - overall[rows].mean(axis=0)
-                moves[rows] *= _few_images(self.n_images[c], self.shot)
-        return moves
+                of_class = (inter - inter.sum() / union.sum() * union) / union.sum()
+                few = _few_images(self.n_images[c], self.shot)
+                classes[rows], own[rows] = c, of_class * few
+                moves[rows, 0] = of_class / len(self.classes)
+                moves[rows, 1:] = overall[rows] - overall[rows].mean(axis=0)
+                moves[rows] *= few
+        return Moves(classes, own, moves)
+
+
+Draws = tuple[int, slice, npt.NDArray[np.unsignedinteger]]
+
+
+def _draws(seed: int, sizes: tuple[int, ...]) -> Iterable[Draws]:
+    """How often resamples have episodes: (r, n) for some resamples at a time of a class of n episodes, class by class.
+
+    Classes of fewer than two are left out.
+    """
+    return _remembered(seed, sizes) if sum(sizes) <= REMEMBERED else _drawn(seed, sizes)
 
 
 @lru_cache(maxsize=8)
-def _draws(seed: int, sizes: tuple[int, ...]) -> tuple[npt.NDArray[np.unsignedinteger], ...]:
-    """How often each resample has each episode, (R, n) for every class of n episodes.
+def _remembered(seed: int, sizes: tuple[int, ...]) -> tuple[Draws, ...]:
+    """Drawing takes longer than all that is done with it, and is the same for every model."""
+    return tuple(_drawn(seed, sizes))
 
-    Remembered, as drawing takes longer than all that is done with it and is the same for every model.
-    """
+
+def _drawn(seed: int, sizes: tuple[int, ...]) -> Iterator[Draws]:
     random = np.random.RandomState(seed)
-    times = []
-    for n in sizes:
-        drawn = random.multinomial(n - 1, np.full(n, 1 / n), size=RESAMPLES) if n > 1 else np.zeros((RESAMPLES, n))
-        times.append(drawn.astype(np.min_scalar_type(int(drawn.max(initial=0)))))
-    return tuple(times)
+    for c, n in enumerate(sizes):
+        # Whole tiles of a matrix product, which round alike however many there are.
+        at_once = TILE * max(1, BLOCK // TILE // max(1, n))
+        for first in range(0, RESAMPLES if n > 1 else 0, at_once):
+            some = slice(first, min(first + at_once, RESAMPLES))
+            drawn = random.multinomial(n - 1, np.full(n, 1 / n), size=some.stop - some.start)
+            yield c, some, drawn.astype(np.min_scalar_type(int(drawn.max(initial=0))))
 
 
 def _of_two(columns: Floats, times: npt.NDArray[np.unsignedinteger]) -> Floats:

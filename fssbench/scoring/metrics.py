@@ -50,6 +50,20 @@ MOST_NAMED = 20
 
 COUNT_FIELDS = ("inter_f", "union_f", "inter_b", "union_b", "valid")
 
+COUNTED = np.array(
+    [  # a column each
+        [0, 0, 1, 1, 1],  # background
+        [0, 1, 0, 1, 1],  # background, predicted
+        [0, 1, 0, 1, 1],  # foreground
+        [1, 1, 0, 0, 1],  # foreground, predicted
+        [0, 0, 0, 0, 0],  # ignored
+        [0, 0, 0, 0, 0],  # ignored, predicted
+    ]
+)
+"""Which of them a pixel adds to, by its place in a tally."""
+COUNTED_WITH_IGNORED = np.concatenate([COUNTED[:4], COUNTED[:2]])
+"""The same where ignored pixels are background."""
+
 NO_EPISODES = "no episodes"
 NO_FOREGROUND = "no foreground in truth or prediction"
 NO_BACKGROUND = "no background in truth or prediction"
@@ -176,12 +190,9 @@ def counts_of(tallied: npt.NDArray[np.int64], *, exclude_ignored: bool = True) -
 
     With ``exclude_ignored`` false, ignored pixels are background.
     """
-    background, foreground, ignored = (tallied[..., row, :] for row in range(3))
-    if not exclude_ignored:
-        background = background + ignored
-    (right_b, wrong_f), (missed_f, right_f) = np.moveaxis(background, -1, 0), np.moveaxis(foreground, -1, 0)
-    wrong = wrong_f + missed_f
-    return np.stack([right_f, right_f + wrong, right_b, right_b + wrong, right_f + right_b + wrong], axis=-1)
+    summed = COUNTED if exclude_ignored else COUNTED_WITH_IGNORED
+    counts: npt.NDArray[np.int64] = tallied.reshape(*tallied.shape[:-2], 6) @ summed
+    return counts
 
 
 def count(prediction: Mask, truth: Mask, *, ignore: Mask | None = None) -> Counts:

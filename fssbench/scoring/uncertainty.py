@@ -28,7 +28,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from fssbench.scoring.estimates import FIGURES, RESAMPLES, Sample
+from fssbench.scoring.estimates import FIGURES, RESAMPLES, Moves, Sample
 
 __all__ = ["METHODS", "Difference", "Evidence", "Interval", "Uncertainty", "holm"]
 
@@ -93,7 +93,7 @@ class Evidence:
     Attributes:
         values: (F,) the figures, NaN where undefined.
         resampled: (R, F) the same of resampled episodes.
-        moves: (N, F) how much each episode moves each figure.
+        moves: how much each episode moves each figure.
         images: of each episode.
         freedom: (F,) degrees of freedom over images.
         of_episodes: (F,) whether there is enough to say how sure each is, if other episodes were drawn.
@@ -103,7 +103,7 @@ class Evidence:
 
     values: Floats
     resampled: Floats
-    moves: Floats
+    moves: Moves
     images: tuple[tuple[str, ...], ...]
     freedom: list[int]
     of_episodes: list[bool]
@@ -133,7 +133,7 @@ class Evidence:
             self,
             values=self.values - other.values,
             resampled=self.resampled - other.resampled,
-            moves=self.moves - other.moves,
+            moves=self.moves.minus(other.moves),
             least=-1.0,
         )
 
@@ -144,7 +144,7 @@ class Evidence:
         return Evidence(
             values=np.mean([part.values[-n:] for part in parts], axis=0),
             resampled=np.mean([part.resampled[:, -n:] for part in parts], axis=0),
-            moves=np.concatenate([part.moves[:, -n:] for part in parts]) / len(parts),
+            moves=Moves.mean([part.moves for part in parts]),
             images=tuple(images for part in parts for images in part.images),
             freedom=np.sum([part.freedom[-n:] for part in parts], axis=0).tolist(),
             of_episodes=np.all([part.of_episodes[-n:] for part in parts], axis=0).tolist(),
@@ -161,7 +161,7 @@ class Evidence:
         return Evidence(
             values=np.mean([part.values for part in parts], axis=0),
             resampled=np.mean([part.resampled for part in parts], axis=0),
-            moves=np.concatenate([part.moves for part in parts]) / len(parts),
+            moves=Moves.mean([part.moves for part in parts]),
             images=tuple(images for part in parts for images in part.images),
             freedom=np.max([part.freedom for part in parts], axis=0).tolist(),
             of_episodes=np.all([part.of_episodes for part in parts], axis=0).tolist(),
@@ -169,21 +169,14 @@ class Evidence:
             least=parts[0].least,
         )
 
-    @property
+    @cached_property
     def errors(self) -> Floats:
         """Standard error of each figure if other images were drawn, (F,).
 
         Σ ψ_e ψ_f over all pairs of episodes that share an image, an episode with itself included; at least
         Σ ψ_e², as if no two episodes shared any. (A pair that shares two images counts twice.)
         """
-        numbers: dict[str, int] = {}
-        codes = np.array([numbers.setdefault(i, len(numbers)) for images in self.images for i in images], np.int64)
-        each = np.array([len(images) for images in self.images], dtype=np.int64)
-        by_image = np.zeros((len(numbers), self.moves.shape[1]))
-        np.add.at(by_image, codes, np.repeat(self.moves, each, axis=0))
-        own = (self.moves**2).sum(axis=0)
-        again = ((each - 1)[:, None] * self.moves**2).sum(axis=0)
-        error: Floats = np.sqrt(np.maximum((by_image**2).sum(axis=0) - again, own))
+        error: Floats = np.sqrt(self.moves.squares(self.images, n_classes=len(self.values) - len(FIGURES)))
         return error
 
     @cached_property

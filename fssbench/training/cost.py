@@ -71,7 +71,7 @@ def _step(job: TrainingJob, lists: TrainingLists, size: int) -> TrainingCost:
 
     def take() -> float:
         start = time.perf_counter()
-        learner.take(batch, share=1.0, stop=False)  # which reads the loss, so that the device is done with it
+        learner.take(batch, of=size, stop=False)  # which reads the loss, so that the device is done with it
         return time.perf_counter() - start
 
     memory = peak_bytes(take, model, job.device)

@@ -16,6 +16,7 @@ from typing import Any
 
 from fssbench.base.errors import TrainingError
 from fssbench.base.files import write_atomic
+from fssbench.base.trackers import TRACKERS, id_file
 
 __all__ = ["BEST", "LAST", "TENSORBOARD", "Progress", "RunFolder", "Validated"]
 
@@ -93,6 +94,8 @@ class RunFolder:
         for name in ("state.pt", "log.jsonl", "curve.png", LAST, BEST):
             for path in (self.path / name, (self.path / name).with_suffix(".json")):
                 path.unlink(missing_ok=True)
+        for name in TRACKERS:
+            id_file(self.path, name).unlink(missing_ok=True)
         shutil.rmtree(self.path / TENSORBOARD, ignore_errors=True)
 
     def save(self, progress: Progress, *, identity: str, parts: Mapping[str, Any]) -> None:

@@ -87,7 +87,8 @@ def train_model(job: TrainingJob, *, ranks: Ranks, report: Report) -> Trained:
     _require_fit(job, model, lists)  # before anything is left in the folder
     alone = exclusive(job.folder.path, doing="training in") if ranks.first else nullcontext()
     with alone, report.progress(f"{job.model} fold {job.fold}", steps, unit="steps") as bar:
-        shown = ShownTraining(bar, report, run, Log(job.folder) if ranks.first else None)
+        log = Log(job.folder, job.trackers, note=report.note) if ranks.first else None
+        shown = ShownTraining(bar, report, run, log)
         try:
             return _train(job, model, lists, leakage, ranks=ranks, watch=shown)
         finally:

@@ -22,8 +22,9 @@ from fssbench.models.blame import blamed
 from fssbench.models.trainable import Step, Trainable
 from fssbench.training.folder import Progress, Validated
 from fssbench.training.meter import Meter
-from fssbench.training.optimization import build_optimizer, rate_factor, set_rates, share_gradients
+from fssbench.training.optimization import build_optimizer, rate_factor, set_rates
 from fssbench.training.recipe import Recipe
+from fssbench.training.sharing import SharedSteps
 from fssbench.training.stopping import StopRequest, settled
 from fssbench.training.validation import Scored
 
@@ -112,30 +113,32 @@ class Learner:
         self.recipe, self.device, self.ranks = recipe, device, ranks
         groups = model.groups()
         self.parameters = [parameter for group in groups for parameter in group.parameters]
+        self.shared = SharedSteps(model, self.parameters, ranks)
         self.optimizer = build_optimizer(groups, recipe.optimizer)
         self.kind = device.partition(":")[0]
         self.scaler = torch.amp.GradScaler(self.kind, enabled=recipe.run.precision == "fp16")
 
-    def take(self, batch: Any, *, share: float, stop: bool) -> tuple[float, bool, Mapping[str, Tensor], Tensor | None]:
-        """Learn from this process's ``share`` of a batch, a micro-batch at a time.
+    def take(self, batch: Any, *, of: int, stop: bool) -> tuple[float, bool, Mapping[str, Tensor], Tensor | None]:
+        """Learn from this process's part of a batch ``of`` so many episodes, a micro-batch at a time.
 
         Returns:
-            The batch's loss over all processes, whether any was asked to stop, and of this process's share the
+            The batch's loss over all processes, whether any was asked to stop, and of this process's part the
             loss's terms and the predictions, ``None`` if it has no part in the batch.
         """
         self.optimizer.zero_grad(set_to_none=True)
-        loss, taken = torch.zeros((), device=self.device), list[tuple[float, Step]]()
+        loss, taken, left = torch.zeros((), device=self.device), list[tuple[float, Step]](), _length(batch)
+        share, in_buckets = left / of, self.shared.in_buckets(own=left, of=of)
         for part in micro_batches(batch, self.recipe.run.micro_batch) if share else ():
-            cast = torch.autocast(self.kind, DTYPES[self.recipe.run.precision], self.recipe.run.precision != "fp32")
-            with cast, blamed(self.model, doing=f"to learn from {'; '.join(names_of(part))}"):
-                step = self.model.step(part)
+            left -= _length(part)
             of_own = _length(part) / _length(batch)
-            own = step.loss * (share * of_own)
-            self.scaler.scale(own).backward()  # type: ignore[no-untyped-call]
+            with self.shared.part(in_buckets=in_buckets, last=not left):
+                step, factor = self._step(part, in_buckets=in_buckets)
+                own = step.loss * (share * of_own)
+                self.scaler.scale(own * factor).backward()  # type: ignore[no-untyped-call]
             loss = loss + own.detach()
             taken.append((of_own, step))
         said = torch.stack([loss.float(), loss.new_tensor(float(stop)).float()])
-        total, stops = share_gradients(self.parameters, said, self.ranks).tolist()
+        total, stops = self.shared.finish(said, share=share, in_buckets=in_buckets).tolist()
         if not math.isfinite(total):
             self._refuse(batch, loss.item())
         self.scaler.unscale_(self.optimizer)
@@ -144,6 +147,11 @@ class Learner:
         self.scaler.step(self.optimizer)
         self.scaler.update()
         return total, bool(stops), *_told(taken)
+
+    def _step(self, part: Any, *, in_buckets: bool) -> tuple[Step, float]:
+        cast = torch.autocast(self.kind, DTYPES[self.recipe.run.precision], self.recipe.run.precision != "fp32")
+        with cast, blamed(self.model, doing=f"to learn from {'; '.join(names_of(part))}"):
+            return self.shared.step(part, in_buckets=in_buckets)
 
     def _refuse(self, batch: Any, loss: float) -> None:
         """Stop over a loss that is no number, naming what it was made of; in every process."""
@@ -227,8 +235,10 @@ def train(
         epoch, first = divmod(begun, supply.steps)
         for batch in supply.batches(epoch, first):
             _prepare(learner, progress.step, total=total, per_epoch=supply.steps)
-            here, share = on_device(batch, learner.device), _length(batch) / supply.size(progress.step)
-            loss, stopping, parts, predictions = learner.take(here, share=share, stop=bool(stop.signal))
+            here = on_device(batch, learner.device)
+            loss, stopping, parts, predictions = learner.take(
+                here, of=supply.size(progress.step), stop=bool(stop.signal)
+            )
             progress.step = step = progress.step + 1
             if predictions is not None:
                 meter.add(here, predictions)

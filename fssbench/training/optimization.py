@@ -1,4 +1,4 @@
-"""How weights follow gradients: the recipe's optimizer and schedule, and gradients shared by processes."""
+"""How weights follow gradients: the recipe's optimizer and schedule."""
 
 from __future__ import annotations
 
@@ -6,16 +6,13 @@ import math
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
 
 from fssbench.base.errors import UsageError
 from fssbench.base.suggest import known_are
-from fssbench.engine.ranks import Ranks
-from fssbench.models.dtypes import at_least_float32
 from fssbench.models.trainable import Group
 from fssbench.training.recipe import Optimizer, Schedule
 
-__all__ = ["build_optimizer", "rate_factor", "set_rates", "share_gradients"]
+__all__ = ["build_optimizer", "rate_factor", "set_rates"]
 
 
 def build_optimizer(groups: Sequence[Group], settings: Optimizer) -> torch.optim.Optimizer:
@@ -52,24 +49,3 @@ def set_rates(optimizer: torch.optim.Optimizer, factor: float) -> None:
     """Give every group its full rate times ``factor``."""
     for group in optimizer.param_groups:
         group["lr"] = group["full_rate"] * factor
-
-
-def share_gradients(parameters: Sequence[nn.Parameter], said: Tensor, ranks: Ranks) -> Tensor:
-    """Sum gradients over all processes in place; returns the sum of what each of them ``said``, (n,) float32 or wider.
-
-    A parameter that has a gradient in any process has the sum in all of them. One message, so that processes
-    cannot disagree on what belongs to a step.
-    """
-    if ranks.world == 1:
-        return said
-    import torch.distributed as dist
-
-    there = said.new_tensor([float(p.grad is not None) for p in parameters])
-    gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
-    message = torch.cat([said, there, *(g.detach().flatten().to(at_least_float32(g.dtype)) for g in gradients)])
-    dist.all_reduce(message)
-    sizes = [said.numel(), len(parameters), *(g.numel() for g in gradients)]
-    heard, there, *shared = torch.split(message, sizes)
-    for parameter, gradient, anywhere in zip(parameters, shared, there.tolist(), strict=True):
-        parameter.grad = gradient.view_as(parameter).to(parameter.dtype) if anywhere else None
-    return heard

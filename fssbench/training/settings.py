@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from torch import nn
 from fssbench.base.errors import TrainingError, UsageError
 from fssbench.base.files import sha256_bytes
 from fssbench.base.suggest import known_are
+from fssbench.base.trackers import Tracker, open_trackers, require_trackers
 from fssbench.episodes.benchmarks import Benchmark
 from fssbench.episodes.training import TrainingLists, TrainingPolicy
 from fssbench.models import build_module
@@ -45,6 +46,7 @@ class TrainingJob:
             all.
         resume: go on with the run in the folder.
         overwrite: forget the run in the folder.
+        log_to: of `fssbench.base.trackers.TRACKERS`, those that figures go to as well.
     """
 
     recipe: Recipe
@@ -60,8 +62,10 @@ class TrainingJob:
     workers: int = 2
     resume: bool = False
     overwrite: bool = False
+    log_to: Sequence[str] = ()
 
     def __post_init__(self) -> None:
+        require_trackers(self.log_to)
         _ = self.augmentation
         if self.recipe.run.select_on == "test-fold" and self.test_set is None:
             raise TrainingError(
@@ -131,6 +135,13 @@ class TrainingJob:
     def audit(self, lists: TrainingLists) -> Leakage:
         """What training and test have in common."""
         return audit(self.training_set, lists, [] if self.test_set is None else [self.test_set])
+
+    def trackers(self) -> list[Tracker]:
+        """Runs that figures go to besides the folder's log, those that an interrupted run had begun among them."""
+        facts = dict(_flat(self.recipe.model_dump(mode="json"), "")) | {"benchmark": self.benchmark.name}
+        told = {name: value for name, value in facts.items() if value not in (None, {}, [])}
+        title = f"{self.recipe.model} on {self.benchmark.name}, fold {self.fold}"
+        return open_trackers(self.log_to, title=title, facts=told | {"fold": self.fold}, folder=self.folder.path)
 
     def identity(self, lists: TrainingLists) -> str:
         """Everything that the weights depend on, as JSON: a run is only gone on with by one of the same identity."""

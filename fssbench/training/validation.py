@@ -19,7 +19,7 @@ from fssbench.models.interface import FewShotSegmenter, Preprocess
 from fssbench.models.trainable import Step, Trainable
 from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
 from fssbench.pipelines.episode_sets.stream import Frame
-from fssbench.results.counting import tally_on_device
+from fssbench.results.counting import pixel_sums, tallies
 from fssbench.results.policies import policies_for
 from fssbench.scoring.metrics import counts_of, mean_iou
 from fssbench.training.meter import Meter
@@ -56,9 +56,10 @@ def validate_on_batches(
             found, loss = step.predictions.to(torch.uint8), _loss(step)
         else:
             found, loss = _predict(segmenter, here), math.nan
-        for class_id, mask, target in zip(batch.class_ids.tolist(), found, here.query_target, strict=True):
-            tallied = tally_on_device(mask, target == 1, target == IGNORED).cpu().numpy()
-            rows.append((class_id, counts_of(tallied).tolist(), loss))
+        targets = here.query_target
+        sums = [pixel_sums(mask, target == 1, target == IGNORED) for mask, target in zip(found, targets, strict=True)]
+        counts = counts_of(tallies(torch.stack(sums).cpu().numpy())).tolist()
+        rows += [(class_id, row, loss) for class_id, row in zip(batch.class_ids.tolist(), counts, strict=True)]
     return _scored(rows, ranks)
 
 
@@ -149,7 +150,8 @@ def _loss(step: Step) -> float:
 def _predict(model: FewShotSegmenter, batch: EpisodeBatch) -> Tensor:
     normalise, shown = model.preprocess.normalise, (batch.support_target == 1).float()
     with torch.inference_mode():
-        return model.predict(normalise(batch.query), normalise(batch.support), shown)
+        query = normalise(batch.query)
+        return model.predict_sizes(query, normalise(batch.support), shown, [(query.shape[-2], query.shape[-1])])[0]
 
 
 def _as_batch(answer: Answer, preprocess: Preprocess) -> EpisodeBatch:

@@ -83,7 +83,7 @@ def test_a_mask_of_another_size_is_resized_and_logits_before_they_are_decided(tr
         (np.full((2, 4, 4), np.nan), "wrong gave logits that are NaN or infinite, in episode 0 "),
         (np.zeros((4, 4)), r"wrong gave torch.float64 of shape \(4, 4\), in episode 0 .*; return a mask"),
         (np.full((4, 4), 2), "wrong gave a mask with other values than 0 and 1"),
-        (np.zeros((1, 4, 4), dtype=bool), r"wrong gave torch.bool of shape \(1, 4, 4\)"),
+        (np.zeros((2, 4, 4), dtype=bool), r"wrong gave torch.bool of shape \(2, 4, 4\)"),
         (None, r"wrong gave NoneType \(object\)"),
     ],
     ids=["nan", "scores", "values", "shape", "nothing"],

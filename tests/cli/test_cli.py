@@ -150,7 +150,7 @@ def test_the_folders_at_the_top_are_links_and_no_packages_of_their_own() -> None
         ),
         (
             ["eval", "-m", "copy-support", "-b", "ade"],
-            "there is no benchmark 'ade'; known are pascal, coco, coco-panet, coco-to-pascal, fss, toy",
+            "there is no benchmark 'ade'; known are pascal, coco, coco-panet, coco-to-pascal, fss, lvis, isaid",
         ),
         (["eval", "-m", "copy-support", "--protocol", "x"], "there is no protocol 'x'; known are strict"),
         (

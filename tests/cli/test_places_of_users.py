@@ -82,7 +82,7 @@ def test_a_folder_that_is_not_there_is_said_to_be_missing(fssbench: Command, use
     for command in (("submit", "nowhere"), ("score", "--check", "nowhere")):
         ran = fssbench(*command)
         assert ran.code == 2
-        assert "there is no nowhere" in ran.error
+        assert "there is no file or folder nowhere" in ran.error
 
 
 def test_a_file_that_is_not_the_users_is_one_line(

@@ -372,7 +372,7 @@ def test_a_folder_without_results_is_named(fssbench: Command, tmp_path: Path) ->
 def test_a_result_that_is_not_there_is_told(fssbench: Command, tmp_path: Path) -> None:
     ran = fssbench("score", "--check", tmp_path / "absent.json")
     assert ran.code == 2
-    assert f"there is no {tmp_path / 'absent.json'}; pass a result" in ran.error
+    assert f"there is no file or folder {tmp_path / 'absent.json'}; pass a result" in ran.error
 
 
 def test_results_below_a_folder_are_each_checked_against_their_own_set(

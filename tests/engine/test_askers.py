@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from fssbench.base.errors import ModelError
-from fssbench.engine.askers import FeatureAsker, PlainAsker, PreparedEpisode, PreparedFrame
+from fssbench.engine.askers import FeatureAsker, PlainAsker
 from fssbench.engine.inference import PLAIN, InferenceCost, InferenceSettings
+from fssbench.engine.prepared import PreparedEpisode, PreparedFrame, prepare
 from fssbench.models.hmfs import HMFS
 from fssbench.models.hsnet import HSNet
 from fssbench.models.interface import FeatureSegmenter
@@ -39,8 +40,7 @@ def samples() -> list[EpisodeSample]:
 
 def shown(model: FeatureSegmenter, key: str) -> PreparedFrame:
     image, mask = draw_example(20 * int(key[1:]))
-    frame = Frame(key, key, 0, image, mask, None, None)
-    return PreparedFrame(frame, model.preprocess.image(image), model.preprocess.mask(mask))
+    return prepare(Frame(key, key, 0, image, mask, None, None), model.preprocess)
 
 
 def ask(model: FeatureSegmenter, inference: InferenceSettings, cost: InferenceCost | None = None) -> list[list[Tensor]]:
@@ -56,7 +56,7 @@ def ask(model: FeatureSegmenter, inference: InferenceSettings, cost: InferenceCo
             for s in part
         ]
         with inference.arithmetic():
-            found |= zip((s.index for s in part), asker(asked), strict=True)
+            found |= zip((s.index for s in part), asker(asked).masks, strict=True)
     return [found[index] for index in sorted(found)]
 
 

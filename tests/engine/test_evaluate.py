@@ -16,9 +16,11 @@ from toys import Mask, Redder, Voters, nearest
 
 from fssbench.base.errors import EpisodeIndexError, EpisodeSetError, MetricError, ModelError, UsageError
 from fssbench.engine import evaluate as module
-from fssbench.engine.askers import FeatureAsker, PreparedEpisode
+from fssbench.engine.askers import FeatureAsker
 from fssbench.engine.evaluate import answers, evaluate
 from fssbench.engine.inference import PLAIN, InferenceCost, InferenceSettings
+from fssbench.engine.prepared import PreparedEpisode
+from fssbench.engine.transfer import Transfer
 from fssbench.models.baselines import CopySupport
 from fssbench.models.interface import FewShotSegmenter, Preprocess
 from fssbench.models.prototype import Prototype
@@ -274,7 +276,7 @@ def test_features_held_stay_within_the_budget(toy_set: EpisodeSet, budget: int) 
     model = Voters(size=SIDE)
     ask = FeatureAsker(model, "cpu", InferenceSettings(feature_cache=budget), InferenceCost())
     sizes = [(SIDE, SIDE)]
-    show = module._show(model)
+    show = module._show(model, Transfer("cpu"))
     for episode in stream(toy_set, shot=2, seed=0, transform=show, arrange=ask.arrange):
         ask([PreparedEpisode(episode.query, episode.supports, sizes, episode.index)])
         held = dict(ask.cache.sizes())
@@ -330,11 +332,11 @@ class Odd(FewShotSegmenter):
     [
         (lambda m: m[0], r"\(\d+, \d+\)"),
         (lambda m: m[:, None], r"\(1, 1, \d+, \d+\)"),
-        (lambda m: torch.stack([1 - m, m], dim=1).float(), r"\(1, 2, \d+, \d+\)"),
+        (lambda m: torch.stack([1 - m, m, m], dim=1).float(), r"\(1, 3, \d+, \d+\)"),
         (lambda m: m.repeat(2, 1, 1), r"\(2, \d+, \d+\)"),
         (lambda m: m[:, ::2, ::2], r"\(1, 24, 24\)"),
     ],
-    ids=["no batch", "a channel", "logits", "another batch", "half the size"],
+    ids=["no batch", "a channel", "logits of three", "another batch", "half the size"],
 )
 def test_masks_of_another_shape_are_refused(toy_set: EpisodeSet, spoil: Callable[[Tensor], Tensor], found: str) -> None:
     with pytest.raises(ModelError, match=rf"Odd gave a mask of shape {found}, expected \(1, .*predict must return"):

@@ -72,6 +72,8 @@ class Unseeded(Sound):
 
 
 class Standardised(Sound):
+    batched = True
+
     def score(self, query: Tensor, supports: Tensor, masks: Tensor) -> Tensor:
         score = super().score(query, supports, masks)
         return score - score.mean()
@@ -79,6 +81,8 @@ class Standardised(Sound):
 
 class Largest(Sound):
     """Depends on how many episodes there are, not on which."""
+
+    batched = True
 
     def score(self, query: Tensor, supports: Tensor, masks: Tensor) -> Tensor:
         return super().score(query, supports, masks) - 0.1 * len(query)

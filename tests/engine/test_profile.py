@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from fssbench.base.errors import ModelError
 from fssbench.engine.drawn import ModelInputs
 from fssbench.engine.memory import _Living
-from fssbench.engine.profile import _flops, _parameters, _parts, _PredictAsForward, profile
+from fssbench.engine.profile import _AskAsForward, _flops, _parameters, _parts, profile
 from fssbench.leaderboard.reported import reported_costs
 from fssbench.models import model_spec
 from fssbench.models.hdmnet import HDMNet
@@ -101,7 +101,7 @@ def test_the_papers_models_are_told_apart_by_their_papers_parts(
     query, masks = torch.zeros(1, 3, size, size, device="meta"), torch.ones(1, 1, size, size, device="meta")
     parts = _parts(model)
     with FlopCounterMode(display=False) as counter:
-        _PredictAsForward(model)(ModelInputs(query, query[:, None], masks))
+        _AskAsForward(model)(ModelInputs(query, query[:, None], masks))
     found = _flops(counter, model, parts)
     assert {name: round(found[name] / 2e9, 3) for name in expected} == expected
     learned = sum(_parameters(modules, learnable=True) for modules in parts.values())

@@ -342,13 +342,30 @@ def test_asking_for_all_episodes_by_number_is_the_same(toy_set: EpisodeSet, tmp_
 
 
 def test_a_result_on_other_episodes_is_not_replaced_unasked(toy_set: EpisodeSet, tmp_path: Path) -> None:
-    first = run(copy_support(), job(toy_set, tmp_path, episodes=20))
+    first = run(copy_support(), job(toy_set, tmp_path))
     digest = first.record.episodes.digest
     told = rf"\(digests {digest[:12]}… and \w{{12}}…\)"
     expected = rf"fold0-1shot-seed0\.json is a result on other episodes {told}; pass --overwrite"
     with pytest.raises(ResultError, match=expected):
-        run(copy_support(), job(toy_set, tmp_path), look=never)
+        run(copy_support(), job(toy_set, tmp_path, episodes=20), look=never)
     assert read_result(first.path) == first.record
+
+
+def test_a_result_on_the_first_episodes_is_replaced_by_one_on_more_of_them(toy_set: EpisodeSet, tmp_path: Path) -> None:
+    first = run(copy_support(), job(toy_set, tmp_path, episodes=10))
+    told: list[str] = []
+    second = run(copy_support(), job(toy_set, tmp_path, episodes=30), note=told.append)
+    assert second.path == first.path
+    assert read_result(first.path).episodes.n_episodes == 30
+    assert any("has the first 10 episodes; all 30 are evaluated, and replace it" in note for note in told)
+    fresh = run(copy_support(), job(toy_set, tmp_path / "fresh", episodes=30))
+    assert (second.table.counts == fresh.table.counts).all()
+
+
+def test_masks_that_were_kept_are_not_replaced_by_a_result_without_them(toy_set: EpisodeSet, tmp_path: Path) -> None:
+    run(copy_support(), job(toy_set, tmp_path, episodes=10, save_predictions=True))
+    with pytest.raises(ResultError, match="is a result on other episodes"):
+        run(copy_support(), job(toy_set, tmp_path, episodes=30), look=never)
 
 
 def test_overwriting_replaces_result_and_counts(toy_set: EpisodeSet, tmp_path: Path) -> None:

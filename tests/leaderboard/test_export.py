@@ -16,7 +16,7 @@ from fssbench.base.errors import UsageError
 from fssbench.base.files import write_atomic
 from fssbench.leaderboard.board import Leaderboard
 from fssbench.leaderboard.build import build_leaderboard
-from fssbench.leaderboard.export import export, selected
+from fssbench.leaderboard.export import FORMATS, export, selected
 from fssbench.leaderboard.published import published_entries
 
 HOSTILE = "a|b*c_d<script>&50%$#{x}~^\\"
@@ -60,14 +60,14 @@ def test_parquet_says_the_same_with_types(board: Leaderboard) -> None:
 
 def test_the_same_leaderboard_gives_the_same_bytes(board: Leaderboard) -> None:
     again = Leaderboard.model_validate_json(board.to_json())
-    for form in ("markdown", "latex", "csv", "parquet"):
+    for form in FORMATS:
         assert export(board, form) == export(again, form)
 
 
 def test_markdown_tables_have_as_many_cells_as_their_heads_whatever_a_model_is_called(board: Leaderboard) -> None:
     text = export(board, "markdown").decode()
     tables = [block.splitlines() for block in text.split("\n\n") if block.startswith("|")]
-    assert len(tables) == 1 + 1 + len(list(board.reported_groups()))
+    assert len(tables) == len(list(board.groups()))
     for lines in tables:
         cells = {len(line.replace("\\|", "").split("|")) for line in lines}
         assert len(cells) == 1
@@ -75,14 +75,17 @@ def test_markdown_tables_have_as_many_cells_as_their_heads_whatever_a_model_is_c
     assert "<script" not in text.replace(r"\<", "")
     good = board.entries[0]
     assert good.miou.value is not None
-    assert f"| {100 * good.miou.value:.2f} " in text
+    assert f"| **{100 * good.miou.value:.2f}** ± " in text
 
 
 def test_latex_escapes_what_it_would_read(board: Leaderboard) -> None:
     text = export(board, "latex").decode()
-    escaped = r"a|b*c\_d<script>\&50\%\$\#\{x\}\textasciitilde{}\textasciicircum{}\textbackslash{}"
+    escaped = (
+        r"a\textbar{}b*c\_d\textless{}script\textgreater{}\&50\%\$\#\{x\}"
+        r"\textasciitilde{}\textasciicircum{}\textbackslash{}"
+    )
     assert escaped in text
-    assert text.count(r"\begin{tabular}") == text.count(r"\end{tabular}") == len(list(board.reported_groups())) + 2
+    assert text.count(r"\begin{tabular}") == text.count(r"\end{tabular}") == len(list(board.groups()))
 
 
 def test_a_part_can_be_selected(board: Leaderboard) -> None:
@@ -103,9 +106,9 @@ def test_the_command_prints_or_writes(fssbench: Command, board: Leaderboard, tmp
     assert re.fullmatch(
         r"### drawn, strict/1, 1-shot, original/ignore, training-free, episodes \w{8}, truth \w{8}", head
     )
-    assert columns.startswith("| rank | model | regime | fold 0 | fold 1 |")
+    assert columns.startswith("| rank | model | fold 0 | fold 1 | mIoU | FB-IoU | behind | source |")
     assert fssbench("leaderboard", "export", file, "--format", "csv", "-o", tmp_path / "b.csv").out == ""
     assert (tmp_path / "b.csv").read_bytes() == export(board, "csv")
     assert "pass --output" in fssbench("leaderboard", "export", file, "--format", "parquet").error
     ran = fssbench("leaderboard", "export", file, "--format", "word")
-    assert (ran.code, "formats are markdown, latex, csv, parquet" in ran.error) == (2, True)
+    assert (ran.code, "formats are markdown, latex, csv, parquet, bibtex" in ran.error) == (2, True)

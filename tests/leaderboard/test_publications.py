@@ -62,7 +62,7 @@ def test_ids_are_distinct_and_groups_hold_one_question(entries: tuple[ReportedEn
     assert len({e.id for e in entries}) == len(entries)
     asked: dict[str, set[object]] = {}
     for e in entries:
-        asked.setdefault(e.group, set()).add((e.benchmark, e.shot, e.protocol, e.ignore_label))
+        asked.setdefault(e.group, set()).add((e.benchmark, e.shot, e.protocol, e.ignore_label, e.regime))
     assert all(len(questions) == 1 for questions in asked.values())
     assert len(asked) == len({question for questions in asked.values() for question in questions})
 
@@ -81,6 +81,23 @@ def test_a_fresh_installation_shows_the_field(fssbench: Command, tmp_path: Path)
     board = json.loads((tmp_path / "board.json").read_text())
     assert board["entries"] == []
     assert len(board["reported"]) == len(published_entries())
+
+
+def test_several_folders_make_one_leaderboard(fssbench: Command, tmp_path: Path) -> None:
+    write_model(tmp_path / "both", "good", better=0.8, chance=1)
+    write_model(tmp_path / "both", "fair", better=0.3, chance=2)
+    write_model(tmp_path / "mine", "good", better=0.8, chance=1)
+    write_model(tmp_path / "theirs", "fair", better=0.3, chance=2)
+
+    def built(*folders: str) -> object:
+        given = [tmp_path / folder for folder in folders]
+        assert fssbench("leaderboard", "build", *given, "-o", tmp_path / "board.json", "--no-reported").code == 0
+        return json.loads((tmp_path / "board.json").read_text())["entries"]
+
+    assert built("theirs", "mine") == built("both")
+    ran = fssbench("leaderboard", "build", tmp_path / "mine", tmp_path / "both", "-o", tmp_path / "board.json")
+    assert ran.code == 2
+    assert "are both good on fold 0, seed 0" in ran.error
 
 
 def test_reported_numbers_can_be_left_out(fssbench: Command, tmp_path: Path) -> None:

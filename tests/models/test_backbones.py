@@ -14,8 +14,7 @@ from filling import fill, image
 from golden import EXACT, difference, read
 
 from fssbench.base.errors import ModelError, UsageError
-from fssbench.models import backbones
-from fssbench.models.backbones import BACKBONES, load_backbone
+from fssbench.models.backbones import BACKBONES, load_backbone, named
 from fssbench.models.efficientnet_lite import EfficientNetLite0
 from fssbench.models.hsnet import HSNet
 from fssbench.models.prototype import Prototype
@@ -85,7 +84,7 @@ def test_hsnet_refuses_a_backbone_without_a_pyramid() -> None:
 def test_weights_of_a_package_that_is_not_installed_name_the_extra(
     fssbench: Command, toy_set: EpisodeSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(backbones, "find_spec", lambda name: None)
+    monkeypatch.setattr(named, "find_spec", lambda name: None)
     ran = fssbench("eval", "-m", "prototype", "--backbone", LITE, "-b", "toy", "-d", toy_set.path.parents[2], "-f", 0)
     assert ran.code == 2
     assert ran.err.startswith(

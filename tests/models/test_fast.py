@@ -16,14 +16,19 @@ from torch import Tensor, nn
 from torchvision.models import resnet50
 
 from fssbench.models.center_pivot import CenterPivotConv4d
+from fssbench.models.fast import products
 from fssbench.models.fast.accelerate import accelerate
-from fssbench.models.fast.center_pivot import Correlated, convolved
+from fssbench.models.fast.center_pivot import Correlated, SupportLevel, convolved, correlated, normalised_rest
 from fssbench.models.fast.folding import folded
-from fssbench.models.fast.hdmnet import prior_of_inside
+from fssbench.models.fast.hdmnet import InsideMatchLayer, prior_of_inside
 from fssbench.models.fast.hsnet import FastHMFS, FastHSNet
+from fssbench.models.fast.semantic import PooledConvolution
 from fssbench.models.fast.squeeze import DenseLayer, Grid2Layer
 from fssbench.models.fast.windows import Span, Window, bounding_box
+from fssbench.models.fast.winograd import Winograd, parts_of, winograd
 from fssbench.models.hdmnet import HDMNet
+from fssbench.models.hdmnet.base_learner import PyramidPooling
+from fssbench.models.hdmnet.matching import MATCHINGS, MatchLayer
 from fssbench.models.hdmnet.prior import prior_map
 from fssbench.models.hmfs import HMFS
 from fssbench.models.hsnet import HSNet
@@ -45,11 +50,13 @@ MODELS: dict[str, Callable[[], FeatureSegmenter]] = {
     "hmfs zero": lambda: HMFS(size=97, replaced="zero"),
     "hmfs input masking": lambda: HMFS(size=97, masking="im"),
     "hdmnet": lambda: HDMNet(size=97, shot=2),
+    "hdmnet interleaved": lambda: HDMNet(structure="interleaved", size=97, shot=2),
+    "hdmnet whole supports": lambda: HDMNet(support_mask=False, size=97, shot=2),
     "hdmnet vgg16": lambda: HDMNet(backbone="vgg16", size=97, shot=2),
 }
 
-LARGE = ("hsnet resnet101", "hsnet vgg16", "hdmnet vgg16")
-"""Models that take long and differ from others in their backbone alone."""
+LARGE = ("hsnet resnet101", "hsnet vgg16", "hdmnet interleaved", "hdmnet whole supports", "hdmnet vgg16")
+"""Models that take long, and whose parts the others or the tests of parts have."""
 
 FILLED = ("hsnet", "hmfs", "hdmnet")
 
@@ -87,6 +94,23 @@ def test_logits_are_the_models_own(name: str) -> None:
         mask, other = model.decide(expected, size), twin.decide(found, size)
         assert differing(other, mask, certain(expected, size, slack=1e-6)) == 0
     assert all((tensor == before[key]).all() for key, tensor in model.state_dict().items()), "the model is as it was"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shot", [1, 5])
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda shot: HSNet(size=65),
+        lambda shot: HMFS(size=65),
+        lambda shot: HDMNet(size=65, shot=shot),
+        lambda shot: HDMNet(size=65, shot=shot, structure="interleaved"),
+    ],
+)
+def test_logits_are_the_models_own_of_any_shots(build: Callable[[int], FeatureSegmenter], shot: int) -> None:
+    model = doubled(fill(build(shot), skip="backbone.fc"))
+    episode = episode64(1, range(2, 2 + shot), range(9, 9 + shot), 65)
+    assert difference(accelerate(model)._logits(*episode), model._logits(*episode).numpy()) <= EXACT
 
 
 @pytest.mark.parametrize("name", FILLED)
@@ -183,6 +207,64 @@ def test_layers_are_4d_convolutions_in_another_order(grid: tuple[int, int], laye
     expected = original(x).permute(0, 2, 3, 4, 5, 1).flatten(1, 2)
     found = layer(original)(x.permute(0, 2, 3, 4, 5, 1).flatten(1, 2).contiguous(), (5, 3))
     assert torch.allclose(found, expected)
+
+
+@pytest.mark.parametrize("side", [(1, 1), (7, 10), (16, 3)])
+@pytest.mark.parametrize("dilation", [1, 2, 4])
+def test_winograds_convolution_is_the_convolution(side: tuple[int, int], dilation: int) -> None:
+    x, weight = torch.randn(1, 5, *side).double(), torch.randn(6, 5, 3, 3).double()
+    expected = nn.functional.conv2d(x, weight, padding=dilation, dilation=dilation)
+    found = winograd(x[0].permute(1, 2, 0), parts_of(weight), padding=(dilation,) * 4, dilation=dilation)
+    assert torch.allclose(found.permute(2, 0, 1)[None], expected)
+
+
+def test_winograds_convolution_is_no_rougher() -> None:
+    x = torch.rand(2, 512, 32, 32)
+    convolution = nn.Conv2d(512, 512, 3, padding=2, dilation=2).requires_grad_(False)
+    assert Winograd.pays(convolution)
+    exact = doubled(convolution)(x.double()).numpy()
+    rounding, found = (difference(one(x).double(), exact) for one in (convolution, Winograd(convolution)))
+    assert 0 < found <= max(10 * rounding, ROUNDED)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [nn.Conv2d(512, 256, 3, padding=1), nn.Conv2d(512, 512, 3), nn.Conv2d(512, 512, 3, stride=2, padding=1), nn.ReLU()],
+)
+def test_other_convolutions_are_not_winograds(other: nn.Module) -> None:
+    assert not Winograd.pays(other)
+
+
+@pytest.mark.parametrize("window", [(0, 9, 0, 7), (0, 1, 6, 7), (2, 5, 1, 7)])
+def test_pooled_cells_are_convolved_as_if_they_were_interpolated_first(window: tuple[int, int, int, int]) -> None:
+    pooling, convolution = PyramidPooling(8).double().eval(), nn.Conv2d(16, 6, 3, padding=1).double()
+    deep = torch.randn(1, 8, 9, 7).double()
+    expected = convolution(pooling(deep))[0].permute(1, 2, 0)
+    top, bottom, left, right = window
+    found = PooledConvolution(pooling, convolution)(deep, Window(Span(top, bottom), Span(left, right)))
+    assert torch.allclose(found, expected[top:bottom, left:right])
+
+
+@pytest.mark.parametrize("matching", MATCHINGS)
+def test_matching_reads_what_is_inside_the_mask(matching: str) -> None:
+    """So it does of a mask with something, everything and nothing in it."""
+    layer = MatchLayer(matching).double().eval()
+    q, k, v = (torch.randn(3, 2, n, 32).double() for n in (20, 31, 31))
+    inside = (torch.rand(3, 31) > 0.5).double()
+    inside[1], inside[2] = 1, 0
+    expected = layer.attended(q, k, v, inside)
+    found = InsideMatchLayer(layer).attended(q, k, v, inside)
+    assert all(torch.allclose(one, other) for one, other in zip(found, expected, strict=True))
+
+
+def test_correlations_are_the_same_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    layer = CenterPivotConv4d(2, 3, kernel=5, support_stride=4).double()
+    query, rows = ([torch.randn(n, 8).double() for _ in range(2)] for n in (6 * 5, 9 * 9))
+    support = SupportLevel(rows, None, (9, 9), Window(Span(0, 9), Span(0, 9)))
+    whole = normalised_rest(correlated(query, support, layer, (6, 5)), nn.GroupNorm(1, 3).double())
+    monkeypatch.setattr(products, "PIECE", 1)
+    pieces = normalised_rest(correlated(query, support, layer, (6, 5)), nn.GroupNorm(1, 3).double())
+    assert torch.allclose(pieces.rest, whole.rest)
 
 
 def test_the_prior_of_what_is_inside_is_the_prior() -> None:

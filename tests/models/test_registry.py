@@ -88,7 +88,7 @@ def test_naming_models_loads_no_torch() -> None:
 def test_a_specification_names_options_with_defaults_and_what_the_model_needs() -> None:
     plain, prototype = model_spec("all-foreground"), model_spec("prototype")
     assert plain.options == {"size": 400}
-    assert list(prototype.options) == ["backbone", "backbone_weights", "size"]
+    assert list(prototype.options) == ["backbone", "backbone_weights", "size", "maps"]
     assert prototype.options["backbone"] == "resnet50"
     assert (plain.has_backbone, prototype.has_backbone) == (False, True)
     assert (plain.needs_training, prototype.needs_training) == (False, False)

@@ -83,6 +83,7 @@ def test_a_table_is_sorted_by_mouse_and_by_keyboard(reader: Reader) -> None:
     """First the highest, then the lowest, what has no value last; what it is sorted by is said."""
     page = reader.open("index.html")
     table = ".group[data-numbers=reported][data-benchmark=coco-20i][data-shot='1'] >> nth=0"
+    page.locator(table).locator("summary").click()
     header = page.locator(table).locator("th", has_text="FB-IoU")
     header.get_by_role("button").click()
     assert header.get_attribute("aria-sort") == "descending"
@@ -117,13 +118,33 @@ def test_filters_leave_what_was_asked_for(reader: Reader) -> None:
     for row in visible.all():
         assert row.get_attribute("data-backbone") == "resnet101"
         assert "HSNet" in row.inner_text()
-    assert page.locator("h2:visible").all_inner_texts() == ["COCO-20i, 5-shot"]
+    assert page.locator(".question h2:visible").all_inner_texts() == ["COCO-20i, 5-shot"]
     assert page.locator("#found").inner_text() == f"{visible.count()} of {total} rows"
     address = page.url.partition("#")[2]
     passed_on = reader.open(f"index.html#{address}")
     assert passed_on.locator(".group tbody tr:visible").count() == visible.count()
     passed_on.get_by_label("Model").fill("no such model")
     assert passed_on.locator(".group:visible").count() == 0
+    assert passed_on.locator("#none").inner_text() == "No row fits these filters."
+
+
+def test_what_papers_report_is_folded_until_it_is_asked_for(reader: Reader) -> None:
+    """What is measured stands open, and the page of a leaderboard fits on few screens."""
+    page = reader.open("index.html")
+    assert page.locator("[data-numbers=measured] tbody tr:visible").count() > 0
+    assert page.locator("[data-numbers=reported] tbody tr:visible").count() == 0
+    page.locator("select[name=numbers]").select_option("reported")
+    assert page.locator("[data-numbers=reported] tbody tr:visible").count() > 200
+
+
+def test_a_link_to_a_benchmark_is_kept(reader: Reader) -> None:
+    """Only a reader who filters changes the address."""
+    page = reader.open("index.html")
+    page.locator(".jump a").last.click()
+    assert page.evaluate("document.querySelector(location.hash).getBoundingClientRect().top < innerHeight")
+    address = page.url
+    page.reload()
+    assert page.url == address
 
 
 def test_a_hostile_name_is_only_a_name(reader: Reader, shown_source: Source) -> None:
@@ -187,12 +208,14 @@ def test_the_keyboard_reaches_everything(reader: Reader) -> None:
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.textContent") == "Skip to content"
     stops = []
-    for _ in range(14):
+    jumps = page.locator(".jump a").all_inner_texts()
+    controls = ["benchmark", "protocol", "shot", "backbone", "numbers", "model"]
+    way = ["fssbench", "Leaderboard", "Compare", "Dark", *jumps, *controls]
+    for _ in way:
         page.keyboard.press("Tab")
         stops.append(page.evaluate("document.activeElement.name || document.activeElement.textContent.trim()"))
         assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none"
-    controls = ["benchmark", "protocol", "shot", "backbone", "numbers", "model"]
-    assert stops[:10] == ["fssbench", "Leaderboard", "Compare", "Dark", *controls]
+    assert stops == way
     named = "e => e.labels?.length || e.textContent.trim()"
     assert page.evaluate(f"[...document.querySelectorAll('button, a, select, input')].every({named})")
 
@@ -201,6 +224,9 @@ def test_without_scripts_the_tables_are_all_there(browser: Browser, site: Path) 
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(f"{site.as_uri()}/index.html")
+    folded = page.locator("details.group")
+    for one in folded.all():
+        one.locator("summary").click()
     assert page.locator(".group tbody tr:visible").count() == page.locator(".group tbody tr").count() > 200
     assert not page.locator("#filters").is_visible()
     page.goto(f"{site.as_uri()}/compare.html")

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from pycocotools import mask as coco_mask
 from raw_coco import HEIGHT, WIDTH, content, polygon, write_coco
+from toys import strangers_model
 
 from fssbench.base.errors import EpisodeSetError, MaskShapeError, MetricError, SourceError, TrainingSetError
 from fssbench.episodes.protocols import STRICT
@@ -357,7 +358,7 @@ def as_labels(rle: Any) -> None:
 def as_prediction(rle: Any) -> None:
     query = image_meta(masks.encode(np.ones(SIZE, bool)))
     policy = replace(STRICT.headline, size="original")
-    list(recount([PredictionSample(index=0, masks={"original": rle})], {0: query}, [policy], side=None))
+    list(recount([PredictionSample(index=0, masks={"original": rle})], {0: query}, [policy], model=strangers_model()))
 
 
 @pytest.mark.parametrize("name", STORED)

@@ -14,7 +14,7 @@ from PIL import Image
 from raw_voc_fss import indices, jpeg, png
 
 from fssbench.base.errors import EpisodeSetError, SourceError, UsageError
-from fssbench.episodes.benchmarks import COCO_20I
+from fssbench.episodes.benchmarks import BENCHMARKS, COCO_20I
 from fssbench.pipelines.episode_sets.episode_set import EpisodeSet, benchmark_below
 from fssbench.pipelines.episode_sets.stream import as_frame, stream
 from fssbench.pipelines.formats import images, masks
@@ -23,6 +23,7 @@ from fssbench.pipelines.sources.doctor.examine import examine, guess_benchmark
 from fssbench.pipelines.sources.folder import FolderSource
 from fssbench.schemas.manifest import Manifest
 
+KNOWN = ", ".join(one.alias for one in BENCHMARKS)
 LEAF, STEM, ROOT = 0, 1, 2
 PLANTS = """
 name = "plants"
@@ -126,7 +127,7 @@ def test_a_folder_without_description_images_or_masks_is_refused(plants: Path, f
     (plants / "masks").mkdir()
     with pytest.raises(SourceError, match=r"masks holds no file that ends in \.png"):
         FolderSource(plants)
-    with pytest.raises(SourceError, match=r"has no benchmark\.toml; write a benchmark\.toml with name"):
+    with pytest.raises(SourceError, match=r"has no benchmark\.toml; write a benchmark\.toml beside images"):
         read_description(plants / "images")
     assert "a benchmark of your own needs --source" in fssbench("prepare", "folder").error
 
@@ -293,14 +294,14 @@ def test_a_benchmark_that_no_set_defines_is_refused_with_those_there_are(
     prepare(fssbench, plants, tmp_path)
     ran = fssbench("eval", "-m", "all-foreground", "-b", "plant", "-d", tmp_path)
     assert ran.code == 2
-    assert (
-        "there is no benchmark 'plant'; known are pascal, coco, coco-panet, coco-to-pascal, fss, toy, "
-        f"and plants in {tmp_path}" in ran.error
-    )
+    assert f"there is no benchmark 'plant'; known are {KNOWN}, and plants in {tmp_path}" in ran.error
     with pytest.raises(EpisodeSetError, match=r"there is no folder .*nowhere to look for sets of 'plants' in"):
         benchmark_below(tmp_path / "nowhere", "plants")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UsageError, match=r"known are pascal, coco, coco-panet, coco-to-pascal, fss, toy$"):
+    with pytest.raises(
+        UsageError,
+        match=f"known are {KNOWN}$",
+    ):
         benchmark_below(tmp_path / "empty", "plants")
     assert benchmark_below(tmp_path, "coco") is COCO_20I
 

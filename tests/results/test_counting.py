@@ -6,6 +6,7 @@ from dataclasses import astuple
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from hypothesis import given
@@ -16,9 +17,14 @@ from strategies import Mask, mask_groups, masks
 from fssbench.base.errors import MaskShapeError, MaskTypeError, MaskValueError
 from fssbench.episodes.protocols import ScoringPolicy
 from fssbench.models.interface import resize_mask
-from fssbench.results.counting import policy_counts, tally_on_device
+from fssbench.results import counting
+from fssbench.results.counting import pixel_sums, policy_counts, tallies
 from fssbench.schemas.samples import MaskSize
 from fssbench.scoring.metrics import count, counts_of, tally
+
+
+def tallied(prediction: torch.Tensor, truth: torch.Tensor, ignore: torch.Tensor | None) -> npt.NDArray[np.int64]:
+    return tallies(pixel_sums(prediction, truth, ignore).numpy())
 
 
 @given(mask_groups(3))
@@ -26,28 +32,50 @@ def test_tallies_are_those_of_the_metric(group: tuple[Mask, ...]) -> None:
     """A pixel is foreground, background or ignored; whichever it is, device and numpy count it alike."""
     truth, ignore = group[1] & ~group[2], group[2]
     for predicted in (torch.from_numpy(group[0]), torch.from_numpy(group[0]).to(torch.uint8)):
-        tallied = tally_on_device(predicted, torch.from_numpy(truth), torch.from_numpy(ignore))
-        assert tallied.dtype == torch.int64
-        assert tallied.tolist() == tally(group[0], truth, ignore=ignore).tolist()
-        assert tuple(counts_of(tallied.numpy()).tolist()) == astuple(count(group[0], truth, ignore=ignore))
+        found = tallied(predicted, torch.from_numpy(truth), torch.from_numpy(ignore))
+        assert found.dtype == np.int64
+        assert found.tolist() == tally(group[0], truth, ignore=ignore).tolist()
+        assert tuple(counts_of(found).tolist()) == astuple(count(group[0], truth, ignore=ignore))
+
+
+@given(mask_groups(3))
+def test_sums_on_a_device_are_those_on_the_cpu(group: tuple[Mask, ...]) -> None:
+    """Where a device is not the CPU it adds pixels up itself, and gives the same seven numbers."""
+    truth, ignore = torch.from_numpy(group[1] & ~group[2]), torch.from_numpy(group[2])
+    by_numpy = pixel_sums(torch.from_numpy(group[0]), truth, ignore)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(counting, "_sums_of_numpy", counting._sums_on_device)
+        on_device = pixel_sums(torch.from_numpy(group[0]), truth, ignore)
+    assert on_device.dtype == by_numpy.dtype == torch.int64
+    assert on_device.tolist() == by_numpy.tolist()
+
+
+@given(mask_groups(3), mask_groups(3))
+def test_masks_counted_together_have_the_tallies_they_have_alone(
+    first: tuple[Mask, ...], other: tuple[Mask, ...]
+) -> None:
+    """The sums of several masks, of whatever sizes, make their tallies in one go."""
+    sums = [pixel_sums(*(torch.from_numpy(m) for m in (g[0], g[1] & ~g[2], g[2]))) for g in (first, other)]
+    together = tallies(torch.stack(sums).numpy())
+    assert together.tolist() == [tallies(one.numpy()).tolist() for one in sums]
 
 
 @given(mask_groups(2))
 def test_without_an_ignore_mask_every_pixel_counts(group: tuple[Mask, ...]) -> None:
     prediction, truth = (torch.from_numpy(mask) for mask in group)
-    tallied = tally_on_device(prediction, truth, None)
-    assert tuple(counts_of(tallied.numpy()).tolist()) == astuple(count(*group))
-    assert int(tallied.sum()) == truth.numel()
-    assert tallied[2].tolist() == [0, 0]
+    found = tallied(prediction, truth, None)
+    assert tuple(counts_of(found).tolist()) == astuple(count(*group))
+    assert int(found.sum()) == truth.numel()
+    assert found[2].tolist() == [0, 0]
 
 
 @given(masks())
 def test_nothing_is_counted_where_everything_is_ignored(mask: Mask) -> None:
     prediction = torch.from_numpy(mask)
-    tallied = tally_on_device(prediction, torch.zeros_like(prediction), torch.ones_like(prediction))
-    assert counts_of(tallied.numpy()).tolist() == [0, 0, 0, 0, 0]
+    found = tallied(prediction, torch.zeros_like(prediction), torch.ones_like(prediction))
+    assert counts_of(found).tolist() == [0, 0, 0, 0, 0]
     as_background = count(mask, np.zeros_like(mask))
-    assert tuple(counts_of(tallied.numpy(), exclude_ignored=False).tolist()) == astuple(as_background)
+    assert tuple(counts_of(found, exclude_ignored=False).tolist()) == astuple(as_background)
 
 
 MODEL_SIDE = 7
@@ -76,7 +104,7 @@ def test_policies_of_one_size_share_a_pass_and_have_the_counts_of_the_metric(
 def test_masks_are_left_as_they_were() -> None:
     prediction, truth = torch.tensor([[1, 0]], dtype=torch.uint8), torch.tensor([[True, False]])
     ignore = torch.tensor([[False, True]])
-    tally_on_device(prediction, truth, ignore)
+    pixel_sums(prediction, truth, ignore)
     assert prediction.tolist() == [[1, 0]]
     assert truth.tolist() == [[True, False]]
     assert ignore.tolist() == [[False, True]]
@@ -85,19 +113,19 @@ def test_masks_are_left_as_they_were() -> None:
 def test_masks_of_different_shapes_are_refused() -> None:
     truth = torch.zeros(2, 3, dtype=torch.bool)
     with pytest.raises(MaskShapeError, match=r"prediction \(3, 2\) and truth \(2, 3\) differ in shape"):
-        tally_on_device(torch.zeros(3, 2, dtype=torch.bool), truth, None)
+        tallied(torch.zeros(3, 2, dtype=torch.bool), truth, None)
     with pytest.raises(MaskShapeError, match=r"ignore \(3, 2\)"):
-        tally_on_device(truth, truth, torch.zeros(3, 2, dtype=torch.bool))
+        tallied(truth, truth, torch.zeros(3, 2, dtype=torch.bool))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.int64, torch.float16])
 def test_masks_of_another_type_are_refused(dtype: torch.dtype) -> None:
     with pytest.raises(MaskTypeError, match=f"must be uint8 or bool, got {dtype}"):
-        tally_on_device(torch.zeros(2, 2, dtype=dtype), torch.zeros(2, 2, dtype=torch.bool), None)
+        tallied(torch.zeros(2, 2, dtype=dtype), torch.zeros(2, 2, dtype=torch.bool), None)
 
 
 @pytest.mark.parametrize("value", [2, 255])
 def test_values_beyond_one_are_refused(value: int) -> None:
     prediction = torch.from_numpy(np.array([[0, 1], [value, 0]], dtype=np.uint8))
     with pytest.raises(MaskValueError, match=f"must hold only 0 and 1, found {value}"):
-        tally_on_device(prediction, torch.zeros(2, 2, dtype=torch.bool), None)
+        tallied(prediction, torch.zeros(2, 2, dtype=torch.bool), None)

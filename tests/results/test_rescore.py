@@ -286,7 +286,7 @@ POLICIES = (ScoringPolicy(size="original", exclude_ignored=True), ScoringPolicy(
 
 def counted(toy_set: EpisodeSet, sample: PredictionSample, *, side: int | None = 32) -> list[EpisodeCounts]:
     queries = toy_set.queries(toy_set.tracks["1shot-seed0"])
-    return list(recount([sample], queries, POLICIES, side=side))
+    return list(recount([sample], queries, POLICIES, model=strangers_model(input_size=side)))
 
 
 def changed(one_shot: Evaluation, size: MaskSize, mask: Rle | None) -> PredictionSample:
@@ -316,11 +316,11 @@ def test_a_mask_turned_on_its_side_is_refused() -> None:
     lying, standing = (
         PredictionSample(index=0, masks={"original": encode(np.zeros(shape, dtype=bool))}) for shape in ((3, 5), (5, 3))
     )
-    (row,) = list(recount([lying], {0: query}, POLICIES[:1], side=None))
+    (row,) = list(recount([lying], {0: query}, POLICIES[:1], model=strangers_model()))
     assert row.counts.tolist() == [[0, 3, 12, 15, 15]]
     assert row.query == QueryFacts(object_pixels=3, image_pixels=15, n_classes=None)
     with pytest.raises(MaskShapeError, match=r"the mask of episode 0 at original size is \(5, 3\), expected \(3, 5\)"):
-        list(recount([standing], {0: query}, POLICIES[:1], side=None))
+        list(recount([standing], {0: query}, POLICIES[:1], model=strangers_model()))
 
 
 def test_ignored_pixels_are_left_out_or_are_background() -> None:
@@ -339,7 +339,7 @@ def test_ignored_pixels_are_left_out_or_are_background() -> None:
     )
     policies = [ScoringPolicy(size=s, exclude_ignored=e) for s in ("original", "model") for e in (True, False)]
     full: dict[MaskSize, Rle] = {"original": encode(np.ones((4, 4), bool)), "model": encode(np.ones((2, 2), bool))}
-    (row,) = recount([PredictionSample(index=0, masks=full)], {0: query}, policies, side=2)
+    (row,) = recount([PredictionSample(index=0, masks=full)], {0: query}, policies, model=strangers_model(input_size=2))
     assert row.counts.tolist() == [[4, 12, 0, 8, 12], [4, 16, 0, 12, 16], [1, 3, 0, 2, 3], [1, 4, 0, 3, 4]]
     assert row.query.n_classes == 2
 

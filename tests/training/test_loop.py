@@ -20,10 +20,11 @@ from torch import Tensor, nn
 from fssbench.base.errors import TrainingError, UsageError
 from fssbench.engine.ranks import Ranks, joined
 from fssbench.models.batch import EpisodeBatch
-from fssbench.models.trainable import Trainable
+from fssbench.models.trainable import Group, Trainable
 from fssbench.training.folder import Progress, RunFolder, Validated
 from fssbench.training.loop import Learner, Seen, Supply, train
 from fssbench.training.recipe import Recipe
+from fssbench.training.sharing import SharedSteps
 from fssbench.training.stopping import StopRequest, settled, stop_requests
 from fssbench.training.validation import Scored, validate_on_batches
 
@@ -247,34 +248,71 @@ TOLERANCE = 1e-9
 """Between one process and two in float64: sums are taken in another order, and Adam divides by their size."""
 
 
+class Normed(Small):
+    """Its batch norm learns, from what each process has: all but its means differ from one process's."""
+
+    def learn(self) -> None:
+        self.train()
+
+    def groups(self) -> list[Group]:
+        return [*super().groups(), Group(name="norm", parameters=tuple(self.norm.parameters()))]
+
+
 def test_two_processes_learn_what_one_learns(tmp_path: Path) -> None:
-    """At the same global batch; of an epoch's last one, a single episode, the first process has nothing."""
-    alone, told = run(recipe(), model=Small(dropout=0).double())
+    """At the same global batch; of an epoch's last one, a single episode, the first process has nothing.
+
+    Gradients are summed as they come where shares are even, after the last micro-batch, and at the end where not.
+    """
     launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", __file__, tmp_path]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parent)}
     ran = subprocess.run([sys.executable, *map(str, launch)], capture_output=True, text=True, env=environment)
     assert ran.returncode == 0, ran.stderr
-    left = torch.load(tmp_path / "rank0.pt", weights_only=True)
-    assert same(left["weights"], torch.load(tmp_path / "rank1.pt", weights_only=True)["weights"])
-    for name, tensor in alone.items():
-        assert (left["weights"][name] - tensor).abs().max() <= TOLERANCE, name
-    # Counts are integers: while masks agree, so does every digit of the mIoU.
-    assert left["miou"] == [seen.miou for seen in told.course]
-    assert left["fb_iou"] == [seen.fb_iou for seen in told.course]
-    assert left["validated"] == [found.miou for found, _ in told.found]
+    assert "Warning" not in ran.stderr
+    first, second = (torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in range(2))
+    assert [first["buckets"], second["buckets"]] == [[True, True, True, False] * 3] * 2
+    for name, settings in SEVERAL.items():
+        alone, told = run(settings, model=Small(dropout=0).double())
+        left = first[name]
+        assert same(left["weights"], second[name]["weights"])
+        for key, tensor in alone.items():
+            assert (left["weights"][key] - tensor).abs().max() <= TOLERANCE, key
+        # Counts are integers: while masks agree, so does every digit of the mIoU.
+        assert left["miou"] == [seen.miou for seen in told.course]
+        assert left["fb_iou"] == [seen.fb_iou for seen in told.course]
+        assert left["validated"] == [found.miou for found, _ in told.found]
+    alone, _ = run(recipe(), model=Normed(dropout=0).double())
+    for left in (first, second):
+        del left["normed"]["norm.num_batches_tracked"]  # each counts its own, and nothing depends on it
+    assert same(first["normed"], second["normed"])
+    assert (first["normed"]["norm.running_mean"] - alone["norm.running_mean"]).abs().max() <= TOLERANCE
+    assert not torch.equal(alone["norm.running_mean"], Normed().norm.running_mean)
+
+
+SEVERAL = {"whole": recipe(), "in micro-batches": recipe(run__micro_batch=1)}
 
 
 def _one_of_several(output: Path) -> None:
     torch.set_num_threads(1)
+    left, buckets = dict[str, object](), list[bool]()
+    for name, settings in SEVERAL.items():
+        with joined() as ranks:
+            weights, told = run(settings, ranks=ranks, model=Small(dropout=0).double())
+        left[name] = {
+            "fb_iou": [seen.fb_iou for seen in told.course],
+            "weights": weights,
+            "miou": [seen.miou for seen in told.course],
+            "validated": [found.miou for found, _ in told.found],
+        }
     with joined() as ranks:
-        weights, told = run(recipe(), ranks=ranks, model=Small(dropout=0).double())
-    left = {
-        "fb_iou": [seen.fb_iou for seen in told.course],
-        "weights": weights,
-        "miou": [seen.miou for seen in told.course],
-        "validated": [found.miou for found, _ in told.found],
-    }
-    torch.save(left, output / f"rank{ranks.rank}.pt")
+        finish = SharedSteps.finish
+
+        def see(self: SharedSteps, said: Tensor, *, share: float, in_buckets: bool) -> Tensor:
+            buckets.append(in_buckets)
+            return finish(self, said, share=share, in_buckets=in_buckets)
+
+        SharedSteps.finish = see  # type: ignore[method-assign]
+        left["normed"], _ = run(recipe(), ranks=ranks, model=Normed(dropout=0).double())
+    torch.save(left | {"buckets": buckets}, output / f"rank{ranks.rank}.pt")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What papers report: the result tables of HSNet, HMFS and HDMNet, one TOML file a paper.
+"""What papers report, one TOML file a paper: all result tables of HSNet, HMFS and HDMNet, main results of later ones.
 
 Figures are in percent, as printed. What a table leaves blank is left out of the file and is ``None`` here; so is what
 the text at hand garbles, with a note.

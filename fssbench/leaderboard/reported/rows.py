@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fssbench.leaderboard.reported.tables import papers
+from fssbench.schemas.leaderboard import Regime
 
 __all__ = ["ReportedRow", "reported_rows"]
 
@@ -24,6 +25,7 @@ class ReportedRow:
         benchmark: the full name, such as ``pascal-5i``.
         protocol: the name of the one that scored it, or ``None`` if that is not known.
         ignore_label: whether ignored pixels were left out of the score.
+        regime: what its weights have learned from, such as ``training-free``.
         shot: supports of an episode.
         folds: mIoU by fold, ``None`` where it is garbled; empty where the table has none.
         mean: over the folds.
@@ -42,6 +44,7 @@ class ReportedRow:
     benchmark: str
     protocol: str | None
     ignore_label: bool
+    regime: Regime
     shot: int
     folds: tuple[float | None, ...]
     mean: float | None
@@ -63,6 +66,7 @@ def reported_rows() -> tuple[ReportedRow, ...]:
             benchmark=row.benchmark,
             protocol=row.protocol,
             ignore_label=row.ignore_label,
+            regime=row.regime,
             shot=row.shot,
             folds=row.folds,
             mean=row.mean,

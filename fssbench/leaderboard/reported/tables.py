@@ -17,6 +17,7 @@ from fssbench.base.suggest import known_are
 from fssbench.base.toml import parse_toml
 from fssbench.episodes.benchmarks import find_benchmark
 from fssbench.episodes.protocols import find_protocol
+from fssbench.schemas.leaderboard import Regime
 
 __all__ = [
     "PAPERS",
@@ -32,7 +33,7 @@ __all__ = [
     "tables",
 ]
 
-PAPERS = ("hsnet", "hmfs", "hdmnet")
+PAPERS = ("hsnet", "hmfs", "hdmnet", "bam", "ssp", "matcher", "gf-sam", "sansa")
 
 Percent = Annotated[float, Field(ge=0, le=100)]
 
@@ -64,6 +65,7 @@ class Row(Record):
     benchmark: str = Field(description="the full name of what it was tested on")
     protocol: str | None = Field(default=None, description="that scored it, if that is known")
     ignore_label: bool = Field(default=True, description="whether ignored pixels were left out of the score")
+    regime: Regime = Field(default="base classes", description="what its weights have learned from")
     shot: int = Field(ge=1)
     folds: tuple[Cell, ...] = Field(default=(), description="mIoU of every fold, or nothing")
     mean: Percent | None = None
@@ -160,9 +162,22 @@ class Paper(Record):
     title: str
     authors: str
     venue: str
+    arxiv: str | None = Field(default=None, pattern=r"^\d{4}\.\d{4,5}$")
+    repository: str | None = Field(default=None, description="where figures are from that the paper does not print")
+    bibtex: str | None = Field(default=None, pattern=r"^@[a-z]+\{[a-z]+\d{4}[a-z0-9]+,\n", description="its entry")
     tables: tuple[Table, ...]
     architectures: tuple[Architecture, ...] = ()
     slowdowns: tuple[Slowdown, ...] = ()
+
+    @property
+    def key(self) -> str | None:
+        """The key of its BibTeX entry."""
+        return None if self.bibtex is None else self.bibtex.partition("{")[2].partition(",")[0]
+
+    @property
+    def measurable(self) -> bool:
+        """Whether a model of this package stands in one of its tables."""
+        return any(row.obstacle is None for table in self.tables for row in table.rows)
 
 
 def read_paper(path: Path) -> Paper:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fssbench.models.fast.hdmnet import fast_hdmnet
+from fssbench.models.fast.hdmnet import FastHDMNet
 from fssbench.models.fast.hsnet import FastHMFS, FastHSNet
 from fssbench.models.hdmnet import HDMNet
 from fssbench.models.hmfs import HMFS
@@ -27,5 +27,5 @@ def accelerate(model: FeatureSegmenter) -> FeatureSegmenter:
         case HSNet() if model.has_published_blocks:
             return FastHSNet(model)
         case HDMNet():
-            return fast_hdmnet(model)
+            return FastHDMNet(model)
     return model

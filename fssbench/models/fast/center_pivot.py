@@ -13,7 +13,7 @@ What makes it fast, none of it an approximation:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from fssbench.models.center_pivot import CenterPivotConv4d
 from fssbench.models.dtypes import at_least_float32
+from fssbench.models.fast.products import pieces, product
 from fssbench.models.fast.windows import Span, Window
 
 __all__ = [
@@ -85,25 +86,34 @@ def correlated(query: Sequence[Tensor], support: SupportLevel, layer: CenterPivo
         window = Window(Span(0, 1), Span(0, 1))  # no output sees the support, nor is anything but 0 here
     reached = window.reached(kernel=kernel, stride=stride, size=support.grid)
     seen = reached.seen(kernel=kernel, stride=stride)
-    window = window.within(seen)  # the stride may pass over the last positions
-    maps = [_cropped(support, number, window) for number in range(len(support.rows))]  # L (rows, columns, C)
-    at_query = query[0].new_zeros(query[0].shape[0], len(maps), *seen.shape)  # (Hq·Wq, L, rows, columns)
-    there = window.inside(seen)
-    inner = at_query[:, :, there.rows.slice, there.columns.slice]
-    products(query, [one.flatten(0, 1) for one in maps], inner)
-    y = F.conv2d(at_query, convolution.weight, convolution.bias, stride=stride).permute(0, 2, 3, 1).contiguous()
+    whole = seen.within(Window(Span(0, support.grid[0]), Span(0, support.grid[1])))
+    there, kept = whole.inside(seen), window.kept(stride)
+    maps = [_cropped(support, number, whole).flatten(0, 1) for number in range(len(support.rows))]  # L (positions, C)
+    rows = [one.view(*size, -1) for one in query]
+    y = query[0].new_empty(query[0].shape[0], *reached.shape, convolution.out_channels)
+    at_support = y.new_empty(*kept.shape, len(maps), query[0].shape[0])
+    r, c = kept.rows.start * stride - seen.rows.start, kept.columns.start * stride - seen.columns.start
+    at_query = None
+    for part in pieces(size[0], size[1] * len(maps) * seen.area * y.element_size(), y.device):  # rows of the query
+        count = (part.stop - part.start) * size[1]
+        if at_query is None:
+            at_query = y.new_zeros(count, len(maps), *seen.shape)  # the border, if there is any, stays 0
+        now, asked = at_query[:count], slice(part.start * size[1], part.stop * size[1])
+        inner = now[:, :, there.rows.slice, there.columns.slice]
+        for number, (one, other) in enumerate(zip(rows, maps, strict=True)):
+            torch.clamp_min(product(one[part], other).view(count, *whole.shape), 0, out=inner[:, number])
+        over_support = F.conv2d(now, convolution.weight.contiguous(), convolution.bias, stride=stride)
+        y[asked] = over_support.permute(0, 2, 3, 1)
+        if kept.area:
+            chosen = now[:, :, r::stride, c::stride][:, :, : kept.shape[0], : kept.shape[1]]
+            at_support[..., asked] = chosen.permute(2, 3, 1, 0)
     assert layer.conv1.bias is not None
     assert convolution.bias is not None
     y += layer.conv1.bias
 
-    kept = window.kept(stride)
     if kept.area:
-        r = kept.rows.start * stride - window.rows.start
-        c = kept.columns.start * stride - window.columns.start
-        chosen = [one[r::stride, c::stride].reshape(-1, one.shape[-1]) for one in maps]
-        at_support = query[0].new_empty(kept.area, len(maps), *size)  # (kept, L, Hq, Wq)
-        products(chosen, query, at_support)
-        over_query = F.conv2d(at_support, layer.conv1.weight, padding=layer.conv1.padding)
+        images = at_support.view(kept.area, len(maps), *size)
+        over_query = F.conv2d(images, layer.conv1.weight.contiguous(), padding=layer.conv1.padding)
         there = kept.inside(reached)
         over_query = over_query.flatten(2).view(*kept.shape, -1, y.shape[0]).permute(3, 0, 1, 2)
         y[:, there.rows.slice, there.columns.slice] += over_query
@@ -122,12 +132,6 @@ def _cropped(support: SupportLevel, number: int, window: Window) -> Tensor:
     return scaled
 
 
-def products(left: Sequence[Tensor], right: Sequence[Tensor], into: Tensor) -> None:
-    """Of L pairs (M, C) and (N, C) the positive part of all products of rows, into (M, L, ·, ·), N in all."""
-    for number, (a, b) in enumerate(zip(left, right, strict=True)):
-        into[:, number].copy_((a @ b.t()).view(into[:, number].shape)).relu_()
-
-
 def convolved(x: Correlated, layer: CenterPivotConv4d, size: Size) -> Tensor:
     """A center-pivot convolution of a map with a background → (Hq·Wq, hs', ws', C').
 
@@ -143,8 +147,11 @@ def convolved(x: Correlated, layer: CenterPivotConv4d, size: Size) -> Tensor:
 
     reached = x.window.reached(kernel=kernel, stride=stride, size=x.grid)
     if reached.area:
-        padded = F.pad(x.rest, (0, 0, *x.window.padding_to(reached.seen(kernel=kernel, stride=stride))))
-        over_support = F.conv2d(padded.permute(0, 3, 1, 2), convolution.weight, stride=stride)
+        rest, padding = x.rest, convolution.padding
+        if x.window.shape != x.grid:
+            seen = reached.seen(kernel=kernel, stride=stride)
+            rest, padding = F.pad(rest, (0, 0, *x.window.padding_to(seen))), (0, 0)
+        over_support = F.conv2d(rest.permute(0, 3, 1, 2), convolution.weight, stride=stride, padding=padding)
         y[:, reached.rows.slice, reached.columns.slice] += over_support.permute(0, 2, 3, 1)
 
     kept = x.window.kept(stride)
@@ -171,31 +178,41 @@ def as_images(x: Tensor, size: Size) -> Tensor:
 
 
 def normalised(y: Tensor, norm: nn.Module) -> Tensor:
-    """Group normalisation and ReLU of (P, Hq·Wq, hs, ws, C)."""
+    """Group normalisation and ReLU of (P, Hq·Wq, hs, ws, C), which is overwritten."""
     assert isinstance(norm, nn.GroupNorm)
-    flat = y.flatten(1, 3)  # (P, N, C)
-    scale, shift = _affine(*_moments(flat), norm)
-    return torch.addcmul(shift[:, None], flat, scale[:, None]).relu_().view(y.shape)
+    for flat in y.view(y.shape[0], -1, y.shape[-1]):  # (N, C)
+        scale, shift = _affine(*_moments(flat), norm)
+        for part in _parts(flat):
+            torch.addcmul(shift, part, scale, out=part).relu_()
+    return y
 
 
 def normalised_rest(x: Correlated, norm: nn.GroupNorm) -> Correlated:
-    """Group normalisation and ReLU of a map with a background."""
+    """Group normalisation and ReLU of a map with a background; its rest is overwritten."""
     inside = x.window.area / (x.grid[0] * x.grid[1])
-    flat = x.rest.flatten(0, 2)
+    flat = x.rest.view(-1, x.rest.shape[-1])
     mean, variance = _moments(flat)
     # The background has no variance of its own.
     both = inside * mean + (1 - inside) * x.background
     spread = inside * (variance + (mean - both) ** 2) + (1 - inside) * (x.background - both) ** 2
     scale, shift = _affine(both, spread, norm)
     background = torch.addcmul(shift, x.background, scale).relu_()
-    rest = torch.addcmul(shift, flat, scale).relu_().sub_(background)
-    return Correlated(rest.view(x.rest.shape), background, x.grid, x.window)
+    for part in _parts(flat):
+        torch.addcmul(shift, part, scale, out=part).relu_().sub_(background)
+    return Correlated(x.rest, background, x.grid, x.window)
 
 
 def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and variance of the channels of (…, N, C), (…, C) each, in float32 or wider."""
-    mean = x.mean(dim=-2, keepdim=True, dtype=at_least_float32(x.dtype))
-    return mean.squeeze(-2), (x - mean).square_().mean(dim=-2)  # torch.var_mean takes ten times as long
+    """Mean and variance of the channels of (N, C), (C,) each, in float32 or wider."""
+    mean = x.mean(dim=0, dtype=at_least_float32(x.dtype))
+    # torch.var_mean takes ten times as long.
+    squares = torch.stack([(part - mean).square_().sum(dim=0) for part in _parts(x)])
+    return mean, squares.sum(dim=0) / len(x)
+
+
+def _parts(x: Tensor) -> Iterator[Tensor]:
+    """(N, C) in parts."""
+    return (x[part] for part in pieces(len(x), x.shape[1] * x.element_size(), x.device))
 
 
 def _affine(mean: Tensor, variance: Tensor, norm: nn.GroupNorm) -> tuple[Tensor, Tensor]:

@@ -12,6 +12,8 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from fssbench.models.fast.products import NEEDLESS_DILATION, by_onednn
+
 __all__ = ["folded"]
 
 M = TypeVar("M", bound=nn.Module)
@@ -27,9 +29,12 @@ def folded(module: M) -> M:
     for parent in list(twin.modules()):
         for convolution, norm in _pairs(parent):
             conv, bn = parent.get_submodule(convolution), parent.get_submodule(norm)
-            if isinstance(conv, nn.Conv2d) and isinstance(bn, nn.BatchNorm2d):
+            if isinstance(conv, nn.Conv2d) and type(bn) is nn.BatchNorm2d:  # timm's subclass activates as well
                 setattr(parent, convolution, fuse_conv_bn_eval(conv, bn))
                 setattr(parent, norm, nn.Identity())
+    for part in twin.modules():
+        if isinstance(part, nn.Conv2d) and part.kernel_size == (1, 1) and by_onednn(part.weight):
+            part.dilation = NEEDLESS_DILATION
     return twin.requires_grad_(False).to(memory_format=torch.channels_last)
 
 

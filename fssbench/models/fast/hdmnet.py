@@ -1,26 +1,92 @@
-"""HDMNet for inference: frozen batch norms folded, and priors from what is in the mask alone."""
+"""HDMNet for inference: its supports are looked at in their masks alone, where nothing else is asked for."""
 
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from fssbench.models.fast.folding import folded
+from fssbench.models.fast.products import pieces, product
+from fssbench.models.fast.semantic import PooledConvolution
+from fssbench.models.fast.windows import Span, Window, bounding_box
+from fssbench.models.fast.winograd import Winograd
 from fssbench.models.hdmnet import HDMNet
+from fssbench.models.hdmnet.base_learner import WIDTH
+from fssbench.models.hdmnet.matching import TEMPERATURE, MatchLayer
 from fssbench.models.interface import resize_mask
 
-__all__ = ["fast_hdmnet", "prior_of_inside"]
+__all__ = ["FastHDMNet", "InsideMatchLayer", "prior_of_inside"]
 
 
-def fast_hdmnet(original: HDMNet) -> HDMNet:
-    """The same function as ``original``, which is not changed.
+class FastHDMNet(HDMNet):
+    """The same function as ``original``, which is not changed."""
 
-    Most of an episode is the prior maps: every query position is compared with every support position, of which
-    those outside of the mask say nothing.
-    """
-    twin = folded(original)
-    twin.prior_map = prior_of_inside
-    return twin
+    def __init__(self, original: HDMNet) -> None:
+        nn.Module.__init__(self)
+        vars(self).update(vars(folded(original)))  # of a copy, so it may be taken over as it is
+        convolution = self.cls[0]
+        assert isinstance(convolution, nn.Conv2d)
+        self.cls = PooledConvolution(self.ppm, convolution)  # type: ignore[assignment]
+        self.ppm = nn.Identity()  # type: ignore[assignment]
+        for stage in self.transformer.mix_transformer.match_layers:
+            stage[0] = InsideMatchLayer(stage[0])  # type: ignore[index, operator]
+        for parent in list(self.modules()):
+            for name, child in list(parent.named_children()):
+                if Winograd.pays(child):
+                    setattr(parent, name, Winograd(child))  # type: ignore[arg-type]
+
+    def semantic(self, deep: Tensor, masks: Tensor | None = None) -> Tensor:
+        """See `BaseLearnerFeatures.semantic`; 0 outside of the masks' boxes."""
+        size = (deep.shape[-2], deep.shape[-1])
+        y = deep.new_zeros(len(deep), *size, WIDTH)
+        windows = [[0, size[0], 0, size[1]]] * len(deep)
+        if masks is not None:
+            windows = torch.stack(bounding_box(resize_mask(masks, size) > 0), dim=1).tolist()
+        for number, (top, bottom, left, right) in enumerate(windows):
+            window = Window(Span(top, bottom), Span(left, right))
+            y[number, window.rows.slice, window.columns.slice] = self.cls(deep[number : number + 1], window)
+        return y.permute(0, 3, 1, 2)
+
+    def prior(self, query: Tensor, supports: Tensor, masks: Tensor) -> Tensor:
+        """See `prior_of_inside`."""
+        return prior_of_inside(query, supports, masks)
+
+
+class InsideMatchLayer(MatchLayer):
+    """The same function as a `MatchLayer`, which is used up, without the scores of all pairs of positions."""
+
+    def __init__(self, original: MatchLayer) -> None:
+        nn.Module.__init__(self)
+        vars(self).update(vars(original))
+
+    def attended(self, q: Tensor, k: Tensor, v: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
+        """See `MatchLayer.attended`."""
+        if self.matching == "cross-attention":
+            scale = q.shape[-1] ** -0.5
+        else:
+            q, k, scale = F.normalize(q, dim=-1), F.normalize(k, dim=-1), 1 / TEMPERATURE
+        inside = inside[:, None, :, None].to(v.dtype)  # (B, 1, Ns, 1)
+        shown = inside.sum(dim=2, keepdim=True)  # (B, 1, 1, 1)
+        # The mean of products is the product with the mean.
+        correlation = (scale * q @ (k * inside).sum(dim=2, keepdim=True).mT / (shown + 1e-9)).mean(dim=1)[..., 0]
+        if self.matching == "cosine":
+            return q @ (k.mT @ (inside * v)) / shown.clamp(min=1), correlation
+        if self.matching == "cosine+inverse-softmax":
+            return self._by_column(scale * q, k, v, inside[:, 0, :, 0].bool()), correlation
+        return F.scaled_dot_product_attention(q, k, inside * v, scale=scale), correlation
+
+    @staticmethod
+    def _by_column(q: Tensor, k: Tensor, v: Tensor, inside: Tensor) -> Tensor:
+        """Values weighed by a softmax over the query: of each support position on its own, so of those inside alone."""
+        attended = torch.zeros_like(q)
+        for number, chosen in enumerate(inside):
+            asked, keys, values = q[number], k[number, :, chosen], v[number, :, chosen]  # (heads, n, d) both
+            for part in pieces(keys.shape[1], asked[..., 0].numel() * asked.element_size(), q.device):
+                # No score exceeds 1 / TEMPERATURE, so nothing need be taken off before.
+                weights = (asked @ keys[:, part].mT).exp_()  # (heads, Nq, n)
+                attended[number] += weights @ (values[:, part] / weights.sum(dim=1)[..., None])
+        return attended
 
 
 def prior_of_inside(query: Tensor, supports: Tensor, masks: Tensor) -> Tensor:
@@ -34,21 +100,21 @@ def prior_of_inside(query: Tensor, supports: Tensor, masks: Tensor) -> Tensor:
     b, k = supports.shape[:2]
     size = (supports.shape[-2], supports.shape[-1])
     inside = resize_mask(masks, size).flatten(2).bool()  # (B, K, Ns)
-    asked = query.flatten(2).transpose(1, 2)  # (B, Nq, C)
-    length = torch.linalg.vector_norm(asked, dim=2, keepdim=True)  # (B, Nq, 1)
+    asked = query.permute(0, 2, 3, 1)  # (B, h, w, C)
+    length = torch.linalg.vector_norm(asked, dim=3).flatten(1)[..., None]  # (B, Nq, 1)
+    shown = supports.permute(0, 1, 3, 4, 2).flatten(2, 3)  # (B, K, Ns, C)
     highest = [
-        torch.stack([_highest(asked[i], length[i], supports[i, j].flatten(1), inside[i, j]) for j in range(k)])
+        torch.stack([_highest(asked[i], length[i], shown[i, j, inside[i, j]], inside[i, j]) for j in range(k)])
         for i in range(b)
     ]
     return torch.stack(highest).mean(dim=1).view(b, 1, *query.shape[-2:])
 
 
 def _highest(asked: Tensor, length: Tensor, shown: Tensor, inside: Tensor) -> Tensor:
-    """The greatest cosines (Nq,) of rows (Nq, C), of lengths (Nq, 1), with those columns of (C, Ns) that are inside."""
-    chosen = shown[:, inside]  # (C, n)
-    if chosen.shape[1] == 0:
-        return asked.new_zeros(asked.shape[0])
-    lengths = length * torch.linalg.vector_norm(chosen, dim=0)  # (Nq, n)
-    greatest: Tensor = (asked @ chosen / (lengths + 1e-7)).amax(dim=1)
+    """The greatest cosines (Nq,) of rows (h, w, C), of lengths (Nq, 1), with rows (n, C) that are inside."""
+    if len(shown) == 0:
+        return asked.new_zeros(len(length))
+    lengths = length * torch.linalg.vector_norm(shown, dim=1)  # (Nq, n)
+    greatest: Tensor = product(asked, shown).div_(lengths.add_(1e-7)).amax(dim=1)
     # What is outside counts as 0, if there is any.
-    return greatest if chosen.shape[1] == shown.shape[1] else greatest.clamp_min(0)
+    return greatest if len(shown) == len(inside) else greatest.clamp_min(0)

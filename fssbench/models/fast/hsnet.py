@@ -32,6 +32,7 @@ class FastHSNet(FeatureSegmenter):
     """
 
     keeps_supports = False
+    reads_images = False
     casts_whole = True
 
     def __init__(self, original: HSNet) -> None:
@@ -47,7 +48,7 @@ class FastHSNet(FeatureSegmenter):
         return self._unit(self._maps(images))
 
     def condition(self, features: list[Tensor], images: Tensor, masks: Tensor) -> list[Tensor]:
-        """The rows as they are; for each level the weights (N, L, h·w), and the window (N, 4) that holds them."""
+        """The rows as they are; for each level the weights (N, L, h·w); the windows (N, levels, 4) that hold these."""
         rows, lengths = features[: sum(self.levels)], features[sum(self.levels) :]
         if self.masking == "none":
             return rows
@@ -56,8 +57,8 @@ class FastHSNet(FeatureSegmenter):
             share = self._share(masks, length)
             # (m·f) / (|m·f| + ε), from f / (|f| + ε)
             weights.append((share * (length + EPSILON) / (share * length + EPSILON)).flatten(2))
-            windows.append(torch.stack(bounding_box(share[:, 0] > 0), dim=1).cpu())
-        return [*rows, *weights, *windows]
+            windows.append(torch.stack(bounding_box(share[:, 0] > 0), dim=1))
+        return [*rows, *weights, torch.stack(windows, dim=1)]
 
     def match(self, query: list[Tensor], supports: list[Tensor]) -> Tensor:
         """Logits (B, K, 2, h, w), at a quarter of the input's size, of each support alone."""
@@ -69,11 +70,13 @@ class FastHSNet(FeatureSegmenter):
         """`match`, of features that lie where they are; see `FeatureSegmenter.match_episodes`."""
         n = sum(self.levels)
         sizes = [(length.shape[-2], length.shape[-1]) for length in queries[0][n:]]
-        asked, shown = [], []
-        for query, shots in zip(queries, supports, strict=True):
-            for support in shots:
-                asked.append([rows[0] for rows in query[:n]])
-                shown.append(self._shown([part[0] for part in support], sizes))
+        asked = [[rows[0] for rows in query[:n]] for query, shots in zip(queries, supports, strict=True) for _ in shots]
+        each = [support for shots in supports for support in shots]
+        if len(each[0]) == n:  # nothing is masked
+            windows = [[(0, h, 0, w) for h, w in sizes]] * len(each)
+        else:  # all windows at once: what is computed depends on them, so the host has to wait
+            windows = torch.cat([support[-1] for support in each]).tolist()
+        shown = [self._shown(*one, sizes) for one in zip(each, windows, strict=True)]
         logits: Tensor = self.hpn_learner(asked, shown, sizes)
         return logits.view(len(queries), -1, *logits.shape[1:]).to(at_least_float32(logits.dtype))
 
@@ -104,15 +107,14 @@ class FastHSNet(FeatureSegmenter):
         size = (lengths.shape[-2], lengths.shape[-1])
         return F.interpolate(masks[:, None].to(lengths.dtype), size, mode="bilinear", align_corners=True)
 
-    def _shown(self, parts: Sequence[Tensor], sizes: Sequence[Size]) -> list[SupportLevel]:
+    def _shown(
+        self, parts: Sequence[Tensor], windows: Sequence[tuple[int, int, int, int]], sizes: Sequence[Size]
+    ) -> list[SupportLevel]:
         """One support's levels."""
-        remaining, n = iter(parts), len(self.levels)
+        remaining = iter([part[0] for part in parts])
         rows = [list(islice(remaining, count)) for count in self.levels]
-        weights, windows = list(islice(remaining, n)), list(islice(remaining, n))
-        if not weights:
-            whole = [Window(Span(0, h), Span(0, w)) for h, w in sizes]
-            return [SupportLevel(*level) for level in zip(rows, [None] * n, sizes, whole, strict=True)]
-        boxes = [Window(Span(r, end), Span(c, stop)) for r, end, c, stop in (one.tolist() for one in windows)]
+        weights: list[Tensor | None] = [*islice(remaining, len(sizes))] or [None] * len(sizes)
+        boxes = [Window(Span(r, end), Span(c, stop)) for r, end, c, stop in windows]
         return [SupportLevel(*level) for level in zip(rows, weights, sizes, boxes, strict=True)]
 
     @property
@@ -124,6 +126,7 @@ class FastHMFS(FastHSNet):
     """HMFS whose supports pass the backbone a second time, under their masks: ``hm`` and ``im``."""
 
     keeps_supports = True
+    reads_images = True
 
     def __init__(self, original: HMFS) -> None:
         super().__init__(original)

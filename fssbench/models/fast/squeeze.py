@@ -20,6 +20,7 @@ from fssbench.models.fast.center_pivot import (
     normalised,
     normalised_rest,
 )
+from fssbench.models.fast.products import NEEDLESS_DILATION, by_onednn
 from fssbench.models.squeeze import HypercorrelationSqueeze, require_one_grid
 
 __all__ = ["DenseLayer", "FastSqueeze", "Grid2Layer"]
@@ -162,7 +163,8 @@ class Grid2Layer(DenseLayer):
             return super().forward(x, size)
         images = as_images(x, size)  # (P, 4·C, Hq, Wq)
         over_query = F.conv2d(images, self.weight, self.bias, padding=self.over_query.padding, groups=4)
-        both = over_query.add_(F.conv2d(images, self.matrix))
+        dilation = NEEDLESS_DILATION if by_onednn(images) else 1
+        both = over_query.add_(F.conv2d(images, self.matrix, dilation=dilation))
         return both.permute(0, 2, 3, 1).reshape(*x.shape[:4], -1)
 
 

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["BASE_CLASSES", "BaseLearner", "PyramidPooling", "base_classifier", "bottleneck", "published_name"]
+__all__ = ["BASE_CLASSES", "WIDTH", "BaseLearner", "PyramidPooling", "base_classifier", "bottleneck", "published_name"]
 
 # Of a fold, by the alias of the benchmark whose classes they are.
 BASE_CLASSES = {"coco": 60, "pascal": 15}

@@ -80,15 +80,21 @@ class BaseLearnerFeatures(FeatureSegmenter):
                 module.eval()
         return self
 
-    def maps(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Images (N, 3, H, W) → four maps of one size, 60×60 for an input of 473.
+    def maps(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Images (N, 3, H, W) → three maps of one size, 60×60 for an input of 473.
 
-        That of layer 2; layers 3 and 2 together (N, `fused_channels`, h, w); layer 4; and the semantic map
-        (N, 512, h, w), which the base learner classifies.
+        That of layer 2; layers 3 and 2 together (N, `fused_channels`, h, w); and layer 4.
         """
         middle = self.layer2(self.layer1(self.layer0(images)))
         upper = self.layer3(middle)
         if middle.shape[-2:] != upper.shape[-2:]:  # VGG-16's
             middle = F.interpolate(middle, upper.shape[-2:], mode="bilinear", align_corners=True)
-        deep = self.layer4(upper)
-        return middle, torch.cat([upper, middle], dim=1), deep, self.cls(self.ppm(deep))
+        return middle, torch.cat([upper, middle], dim=1), self.layer4(upper)
+
+    def semantic(self, deep: Tensor, masks: Tensor | None = None) -> Tensor:
+        """Layer 4's map (N, C, h, w) → the semantic map (N, 512, h, w), which the base learner classifies.
+
+        Only what is in ``masks`` (N, H, W) is asked for, if they are given; the rest may be anything.
+        """
+        found: Tensor = self.cls(self.ppm(deep))
+        return found

@@ -47,15 +47,29 @@ class MatchLayer(nn.Module):
         size = (query.shape[-2], query.shape[-1])
         x = to_tokens(query)
         q, k, v = self.attn.attn(self.norm1(x), self.norm1(support))  # (B, heads, Nq, d), (B, heads, Ns, d) twice
-        inside = inside[:, None, :, None].to(v.dtype)  # (B, 1, Ns, 1)
-        shown = inside.sum(dim=2, keepdim=True)  # (B, 1, 1, 1)
-        scores = self._scores(q, k)  # (B, heads, Nq, Ns)
-        # What is outside the mask is weighed too, but shows nothing.
-        attended = self._weights(scores, shown) @ (inside * v)  # (B, heads, Nq, d)
-        correlation = (scores @ inside / (shown + 1e-9)).mean(dim=1)  # (B, h·w, 1)
+        attended, correlation = self.attended(q, k, v, inside)
         x = x + self.attn.join(attended)
         x = x + self.ffn(self.norm2(x), size)
         return to_map(x, size), correlation.view(-1, *size)
+
+    def attended(self, q: Tensor, k: Tensor, v: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
+        """What the heads read of the support, and the mean score.
+
+        Args:
+            q: (B, heads, Nq, d).
+            k: (B, heads, Ns, d).
+            v: likewise.
+            inside: (B, Ns) in {0, 1}.
+
+        Returns:
+            (B, heads, Nq, d) and (B, Nq).
+        """
+        inside = inside[:, None, :, None].to(v.dtype)  # (B, 1, Ns, 1)
+        shown = inside.sum(dim=2, keepdim=True)  # (B, 1, 1, 1)
+        scores = self._scores(q, k)  # (B, heads, Nq, Ns)
+        correlation = (scores @ inside / (shown + 1e-9)).mean(dim=1)[..., 0]  # (B, Nq)
+        # What is outside the mask is weighed too, but shows nothing.
+        return self._weights(scores, shown) @ (inside * v), correlation
 
     def _scores(self, q: Tensor, k: Tensor) -> Tensor:
         """How alike positions are (equation 4): (B, heads, Nq, Ns)."""

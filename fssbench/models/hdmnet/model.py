@@ -108,7 +108,6 @@ class HDMNet(LearnsFromEpisodes):
         self.shot = shot
         self.distillation, self.temperature = distillation, temperature
         self.support_mask, self.ensemble = support_mask, ensemble
-        self.prior_map = prior_map
         self.train()  # not what is frozen
 
     def encode(self, images: Tensor) -> list[Tensor]:
@@ -117,21 +116,23 @@ class HDMNet(LearnsFromEpisodes):
         The Gram matrix (N, C, C); the fused map (N, 256, h, w); layer 4's (N, C', h, w) and the semantic map
         (N, 512, h, w); the base learner's logits (N, 1 + base classes, h, w).
         """
-        middle, fused, deep, semantic = self.maps(images)
+        middle, fused, deep = self.maps(images)
+        semantic = self.semantic(deep)
         return [gram_matrix(middle), self.down_query(fused), deep, semantic, self.base_learnear(semantic)]
 
     def condition(self, features: list[Tensor], images: Tensor, masks: Tensor) -> list[Tensor]:
         """What the supports show, from the masked images; ``features``, those of the whole images, are not used.
 
-        The Gram matrix (N, C, C); the prototype (N, 256, 1, 1); layer 4's map (N, C', h, w) and the semantic map
-        (N, 512, h, w); the masks (N, H, W); the pyramid, each (N, 64, h, w), fine to coarse.
+        The Gram matrix (N, C, C); the prototype (N, 256, 1, 1); layer 4's map (N, C', h, w) and, of what is in the
+        mask, the semantic map (N, 512, h, w); the masks (N, H, W); the pyramid, each (N, 64, h, w), fine to coarse.
         """
         masks = masks.to(images.dtype) if self.support_mask else torch.ones_like(masks, dtype=images.dtype)
-        middle, fused, deep, semantic = self.maps(images * masks[:, None])
+        middle, fused, deep = self.maps(images * masks[:, None])
         x = self.down_supp(fused)  # (N, 256, h, w)
         mean = prototype(x, masks)
         merged = self.supp_merge(torch.cat([x, mean.expand_as(x)], dim=1))  # (N, 64, h, w)
-        return [gram_matrix(middle), mean, deep, semantic, masks, *self.transformer.mix_transformer.pyramid(merged)]
+        pyramid = self.transformer.mix_transformer.pyramid(merged)
+        return [gram_matrix(middle), mean, deep, self.semantic(deep, masks), masks, *pyramid]
 
     def answer(self, query: list[Tensor], supports: list[Tensor], *, leave_out: Tensor | None = None) -> Outputs:
         """Compare what `encode` and `condition` gave, each (B, …) and (B, K, …).
@@ -153,7 +154,7 @@ class HDMNet(LearnsFromEpisodes):
                 "and load a checkpoint of as many",
             )
         pairs = ((semantic, semantic_shown), (deep, deep_shown))
-        prior = torch.cat([self.prior_map(asked, shown, masks) for asked, shown in pairs], dim=1)  # (B, 2, h, w)
+        prior = torch.cat([self.prior(asked, shown, masks) for asked, shown in pairs], dim=1)  # (B, 2, h, w)
         mean = means.mean(dim=1).expand_as(mapped)
         merged = self.query_merge(torch.cat([mapped, mean, PRIOR_WEIGHT * prior], dim=1))  # (B, 64, h, w)
         mixer = self.transformer.mix_transformer
@@ -164,13 +165,17 @@ class HDMNet(LearnsFromEpisodes):
             final = merge(meta, base, apart, gram_merge=self.gram_merge, cls_merge=self.cls_merge, leave_out=leave_out)
         return Outputs(final=final, meta=meta, base=base, correlations=correlations)
 
+    def prior(self, query: Tensor, supports: Tensor, masks: Tensor) -> Tensor:
+        """See `prior_map`."""
+        return prior_map(query, supports, masks)
+
     def match(self, query: list[Tensor], supports: list[Tensor]) -> Tensor:
         """The final map (B, 1, 2, h, w), of all shots together; errors as in `answer`."""
         return self.answer(query, supports).final[:, None]
 
     def decide(self, logits: Tensor, size: Size) -> Tensor:
         """The mask (B, H, W) uint8 at ``size``, by way of the input's size, as published."""
-        side = self.preprocess.size
+        side = self.preprocess.side
         return super().decide(_resized(logits[:, 0], (side, side))[:, None], size)
 
     def outputs(self, query: Tensor, supports: Tensor, masks: Tensor, *, leave_out: Tensor | None = None) -> Outputs:

@@ -78,7 +78,7 @@ function offerFilters(form) {
   const found = document.getElementById("found");
   const total = document.querySelectorAll(".group tbody tr").length;
 
-  function apply() {
+  function apply(write = true) {
     const wanted = Object.fromEntries([...new FormData(form)].filter(([, value]) => value));
     const model = (wanted.model ?? "").toLowerCase().trim();
     let shown = 0;
@@ -92,12 +92,16 @@ function offerFilters(form) {
           if (!row.hidden) inGroup += 1;
         }
         group.hidden = inGroup === 0;
+        // What is folded opens where a row was asked for, and not only a benchmark.
+        if (group.tagName === "DETAILS") group.open = inGroup > 0 && Boolean(model || wanted.backbone || wanted.numbers);
         inQuestion += inGroup;
       }
       question.hidden = inQuestion === 0;
       shown += inQuestion;
     }
     found.textContent = `${shown} of ${total} rows`;
+    document.getElementById("none").hidden = shown > 0 || total === 0;
+    if (!write) return;
     const chosen = new URLSearchParams(wanted).toString();
     try { history.replaceState(null, "", chosen ? `#${chosen}` : location.pathname); } catch { /* not for every file */ }
   }
@@ -107,10 +111,10 @@ function offerFilters(form) {
     const value = chosen.get(field.name);
     if (value && (field.type === "search" || [...field.options ?? []].some((option) => option.value === value))) field.value = value;
   }
-  form.addEventListener("input", apply);
+  form.addEventListener("input", () => apply());
   form.addEventListener("submit", (event) => event.preventDefault());
   form.hidden = false;
-  apply();
+  apply(false);  // the address may name a benchmark further down
 }
 
 /** An element with text or elements in it; text is never read as HTML. */

@@ -187,19 +187,21 @@ def check_lists(
     """Refuse classes with too few images for the largest of ``shots``, all folds' in one message."""
     shot = max(shots)
     need = request.protocol.images_needed(shot)
-    short = {
-        fold: [f"{names[c]} ({len(ids)})" for c, ids in of_fold.pools.items() if len(ids) < need]
-        for fold, of_fold in lists.items()
-    }
-    total = sum(map(len, short.values()))
+    few = {fold: [c for c, ids in of_fold.pools.items() if len(ids) < need] for fold, of_fold in lists.items()}
+    total = sum(map(len, few.values()))
     if request.allow_missing_classes:
-        if empty := [fold for fold, of_fold in lists.items() if len(short[fold]) == len(of_fold.pools)]:
+        if empty := [fold for fold, of_fold in lists.items() if len(few[fold]) == len(of_fold.pools)]:
             raise PoolError(
                 f"fold {empty[0]} has no class with the {need} images that {shot}-shot episodes take",
                 remedy="add images or ask for fewer shots",
             )
     elif total:
-        listed = "; ".join(f"fold {fold}: {some(found)}" for fold, found in short.items() if found)
+        most = max(3, 40 // len(few))
+        listed = "; ".join(
+            f"fold {fold}: {_with_sizes(lists[fold].pools, classes, names, most)}"
+            for fold, classes in few.items()
+            if classes
+        )
         counted, instead = "in the split files", ""
         if request.splits is None:
             counted, instead = f"with at least {request.n_pixels:,} mask pixels", "with a smaller --min-pixels or "
@@ -208,6 +210,14 @@ def check_lists(
             f"{shot}-shot episodes take, counting images {counted} — {listed}",
             remedy=f"add images, ask for fewer shots, or make an unofficial set {instead}with --allow-missing-classes",
         )
+
+
+def _with_sizes(pools: Pools, classes: Sequence[int], names: Sequence[str], most: int) -> str:
+    """Classes with the sizes of their pools; those that the data does not name as a number."""
+    named = [c for c in classes if names[c] != f"class {c}"]
+    shown = [some([f"{names[c]} ({len(pools[c])})" for c in named], most)] if named else []
+    nameless = len(classes) - len(named)
+    return ", ".join([*shown, *([f"{nameless} that the data does not name"] if nameless else [])])
 
 
 def some(names: Sequence[str], most: int = 40) -> str:

@@ -200,6 +200,7 @@ def _there(root: Remote, sets: list[tuple[str, int]]) -> list[Place]:
     asked: list[Place] = [
         set_path(root, benchmark=benchmark, protocol=protocol.name, fold=fold)
         for (benchmark, fold), protocol in product(sets, PROTOCOLS)
+        if protocol.any_benchmark or benchmark in protocol.episodes
     ]
     with ThreadPoolExecutor(AT_ONCE) as pool:
         there = pool.map(lambda path: (path / MANIFEST).is_file(), asked)
@@ -294,7 +295,12 @@ def locate_set(root: Place, *, benchmark: Benchmark, protocol: str, fold: int) -
         )
     where = "" if protocol == "strict" else f" --protocol {protocol}"
     where += output_flag(root)
+    others = {
+        f: set_path(root, benchmark=benchmark.name, protocol=protocol, fold=f) for f in range(len(benchmark.folds))
+    }
+    folds = [f for f, other in others.items() if (other / MANIFEST).is_file()]
+    instead = f"; or ask for what is there alone: {' '.join(f'--fold {f}' for f in folds)}" if folds else ""
     raise EpisodeSetError(
         f"there is no episode set {path} (below {root} there is {there})",
-        remedy=f"build it with: fssbench prepare {benchmark.alias}{where}",
+        remedy=f"build it with: fssbench prepare {benchmark.alias}{where}{instead}",
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 from fssbench.base.errors import EpisodeSetError, SourceError
 from fssbench.base.listing import holds_something
 from fssbench.base.progress import Advance, no_progress
+from fssbench.base.records import Record
 from fssbench.episodes.episodes import Track, pool_digest
 from fssbench.episodes.lists import FoldLists
 from fssbench.pipelines.episode_sets.drawing import Request, check_lists, draw_one, draw_tracks, fold_lists, some
@@ -148,12 +149,24 @@ def _base(output: Path, header: SetHeader, *, overwrite: bool) -> EpisodeSet | N
     changed = [name for name in SetHeader.__dataclass_fields__ if getattr(there, name) != getattr(header, name)]
     if changed:
         name = changed[0]
+        was, asked = _apart(getattr(there, name), getattr(header, name))
         raise EpisodeSetError(
-            f"{path} was built with another {name} ({_brief(getattr(there, name))}; asked for is "
-            f"{_brief(getattr(header, name))})",
+            f"{path} was built with another {name.replace('_', ' ')} ({was}; asked for is {asked})",
             remedy="choose another --output, or pass --overwrite to replace it",
         )
     return base
+
+
+def _apart(was: object, asked: object) -> tuple[str, str]:
+    """Two values in brief; of two records of a kind what they say differently."""
+    if not isinstance(was, Record) or type(was) is not type(asked) or isinstance(was, SourceRecord):
+        return _brief(was), _brief(asked)
+    names = [name for name in type(was).model_fields if getattr(was, name) != getattr(asked, name)]
+
+    def told(value: object) -> str:
+        return ", ".join(f"{name.replace('_', ' ')} {getattr(value, name)}" for name in names)
+
+    return told(was), told(asked)
 
 
 def _brief(value: object) -> str:

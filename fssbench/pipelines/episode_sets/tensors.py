@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -42,7 +43,7 @@ class EpisodeTensors(Dataset[dict[str, Any]]):
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         episode = self.episodes[index]
-        mask, size = self.preprocess.mask, self.preprocess.size
+        mask = self.preprocess.mask
         ignore = episode.query.ignore
         return {
             "index": episode.index,
@@ -50,7 +51,7 @@ class EpisodeTensors(Dataset[dict[str, Any]]):
             "class_name": episode.class_name,
             "query": self._image(episode.query),
             "query_mask": mask(episode.query.mask),
-            "query_ignore": torch.zeros(size, size, dtype=torch.bool) if ignore is None else mask(ignore),
+            "query_ignore": mask(np.zeros_like(episode.query.mask) if ignore is None else ignore),
             "supports": torch.stack([self._image(support) for support in episode.supports]),
             "support_masks": torch.stack([mask(support.mask) for support in episode.supports]),
         }

@@ -73,6 +73,12 @@ def open_source(
 
         return HuggingFaceSource(str(place).removeprefix(PREFIX), benchmark=benchmark, columns=columns, part=part)
     folder = Path(place)
+    if benchmark.rules is not None:
+        from fssbench.pipelines.sources.described_tree import DescribedTreeSource
+        from fssbench.pipelines.sources.lvis import LvisSource
+
+        kind = LvisSource if "annotations" in benchmark.rules.layout else DescribedTreeSource
+        return kind(folder, benchmark=benchmark, part=part)
     match benchmark.raw:
         case "pascal":
             from fssbench.pipelines.sources.pascal import PascalSource

@@ -23,7 +23,7 @@ from fssbench.pipelines.sources.ready_masks import ReadyMasks
 from fssbench.schemas.manifest import FileRecord, MaskPolicy, SourceRecord
 from fssbench.schemas.rle import Rle
 
-__all__ = ["CocoSource"]
+__all__ = ["IMAGE_FOLDERS", "CocoSource"]
 
 # COCO-20i tests on val2014 and trains on train2014. The 2017 layout's two parts are other images: most of val2014 is
 # in train2017.
@@ -46,6 +46,8 @@ class CocoSource:
     folder ``masks`` (`ReadyMasks`).
     """
 
+    image_folders: Sequence[str] = IMAGE_FOLDERS
+
     def __init__(
         self,
         folder: Path,
@@ -62,7 +64,7 @@ class CocoSource:
         if not folder.is_dir():
             raise SourceError(f"there is no folder {folder}", remedy=self._remedy)
         self.annotation_file, self.split = self._find_annotations()
-        self.annotations = Annotations(self.annotation_file, n_classes=benchmark.n_classes)
+        self.annotations = self._open_annotations()
         self.masks: CocoMasks
         if masks is not None:
             self.masks = ReadyMasks(masks, self.annotations, split=self.split)
@@ -85,6 +87,9 @@ class CocoSource:
     def _remedy(self) -> str:
         return f"point --source at the folder that holds COCO's annotations/ and {SPLITS[self.part][0]}/"
 
+    def _open_annotations(self) -> Annotations:
+        return Annotations(self.annotation_file, n_classes=self.benchmark.n_classes)
+
     def _find_annotations(self) -> tuple[Path, str]:
         old, new = SPLITS[self.part]
         for split in (old, new):
@@ -92,8 +97,10 @@ class CocoSource:
                 path = folder / f"instances_{split}.json"
                 if path.is_file():
                     return path, split
+        inner = sorted(file.parents[1] for one in (old, new) for file in self.folder.glob(f"*/*/instances_{one}.json"))
         raise SourceError(
-            f"{self.folder} holds neither annotations/instances_{old}.json nor …_{new}.json", remedy=self._remedy
+            f"{self.folder} holds neither annotations/instances_{old}.json nor …_{new}.json",
+            remedy=f"it is in {inner[0]}: name that as --source" if inner else self._remedy,
         )
 
     @cached_property
@@ -101,7 +108,7 @@ class CocoSource:
         """Image files by id, in the order of the folders, and what was left out."""
         found: dict[str, list[Path]] = {}
         left_out: list[str] = []
-        for name in IMAGE_FOLDERS:
+        for name in self.image_folders:
             for folder in (self.folder / name, self.folder / "images" / name):
                 if folder.is_dir():
                     listing = list_files(folder, suffixes=IMAGE_SUFFIXES, error=SourceError)

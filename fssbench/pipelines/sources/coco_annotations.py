@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -27,11 +27,13 @@ class Annotations:
     Attributes:
         path: such as ``annotations/instances_val2014.json``.
         n_classes: how many categories it must have.
+        images_of_a_class: how many images must show a category for it to be a class.
     """
 
-    def __init__(self, path: Path, *, n_classes: int) -> None:
+    def __init__(self, path: Path, *, n_classes: int, images_of_a_class: int = 0) -> None:
         self.path = path
         self.n_classes = n_classes
+        self.images_of_a_class = images_of_a_class
 
     @cached_property
     def data(self) -> dict[str, list[Any]]:
@@ -45,7 +47,7 @@ class Annotations:
             if not isinstance(data, dict) or not isinstance(data.get(section), list):
                 raise SourceError(
                     f"{self.path} is not an instance annotation file: '{section}' must be a list of objects",
-                    remedy="expected instances_val2014.json or instances_val2017.json as published",
+                    remedy="expected an annotation file as published, such as instances_val2014.json",
                 )
         return dict(data)
 
@@ -66,7 +68,12 @@ class Annotations:
     @cached_property
     def class_of(self) -> dict[int, int]:
         """Class index by category id: ascending ids, person = 0."""
-        return {category: index for index, category in enumerate(sorted(self.sound.names))}
+        categories = sorted(self.sound.names)
+        if self.images_of_a_class:
+            shown = {(row["category_id"], row["image_id"]) for row in self.sound.rows}
+            images = Counter(category for category, _ in shown)
+            categories = [category for category in categories if images[category] >= self.images_of_a_class]
+        return {category: index for index, category in enumerate(categories)}
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -99,9 +106,9 @@ class Annotations:
     def _by_pair(self, *, crowds: bool) -> dict[tuple[int, str], list[Annotation]]:
         found = defaultdict(list)
         for annotation in self.sound.rows:
-            if bool(annotation.get("iscrowd")) == crowds:
-                key = (self.class_of[annotation["category_id"]], text_id(annotation["image_id"]))
-                found[key].append(annotation)
+            class_id = self.class_of.get(annotation["category_id"])
+            if class_id is not None and bool(annotation.get("iscrowd")) == crowds:
+                found[class_id, text_id(annotation["image_id"])].append(annotation)
         return dict(found)
 
     def draw(self, annotation: Annotation) -> Rle:

@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 
 from fssbench.base.errors import SourceError
 from fssbench.base.home import home_in
 from fssbench.base.listing import list_files, remark
-from fssbench.base.progress import Advance, no_progress
-from fssbench.pipelines.formats import images, masks
 from fssbench.pipelines.sources import files
-from fssbench.pipelines.sources.base import Part, Picture, RawSample
+from fssbench.pipelines.sources.base import Part
 from fssbench.pipelines.sources.description import DESCRIPTION, read_description
 from fssbench.pipelines.sources.index_masks import IndexMasks
 from fssbench.pipelines.sources.mask_png import MaskValues, read_indices
-from fssbench.schemas.manifest import MaskPolicy, SourceRecord
+from fssbench.pipelines.sources.tree import IMAGE_SUFFIXES, TreeSource
+from fssbench.schemas.manifest import SourceRecord
 
 __all__ = ["FolderSource"]
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 OTHER_SUFFIXES = (".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 """What people try first, of masks and of images."""
 
 
-class FolderSource:
+class FolderSource(TreeSource):
     """``images/A.jpg`` with ``masks/A.png``, and so on at any depth; an image's id is its path without suffix.
 
     Images are JPEG or PNG. Masks are palette or grey PNGs; which value is which class, background or not
@@ -38,8 +35,7 @@ class FolderSource:
         self.part: Part = part
         self.description = read_description(folder)
         self.benchmark = self.description.benchmark
-        self.mask_policy = MaskPolicy()
-        self.ignore_label = self.description.ignore_label
+        self.class_values = self.description.values
         self.left_out: list[str] = []
         self.images = self._by_id(self.description.images, IMAGE_SUFFIXES)
         self.masks = self._by_id(self.description.masks, (".png",))
@@ -138,11 +134,6 @@ class FolderSource:
             ),
         )
 
-    def class_names(self) -> tuple[str, ...]:
-        """The names in the description, by ascending mask value."""
-        assert self.benchmark.class_names is not None
-        return self.benchmark.class_names
-
     def unofficial(self) -> tuple[str, ...]:
         """A benchmark of one's own is nobody else's."""
         return (f"{self.benchmark.title} is a benchmark of its own, not a published one",)
@@ -157,56 +148,3 @@ class FolderSource:
             *remark(self.left_out),
             *self.values.remarks(),
         )
-
-    def mask_faults(self, *, advance: Advance = no_progress) -> list[SourceError]:
-        """See `MaskFiles.mask_faults`."""
-        return self.values.faults(self.image_ids, advance=advance)
-
-    def pools(
-        self, classes: Sequence[int], *, min_pixels: int, advance: Advance = no_progress
-    ) -> dict[int, tuple[str, ...]]:
-        """See `Source.pools`; every mask is read once, for all classes."""
-        return files.pools(self.image_ids, self._areas, classes=classes, min_pixels=min_pixels, advance=advance)
-
-    def missing(self, image_ids: Sequence[str]) -> list[str]:
-        """See `Source.missing`."""
-        return [image_id for image_id in image_ids if image_id not in self.images]
-
-    def pictures(self) -> list[Picture]:
-        """See `Source.pictures`; what episodes are not drawn from counts as training images."""
-        tested = set(self.tested)
-        return [
-            Picture(
-                image_id=image_id,
-                part="test" if image_id in tested else "training",
-                load=partial(files.read_bytes, path),
-                size=partial(self._size, image_id),
-                formats=images.FORMATS,
-            )
-            for image_id, path in sorted(self.images.items())
-        ]
-
-    def _size(self, image_id: str) -> tuple[int, int] | None:
-        if image_id not in self.masks or image_id in self.values.faulty:
-            return None
-        height, width = self.values.indices(image_id).shape
-        return height, width
-
-    def read(self, image_id: str, class_id: int) -> RawSample:
-        """See `Source.read`."""
-        indices = self.values.indices(image_id)
-        ignore = None if self.ignore_label is None else masks.encode(indices == self.ignore_label)
-        return files.read_sample(
-            self.images[image_id],
-            image_id=image_id,
-            class_id=class_id,
-            mask=masks.encode(indices == self.description.values[class_id]),
-            ignore=ignore if ignore is not None and masks.area(ignore) else None,
-            n_classes=len(self._areas(image_id)),
-            formats=images.FORMATS,
-        )
-
-    def _areas(self, image_id: str) -> dict[int, int]:
-        """Mask pixels by class index, of the classes that an image shows; remembered."""
-        histogram = self.values.histogram(image_id)
-        return {c: int(histogram[value]) for c, value in enumerate(self.description.values) if histogram[value]}

@@ -180,7 +180,9 @@ class FssSource:
     def notes(self) -> tuple[str, ...]:
         """What is worth telling about the files, one line each."""
         reports = [self._report(class_id) for class_id in self.classes]
+        unlisted = "which classes are tested is not known; pass --splits with FSS-1000's list of test classes"
         return (
+            *([unlisted] if self.list_file is None else []),
             *self._findings(),
             *_line("masks of values 0 and 1, read as such", [i for report in reports for i in report.binary]),
             *_line("masks of colours, read by their brightness", [i for report in reports for i in report.coloured]),

@@ -15,7 +15,7 @@ from fssbench.base.errors import MaskFileError
 from fssbench.pipelines.formats.images import MOST_PIXELS
 from fssbench.pipelines.sources.files import read_bytes
 
-__all__ = ["VOC_COLOURS", "MaskValues", "decode_indices", "read_grey", "read_indices"]
+__all__ = ["VOC_COLOURS", "MaskValues", "Values", "decode_indices", "read_grey", "read_indices"]
 
 Values = npt.NDArray[np.uint8]
 

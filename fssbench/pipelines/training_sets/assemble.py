@@ -53,7 +53,7 @@ def draw(training_set: TrainingSet, index: int, episode: Episode) -> Drawn:
 
 def episode_batches(parts: Iterable[Sequence[Drawn]], epoch: Epoch) -> Iterator[EpisodeBatch]:
     """A batch for each of ``parts``, of episodes of one shot."""
-    lists, make, stacked = epoch.lists, ImageLoader(epoch), partial(_stacked, size=epoch.preprocess.size)
+    lists, make, stacked = epoch.lists, ImageLoader(epoch), partial(_stacked, size=epoch.preprocess.side)
     numbers = label_numbers(lists) if len(lists.base) < IGNORED else None
     places = {class_id: place for place, class_id in enumerate(lists.base)}
 
@@ -88,7 +88,7 @@ def episode_batches(parts: Iterable[Sequence[Drawn]], epoch: Epoch) -> Iterator[
 def image_batches(parts: Iterable[Sequence[tuple[int, Load]]], epoch: Epoch) -> Iterator[SemanticBatch]:
     """A batch for each of ``parts``: indices in the epoch, with what loads their images."""
     label, make = partial(_labels, numbers=label_numbers(epoch.lists)), ImageLoader(epoch)
-    stacked = partial(_stacked, size=epoch.preprocess.size)
+    stacked = partial(_stacked, size=epoch.preprocess.side)
 
     def jobs(part: Sequence[tuple[int, Load]]) -> Iterator[Job]:
         return (partial(make, load, index, "image", label) for index, load in part)

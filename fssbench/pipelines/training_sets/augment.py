@@ -93,7 +93,7 @@ class Augmentation:
         if self.flip and draws.chance(self.flip):
             image, maps = v2.horizontal_flip(image), v2.horizontal_flip(maps)
         if self.fit == "crop":
-            image, maps = self._cropped(image, maps, preprocess.size, mean, draws)
+            image, maps = self._cropped(image, maps, preprocess.side, mean, draws)
         else:
             image, maps = _squashed(image, maps, preprocess)
         if self.colour:
@@ -133,12 +133,12 @@ def _windows(height: int, width: int, *, size: int, draws: Draws) -> Iterator[tu
 
 def _squashed(image: Tensor, maps: Tensor, preprocess: Preprocess) -> tuple[Tensor, Tensor]:
     pixels = image.as_subclass(Tensor).permute(1, 2, 0).contiguous().numpy()
-    return _rounded(preprocess.image(pixels)), _nearest(maps, preprocess.size)
+    return _rounded(preprocess.image(pixels)), _nearest(maps, preprocess.side)
 
 
 def fit(pixels: npt.NDArray[np.uint8], labels: Sequence[Labels], *, preprocess: Preprocess) -> tuple[Tensor, Tensor]:
     """Without any augmentation: squashed as the model's preprocessing does. Shapes as in `Augmentation`."""
-    return _rounded(preprocess.image(pixels)), _nearest(torch.from_numpy(np.stack(labels)), preprocess.size)
+    return _rounded(preprocess.image(pixels)), _nearest(torch.from_numpy(np.stack(labels)), preprocess.side)
 
 
 def _nearest(maps: Tensor, size: int) -> Tensor:

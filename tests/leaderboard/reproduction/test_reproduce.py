@@ -91,6 +91,28 @@ def test_a_training_and_its_evaluations_are_run_once_and_measured(
         "  reported        40.0     41.0     42.0     43.0     41.5        —",
     ]
     assert "note: 1 row is left out: another method, of which there is no model here" in shown.err
+    for_paper(fssbench, asked, value=first["folds"][0]["value"])
+
+
+def for_paper(fssbench: Command, asked: tuple[object, ...], *, value: float) -> None:
+    """The same figures in the forms of a paper: reported above measured."""
+    lines = fssbench(*asked, "--format", "markdown").out.splitlines()
+    assert lines[2:6] == [
+        "| method | shots | fold 0 | fold 1 | fold 2 | fold 3 | mean | FB-IoU |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|",
+        "| H resnet50† | 1 | 40.0 | 41.0 | 42.0 | 43.0 | 41.5 |  |",
+        f"| measured |  | {value:.2f} |  |  |  |  |  |",
+    ]
+    assert f"measured &  & {value:.2f} &" in fssbench(*asked, "--format", "latex").out
+    assert (
+        f"H,resnet50,toy-20i,strict,1,fold 0,{value!r},40.0,{value - 40!r},," in fssbench(*asked, "--format", "csv").out
+    )
+    cited = fssbench(*asked, "--format", "bibtex").out
+    assert cited.startswith("@misc{fssbench,")
+    assert "@inproceedings{min2021hypercorrelation," in cited
+    refused = fssbench(*asked, "--format", "word")
+    assert (refused.code, "there is no format 'word'" in refused.error) == (2, True)
+    assert "contradict each other" in fssbench(*asked, "--format", "csv", "--json").error
 
 
 def test_costs_stand_beside_the_papers(fssbench: Command, tmp_path: Path) -> None:

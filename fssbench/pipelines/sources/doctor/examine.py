@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from fssbench.base.errors import SourceError, UsageError
-from fssbench.episodes.benchmarks import COCO_20I, FSS_1000, PASCAL_5I, Benchmark
-from fssbench.pipelines.sources import Source
+from fssbench.episodes.benchmarks import BENCHMARKS, COCO_20I, FSS_1000, PASCAL_5I, Benchmark
+from fssbench.pipelines.sources import Source, open_source
 from fssbench.pipelines.sources.base import LabelledSource, MaskFiles
 from fssbench.pipelines.sources.coco import CocoSource
 from fssbench.pipelines.sources.coco_annotations import Annotations
@@ -34,15 +35,22 @@ def guess_benchmark(folder: Path) -> Benchmark:
     """Whose layout ``folder`` has; `SourceError` if it is nobody's."""
     if (folder / DESCRIPTION).is_file():
         return read_description(folder).benchmark
-    for benchmark, find in ((COCO_20I, CocoSource), (PASCAL_5I, find_devkit), (FSS_1000, find_classes)):
+    described = [one for one in BENCHMARKS if one.rules is not None]
+    known: list[tuple[Benchmark, Callable[[Path], object]]] = [
+        (COCO_20I, CocoSource),
+        (PASCAL_5I, find_devkit),
+        (FSS_1000, find_classes),
+        *((one, partial(open_source, one)) for one in described),
+    ]
+    for benchmark, find in known:
         try:
             find(folder)
         except SourceError:
             continue
         return benchmark
     raise SourceError(
-        f"{folder} is laid out as none of COCO (annotations/), VOC (JPEGImages/), FSS-1000 (abacus/1.jpg) and "
-        f"a benchmark of your own ({DESCRIPTION})"
+        f"{folder} is laid out as none of COCO (annotations/), VOC (JPEGImages/), FSS-1000 (abacus/1.jpg), "
+        f"{', '.join(one.title for one in described)} and a benchmark of your own ({DESCRIPTION})"
         if folder.is_dir()
         else f"there is no folder {folder}",
         remedy="pass --benchmark to hear what is missing",
