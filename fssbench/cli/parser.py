@@ -31,7 +31,7 @@ PANELS: Mapping[str, tuple[str, ...]] = {
     "Speed": ("device", "workers", "batch", "precision", "feature-cache", "compile", "plain", "repeats"),
     "Output": (
         *("train", "output", "overwrite", "resume", "visualize", "save-predictions", "maps", "channel", "page"),
-        *("check", "digest", "eval.config", "dry-run", "print-config", "json"),
+        *("check", "digest", "dry-run", "print-config", "log-to", "json", "eval.config"),
     ),
 }
 """Headings of a command's help in the order of work, and the options below them. A word before the dot is a command
