@@ -192,13 +192,18 @@ def _command(benchmark: Benchmark | None) -> Callable[..., None]:
     return run
 
 
+DRAWN_BY_HDMNET = ("pascal", "coco", "coco-panet", "toy")
+"""Benchmarks that the protocol hdmnet knows, whose own module imports too much for a help text."""
+
+
 def without_meaning(benchmark: Benchmark | None) -> set[str]:
     """Options of `prepare` and `episodes` that mean nothing to a benchmark; given all the same, they are refused."""
     name, raw = ("folder", "folder") if benchmark is None else (benchmark.alias, benchmark.raw)
     return {
         *(() if raw in ("coco", "toy") else ("--mask-rule", "--crowds", "--masks")),
-        *(("--loader-workers",) if name in ("folder", "fss", "coco-to-pascal") else ()),  # which hdmnet does not draw
-        *(("--splits", "--column") if raw == "folder" else ()),
+        *(() if name in DRAWN_BY_HDMNET else ("--loader-workers",)),
+        *(() if name in (*DRAWN_BY_HDMNET, "coco-to-pascal", "fss") else ("--splits",)),
+        *(("--column",) if raw == "folder" else ()),
         *(("--download", "--training", "--catalogue") if raw in ("folder", "toy") else ()),
     }
 
