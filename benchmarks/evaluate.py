@@ -22,6 +22,7 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import torch
@@ -89,6 +90,10 @@ def main() -> None:
         compare(arguments, shot, peaks)
 
 
+def _masks(asker: FeatureAsker, part: Sequence[PreparedEpisode]) -> list[list[Tensor]]:
+    return asker(part).masks
+
+
 def compare(arguments: argparse.Namespace, shot: int, peaks: dict[torch.dtype, float]) -> None:
     """The three ways, side by side."""
     options = {"shot": shot} if arguments.model == "hdmnet" else {}
@@ -108,7 +113,7 @@ def compare(arguments: argparse.Namespace, shot: int, peaks: dict[torch.dtype, f
         costs[name] = InferenceCost()
         asker = FeatureAsker(model, arguments.device, inference, costs[name])
         asker.arrange(samples)
-        ways[name] = lambda part, asker=asker: asker(part).masks
+        ways[name] = partial(_masks, asker)
     spent = {name: Spent() for name in ("published", *ways)}
     every = max(1, arguments.episodes // arguments.published)
     asked = [
