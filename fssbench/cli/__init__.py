@@ -113,8 +113,8 @@ def root(
     version: bool = typer.Option(
         False, "--version", callback=_version, is_eager=True, allow_from_autoenv=False, help="Print the version."
     ),
-    quiet: bool = typer.Option(False, QUIET, help="Print the outcome and errors alone; may stand anywhere."),
-    debug: bool = typer.Option(False, DEBUG, help="Show the traceback of an error; may stand anywhere."),
+    quiet: bool = typer.Option(False, QUIET, help="Print only outcomes and errors; works anywhere on the line."),
+    debug: bool = typer.Option(False, DEBUG, help="Show the traceback of an error; works anywhere on the line."),
 ) -> None:
     """Few-shot segmentation episodes that are files with a hash, and scores anyone can recompute."""
 

@@ -25,9 +25,7 @@ def _read(ctx: typer.Context, file: Path | None) -> Path | None:
     except OSError as error:
         raise UsageError(f"--config {file} cannot be read: {error.strerror}", remedy="check the path") from error
     except ValueError as error:
-        raise UsageError(
-            f"{file} is not TOML: {error}", remedy="write one option = value a line"
-        ) from error
+        raise UsageError(f"{file} is not TOML: {error}", remedy="write one option = value a line") from error
     options = {
         name.lstrip("-"): one for one in ctx.command.params for name in one.opts if name.startswith("--") and one.name
     }
@@ -62,6 +60,6 @@ ConfigOption = Annotated[
         "--config",
         is_eager=True,
         callback=_read,
-        help="A TOML file of options by their names, such as shot = [1, 5]; what is given here wins over it.",
+        help="A TOML file with options by name, such as shots = [1, 5]; the command line wins over it.",
     ),
 ]
