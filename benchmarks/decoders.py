@@ -15,6 +15,7 @@ import importlib
 import io
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -74,8 +75,8 @@ def by_cv2(module: Any) -> Callable[[bytes], Pixels]:
         found: Pixels = module.imdecode(np.frombuffer(data, np.uint8), flags)
         if found is None:
             raise ValueError("it is no image")
-        turned: Pixels = module.cvtColor(found, module.COLOR_BGR2RGB)
-        return turned
+        rgb: Pixels = module.cvtColor(found, module.COLOR_BGR2RGB)
+        return rgb
 
     return decode
 
@@ -100,14 +101,6 @@ def decoders() -> Iterator[tuple[str, Callable[[bytes], Pixels]]]:
             module, "__version__", getattr(importlib.import_module(name.partition(".")[0]), "__version__", "")
         )
         yield f"{name} {version}".strip(), made
-
-
-def or_nothing(data: bytes) -> Pixels | None:
-    """What Pillow makes of a file, if anything."""
-    try:
-        return pillow(data)
-    except SourceError:
-        return None
 
 
 def photographs(folders: list[Path]) -> list[bytes]:
@@ -178,7 +171,7 @@ def main() -> None:
         for name in known:
             seen[name] = Found()
         for data in files:
-            expected = pillow(data)
+            expected: Pixels | None = pillow(data)
             for name, decode in known.items():
                 look(seen[name], decode, data, "a photograph", expected)
         for name, found in seen.items():
@@ -193,7 +186,10 @@ def main() -> None:
         found = Found()
         for kind, data in rare.items():
             before = found.differing
-            look(found, decode, data, kind, or_nothing(data))
+            expected = None
+            with suppress(SourceError):
+                expected = pillow(data)
+            look(found, decode, data, kind, expected)
             if found.differing > before:
                 found.refused.append(f"{kind} differs by {found.greatest} at most")
         print(f"{name:>40}   {'; '.join(found.refused) or 'as Pillow'}")

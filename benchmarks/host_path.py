@@ -51,14 +51,14 @@ STAGES = {
         "fssbench.engine.prepared:resize_mask",
         "fssbench.results.counting:resize_mask",
     ],
-    "order episodes for reuse": ["fssbench.engine.askers:FeatureAsker.arrange"],
+    "order episodes for reuse": ["fssbench.engine.feature_asker:FeatureAsker.arrange"],
     "look ahead": ["fssbench.pipelines.formats.lookahead:Lookahead.take"],
     "normalise images": ["fssbench.models.interface:Preprocess.normalise"],
     "keep features": [
         "fssbench.base.belady:BeladyCache.begin",
-        "fssbench.engine.askers:FeatureAsker._keep",
+        "fssbench.engine.feature_asker:FeatureAsker._keep",
     ],
-    "ask": ["fssbench.engine.askers:PlainAsker.__call__", "fssbench.engine.askers:FeatureAsker.__call__"],
+    "ask": ["fssbench.engine.askers:PlainAsker.__call__", "fssbench.engine.feature_asker:FeatureAsker.__call__"],
     "count": [
         "fssbench.engine.evaluate:policy_counts",
         "fssbench.engine.evaluate:pixel_sums",
@@ -118,8 +118,7 @@ class Clock:
         finally:
             whole, inner = time.thread_time() - start, within.pop()
             scoring = threading.current_thread() is threading.main_thread()
-            of_thread = self.spent.setdefault("scoring" if scoring else "other", defaultdict(float))
-            of_thread[name] += whole - inner
+            self.spent.setdefault("scoring" if scoring else "other", defaultdict(float))[name] += whole - inner
             if within:
                 within[-1] += whole
 
@@ -158,8 +157,8 @@ def told_apart(clock: Clock) -> Iterator[None]:
                 except (ImportError, AttributeError):
                     continue
                 timed = clock.timed(name, function)
-                bound = inspect.isclass(owner) and hasattr(function, "__self__")
-                here = vars(owner).get(last)
+                bound = inspect.isclass(owner) and inspect.ismethod(function)
+                here = owner.__dict__.get(last)
                 setattr(owner, last, staticmethod(timed) if bound else timed)
                 stack.callback(delattr, owner, last) if here is None else stack.callback(setattr, owner, last, here)
         yield
@@ -217,7 +216,7 @@ def report(model: FewShotSegmenter, episode_set: EpisodeSet, options: argparse.N
     seconds = time.perf_counter() - start
     with told_apart(clock):
         _, timed, _ = ask(model, episode_set, options, folder)
-    scoring, other = clock.spent["scoring"], clock.spent["other"]
+    scoring, other = (defaultdict(float, clock.spent.get(kind, {})) for kind in ("scoring", "other"))
     scoring[ELSE] = timed - sum(scoring.values())
     print(f"\n{type(model).__name__}: {n:,} episodes, {n / seconds:,.0f}/s by the clock")
     print(f"{'ms an episode':>36} {'scoring':>9} {'elsewhere':>9}")

@@ -16,8 +16,8 @@ from toys import Mask, Redder, Voters, nearest
 
 from fssbench.base.errors import EpisodeIndexError, EpisodeSetError, MetricError, ModelError, UsageError
 from fssbench.engine import evaluate as module
-from fssbench.engine.askers import FeatureAsker
 from fssbench.engine.evaluate import answers, evaluate
+from fssbench.engine.feature_asker import FeatureAsker
 from fssbench.engine.inference import PLAIN, InferenceCost, InferenceSettings
 from fssbench.engine.prepared import PreparedEpisode
 from fssbench.engine.transfer import Transfer
