@@ -92,7 +92,9 @@ def main() -> None:
         compare(arguments, shot, peaks)
 
 
-def _masks(asker: FeatureAsker, part: Sequence[PreparedEpisode]) -> list[list[Tensor]]:
+def _masks(asker: FeatureAsker, part: Sequence[PreparedEpisode], *, nothing_kept: bool = False) -> list[list[Tensor]]:
+    if nothing_kept:
+        asker.cache.clear()
     return asker(part).masks
 
 
@@ -117,11 +119,9 @@ def compare(arguments: argparse.Namespace, shot: int, peaks: dict[torch.dtype, f
     for name, inference in settings.items():
         costs[name] = InferenceCost()
         asker = FeatureAsker(model, arguments.device, inference, costs[name])
-        if name == "twin":
-            ways[name] = lambda part, asker=asker: asker.cache.clear() or asker(part).masks
-            continue
-        asker.arrange(samples)
-        ways[name] = partial(_masks, asker)
+        ways[name] = partial(_masks, asker, nothing_kept=name == "twin")
+        if name != "twin":
+            asker.arrange(samples)
     spent = {name: Spent() for name in ("published", *ways)}
     every = max(1, arguments.episodes // arguments.published)
     asked = [
