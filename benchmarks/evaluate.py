@@ -32,7 +32,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from fssbench.engine.askers import FeatureAsker
+from fssbench.engine.feature_asker import FeatureAsker
 from fssbench.engine.inference import InferenceCost, InferenceSettings, parse_bytes
 from fssbench.engine.prepared import PreparedEpisode, PreparedFrame, prepare
 from fssbench.models import build_model
