@@ -51,14 +51,14 @@ STAGES = {
         "fssbench.engine.prepared:resize_mask",
         "fssbench.results.counting:resize_mask",
     ],
-    "order episodes for reuse": ["fssbench.engine.askers:FeatureAsker.arrange"],
+    "order episodes for reuse": ["fssbench.engine.feature_asker:FeatureAsker.arrange"],
     "look ahead": ["fssbench.pipelines.formats.lookahead:Lookahead.take"],
     "normalise images": ["fssbench.models.interface:Preprocess.normalise"],
     "keep features": [
         "fssbench.base.belady:BeladyCache.begin",
-        "fssbench.engine.askers:FeatureAsker._keep",
+        "fssbench.engine.feature_asker:FeatureAsker._keep",
     ],
-    "ask": ["fssbench.engine.askers:PlainAsker.__call__", "fssbench.engine.askers:FeatureAsker.__call__"],
+    "ask": ["fssbench.engine.askers:PlainAsker.__call__", "fssbench.engine.feature_asker:FeatureAsker.__call__"],
     "count": [
         "fssbench.engine.evaluate:policy_counts",
         "fssbench.engine.evaluate:pixel_sums",
