@@ -202,8 +202,7 @@ MODELS: dict[str, tuple[str, dict[str, str], str]] = {
 def the_same(model: EpisodeSegmenter, episode: RawEpisode, answer: Tensor) -> Tensor:
     """Our mask (H, W) bool, held to be ``answer`` but for pixels whose logit is 0 to rounding."""
     given, size = model.segment(episode), episode.query.size
-    geometry = model.preprocess.geometry(size)
-    mask = model.masks_of(given, geometry, [size], of="it")[0].bool()
+    mask = model.masks_of(given, model.preprocess.geometry(size), [size], of="it")[0].bool()
     if given.is_floating_point():
         logits = F.interpolate(given[None], size, mode="bilinear", align_corners=False)[0, 0]
         answer = torch.where(logits.abs() < 1e-6, mask, answer)
