@@ -19,15 +19,13 @@ if TYPE_CHECKING:
 
 __all__ = ["CatalogueFile", "Download", "DownloadRequest", "DryRun", "Training", "fetch_missing"]
 
-Download = Annotated[bool, typer.Option("--download", help="First fetch what is missing, from its publisher.")]
+Download = Annotated[bool, typer.Option("--download", help="First download what is missing from its publisher.")]
 DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Say what would be built, or with --download fetched, and do nothing.")
+    bool, typer.Option("--dry-run", help="Say what would be built (with --download: fetched), and do nothing.")
 ]
-Training = Annotated[
-    bool, typer.Option("--training", help="With --download: also what only the training of models needs.")
-]
+Training = Annotated[bool, typer.Option("--training", help="With --download: also fetch what only training needs.")]
 CatalogueFile = Annotated[
-    Path | None, typer.Option("--catalogue", help="With --download: a TOML file with other addresses.")
+    Path | None, typer.Option("--catalogue", help="With --download: a TOML file of other addresses.")
 ]
 
 MEGA = 1_000_000
@@ -101,9 +99,10 @@ def _wanted(
     if source is not None and source.startswith("hf:"):
         raise UsageError("--download fetches into a folder, and --source names none", remedy="leave one of them out")
     if benchmark.raw not in catalogue.raw:
+        by_hand = f"; {benchmark.rules.obtain}" if benchmark.rules else ""
         raise UsageError(
             f"the catalogue of downloads knows no raw data of {benchmark.title}",
-            remedy=f"leave out --download; it knows {', '.join(sorted(catalogue.raw))}",
+            remedy=f"leave out --download; it knows {', '.join(sorted(catalogue.raw))}{by_hand}",
         )
     folder = home.raw(benchmark.raw) if source is None else Path(source)
     files = [file for file in catalogue.raw[benchmark.raw] if request.training or not file.training]

@@ -33,7 +33,7 @@ def list_(
     data: DataOption = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """List benchmarks, protocols, models, and the episode sets that were prepared."""
+    """List benchmarks, protocols, models, and the sets that have been prepared."""
     listed: dict[Kind, Callable[[], list[Row]]] = {
         Kind.benchmarks: _benchmarks,
         Kind.protocols: _protocols,

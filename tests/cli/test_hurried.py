@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from command import Command
 from drawn_coco import draw_coco
+from drawn_described import photograph
 
 from fssbench.base.errors import EpisodeSetError
 from fssbench.episodes.benchmarks import TOY_20I
@@ -65,10 +66,8 @@ def test_cocos_parent_folder_is_told_from_coco(fssbench: Command, tmp_path: Path
 
 
 def test_without_a_list_of_fsss_classes_the_option_is_named(fssbench: Command, tmp_path: Path) -> None:
-    from raw_voc_fss import jpeg
-
     for number in range(1, 11):
-        jpeg(tmp_path / f"abacus/{number}.jpg", 8, 8)
+        photograph(tmp_path / f"abacus/{number}.jpg", number)
     ran = fssbench("prepare", "fss", "-s", tmp_path, "-o", tmp_path / "sets")
     assert ran.code == 2
     assert "pass --splits with FSS-1000's list of test classes" in ran.err

@@ -218,4 +218,5 @@ def dino_mask(model: Any, episode: RawEpisode) -> Tensor:
     query, *supports = [show.input(one.image)[None] for one in (episode.query, *episode.supports)]
     masks = torch.stack([show.mask(one.mask).float() for one in episode.supports])[None]
     (mask,) = model.predict_sizes(query, torch.stack(supports, dim=1), masks, [episode.query.size])
-    return mask[0].bool()
+    found: Tensor = mask[0].bool()
+    return found

@@ -82,7 +82,11 @@ def test_the_doctor_knows_the_layout(fssbench: Command, tmp_path: Path, alias: s
 @pytest.mark.parametrize("benchmark", DESCRIBED, ids=ALIASES)
 def test_what_is_missing_is_named_with_where_to_get_it(fssbench: Command, tmp_path: Path, benchmark: Benchmark) -> None:
     assert benchmark.rules is not None
-    for command in (("doctor", tmp_path, "-b", benchmark.alias), ("prepare", benchmark.alias, "-s", tmp_path)):
+    for command in (
+        ("doctor", tmp_path, "-b", benchmark.alias),
+        ("prepare", benchmark.alias, "-s", tmp_path),
+        ("prepare", benchmark.alias, "-s", tmp_path, "--download"),
+    ):
         ran = fssbench(*command)
         assert ran.code == 2
         assert benchmark.rules.obtain in ran.error
@@ -125,6 +129,15 @@ def test_isaid_has_images_to_train_on(fssbench: Command, tmp_path: Path) -> None
     assert "60 images" in ran.out + ran.err
 
 
+def test_a_tile_that_is_tested_and_trained_on_is_refused(tmp_path: Path) -> None:
+    root = draw_described("isaid", tmp_path) / "iSAID_patches"
+    for kind, ending in (("images", ""), ("semantic_png", "_instance_color_RGB")):
+        name = f"P0000_0_256_0_256{{}}{ending}.png"
+        shutil.copy(root / f"val/{kind}" / name.format("v"), root / f"train/{kind}" / name.format("v"))
+    with pytest.raises(SourceError, match=r"both to test and to train on: P0000_0_256_0_256v; an image is either"):
+        open_source(find_benchmark("isaid"), tmp_path)
+
+
 def test_a_tile_of_deepglobe_is_another_image_in_each_classs_folder(tmp_path: Path) -> None:
     source = open_source(find_benchmark("deepglobe"), draw_described("deepglobe", tmp_path))
     pools = source.pools(range(6), min_pixels=1)
@@ -146,20 +159,22 @@ def test_a_mask_of_one_class_is_foreground_from_128_on(tmp_path: Path) -> None:
     assert source.pools([0], min_pixels=1)[0] == tuple(f"CHNCXR_{n:04d}_0" for n in range(4))
 
 
-def test_a_lesions_class_is_the_tables_and_without_one_its_folders(tmp_path: Path) -> None:
-    """Images sorted into the folders 1, 2 and 3 are the same images of the same classes."""
+def test_a_lesions_class_is_the_tables_wherever_it_lies(tmp_path: Path) -> None:
+    """Whoever sorted images into the folders 1, 2 and 3, in whatever order: they are the same images and classes."""
     root = draw_described("isic", tmp_path)
     isic = find_benchmark("isic")
     by_table = open_source(isic, root)
     pools = by_table.pools(range(3), min_pixels=1)
     images = root / "ISIC2018_Task1-2_Training_Input"
     for class_id, ids in pools.items():
-        (images / str(class_id + 1)).mkdir()
+        (images / str(3 - class_id)).mkdir()
         for image_id in ids:
-            shutil.move(images / f"{image_id}.jpg", images / str(class_id + 1) / f"{image_id}.jpg")
-    (root / "class_id.csv").unlink()
+            shutil.move(images / f"{image_id}.jpg", images / str(3 - class_id) / f"{image_id}.jpg")
     assert open_source(isic, root).pools(range(3), min_pixels=1) == pools
     assert pools[0] == ("ISIC_0000000", "ISIC_0000100", "ISIC_0000200", "ISIC_0000300")
+    (root / "class_id.csv").unlink()
+    with pytest.raises(SourceError, match=r"there is no .*class_id.csv, which says what class an image shows; unpack"):
+        open_source(isic, root)
 
 
 def test_a_lesion_without_a_class_is_left_out_and_told(tmp_path: Path) -> None:
@@ -177,7 +192,7 @@ def test_a_table_of_other_columns_or_classes_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="is no table with the columns ID and Class"):
         open_source(find_benchmark("isic"), root)
     (root / "class_id.csv").write_text("ID,Class\nISIC_0000000,wart\n")
-    with pytest.raises(SourceError, match="names the class 'wart', expected seborrheic_keratosis"):
+    with pytest.raises(SourceError, match="names the class 'wart', expected nevus, melanoma"):
         open_source(find_benchmark("isic"), root)
 
 

@@ -48,8 +48,9 @@ def open_source(
     if (crowds != "exclude" or masks is not None or mask_rule != "union") and (
         on_hub or benchmark.raw not in ("coco", "toy")
     ):
+        has = "has one rule of masks" if benchmark.rules else "comes with masks, not with annotations of instances"
         raise UsageError(
-            f"{place if on_hub else benchmark.title} comes with masks, not with annotations of instances",
+            f"{place if on_hub else benchmark.title} {has}",
             remedy="leave out --crowds, --masks and --mask-rule, which are for COCO",
         )
     if crowds != "exclude" and masks is not None:

@@ -49,7 +49,7 @@ class TreeLayout(Files):
     training: Files | None = Field(default=None, description="the images to train on, if there are any")
     folders: tuple[str, ...] = Field(default=(), description="the folder of every class index, in place of {class}")
     id: str = NAME
-    table: Table | None = Field(default=None, description="says the class of images that no folder does")
+    table: Table | None = Field(default=None, description="says the class of an image where no folder does")
     foreground: int | None = Field(default=None, description="least grey of the one class; masks of indices without")
     expected: int | None = Field(default=None, description="images that are tested, if that is known")
 
@@ -86,6 +86,11 @@ class DescribedTreeSource(TreeSource):
             raise SourceError(
                 f"{folder} has no images to train on as {benchmark.title} knows them",
                 remedy=self._training_remedy,
+            )
+        if both := sorted(training.keys() & tested.keys()):
+            raise SourceError(
+                f"{self.folder} has images both to test and to train on: {files.shorten(both)}",
+                remedy="an image is either tested or trained on",
             )
         everything = training | tested
         self.images = {image_id: found.image for image_id, found in everything.items() if found.image is not None}
@@ -141,7 +146,6 @@ class DescribedTreeSource(TreeSource):
 
     def _look(self, where: Files) -> dict[str, Found]:
         """Everything there is of a part, by image id: images, and masks without one."""
-        self.left_out = []
         found: dict[str, Found] = {}
         for name, class_id, image in self._image_files(self.folder, where):
             folder = "" if class_id is None else self.layout.folders[class_id]
@@ -162,9 +166,11 @@ class DescribedTreeSource(TreeSource):
     def _read_table(self) -> Mapping[str, str]:
         """Class names by image, of the table if there is one."""
         table = self.layout.table
-        path = None if table is None else self.folder / table.file
-        if table is None or path is None or not path.is_file():
+        if table is None:
             return {}
+        path = self.folder / table.file
+        if not path.is_file():
+            raise SourceError(f"there is no {path}, which says what class an image shows", remedy=self.rules.obtain)
         try:
             rows = list(csv.DictReader(io.StringIO(files.read_bytes(path).decode("utf-8-sig"))))
             said = {row[table.id].strip(): row[table.class_].strip() for row in rows}
@@ -180,11 +186,11 @@ class DescribedTreeSource(TreeSource):
         return said
 
     def _class_of(self, image_id: str, found: Found) -> int | None:
-        """The one class that an image shows: by the table, else by its folder; ``None`` if neither tells."""
-        if self.layout.table is None and not self.layout.folders:
-            return 0
-        said = self.table.get(image_id)
-        return found.class_id if said is None else self.class_names().index(said)
+        """The one class that an image shows: the table's, its folder's or the only one; ``None`` if none is known."""
+        if self.layout.table is not None:
+            said = self.table.get(image_id)
+            return None if said is None else self.class_names().index(said)
+        return found.class_id if self.layout.folders else 0
 
     def _read_values(self, image_id: str) -> tuple[Values, bool]:
         path, class_id = self.masks[image_id], self.classes.get(image_id)
@@ -196,7 +202,7 @@ class DescribedTreeSource(TreeSource):
 
     def record(self) -> SourceRecord:
         """One `fingerprint` of the masks used, and the table."""
-        table = self.folder / self.layout.table.file if self.layout.table and self.table else None
+        table = self.folder / self.layout.table.file if self.layout.table else None
         return SourceRecord(
             kind=self.benchmark.raw,
             layout=self.benchmark.name,
