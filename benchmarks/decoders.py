@@ -15,12 +15,14 @@ import importlib
 import io
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import PIL
 from PIL import Image, features
 
 from fssbench.base.errors import SourceError
@@ -73,14 +75,15 @@ def by_cv2(module: Any) -> Callable[[bytes], Pixels]:
         found: Pixels = module.imdecode(np.frombuffer(data, np.uint8), flags)
         if found is None:
             raise ValueError("it is no image")
-        return module.cvtColor(found, module.COLOR_BGR2RGB)
+        rgb: Pixels = module.cvtColor(found, module.COLOR_BGR2RGB)
+        return rgb
 
     return decode
 
 
 def decoders() -> Iterator[tuple[str, Callable[[bytes], Pixels]]]:
     """Those that are installed, by name and version."""
-    yield f"Pillow {Image.__version__}, libjpeg-turbo {features.version('libjpeg_turbo')}", pillow
+    yield f"Pillow {PIL.__version__}, libjpeg-turbo {features.version('libjpeg_turbo')}", pillow
     makers: dict[str, Callable[[Any], Callable[[bytes], Pixels]]] = {
         "torchvision.io": by_torchvision,
         "simplejpeg": lambda module: lambda data: module.decode_jpeg(data, colorspace="RGB"),
@@ -168,7 +171,7 @@ def main() -> None:
         for name in known:
             seen[name] = Found()
         for data in files:
-            expected = pillow(data)
+            expected: Pixels | None = pillow(data)
             for name, decode in known.items():
                 look(seen[name], decode, data, "a photograph", expected)
         for name, found in seen.items():
@@ -183,10 +186,9 @@ def main() -> None:
         found = Found()
         for kind, data in rare.items():
             before = found.differing
-            try:
+            expected = None
+            with suppress(SourceError):
                 expected = pillow(data)
-            except SourceError:
-                expected = None
             look(found, decode, data, kind, expected)
             if found.differing > before:
                 found.refused.append(f"{kind} differs by {found.greatest} at most")

@@ -6,11 +6,13 @@ Episodes of one class, drawn, each image 400×400 with an object in it, asked
 
 - as the published code does: one episode at a time, and for each of its shots the query and the support pass the
   backbone, whatever passed it before;
-- by `FeatureAsker`: features shared, the model's accelerated twin;
+- by the model's accelerated twin, with nothing shared but the query among the shots of an episode;
+- by `FeatureAsker`: the twin, and features shared among episodes;
 - likewise in bfloat16.
 
-All in this run and in turn, a few episodes each, so that other work on the machine slows all alike. The published
-way is asked a part of the episodes, since each costs the same; the fast one is asked all of them, encoding included.
+All in this run and in turn, a few episodes each, so that other work on the machine slows all alike. The first two ways
+are asked a part of the episodes, since each costs the same; the others are asked all of them, encoding included.
+Weights are those that a model begins with; HDMNet's, by which nothing is of the object, are drawn.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import torch
@@ -29,7 +32,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from fssbench.engine.askers import FeatureAsker
+from fssbench.engine.feature_asker import FeatureAsker
 from fssbench.engine.inference import InferenceCost, InferenceSettings, parse_bytes
 from fssbench.engine.prepared import PreparedEpisode, PreparedFrame, prepare
 from fssbench.models import build_model
@@ -89,11 +92,19 @@ def main() -> None:
         compare(arguments, shot, peaks)
 
 
+def _masks(asker: FeatureAsker, part: Sequence[PreparedEpisode], *, nothing_kept: bool = False) -> list[list[Tensor]]:
+    if nothing_kept:
+        asker.cache.clear()
+    return asker(part).masks
+
+
 def compare(arguments: argparse.Namespace, shot: int, peaks: dict[torch.dtype, float]) -> None:
     """The three ways, side by side."""
     options = {"shot": shot} if arguments.model == "hdmnet" else {}
     model = build_model(arguments.model, backbone=arguments.backbone, backbone_weights="none", **options)
     assert isinstance(model, FeatureSegmenter)
+    if options:
+        draw_weights(model)
     model.to(arguments.device).eval()
     images = draw(model, arguments.images)
     samples = draw_episodes(arguments.images, arguments.episodes, shot)
@@ -101,14 +112,16 @@ def compare(arguments: argparse.Namespace, shot: int, peaks: dict[torch.dtype, f
     ways: dict[str, Callable[[Sequence[PreparedEpisode]], list[list[Tensor]]]] = {}
     costs = {}
     settings = {
+        "twin": InferenceSettings(feature_cache=0),
         "fast": InferenceSettings(feature_cache=cache),
         "bf16": InferenceSettings(feature_cache=cache, precision="bf16"),
     }
     for name, inference in settings.items():
         costs[name] = InferenceCost()
         asker = FeatureAsker(model, arguments.device, inference, costs[name])
-        asker.arrange(samples)
-        ways[name] = lambda part, asker=asker: asker(part).masks
+        ways[name] = partial(_masks, asker, nothing_kept=name == "twin")
+        if name != "twin":
+            asker.arrange(samples)
     spent = {name: Spent() for name in ("published", *ways)}
     every = max(1, arguments.episodes // arguments.published)
     asked = [
@@ -120,12 +133,13 @@ def compare(arguments: argparse.Namespace, shot: int, peaks: dict[torch.dtype, f
         for number, one in enumerate(part, start):
             if number % every == 0:
                 timed(spent["published"], arguments.device, number, [one], lambda o: [[published(model, o[0])]])
-        for name, ask in ways.items():
-            timed(spent[name], arguments.device, start, part, ask)
+                timed(spent["twin"], arguments.device, number, [one], ways["twin"])
+        for name in ("fast", "bf16"):
+            timed(spent[name], arguments.device, start, part, ways[name])
     flops = {"published": operations(lambda: published(model, asked[0]))}
     for name, inference in settings.items():
         asker = FeatureAsker(model, arguments.device, inference, InferenceCost())
-        flops[name] = shared_operations(asker, asked[0], costs[name], len(asked))
+        flops[name] = shared_operations(asker, asked[0], costs[name], spent[name].episodes)
     report(shot, spent, costs, peaks, flops)
 
 
@@ -173,7 +187,7 @@ def operations(ask: Callable[[], object]) -> float:
 def shared_operations(asker: FeatureAsker, episode: PreparedEpisode, cost: InferenceCost, episodes: int) -> float:
     """Those of one of a class's episodes in which so much was computed; this one's masks stand for all."""
     first = operations(lambda: asker([episode]))
-    units, again = len(asker.cache), operations(lambda: asker([episode]))
+    units, again = max(1, len(asker.cache)), operations(lambda: asker([episode]))
     return again + (first - again) / units * (cost.encoded + cost.conditioned) / episodes
 
 
@@ -188,6 +202,19 @@ def peak(device: str, dtype: torch.dtype) -> float:
             torch.cuda.synchronize(device)
         best = min(best, time.perf_counter() - start)
     return 2 * 2500 * 2500 * 1024 / best
+
+
+def draw_weights(model: FeatureSegmenter) -> None:
+    """Weights of He et al., and of a batch norm what is a little off from doing nothing."""
+    chance = torch.Generator().manual_seed(0)
+    for name, tensor in model.state_dict().items():
+        if tensor.is_floating_point():
+            drawn = torch.randn(tensor.shape, generator=chance)
+            if tensor.ndim > 1:
+                drawn *= (2 / tensor[0].numel()) ** 0.5
+            else:
+                drawn = 0.1 * drawn.abs() + 1 if name.endswith(("weight", "running_var")) else 0.1 * drawn
+            tensor.copy_(drawn)
 
 
 def draw(model: FeatureSegmenter, count: int) -> dict[str, PreparedFrame]:
@@ -226,13 +253,13 @@ def report(
     flops: dict[str, float],
 ) -> None:
     """Times, ratios, and how near the published way comes to what the processor can."""
-    plain, fast, bf16 = (spent[name] for name in ("published", "fast", "bf16"))
+    plain, twin, fast, bf16 = (spent[name] for name in ("published", "twin", "fast", "bf16"))
     print(f"\n{shot}-shot, {fast.episodes} episodes, {plain.episodes} of them in the published way")
     for name, one in spent.items():
         encoded = f", {costs[name].encoded} images encoded" if name in costs else ""
         print(f"{one.each:8.3f} s  {name} an episode ({one.processor_each:.3f} s of the processor{encoded})")
-    for name, one, other in (("fast", plain, fast), ("bf16", fast, bf16)):
-        against = "the published way" if name == "fast" else "float32"
+    for name, one, other in (("twin", plain, twin), ("fast", plain, fast), ("bf16", fast, bf16)):
+        against = "float32" if name == "bf16" else "the published way"
         print(
             f"{one.each / other.each:8.2f} ×  {name} against {against} "
             f"({one.processor_each / other.processor_each:.2f} × by the processor's time)"
@@ -240,7 +267,9 @@ def report(
     for name, one in spent.items():
         share = flops[name] / one.each / peaks[torch.bfloat16 if name == "bf16" else torch.float32]
         print(f"{share:8.0%}    of the product's speed is that of {name}, {flops[name] / 1e9:,.0f} GFLOP an episode")
-    for name, one in (("fast", fast), ("bf16", bf16)):
+    shown = torch.stack(list(plain.masks.values())).float().mean()
+    print(f"{shown:8.1%}    of the pixels are of the object by the published way")
+    for name, one in (("twin", twin), ("fast", fast), ("bf16", bf16)):
         pairs = [(plain.masks[i], one.masks[i]) for i in plain.masks]
         differing = sum(int((a != b).sum()) for a, b in pairs)
         print(f"{differing:8,}    of {sum(a.numel() for a, _ in pairs):,} pixels differ between published and {name}")

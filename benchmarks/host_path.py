@@ -14,11 +14,12 @@ import argparse
 import contextlib
 import functools
 import importlib
+import inspect
 import platform
 import tempfile
 import threading
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -50,14 +51,14 @@ STAGES = {
         "fssbench.engine.prepared:resize_mask",
         "fssbench.results.counting:resize_mask",
     ],
-    "order episodes for reuse": ["fssbench.engine.askers:FeatureAsker.arrange"],
+    "order episodes for reuse": ["fssbench.engine.feature_asker:FeatureAsker.arrange"],
     "look ahead": ["fssbench.pipelines.formats.lookahead:Lookahead.take"],
     "normalise images": ["fssbench.models.interface:Preprocess.normalise"],
     "keep features": [
         "fssbench.base.belady:BeladyCache.begin",
-        "fssbench.engine.askers:FeatureAsker._keep",
+        "fssbench.engine.feature_asker:FeatureAsker._keep",
     ],
-    "ask": ["fssbench.engine.askers:PlainAsker.__call__", "fssbench.engine.askers:FeatureAsker.__call__"],
+    "ask": ["fssbench.engine.askers:PlainAsker.__call__", "fssbench.engine.feature_asker:FeatureAsker.__call__"],
     "count": [
         "fssbench.engine.evaluate:policy_counts",
         "fssbench.engine.evaluate:pixel_sums",
@@ -103,7 +104,7 @@ class Clock:
     """The processor's seconds by thread and stage."""
 
     def __init__(self) -> None:
-        self.spent: dict[str, Counter[str]] = {}
+        self.spent: dict[str, dict[str, float]] = {}
         self.local = threading.local()
 
     @contextlib.contextmanager
@@ -117,7 +118,7 @@ class Clock:
         finally:
             whole, inner = time.thread_time() - start, within.pop()
             scoring = threading.current_thread() is threading.main_thread()
-            self.spent.setdefault("scoring" if scoring else "other", Counter())[name] += whole - inner
+            self.spent.setdefault("scoring" if scoring else "other", defaultdict(float))[name] += whole - inner
             if within:
                 within[-1] += whole
 
@@ -151,12 +152,12 @@ def told_apart(clock: Clock) -> Iterator[None]:
                 module, _, path = place.partition(":")
                 try:
                     *outer, last = path.split(".")
-                    owner = functools.reduce(getattr, outer, importlib.import_module(module))
+                    owner: Any = functools.reduce(getattr, outer, importlib.import_module(module))
                     function = getattr(owner, last)
                 except (ImportError, AttributeError):
                     continue
                 timed = clock.timed(name, function)
-                bound = isinstance(owner, type) and hasattr(function, "__self__")
+                bound = inspect.isclass(owner) and inspect.ismethod(function)
                 here = owner.__dict__.get(last)
                 setattr(owner, last, staticmethod(timed) if bound else timed)
                 stack.callback(delattr, owner, last) if here is None else stack.callback(setattr, owner, last, here)
@@ -215,7 +216,7 @@ def report(model: FewShotSegmenter, episode_set: EpisodeSet, options: argparse.N
     seconds = time.perf_counter() - start
     with told_apart(clock):
         _, timed, _ = ask(model, episode_set, options, folder)
-    scoring, other = (Counter(clock.spent.get(kind, {})) for kind in ("scoring", "other"))
+    scoring, other = (defaultdict(float, clock.spent.get(kind, {})) for kind in ("scoring", "other"))
     scoring[ELSE] = timed - sum(scoring.values())
     print(f"\n{type(model).__name__}: {n:,} episodes, {n / seconds:,.0f}/s by the clock")
     print(f"{'ms an episode':>36} {'scoring':>9} {'elsewhere':>9}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -44,7 +45,8 @@ def square(value: int, *, at: int = 8, side: int = 30) -> npt.NDArray[np.uint8]:
 def _lvis(root: Path) -> None:
     """1,203 categories by descending id in the file; every third one has a single image and is no class."""
     categories = [{"id": c, "name": f"thing_{c}"} for c in range(1203, 0, -1)]
-    images, annotations = [], []
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
     for category in range(1, 13):
         for n in range(1 if category % 3 == 0 else PER_CLASS):
             image = 1000 * category + n

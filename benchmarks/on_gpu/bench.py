@@ -108,6 +108,8 @@ class Bench:
         """Seconds of one of many calls in a row: the median of `ROUNDS`, after two calls that are not counted."""
         self.time(ask)
         once = max(self.time(ask), 1e-6)
+        if self.small:
+            return once
         calls = max(1, min(MOST_CALLS, int(seconds / ROUNDS / once)))
 
         def many() -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from fssbench.engine.askers import FeatureAsker
+from fssbench.engine.feature_asker import FeatureAsker
 from fssbench.engine.inference import PLAIN, InferenceCost, InferenceSettings
 from fssbench.engine.prepared import PreparedEpisode, prepare
 from fssbench.models import build_model

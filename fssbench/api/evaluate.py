@@ -14,7 +14,7 @@ from fssbench.base.errors import UsageError
 from fssbench.base.home import Home
 from fssbench.base.progress import SILENT, Report
 from fssbench.base.trackers import require_trackers
-from fssbench.engine.askers import batch_of
+from fssbench.engine.asked import batch_of
 from fssbench.engine.estimate import Estimate, estimate
 from fssbench.engine.evaluate import Answer
 from fssbench.engine.inference import InferenceSettings

@@ -84,7 +84,7 @@ def storage_errors(where: Path) -> Iterator[None]:
             raise
         raise StorageError(
             f"cannot write {error.filename or where}: {reasons.get(error.errno) or os.strerror(error.errno)}",
-            remedy="mend that and run the same command again; what is finished is kept",
+            remedy="fix that and run the same command again; what is finished is kept",
         ) from error
 
 

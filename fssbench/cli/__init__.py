@@ -91,6 +91,9 @@ app.command("reproduce", rich_help_panel=SHARE)(reproduce.reproduce)
 app.command("conformance", rich_help_panel=SHARE)(conformance.conformance)
 
 
+BEFORE = {"prepare": "verify", "leaderboard": "submit"}
+"""Groups of commands, which Typer puts last, and the commands before which they come in the order of work."""
+
 BUILT_IN = {benchmark.alias: benchmark for benchmark in BENCHMARKS}
 HIDDEN: dict[tuple[str, ...], set[str]] = {
     (command, name): prepare.without_meaning(BUILT_IN.get(name))
@@ -113,8 +116,8 @@ def root(
     version: bool = typer.Option(
         False, "--version", callback=_version, is_eager=True, allow_from_autoenv=False, help="Print the version."
     ),
-    quiet: bool = typer.Option(False, QUIET, help="Print the outcome and errors alone; may stand anywhere."),
-    debug: bool = typer.Option(False, DEBUG, help="Show the traceback of an error; may stand anywhere."),
+    quiet: bool = typer.Option(False, QUIET, help="Print only outcomes and errors; works anywhere on the line."),
+    debug: bool = typer.Option(False, DEBUG, help="Show the traceback of an error; works anywhere on the line."),
 ) -> None:
     """Few-shot segmentation episodes that are files with a hash, and scores anyone can recompute."""
 
@@ -139,7 +142,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def command_line() -> Any:
     """The parser of the whole command line."""
-    return build_parser(app, hidden=HIDDEN)
+    parser = build_parser(app, hidden=HIDDEN)
+    names = list(parser.commands)
+    for group, next_one in BEFORE.items():
+        names.remove(group)
+        names.insert(names.index(next_one), group)
+    parser.commands = {name: parser.commands[name] for name in names}
+    return parser
 
 
 def _run(words: Sequence[str], *, debug: bool) -> Any:
@@ -179,7 +188,7 @@ def _refuse(error: Exception) -> int:
         return 2
     if isinstance(error, OSError) and error.strerror:
         where = "" if error.filename is None else f" {error.filename}"
-        fail(f"the system refused{where}: {error.strerror}; mend that and run the same command again")
+        fail(f"the system refused{where}: {error.strerror}; fix that and run the same command again")
         return 2
     if isinstance(error, MemoryError):
         fail("there is not enough memory; what is finished is kept")

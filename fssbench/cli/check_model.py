@@ -37,9 +37,9 @@ def check_model(
 ) -> None:
     """Ask a model a few drawn episodes and list what is wrong with its answers.
 
-    Looked at are shapes, dtypes, devices, values and sizes of masks, determinism, dependence on the batch, inputs
+    It looks at shapes, dtypes, devices, values and sizes of masks, determinism, dependence on the batch, inputs
     changed in place, training mode, and whether kept features give the same masks. Backbones have random weights
-    unless others are named: it takes no download.
+    unless others are named, so nothing is downloaded.
     """
     from fssbench.base.errors import ModelError
     from fssbench.models import build_model, full_name, model_spec

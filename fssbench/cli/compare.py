@@ -42,8 +42,8 @@ def compare(
 ) -> None:
     """Compare models episode by episode: difference, interval and p-value, overall and by class.
 
-    Of more than two, every two are compared, and p-values are corrected for the number of pairs. Results of several
-    numbers of supports make a table each.
+    With more than two models every pair is compared, and p-values are corrected for the number of pairs. Results with
+    several numbers of supports make a table each.
     """
     from fssbench.api.compare import SeveralCompared, compare, shots_of
 

@@ -31,11 +31,11 @@ def conformance(
     ] = None,
     tolerance: Annotated[
         float,
-        typer.Option(min=0, max=1, help="How far a tool's numbers may be off by rounding, in percentage points."),
+        typer.Option(min=0, max=1, help="How far rounding may put a tool's numbers off, in percentage points."),
     ] = 0.005,
     as_json: JsonFlag = False,
 ) -> None:
-    """Show ten episodes to count by hand and their right scores, or find out how another tool scores them."""
+    """Show ten episodes to count by hand with their right scores, or find out how another tool scores them."""
     from fssbench.base.errors import UsageError
 
     if check and export:

@@ -53,7 +53,7 @@ DataOption = Annotated[
     typer.Option(
         "--data",
         "-d",
-        help="Where episode sets lie: what prepare was given as --output, or a copy at https://, s3:// or the like. "
+        help="Where episode sets are: the --output of prepare, or a copy at https://, s3:// or the like. "
         "[default: the home]",
         **PLACE,
     ),

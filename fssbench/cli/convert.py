@@ -23,25 +23,35 @@ OURS = ".safetensors"
 
 def convert(
     source: Annotated[Path, typer.Argument(metavar="IN", help="A checkpoint: .pt, .pth or .safetensors.")],
-    target: Annotated[Path, typer.Argument(metavar="OUT", help="What to make of it: .safetensors, or .pt.")],
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="The file to write: .safetensors or .pt.")],
     model: Annotated[
         str | None,
         typer.Option(
-            "--model", "-m", help="Whose it is. [default: what the card of IN says]", autocompletion=complete.models
+            "--model",
+            "-m",
+            help="The model it belongs to. [default: what the card of IN says]",
+            autocompletion=complete.models,
         ),
     ] = None,
     backbone: BackboneOption = None,
     option: PairsOption = None,
     options_file: OptionsFileOption = None,
     backbone_file: Annotated[
-        Path | None, typer.Option("--backbone-file", help="The backbone's weights it started from, for their SHA-256.")
+        Path | None,
+        typer.Option(
+            "--backbone-file", help="The backbone weights that training began with; the card gets their SHA-256."
+        ),
     ] = None,
     training_set: Annotated[
-        str | None, typer.Option("--training-set", help="For the card: such as 'coco-20i fold 0 train'.")
+        str | None,
+        typer.Option("--training-set", help="For the card: what was trained on, such as 'coco-20i fold 0 train'."),
     ] = None,
-    protocol: Annotated[str | None, typer.Option("--protocol", help="For the card: validated by.")] = None,
+    protocol: Annotated[
+        str | None, typer.Option("--protocol", help="For the card: the protocol of the validation.")
+    ] = None,
     selection: Annotated[
-        str | None, typer.Option("--selection", help="For the card: how it was chosen, such as 'best validation mIoU'.")
+        str | None,
+        typer.Option("--selection", help="For the card: how the weights were chosen, such as 'best validation mIoU'."),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT.")] = False,
     as_json: JsonFlag = False,

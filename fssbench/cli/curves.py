@@ -17,7 +17,7 @@ def curves(
     runs: Annotated[list[Path], typer.Argument(help="Folders that fssbench train wrote to.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The HTML file to write.")] = Path("curves.html"),
 ) -> None:
-    """Draw mIoU and losses of some trainings over one another, and tell how soon each was how good."""
+    """Draw the mIoU and losses of several trainings over one another, and say how soon each reached what."""
     from fssbench.base.files import require_own
     from fssbench.pages.curves import read_curves, write_curves
     from fssbench.pages.render import MARK

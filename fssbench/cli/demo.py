@@ -56,7 +56,7 @@ class Steps(Terminal):
 
 
 def demo(
-    output: Annotated[Path, typer.Option("--output", "-o", help="A folder for everything it makes.")] = Path(
+    output: Annotated[Path, typer.Option("--output", "-o", help="The folder for everything the demo makes.")] = Path(
         "fssbench-demo"
     ),
 ) -> None:

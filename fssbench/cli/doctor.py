@@ -23,11 +23,14 @@ __all__ = ["doctor"]
 
 
 def doctor(
-    source: Annotated[str, typer.Argument(help="Raw data: what prepare is given as --source.")],
+    source: Annotated[str, typer.Argument(help="Raw data, as for prepare --source.")],
     benchmark: Annotated[
         str | None,
         typer.Option(
-            "--benchmark", "-b", help="Whose data it is. [default: by its layout]", autocompletion=complete.benchmarks
+            "--benchmark",
+            "-b",
+            help="The benchmark of the data. [default: recognised by its layout]",
+            autocompletion=complete.benchmarks,
         ),
     ] = None,
     splits: Splits = None,
@@ -44,7 +47,7 @@ def doctor(
     ] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Report what raw data has, lacks and hides, without building anything; exit code 0 whatever it finds."""
+    """Report what raw data has, lacks and hides. Nothing is built, and the exit code is 0 whatever is found."""
     from fssbench.api.prepare import named_benchmark
     from fssbench.api.sources import class_list
     from fssbench.episodes.protocols import STRICT

@@ -19,15 +19,13 @@ if TYPE_CHECKING:
 
 __all__ = ["CatalogueFile", "Download", "DownloadRequest", "DryRun", "Training", "fetch_missing"]
 
-Download = Annotated[bool, typer.Option("--download", help="First fetch what is missing, from its publisher.")]
+Download = Annotated[bool, typer.Option("--download", help="First download what is missing from its publisher.")]
 DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Say what would be built, or with --download fetched, and do nothing.")
+    bool, typer.Option("--dry-run", help="Say what would be built (with --download: fetched), and do nothing.")
 ]
-Training = Annotated[
-    bool, typer.Option("--training", help="With --download: also what only the training of models needs.")
-]
+Training = Annotated[bool, typer.Option("--training", help="With --download: also fetch what only training needs.")]
 CatalogueFile = Annotated[
-    Path | None, typer.Option("--catalogue", help="With --download: a TOML file with other addresses.")
+    Path | None, typer.Option("--catalogue", help="With --download: a TOML file of other addresses.")
 ]
 
 MEGA = 1_000_000

@@ -53,19 +53,17 @@ def _command(benchmark: Benchmark | None) -> Callable[..., None]:
             int | None, typer.Option("--seed", min=0, help="The seed. [default: the protocol's first]")
         ] = None,
         episodes: Annotated[
-            int | None, typer.Option("--episodes", "-n", min=1, help="How many. [default: the protocol's]")
+            int | None, typer.Option("--episodes", "-n", min=1, help="Number of episodes. [default: the protocol's]")
         ] = None,
         min_pixels: MinPixels = None,
         loader_workers: LoaderWorkers = None,
         allow_missing_classes: Missing = False,
         output: Annotated[
             Path | None,
-            typer.Option("--output", "-o", help="Write the lock there: Parquet, or text if it ends in .tsv."),
+            typer.Option("--output", "-o", help="The lock file to write: Parquet, or text if it ends in .tsv."),
         ] = None,
-        overwrite: Annotated[
-            bool, typer.Option("--overwrite", help="Replace a lock that says something else.")
-        ] = False,
-        digest: Annotated[bool, typer.Option("--digest", help="Print the SHA-256 alone.")] = False,
+        overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a lock file with other content.")] = False,
+        digest: Annotated[bool, typer.Option("--digest", help="Print only the SHA-256.")] = False,
         as_json: Annotated[bool, typer.Option("--json", help="Print the track and its digest as JSON.")] = False,
     ) -> None:
         from fssbench.api.draw import draw

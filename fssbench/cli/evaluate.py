@@ -11,6 +11,7 @@ import typer
 
 from fssbench.base.progress import duration
 from fssbench.cli import complete
+from fssbench.cli.config import ConfigOption
 from fssbench.cli.console import (
     TERMINAL,
     DataOption,
@@ -48,7 +49,7 @@ __all__ = ["evaluate"]
 def evaluate(
     model: ModelOption,
     benchmark: Annotated[
-        str, typer.Option("--benchmark", "-b", help="What to evaluate on.", autocompletion=complete.benchmarks)
+        str, typer.Option("--benchmark", "-b", help="The benchmark to evaluate on.", autocompletion=complete.benchmarks)
     ] = "coco",
     data: DataOption = None,
     protocol: Annotated[
@@ -61,7 +62,10 @@ def evaluate(
     episodes: Annotated[
         int | None,
         typer.Option(
-            "--episodes", "-n", min=1, help="Only the first N of each track; one with fewer is refused. [default: all]"
+            "--episodes",
+            "-n",
+            min=1,
+            help="Only the first N episodes of each track; a track with fewer is refused. [default: all]",
         ),
     ] = None,
     backbone: BackboneOption = None,
@@ -70,13 +74,13 @@ def evaluate(
         str | None,
         typer.Option(
             "--weights",
-            help="none, or a checkpoint's PATH with {fold} where folds differ. [default: look in the home]",
+            help="none, or the PATH of a checkpoint, with {fold} where folds differ. [default: found in the home]",
         ),
     ] = None,
     option: PairsOption = None,
     options_file: OptionsFileOption = None,
     name: Annotated[
-        str | None, typer.Option("--name", help="What results call the model. [default: its own name]")
+        str | None, typer.Option("--name", help="The model's name in results. [default: its own name]")
     ] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, …")] = "auto",
     workers: Annotated[int, typer.Option("--workers", "-w", min=1, help="Decoding threads.")] = 4,
@@ -94,23 +98,24 @@ def evaluate(
         ),
     ] = "float32",
     compile_model: Annotated[
-        bool, typer.Option("--compile/--no-compile", help="Encode images by torch.compile's code; it takes a minute.")
+        bool,
+        typer.Option("--compile/--no-compile", help="Encode images with torch.compile, which takes a minute to start."),
     ] = False,
     plain: Annotated[
         bool,
-        typer.Option("--plain", help="One episode at a time by the model as it is, nothing shared: the reference."),
+        typer.Option("--plain", help="Ask one episode at a time and share nothing: the reference."),
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what it would take, in memory and time, and evaluate nothing.")
+        bool, typer.Option("--dry-run", help="Say how much memory and time it would take; evaluate nothing.")
     ] = False,
     limit: Annotated[
-        int | None, typer.Option("--limit", min=1, help="As --episodes, but a track with fewer is taken whole.")
+        int | None, typer.Option("--limit", min=1, help="Like --episodes, but a track with fewer is used whole.")
     ] = None,
     ignore_label: Annotated[
         bool,
         typer.Option(
             "--ignore-label/--no-ignore-label",
-            help="Leave ignored pixels out of the headline score, or count them as background. Both are scored.",
+            help="Leave ignored pixels out of the headline score, or count them as background; both are recorded.",
         ),
     ] = True,
     visualize: Annotated[
@@ -120,25 +125,26 @@ def evaluate(
         ),
     ] = 0,
     save_predictions: Annotated[
-        bool, typer.Option("--save-predictions", help="Keep every mask beside the result, for fssbench score.")
+        bool, typer.Option("--save-predictions", help="Keep every mask beside the result for fssbench score.")
     ] = False,
     control: Annotated[
         str | None,
         typer.Option(
             "--control",
-            help="no-support: zero the supports' masks; wrong-class: show supports of another class. Never ranked.",
+            help="no-support zeroes the supports' masks; wrong-class shows supports of another class. Never ranked.",
         ),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Where results go. [default: results in the home]")
+        Path | None, typer.Option("--output", "-o", help="Where to put results. [default: results in the home]")
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Evaluate again what is there.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Evaluate again even if a result exists.")] = False,
+    config: ConfigOption = None,
     log_to: LogToOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Evaluate a model and write its results with the per-episode counts they are computed from.
 
-    A run that was interrupted is taken up where it stopped; a finished result is left as it is. Under torchrun the
+    An interrupted run continues where it stopped; a finished result is left as it is. Under torchrun the
     processes share the episodes.
     """
     from fssbench.api.tracks import asked_tracks

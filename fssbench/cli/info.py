@@ -34,7 +34,7 @@ def info(
         ),
     ] = None,
     brief: Annotated[
-        bool, typer.Option("--brief", help="Of a set, only what its manifest says, without reading its shards.")
+        bool, typer.Option("--brief", help="Show only what a set's manifest says; do not read its shards.")
     ] = False,
     as_json: JsonFlag = False,
 ) -> None:

@@ -25,10 +25,11 @@ BEST = 10
 MARK = '"fssbench-leaderboard"'
 """What every leaderboard file says of itself."""
 
-BoardArgument = Annotated[Path, typer.Argument(help="A leaderboard file, as build writes it.")]
+BoardArgument = Annotated[Path, typer.Argument(help="A leaderboard file that build wrote.")]
 BoardOutput = Annotated[Path, typer.Option("--output", "-o", help="The leaderboard file to write.")]
 ReportedFlag = Annotated[
-    bool, typer.Option("--reported/--no-reported", help="With the numbers that papers report, never ranked.")
+    bool,
+    typer.Option("--reported/--no-reported", help="Include the numbers that papers report, which are never ranked."),
 ]
 
 
@@ -39,9 +40,7 @@ def root() -> None:
 
 @app.command("build")
 def build(
-    folder: Annotated[
-        list[Path], typer.Argument(metavar="FOLDER...", help="Results: what eval was given as --output.")
-    ],
+    folder: Annotated[list[Path], typer.Argument(metavar="FOLDER...", help="Results: the --output of eval.")],
     output: BoardOutput = Path("leaderboard.json"),
     reported: ReportedFlag = True,
 ) -> None:
@@ -68,7 +67,7 @@ def show(
     benchmark: Annotated[
         str | None, typer.Option("--benchmark", "-b", help="Only this benchmark.", autocompletion=complete.benchmarks)
     ] = None,
-    shot: Annotated[int | None, typer.Option("--shot", "-k", min=1, help="Only this number of shots.")] = None,
+    shot: Annotated[int | None, typer.Option("--shot", "-k", min=1, help="Only this number of supports.")] = None,
     reported: ReportedFlag = True,
 ) -> None:
     """Print a leaderboard file and what papers report beside it; without a file, all that papers report."""
@@ -98,7 +97,7 @@ def export_(
     benchmark: Annotated[
         str | None, typer.Option("--benchmark", "-b", help="Only this benchmark.", autocompletion=complete.benchmarks)
     ] = None,
-    shot: Annotated[int | None, typer.Option("--shot", "-k", min=1, help="Only this number of shots.")] = None,
+    shot: Annotated[int | None, typer.Option("--shot", "-k", min=1, help="Only this number of supports.")] = None,
     reported: ReportedFlag = True,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it is there.")] = False,
 ) -> None:
@@ -129,7 +128,7 @@ def verify(
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Compute every figure, interval, difference and rank again, and say entry by entry what came of it."""
+    """Recompute every figure, interval, difference and rank, and report entry by entry."""
     from dataclasses import asdict
 
     from fssbench.leaderboard.verify import verify_file
@@ -156,16 +155,16 @@ def _say(verdicts: Sequence[Verdict]) -> None:
 
 @app.command("add")
 def add(
-    archive: Annotated[Path, typer.Argument(help="What fssbench submit wrote.")],
+    archive: Annotated[Path, typer.Argument(help="An archive that fssbench submit wrote.")],
     results: Annotated[
-        Path | None, typer.Option("--to", help="The folder of results that it joins. [default: results in the home]")
+        Path | None, typer.Option("--to", help="The folder of results to add to. [default: results in the home]")
     ] = None,
     output: BoardOutput = Path("leaderboard.json"),
     data: DataOption = None,
     reported: ReportedFlag = True,
     as_json: JsonFlag = False,
 ) -> None:
-    """Check an archive, list all that is wrong with it, or add its results and build the leaderboard again."""
+    """Check an archive; list what is wrong with it, or add its results and rebuild the leaderboard."""
     from fssbench.api.check import finder
     from fssbench.base.files import require_own, write_atomic
     from fssbench.base.home import Home
@@ -194,12 +193,14 @@ def add(
 def page(
     source: Annotated[
         Path,
-        typer.Argument(help="Results: what eval was given as --output; or a leaderboard file, as build writes it."),
+        typer.Argument(help="Results (the --output of eval), or a leaderboard file that build wrote."),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="The folder to write.")] = Path("site"),
     results: Annotated[
         Path | None,
-        typer.Option("--results", "-r", help="Of a file, the folder it was built from. [default: results beside it]"),
+        typer.Option(
+            "--results", "-r", help="The folder that a leaderboard file was built from. [default: results beside it]"
+        ),
     ] = None,
     reported: ReportedFlag = True,
 ) -> None:

@@ -33,7 +33,7 @@ def list_(
     data: DataOption = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """List benchmarks, protocols, models, and the episode sets that were prepared."""
+    """List benchmarks, protocols, models, and the sets that have been prepared."""
     listed: dict[Kind, Callable[[], list[Row]]] = {
         Kind.benchmarks: _benchmarks,
         Kind.protocols: _protocols,
@@ -86,7 +86,17 @@ def _models() -> list[Row]:
     from fssbench.models.registry import PARTS
 
     parts = [{"name": name, "note": "only trained, to become a part of another"} for name in PARTS]
-    return [*({"name": name} for name in model_names()), *parts]
+    return [*map(_model, model_names()), *parts]
+
+
+def _model(name: str) -> Row:
+    from fssbench.models.about import ABOUT
+
+    if (about := ABOUT.get(name)) is None:
+        return {"name": name}
+    needs = f"fssbench[{about.extra}]" if about.extra else ""
+    told = {"source": about.source, "weights": about.weights, "licence": about.licence, "needs": needs}
+    return {"name": name, **{key: value for key, value in told.items() if value}}
 
 
 def _sets(data: Place | None) -> list[Row]:

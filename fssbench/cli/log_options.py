@@ -9,5 +9,5 @@ import typer
 __all__ = ["LogToOption"]
 
 LogToOption = Annotated[
-    list[str] | None, typer.Option("--log-to", help="Log figures to wandb or mlflow as well; repeatable.")
+    list[str] | None, typer.Option("--log-to", help="Also log figures to wandb or mlflow; repeatable.")
 ]

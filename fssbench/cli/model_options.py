@@ -51,7 +51,7 @@ PairsOption = Annotated[
 ]
 OptionsFileOption = Annotated[
     Path | None,
-    typer.Option("--options", help="A TOML file of the model's options; those of the command line win over it."),
+    typer.Option("--options", help="A TOML file with the model's options; the command line wins over it."),
 ]
 
 

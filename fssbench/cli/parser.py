@@ -31,7 +31,7 @@ PANELS: Mapping[str, tuple[str, ...]] = {
     "Speed": ("device", "workers", "batch", "precision", "feature-cache", "compile", "plain", "repeats"),
     "Output": (
         *("train", "output", "overwrite", "resume", "visualize", "save-predictions", "maps", "channel", "page"),
-        *("check", "digest", "dry-run", "print-config", "json"),
+        *("check", "digest", "dry-run", "print-config", "log-to", "json", "eval.config"),
     ),
 }
 """Headings of a command's help in the order of work, and the options below them. A word before the dot is a command
@@ -39,11 +39,11 @@ whose option of that name is another thing than elsewhere."""
 
 
 SHORT = {
-    **dict.fromkeys(("<int>", "<int range>", "INTEGER", "INTEGER RANGE"), "N"),
-    **dict.fromkeys(("<float>", "<float range>", "FLOAT", "FLOAT RANGE"), "X"),
-    **dict.fromkeys(("<str>", "<list[str]>"), "TEXT"),
-    **dict.fromkeys(("<path>", "<list[path]>", "<list[Path]>"), "PATH"),
-    **dict.fromkeys(("<bool>", "BOOLEAN"), ""),
+    **dict.fromkeys(("<int>", "<int range>", "integer", "integer range"), "N"),
+    **dict.fromkeys(("<float>", "<float range>", "float", "float range"), "X"),
+    **dict.fromkeys(("<str>", "<list[str]>", "text"), "TEXT"),
+    **dict.fromkeys(("<path>", "<list[path]>", "<list[Path]>", "path", "file", "directory"), "PATH"),
+    **dict.fromkeys(("<bool>", "boolean"), ""),
 }
 """What Typer's versions call the kinds of values, and what the help calls them, which leaves room for the rest."""
 
@@ -66,7 +66,7 @@ def build_parser(app: typer.Typer, *, hidden: Mapping[tuple[str, ...], Container
             option.hidden = option.hidden or option.opts[0] in hidden.get(words, ())
             if option.allow_from_autoenv:
                 option.envvar = [_variable(*words, _name(one)) for one in option.opts]
-            shown = (option.display_type if hasattr(option, "display_type") else option.make_metavar)(context)
+            shown = option.display_type(context) if hasattr(option, "display_type") else option.type.name
             if option.metavar is None and shown in SHORT:
                 option.metavar = SHORT[shown]
         if (

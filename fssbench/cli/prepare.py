@@ -36,7 +36,9 @@ Columns = Annotated[
     list[str] | None,
     typer.Option("--column", help="A Hugging Face dataset's image, mask or id column, as mask=label; repeatable."),
 ]
-Output = Annotated[Path | None, typer.Option("--output", "-o", help="Where sets go. [default: episodes in the home]")]
+Output = Annotated[
+    Path | None, typer.Option("--output", "-o", help="Where to put sets. [default: episodes in the home]")
+]
 Protocol = Annotated[
     str, typer.Option("--protocol", "-p", help="How episodes are drawn and scored.", autocompletion=complete.protocols)
 ]
@@ -60,14 +62,15 @@ MaskRule_ = Annotated[
 LoaderWorkers = Annotated[
     int | None,
     typer.Option(
-        "--loader-workers", min=1, max=1024, help="Data-loader workers that hdmnet's draws emulate. [default: 8]"
+        "--loader-workers", min=1, max=1024, help="Data-loader workers that the protocol hdmnet emulates. [default: 8]"
     ),
 ]
 Crowds_ = Annotated[
     Literal["exclude", "paint", "ignore"],
     typer.Option(
         "--crowds",
-        help="COCO's crowd regions: left out of masks, part of them, or not scored. Not exclude is not official.",
+        help="COCO's crowd regions: leave them out of masks, paint them in, or do not score them. Only exclude is "
+        "official.",
     ),
 ]
 Masks = Annotated[
@@ -79,14 +82,16 @@ MinPixels = Annotated[
     typer.Option(
         "--min-pixels",
         min=1,
-        help="Least mask pixels for an image to serve a class. [default: the protocol's]",
+        help="Fewest mask pixels with which an image serves a class. [default: the protocol's]",
     ),
 ]
 Missing = Annotated[
     bool,
-    typer.Option("--allow-missing-classes", help="Leave out classes with too few images; makes the set unofficial."),
+    typer.Option(
+        "--allow-missing-classes", help="Leave out classes with too few images, which makes the set unofficial."
+    ),
 ]
-Train = Annotated[bool, typer.Option("--train", help="Build the set of images to train on, in place of episodes.")]
+Train = Annotated[bool, typer.Option("--train", help="Build the set of training images instead of episodes.")]
 
 
 def _command(benchmark: Benchmark | None) -> Callable[..., None]:
@@ -107,16 +112,16 @@ def _command(benchmark: Benchmark | None) -> Callable[..., None]:
         seeds: SeedsOption = None,
         episodes: Annotated[
             int | None,
-            typer.Option("--episodes", "-n", min=1, help="Episodes a track. [default: the protocol's]"),
+            typer.Option("--episodes", "-n", min=1, help="Episodes per track. [default: the protocol's]"),
         ] = None,
         workers: Annotated[
             int | None,
-            typer.Option("--workers", "-w", min=1, help="Shards written at a time. [default: the cores]"),
+            typer.Option("--workers", "-w", min=1, help="Shards to write at a time. [default: the number of cores]"),
         ] = None,
         min_pixels: MinPixels = None,
         loader_workers: LoaderWorkers = None,
         allow_missing_classes: Missing = False,
-        overwrite: Annotated[bool, typer.Option("--overwrite", help="Build anew what is there.")] = False,
+        overwrite: Annotated[bool, typer.Option("--overwrite", help="Rebuild sets that exist.")] = False,
         download: Download = False,
         dry_run: DryRun = False,
         training: Training = False,
@@ -192,13 +197,18 @@ def _command(benchmark: Benchmark | None) -> Callable[..., None]:
     return run
 
 
+DRAWN_BY_HDMNET = ("pascal", "coco", "coco-panet", "toy")
+"""Benchmarks that the protocol hdmnet knows, whose own module imports too much for a help text."""
+
+
 def without_meaning(benchmark: Benchmark | None) -> set[str]:
     """Options of `prepare` and `episodes` that mean nothing to a benchmark; given all the same, they are refused."""
     name, raw = ("folder", "folder") if benchmark is None else (benchmark.alias, benchmark.raw)
     return {
         *(() if raw in ("coco", "toy") else ("--mask-rule", "--crowds", "--masks")),
-        *(("--loader-workers",) if name in ("folder", "fss", "coco-to-pascal") else ()),  # which hdmnet does not draw
-        *(("--splits", "--column") if raw == "folder" else ()),
+        *(() if name in DRAWN_BY_HDMNET else ("--loader-workers",)),
+        *(() if name in (*DRAWN_BY_HDMNET, "coco-to-pascal", "fss") else ("--splits",)),
+        *(("--column",) if raw == "folder" else ()),
         *(("--download", "--training", "--catalogue") if raw in ("folder", "toy") else ()),
     }
 

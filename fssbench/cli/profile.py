@@ -34,7 +34,7 @@ def profile(
     option: PairsOption = None,
     options_file: OptionsFileOption = None,
     shot: Annotated[int, typer.Option("--shot", "-k", min=1, help="Supports.")] = 1,
-    repeats: Annotated[int, typer.Option("--repeats", min=1, help="Episodes timed; their median is told.")] = 5,
+    repeats: Annotated[int, typer.Option("--repeats", min=1, help="Episodes to time; the median is reported.")] = 5,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, …")] = "auto",
     as_json: JsonFlag = False,
 ) -> None:

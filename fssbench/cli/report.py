@@ -16,7 +16,7 @@ def report(
     results: Annotated[Path, typer.Argument(help="A result, or a folder with one model's results on several folds.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The HTML file to write.")] = Path("report.html"),
     shot: Annotated[
-        int | None, typer.Option("--shot", "-k", min=1, help="Of a folder, the results with so many supports.")
+        int | None, typer.Option("--shot", "-k", min=1, help="Use the folder's results with this many supports.")
     ] = None,
     curves: Annotated[
         list[Path] | None,
@@ -25,7 +25,7 @@ def report(
 ) -> None:
     """Write one HTML file on a model: figures, classes, what makes episodes hard, examples, settings.
 
-    Everything a result says is computed again from its counts first. Examples are there if eval --visualize drew them.
+    Everything a result says is first recomputed from its counts. Examples appear if eval --visualize drew them.
     """
     from fssbench.base.files import require_own
     from fssbench.pages.render import MARK

@@ -38,17 +38,19 @@ def reproduce(
         bool, typer.Option("--list", help="List the tables, and how much of each can be run.")
     ] = False,
     backbone: Annotated[
-        list[str] | None, typer.Option("--backbone", help="Only rows of a backbone, repeatable. [default: all]")
+        list[str] | None, typer.Option("--backbone", help="Only rows with this backbone; repeatable. [default: all]")
     ] = None,
     shot: Annotated[
         list[Numbers] | None,
-        many("--shot", "--shots", "-k", least=1, help="Only rows with so many supports. [default: all]"),
+        many("--shot", "--shots", "-k", least=1, help="Only rows with this many supports. [default: all]"),
     ] = None,
     fold: Annotated[
         list[Numbers] | None,
         many("--fold", "--folds", "-f", help="Folds; the mean needs all. [default: all]", offers=complete.folds),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the commands and what is there; run none.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the commands, what exists and what is absent; run nothing.")
+    ] = False,
     trial: Annotated[
         bool,
         typer.Option(
@@ -76,14 +78,15 @@ def reproduce(
         Path | None, typer.Option("--tables", help="A file with another paper's tables. [default: the three papers]")
     ] = None,
     data: Annotated[
-        Path | None, typer.Option("--data", help="The folder of sets, which are built there. [default: in the home]")
+        Path | None,
+        typer.Option("--data", help="The folder of sets; missing ones are built there. [default: in the home]"),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Where results lie. [default: results in the home]")
+        Path | None, typer.Option("--output", "-o", help="Where results are. [default: results in the home]")
     ] = None,
     page: Annotated[
         Path | None,
-        typer.Option("--page", help="An HTML file to write as well, with the learning curves of what was trained."),
+        typer.Option("--page", help="Also write an HTML file, with the learning curves of what was trained."),
     ] = None,
     device: Annotated[
         str | None, typer.Option("--device", help="Where models run: cpu, cuda, cuda:1, … [default: auto]")
@@ -91,9 +94,9 @@ def reproduce(
     form: FormatOption = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Run what a paper's table needs and is not there yet; print measured figures beside reported ones.
+    """Run what a paper's table still needs, and print measured figures beside reported ones.
 
-    What is finished is kept, so an interrupted run goes on where it stopped.
+    Finished steps are kept, so an interrupted run continues where it stopped.
     """
     from fssbench.leaderboard.reported import papers, read_paper
 

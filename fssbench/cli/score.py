@@ -27,29 +27,32 @@ def score(
     ],
     data: DataOption = None,
     check: Annotated[
-        bool, typer.Option("--check", help="Compute everything a result says again, and list all that differs.")
+        bool, typer.Option("--check", help="Recompute everything a result says, and list what differs.")
     ] = False,
     name: Annotated[
-        str | None, typer.Option("--name", help="What to call the model behind another tool's masks.")
+        str | None, typer.Option("--name", help="The name of the model behind another tool's masks.")
     ] = None,
     benchmark: Annotated[
         str | None,
         typer.Option(
             "--benchmark",
             "-b",
-            help="Of another tool's masks. [default: the set's, else coco]",
+            help="The benchmark of another tool's masks. [default: the set's, else coco]",
             autocompletion=complete.benchmarks,
         ),
     ] = None,
     protocol: Annotated[
         str | None,
         typer.Option(
-            "--protocol", "-p", help="Likewise. [default: the set's, else strict]", autocompletion=complete.protocols
+            "--protocol",
+            "-p",
+            help="Their protocol. [default: the set's, else strict]",
+            autocompletion=complete.protocols,
         ),
     ] = None,
     fold: Annotated[
         int | None,
-        typer.Option("--fold", "-f", help="Likewise. [default: the set's, else 0]", autocompletion=complete.folds),
+        typer.Option("--fold", "-f", help="Their fold. [default: the set's, else 0]", autocompletion=complete.folds),
     ] = None,
     shot: Annotated[int, typer.Option("--shot", "-k", min=1, help="Likewise.")] = 1,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Likewise.")] = 0,
@@ -67,7 +70,7 @@ def score(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a result that says something else.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Score predicted masks without a model, or check a result against all that it rests on."""
+    """Score predicted masks without a model, or check a result against everything it rests on."""
     if check:
         from fssbench.api.check import check_all, require_sound
         from fssbench.cli.checking import say, verdict

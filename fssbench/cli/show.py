@@ -42,7 +42,7 @@ def show(
         list[Numbers] | None,
         many("--shot", "--shots", "-k", least=1, help="Supports; several with --model. [default: the set's fewest]"),
     ] = None,
-    seed: Annotated[int | None, typer.Option("--seed", min=0, help="The seed. [default: the set's least]")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", min=0, help="The seed. [default: the set's lowest]")] = None,
     episodes: Annotated[
         int | None, typer.Option("--episodes", "-n", min=1, max=MOST, help=f"How many. [default: {EPISODES}]")
     ] = None,
@@ -51,7 +51,7 @@ def show(
     ] = None,
     size: Annotated[
         str | None,
-        typer.Option("--size", help="Only queries whose object is small or large, as results tell them apart."),
+        typer.Option("--size", help="Only queries whose object is small or large, by the rule that results use."),
     ] = None,
     index: Annotated[list[Numbers] | None, many("--index", "-i", help="These episodes, by index.")] = None,
     result: Annotated[
@@ -69,7 +69,9 @@ def show(
     ] = None,
     weights: Annotated[
         list[str] | None,
-        typer.Option("--weights", help="none, or a checkpoint's PATH, one a --model. [default: look in the home]"),
+        typer.Option(
+            "--weights", help="none, or the PATH of a checkpoint; one for each --model. [default: found in the home]"
+        ),
     ] = None,
     backbone: BackboneOption = None,
     backbone_weights: BackboneWeightsOption = None,

@@ -27,10 +27,10 @@ def stability(
     policy: PolicyOption = None,
     sizes: Annotated[
         list[Numbers] | None,
-        many("--sizes", least=1, help="Numbers of episodes a track to predict for. [default: 1000,10000]"),
+        many("--sizes", least=1, help="Track lengths, in episodes, to predict for. [default: 1000,10000]"),
     ] = None,
     sample: Annotated[
-        int, typer.Option("--sample", min=1, help="Episodes of the samples that a result is cut into.")
+        int, typer.Option("--sample", min=1, help="Size, in episodes, of the samples that a result is cut into.")
     ] = 1_000,
     within: Annotated[
         list[Fractions] | None,
@@ -38,7 +38,7 @@ def stability(
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Say how far mIoU moves between samples of episodes, and how many episodes a wished interval needs."""
+    """Say how much mIoU varies between samples of episodes, and how many episodes a given interval needs."""
     from fssbench.api.stability import stability
 
     told = stability(

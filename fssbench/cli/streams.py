@@ -45,7 +45,7 @@ def end_output() -> StorageError | None:
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if not isinstance(error, BrokenPipeError):  # whose reader wanted no more
-            return StorageError(f"cannot write standard output: {error.strerror}", remedy="mend that, and run it again")
+            return StorageError(f"cannot write standard output: {error.strerror}", remedy="fix that and run it again")
     return None
 
 

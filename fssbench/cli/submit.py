@@ -14,12 +14,12 @@ __all__ = ["submit"]
 
 
 def submit(
-    folder: Annotated[Path, typer.Argument(help="Results: what eval was given as --output, or one model's folder.")],
+    folder: Annotated[Path, typer.Argument(help="Results: the --output of eval, or one model's folder.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The archive to write.")] = Path("submission.tar"),
     data: DataOption = None,
     cards: Annotated[
         Path | None,
-        typer.Option("--cards", help="Where the cards of checkpoints lie. [default: the home, and beside the weights]"),
+        typer.Option("--cards", help="Where the checkpoints' cards are. [default: the home, and beside the weights]"),
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:

@@ -22,7 +22,7 @@ SIGNALLED = 128
 def train(
     model: ModelOption,
     benchmark: Annotated[
-        str, typer.Option("--benchmark", "-b", help="What to learn from.", autocompletion=complete.benchmarks)
+        str, typer.Option("--benchmark", "-b", help="The benchmark to learn from.", autocompletion=complete.benchmarks)
     ] = "coco",
     fold: Annotated[
         int | None,
@@ -30,11 +30,11 @@ def train(
             "--fold",
             "-f",
             min=0,
-            help="Whose base classes are learned. [default: the only one]",
+            help="The fold whose base classes are learned. [default: the only one]",
             autocompletion=complete.folds,
         ),
     ] = None,
-    shot: Annotated[int | None, typer.Option("--shot", "-k", min=1, help="Supports of an episode.")] = None,
+    shot: Annotated[int | None, typer.Option("--shot", "-k", min=1, help="Number of supports in an episode.")] = None,
     config: Annotated[
         Path | None, typer.Option("--config", help="A recipe of your own. [default: the paper's]")
     ] = None,
@@ -49,13 +49,17 @@ def train(
     backbone: BackboneOption = None,
     backbone_weights: BackboneWeightsOption = None,
     option: PairsOption = None,
-    batch: Annotated[int | None, typer.Option("--batch", min=1, help="Episodes a step, over all processes.")] = None,
+    batch: Annotated[int | None, typer.Option("--batch", min=1, help="Episodes per step, over all processes.")] = None,
     micro_batch: Annotated[
         int | None,
-        typer.Option("--micro-batch", min=1, help="Episodes a process computes at a time. [default: all of its part]"),
+        typer.Option(
+            "--micro-batch", min=1, help="Episodes that a process computes at a time. [default: all of its share]"
+        ),
     ] = None,
-    epochs: Annotated[int | None, typer.Option("--epochs", min=1, help="How often to go through the data.")] = None,
-    max_steps: Annotated[int | None, typer.Option("--max-steps", min=1, help="Stop after so many steps.")] = None,
+    epochs: Annotated[int | None, typer.Option("--epochs", min=1, help="Number of passes through the data.")] = None,
+    max_steps: Annotated[
+        int | None, typer.Option("--max-steps", min=1, help="Stop after this many steps, if the epochs have as many.")
+    ] = None,
     rate: Annotated[float | None, typer.Option("--rate", help="Learning rate.")] = None,
     precision: Annotated[str | None, typer.Option("--precision", help="fp32, bf16 or fp16.")] = None,
     select_on: Annotated[
@@ -71,11 +75,11 @@ def train(
         typer.Option(
             "--protocol",
             "-p",
-            help="Whose episodes of the test fold are looked at, if any are.",
+            help="The protocol of the test fold's episodes, if weights are chosen by them.",
             autocompletion=complete.protocols,
         ),
     ] = "strict",
-    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Of all that is random.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", min=0, help="The seed of everything that is random.")] = None,
     change: Annotated[
         list[str] | None,
         typer.Option("--set", help="Any setting of the recipe, as schedule.name=poly; repeatable."),
@@ -86,19 +90,20 @@ def train(
         Path | None,
         typer.Option("--output", "-o", help="The run's folder. [default: in the home, where eval looks]"),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Forget the run in the folder.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in the folder.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Start over; discard the run in the folder.")] = False,
     log_to: LogToOption = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be learned from, how and for how long; train nothing.")
+        bool,
+        typer.Option("--dry-run", help="Say what would be learned from, how, in what time and memory; train nothing."),
     ] = False,
     print_config: Annotated[
-        bool, typer.Option("--print-config", help="Print the recipe as resolved, and train nothing.")
+        bool, typer.Option("--print-config", help="Print the resolved recipe; train nothing.")
     ] = False,
 ) -> None:
-    """Train a model on a fold's base classes, as its recipe says; what is given here wins over the recipe.
+    """Train a model on a fold's base classes by its recipe. Options given here win over the recipe.
 
-    Ctrl-C and SIGTERM end the step under way and save; --resume goes on to the same weights. Under torchrun the
+    Ctrl-C and SIGTERM finish the current step and save; --resume continues to the same weights. Under torchrun the
     processes share every batch.
     """
     from fssbench.api.places import benchmark_and_root

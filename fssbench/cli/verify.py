@@ -22,7 +22,7 @@ def verify(
     folder: Annotated[
         Place,
         typer.Argument(
-            help="A set, or a folder with sets below it, here or at an address; to train on too.",
+            help="A set, or a folder with sets below it, here or at an address. Training sets count too.",
             autocompletion=complete.sets,
             **PLACE,
         ),

@@ -1,62 +1,23 @@
-"""Asking a model: whole episodes one at a time, or features that are computed once and matched."""
+"""Asking a model whole episodes, and which asker is a model's."""
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import TypeVar
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensorMode
 
-from fssbench.base.belady import BeladyCache
-from fssbench.base.errors import ModelError
+from fssbench.engine.asked import Asked, batch_of, cast, images_of, masks_of_frames, only, short_of_memory
+from fssbench.engine.feature_asker import FeatureAsker
 from fssbench.engine.inference import InferenceCost, InferenceSettings
 from fssbench.engine.kept_weights import KeptWeights
 from fssbench.engine.naming import author, naming
-from fssbench.engine.order import order_for_reuse
-from fssbench.engine.prepared import PreparedEpisode, PreparedFrame
+from fssbench.engine.prepared import PreparedEpisode
 from fssbench.engine.shown import Shown
 from fssbench.models.blame import blamed, called
-from fssbench.models.checks import check_answer, check_features, check_logits
-from fssbench.models.fast.accelerate import accelerate
-from fssbench.models.interface import EpisodeSegmenter, FeatureSegmenter, FewShotSegmenter, Preprocess, Size
-from fssbench.schemas.samples import EpisodeSample
+from fssbench.models.interface import EpisodeSegmenter, FeatureSegmenter, FewShotSegmenter
 
-__all__ = [
-    "Asked",
-    "Asker",
-    "EpisodeAsker",
-    "FeatureAsker",
-    "Key",
-    "PlainAsker",
-    "asker_of",
-    "batch_of",
-    "feature_bytes",
-    "short_of_memory",
-]
-
-T = TypeVar("T")
-Key = tuple[str, str]
-USUAL_SIZE = (480, 640)
-"""Of a photograph: what an image is taken for before it is there."""
-
-NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "bad allocation")
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Asked:
-    """What was asked, still on the device and perhaps not computed yet.
-
-    Attributes:
-        masks: of each episode (h, w) uint8, one for each size.
-        finite: (N,) bool, whether they are made of finite numbers.
-    """
-
-    masks: list[list[Tensor]]
-    finite: Tensor
+__all__ = ["Asker", "EpisodeAsker", "PlainAsker", "asker_of"]
 
 
 class EpisodeAsker:
@@ -81,7 +42,7 @@ class EpisodeAsker:
         self.cost.encoded += 1 + len(supports)
         episode = self.shown.to(self.model, asked.index, query, supports)
         with naming(self.model, [asked.name]):
-            with self.weights.restored(), _cast(self.device, self.inference.dtype):
+            with self.weights.restored(), cast(self.device, self.inference.dtype):
                 given = self.model.segment(episode)
             return self.model.masks_of(given, asked.query.geometry, asked.sizes, of=called(author(self.model)))
 
@@ -107,7 +68,7 @@ class PlainAsker:
             part = episodes[len(masks) : len(masks) + self.batch]
             with naming(self.model, [one.name for one in part]):
                 try:
-                    with self.weights.restored(), _cast(self.device, self.inference.dtype):
+                    with self.weights.restored(), cast(self.device, self.inference.dtype):
                         masks += self._ask(part)
                 except RuntimeError as error:
                     if self.batch == 1 or not short_of_memory(error):
@@ -119,206 +80,19 @@ class PlainAsker:
     def _ask(self, part: Sequence[PreparedEpisode]) -> list[list[Tensor]]:
         reads = self.model.reads_pixels
         query, *supports = [
-            _images(frames, self.model.preprocess, self.device, read=reads)
+            images_of(frames, self.model.preprocess, self.device, read=reads)
             for frames in zip(*[(one.query, *one.supports) for one in part], strict=True)
         ]
         shown = [
-            _masks(frames, self.device, as_bools=not reads) for frames in zip(*[o.supports for o in part], strict=True)
+            masks_of_frames(frames, self.device, as_bools=not reads)
+            for frames in zip(*[o.supports for o in part], strict=True)
         ]
         self.cost.encoded += len(query) * (1 + len(supports))
         if len(part) == 1 and self.model.preprocess.shape is not None and not part[0].query.geometry.padded:
             sizes = list(part[0].sizes)
             images = _beside(supports) if reads else supports[0][:, None].expand(-1, len(supports), -1, -1, -1)
-            return [_only(self.model, self.model.predict_sizes(query, images, _beside(shown), sizes), sizes)]
+            return [only(self.model, self.model.predict_sizes(query, images, _beside(shown), sizes), sizes)]
         return self.model.predict_framed(query, supports, shown, [(one.query.geometry, one.sizes) for one in part])
-
-
-class FeatureAsker:
-    """Asks a model that compares features; those of an image are computed once while they are held.
-
-    Where several are computed at a time, there are always as many: the last ones are repeated to fill the batch.
-    So what comes out for one does not depend on which others there are, nor on what was held.
-
-    Attributes:
-        asked: the model itself; what answers is its accelerated twin.
-        batch: how many at a time; halved when memory runs out.
-    """
-
-    def __init__(self, model: FeatureSegmenter, device: str, inference: InferenceSettings, cost: InferenceCost) -> None:
-        self.device, self.cost = device, cost
-        self.asked = model
-        with blamed(model, doing=f"on its way to {device}"):
-            self.model = _prepared(model.to(device).eval(), device, inference)
-        self.cast = torch.float32 if self.model.casts_whole else inference.dtype
-        self.encode = torch.compile(self.model.encode) if inference.compiled else self.model.encode
-        self.batch = cost.batch = batch_of(model, device, inference)
-        self.cache: BeladyCache[Key, list[Tensor]] = BeladyCache(inference.feature_cache)
-        self.size = feature_bytes(self.model, device)
-        self.weights = KeptWeights(self.model)
-        self.upcoming: dict[int, list[EpisodeSample]] = {}
-        self.class_id = -1
-        self.done = 0
-
-    def arrange(self, samples: list[EpisodeSample]) -> list[EpisodeSample]:
-        """A class's episodes in the order in which they will be asked."""
-        if self.size:
-            needs = [(sample.query, *sample.supports) for sample in samples]
-            each = self.size * (2 if self.model.keeps_supports else 1)
-            samples = [samples[i] for i in order_for_reuse(needs, int(self.cache.budget // each))]
-        if samples:
-            self.upcoming[samples[0].class_id] = samples
-        return samples
-
-    def __call__(self, episodes: Sequence[PreparedEpisode]) -> Asked:
-        """Ask episodes of one class.
-
-        Raises:
-            ModelError: memory does not suffice for one episode at a time.
-        """
-        self._expect(episodes[0].query.frame.class_id)
-        masks: list[list[Tensor]] = []
-        finite: list[Tensor] = []
-        while len(masks) < len(episodes):
-            part = episodes[len(masks) : len(masks) + self.batch]
-            found = self._try(part)
-            if found is None:
-                self._lessen()
-            else:
-                masks += found.masks
-                finite.append(found.finite)
-                self.done += len(part)
-        return Asked(masks, torch.cat(finite))
-
-    def _expect(self, class_id: int) -> None:
-        if class_id == self.class_id:
-            return
-        self.class_id, self.done = class_id, 0
-        if samples := self.upcoming.pop(class_id, None):
-            self.cache.expect(list(self.needs(samples)))
-
-    def needs(self, samples: Sequence[EpisodeSample]) -> Iterator[list[Key]]:
-        """For each episode the features that it takes."""
-        shown: set[str] = set()
-        for sample in samples:
-            images = [sample.query]
-            if not self.model.keeps_supports:
-                images += sample.supports
-            elif self.model.reads_features:
-                images += [key for key in sample.supports if key not in shown]
-            shown.update(sample.supports)
-            kept = sample.supports if self.model.keeps_supports else ()
-            yield [*(("image", key) for key in images), *(("support", key) for key in kept)]
-
-    def _try(self, part: Sequence[PreparedEpisode]) -> Asked | None:
-        """The masks, or ``None`` if memory ran out."""
-        with naming(self.asked, [one.name for one in part]):
-            try:
-                with _cast(self.device, self.cast):
-                    return self._ask(part)
-            except RuntimeError as error:
-                if not short_of_memory(error):
-                    raise
-                return None
-
-    def _lessen(self) -> None:
-        """Try less at a time with less kept, and in the end one episode with nothing kept."""
-        self.cost.shortages += 1
-        self.cache.clear()
-        if self.batch > 1:
-            self.batch = self.cost.batch = self.batch // 2
-            self.cache.budget //= 2
-        elif self.cache.budget:
-            self.cache.budget = 0
-        else:
-            raise ModelError(
-                f"{self.device} has not the memory for one episode at a time",
-                remedy="choose a smaller backbone or --option size=…, --precision bf16, or another --device",
-            )
-        if self.device.startswith("cuda"):
-            torch.cuda.empty_cache()
-
-    def _ask(self, part: Sequence[PreparedEpisode]) -> Asked:
-        queries = {one.query.frame.key: one.query for one in part}
-        supports = {support.frame.key: support for one in part for support in one.supports}
-        self.cache.begin(
-            [("image", key) for key in queries | supports] + [("support", key) for key in supports], done=self.done
-        )
-        images = dict(queries)
-        if self.model.reads_features:
-            images |= {key: one for key, one in supports.items() if ("support", key) not in self.cache}
-        asked = self._features(images)
-        shown = self._supports(supports, asked)
-        filled = [*part, *[part[-1]] * (self.batch - len(part))]
-        with self.weights.restored():
-            logits = self.model.match_episodes(
-                [asked[one.query.frame.key] for one in filled],
-                [[shown[support.frame.key] for support in one.supports] for one in filled],
-            )
-        check_logits(self.asked, logits, len(filled))
-        logits = logits[: len(part)].detach()
-        return Asked(self._decide(logits, part), logits.isfinite().flatten(1).all(dim=1))
-
-    def _decide(self, logits: Tensor, part: Sequence[PreparedEpisode]) -> list[list[Tensor]]:
-        """The masks of each, those of one size together where nothing is padded."""
-        if any(one.query.geometry.padded for one in part):
-            framed = [(logits[i : i + 1], one.query.geometry, one.sizes) for i, one in enumerate(part)]
-            return [_only(self.asked, self.model.decide_framed(*one), one[2]) for one in framed]
-        together: dict[Size, list[int]] = {}
-        for i, one in enumerate(part):
-            for size in dict.fromkeys(one.sizes):
-                together.setdefault(size, []).append(i)
-        masks: dict[tuple[int, Size], Tensor] = {}
-        for size, ones in together.items():
-            of_them = logits if len(ones) == len(part) else torch.cat([logits[i : i + 1] for i in ones])
-            decided = self.model.decide(of_them, size)
-            check_answer(self.asked, decided, (len(ones), *size))
-            masks |= {(i, size): mask for i, mask in zip(ones, decided, strict=True)}
-        return [[masks[i, size] for size in one.sizes] for i, one in enumerate(part)]
-
-    def _features(self, images: dict[str, PreparedFrame]) -> dict[str, list[Tensor]]:
-        """The features of images by key."""
-        found = {key: self.cache.get(("image", key)) for key in images}
-        lacking = [key for key, features in found.items() if features is None]
-        for keys in _parts(lacking, self.batch):
-            shown = [images[key] for key in _filled(keys, self.batch)]
-            features = self.encode(_images(shown, self.model.preprocess, self.device))
-            check_features(self.asked, "encode", features, self.batch)
-            self.cost.encoded += len(keys)
-            for number, key in enumerate(keys):
-                found[key] = self._keep(("image", key), features, number)
-        return {key: features for key, features in found.items() if features is not None}
-
-    def _supports(
-        self, supports: dict[str, PreparedFrame], features: dict[str, list[Tensor]]
-    ) -> dict[str, list[Tensor]]:
-        """What supports show, by key, some of it from the features of their images."""
-        if not self.model.keeps_supports:
-            return {key: self._conditioned([one], [features[key]]) for key, one in supports.items()}
-        found = {key: self.cache.get(("support", key)) for key in supports}
-        lacking = [key for key, shown in found.items() if shown is None]
-        for keys in _parts(lacking, self.batch):
-            filled = _filled(keys, self.batch)
-            own = [features[key] for key in filled] if self.model.reads_features else []
-            shown = self._conditioned([supports[key] for key in filled], own)
-            self.cost.conditioned += len(keys)
-            for number, key in enumerate(keys):
-                found[key] = self._keep(("support", key), shown, number)
-        return {key: shown for key, shown in found.items() if shown is not None}
-
-    def _conditioned(self, shown: Sequence[PreparedFrame], features: Sequence[list[Tensor]]) -> list[Tensor]:
-        images = _images(shown, self.model.preprocess, self.device, read=self.model.reads_images)
-        together = features[0] if len(features) == 1 else [torch.cat(maps) for maps in zip(*features, strict=True)]
-        conditioned = self.model.condition(together, images, _masks(shown, self.device))
-        check_features(self.asked, "condition", conditioned, len(shown))
-        return conditioned
-
-    def _keep(self, key: Key, computed: list[Tensor], number: int) -> list[Tensor]:
-        """Of what was computed at a time the one with a number, in memory of its own."""
-        own = [one[number : number + 1] for one in computed]
-        if self.batch > 1:
-            own = [one.clone() for one in own]
-        self.cache.put(key, own, sum(one.nbytes for one in own))
-        return own
 
 
 Asker = EpisodeAsker | PlainAsker | FeatureAsker
@@ -335,86 +109,11 @@ def asker_of(
     return PlainAsker(model, device, inference, cost)
 
 
-def _prepared(model: FeatureSegmenter, device: str, inference: InferenceSettings) -> FeatureSegmenter:
-    twin = accelerate(model).to(device).eval()
-    if twin.casts_whole and inference.dtype != torch.float32:
-        twin = (copy.deepcopy(twin) if twin is model else twin).to(inference.dtype)
-    return twin
-
-
-def feature_bytes(model: FeatureSegmenter, device: str) -> int | None:
-    """Memory that the features of one image take, without computing them; ``None`` if that does not work."""
-    height, width = model.preprocess.geometry(USUAL_SIZE).input
-    try:
-        with FakeTensorMode(allow_non_fake_inputs=True), torch.inference_mode():
-            return sum(one.nbytes for one in model.encode(torch.zeros(1, 3, height, width, device=device)))
-    except (Exception, SystemExit):  # whatever a user's own model does that torch cannot do without numbers
-        return None
-
-
-def batch_of(model: FewShotSegmenter, device: str, inference: InferenceSettings) -> int:
-    """How many episodes the model is asked at a time, before memory runs out."""
-    together = isinstance(model, FeatureSegmenter) or model.batched
-    fits = together and model.preprocess.shape is not None and not model.needs_gradients
-    return inference.batch_on(device) if fits else 1
-
-
-def short_of_memory(error: RuntimeError) -> bool:
-    """Whether an error says that memory ran out, on whatever device."""
-    return isinstance(error, torch.OutOfMemoryError) or any(sign in str(error).lower() for sign in NO_MEMORY)
-
-
-def _images(frames: Sequence[PreparedFrame], preprocess: Preprocess, device: str, *, read: bool = True) -> Tensor:
-    """Frames' images (N, 3, s, s) float32, normalised; zeros that take no memory where they are not read."""
-    if not read:
-        return torch.zeros((), device=device).expand(len(frames), 3, *frames[0].mask.shape)
-    return preprocess.normalise(_together([one.pixels for one in frames], device))
-
-
-def _masks(frames: Sequence[PreparedFrame], device: str, *, as_bools: bool = False) -> Tensor:
-    """Frames' masks (N, s, s), float32 as models expect them."""
-    masks = _together([one.mask for one in frames], device)
-    return masks if as_bools else masks.float()
-
-
 def _beside(shots: Sequence[Tensor]) -> Tensor:
     """K tensors (B, …) as one (B, K, …)."""
     return shots[0][:, None] if len(shots) == 1 else torch.stack(list(shots), dim=1)
 
 
-def _together(tensors: Sequence[Tensor], device: str) -> Tensor:
-    """Tensors of one shape as one (N, …) on a device; a single one where it lies."""
-    there = [one.to(device, non_blocking=True) for one in tensors]
-    return there[0][None] if len(there) == 1 else torch.stack(there)
-
-
 def _checked_by_themselves(masks: list[list[Tensor]]) -> Asked:
     """Masks of a model that looks itself whether numbers are finite, if it has any."""
     return Asked(masks, torch.ones(len(masks), dtype=torch.bool))
-
-
-def _cast(device: str, dtype: torch.dtype) -> torch.autocast:
-    return torch.autocast(device.partition(":")[0], dtype=dtype, enabled=dtype != torch.float32)
-
-
-def _parts(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
-    for start in range(0, len(items), size):
-        yield items[start : start + size]
-
-
-def _filled(items: Sequence[T], size: int) -> list[T]:
-    """As many as ``size``, the last one repeated."""
-    return [*items, *[items[-1]] * (size - len(items))]
-
-
-def _only(model: FewShotSegmenter, masks: Sequence[Tensor], sizes: Sequence[Size]) -> list[Tensor]:
-    """The masks (h, w) of the one episode asked, out of (1, h, w); `ModelError` if one has not the size asked for."""
-    if not isinstance(masks, (list, tuple)) or len(masks) != len(sizes):
-        given = f"{len(masks)} masks" if isinstance(masks, (list, tuple)) else type(masks).__name__
-        raise ModelError(
-            f"{type(model).__name__}.predict_sizes gave {given}, expected a list of {len(sizes)}",
-            remedy="return one mask for each size asked for, in that order",
-        )
-    for mask, size in zip(masks, sizes, strict=True):
-        check_answer(model, mask, (1, *size))
-    return [mask[0] for mask in masks]

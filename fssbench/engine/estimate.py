@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import torch
 
 from fssbench.base.belady import BeladyCache
-from fssbench.engine.askers import Asker, FeatureAsker, Key, asker_of
+from fssbench.engine.askers import Asker, asker_of
+from fssbench.engine.feature_asker import FeatureAsker, Key
 from fssbench.engine.inference import InferenceCost
 from fssbench.engine.job import Job
 from fssbench.engine.memory import peak_bytes

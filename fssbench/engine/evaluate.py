@@ -13,8 +13,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from fssbench.engine.askers import Asked, FeatureAsker, asker_of
+from fssbench.engine.asked import Asked
+from fssbench.engine.askers import asker_of
 from fssbench.engine.controls import Supports, controlled
+from fssbench.engine.feature_asker import FeatureAsker
 from fssbench.engine.inference import USUAL, InferenceCost, InferenceSettings
 from fssbench.engine.naming import author, naming, require_finite
 from fssbench.engine.prepared import PreparedEpisode, PreparedFrame, prepare

@@ -137,7 +137,8 @@ class Preprocess:
         height, width = size
         by = Image.Resampling[self.filter.upper()]
         across = Image.fromarray(pixels).resize((width, pixels.shape[0]), by)
-        return torch.from_numpy(np.array(across.resize((width, height), by))).permute(2, 0, 1)
+        squashed = np.asarray(across.resize((width, height), by))  # which is copied once, not twice as by np.array
+        return torch.from_numpy(squashed.transpose(2, 0, 1).copy())
 
     def _between(self, pixels: npt.NDArray[np.uint8], size: Size) -> Tensor:
         """Pixels as points at their centres, as OpenCV has them with float images: without rounding."""

@@ -83,6 +83,13 @@ def test_every_default_is_printed(path: tuple[str, ...], fssbench: Command, monk
         assert "[default: " in (block or [printed])[0], one.name
 
 
+def test_commands_stand_in_the_order_of_work(fssbench: Command) -> None:
+    printed = fssbench("--help").out
+    order = ["demo", "doctor", "prepare", "verify", "show", "train", "eval", "compare", "leaderboard", "submit"]
+    places = [printed.index(f"│ {name} ") for name in order]
+    assert places == sorted(places)
+
+
 def test_a_default_has_one_form(fssbench: Command) -> None:
     """Every text that speaks of a default does so as Typer does: in brackets, at its end."""
     texts = [text for path in SHOWN for one in SHOWN[path].params if (text := getattr(one, "help", None))]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import namedtuple
 from pathlib import Path
 
 import pytest
 from command import Command
 
-from fssbench.base import files
 from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
 from fssbench.pipelines.training_sets.training_set import TrainingSet
 
@@ -67,7 +67,7 @@ def test_a_disk_without_the_room_is_refused_before_anything_is_written(
     train: tuple[str, ...], fssbench: Command, toy_raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     raw = tmp_path / "raw"
-    monkeypatch.setattr(files.shutil, "disk_usage", lambda folder: Usage(10**9, 10**9 - 1_000, 1_000))
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: Usage(10**9, 10**9 - 1_000, 1_000))
     ran = fssbench(*words(raw, tmp_path / "sets", *train))
     assert ran.code == 2
     assert "the sets take about " in ran.error

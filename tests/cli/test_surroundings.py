@@ -125,7 +125,7 @@ def test_an_output_that_is_full_is_told_in_one_line() -> None:
         ran = shell(f"FSS {words} > /dev/full")
         assert ran.returncode == 2
         (line,) = ran.stderr.splitlines()
-        assert "No space left on device; mend that" in line
+        assert "No space left on device; fix that" in line
     assert shell("FSS list nonsense 2> /dev/full").returncode == 2
 
 
@@ -190,7 +190,7 @@ def test_a_folder_that_takes_no_files_is_told(fssbench: Command, toy_set: Episod
     output = tmp_path / "file" / "r"
     ran = fssbench("eval", "-m", "copy-support", "-b", "toy", "-d", toy_set.path, "-f", 0, "-n", 2, "-o", output)
     assert ran.code == 2
-    assert "part of the path is a file, not a folder; mend that" in ran.error
+    assert "part of the path is a file, not a folder; fix that" in ran.error
     ran = fssbench("leaderboard", "build", tmp_path, "-o", tmp_path)
     assert ran.code == 2
     assert "is there already, and this command did not write it; choose another --output" in ran.error

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from fssbench.base.errors import ModelError
-from fssbench.engine.askers import FeatureAsker, PlainAsker
+from fssbench.engine.askers import PlainAsker
+from fssbench.engine.feature_asker import FeatureAsker
 from fssbench.engine.inference import PLAIN, InferenceCost, InferenceSettings
 from fssbench.engine.prepared import PreparedEpisode, PreparedFrame, prepare
 from fssbench.models.hmfs import HMFS

@@ -22,6 +22,8 @@ from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
 class Witness(CopySupport):
     """Remembers what it was shown, in the order of asking."""
 
+    reads_pixels = True
+
     def __init__(self) -> None:
         super().__init__(size=32)
         self.shown: list[tuple[Tensor, Tensor]] = []

@@ -16,8 +16,8 @@ from toys import Mask, Redder, Voters, nearest
 
 from fssbench.base.errors import EpisodeIndexError, EpisodeSetError, MetricError, ModelError, UsageError
 from fssbench.engine import evaluate as module
-from fssbench.engine.askers import FeatureAsker
 from fssbench.engine.evaluate import answers, evaluate
+from fssbench.engine.feature_asker import FeatureAsker
 from fssbench.engine.inference import PLAIN, InferenceCost, InferenceSettings
 from fssbench.engine.prepared import PreparedEpisode
 from fssbench.engine.transfer import Transfer
@@ -255,6 +255,54 @@ def test_no_gradients_are_kept(toy_set: EpisodeSet) -> None:
 
     table = evaluate(Learning(), toy_set, shot=1, seed=0, episodes=5)
     assert same(table, evaluate(Redder(size=SIDE), toy_set, shot=1, seed=0, episodes=5))
+
+
+# --- what a model does not look at ------------------------------------------------------------------------
+
+
+def test_a_model_that_looks_at_no_pixels_is_shown_masks_alone(
+    toy_set: EpisodeSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No image is resized for it, and its counts are those of the same model that is shown them."""
+    shown: list[tuple[bool, torch.dtype]] = []
+
+    class Looking(CopySupport):
+        reads_pixels = True
+
+        def predict(self, query: Tensor, supports: Tensor, masks: Tensor) -> Tensor:
+            shown.append((bool(query.any() or supports.any()), masks.dtype))
+            return super().predict(query, supports, masks)
+
+    class Blind(Looking):
+        reads_pixels = False
+
+    for shot in (1, 2):
+        table = evaluate(Looking(size=SIDE), toy_set, shot=shot, seed=0, episodes=5)
+        assert shown == [(True, torch.float32)] * 5
+        shown.clear()
+        with monkeypatch.context() as patch:
+            patch.setattr(Preprocess, "image", None)
+            assert same(evaluate(Blind(size=SIDE), toy_set, shot=shot, seed=0, episodes=5), table)
+        assert shown == [(False, torch.bool)] * 5
+        shown.clear()
+
+
+def test_a_model_that_conditions_without_the_image_is_shown_zeros_there(toy_set: EpisodeSet) -> None:
+    shown: list[bool] = []
+
+    class Watched(Prototype):
+        def condition(self, features: list[Tensor], images: Tensor, masks: Tensor) -> list[Tensor]:
+            shown.append(bool(images.any()))
+            return super().condition(features, images, masks)
+
+    model = Watched(backbone="resnet18", backbone_weights="none", size=64)
+    assert not model.reads_images
+    table = evaluate(model, toy_set, shot=1, seed=0, episodes=5)
+    assert len(shown) > 0
+    assert not any(shown)
+    model.reads_images = True
+    assert same(evaluate(model, toy_set, shot=1, seed=0, episodes=5), table)
+    assert any(shown)
 
 
 # --- features -------------------------------------------------------------------------------------------

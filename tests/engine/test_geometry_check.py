@@ -92,7 +92,8 @@ def by_arrays(
     query: npt.NDArray[np.uint8], supports: list[npt.NDArray[np.uint8]], masks: list[npt.NDArray[np.bool_]]
 ) -> npt.NDArray[np.bool_]:
     shown = np.mean([image[mask].mean(axis=0) for image, mask in zip(supports, masks, strict=True)], axis=0)
-    return np.abs(query - shown).mean(axis=2) < 60
+    near: npt.NDArray[np.bool_] = np.abs(query - shown).mean(axis=2) < 60
+    return near
 
 
 class PadsAlone(Preprocess):

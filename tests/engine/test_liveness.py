@@ -12,9 +12,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch.distributed as dist
+from torch._C._distributed_c10d import HashStore, TCPStore
 
 from fssbench.base.errors import EpisodeSetError, RankError
 from fssbench.engine import liveness
@@ -46,9 +48,9 @@ class Model(FewShotSegmenter):
 
 
 @pytest.fixture
-def store() -> dist.Store:
+def store() -> Any:
     """A store at a port of its own, as torchrun's agent keeps one."""
-    return dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    return TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
 
 
 @pytest.fixture
@@ -60,7 +62,7 @@ def asked(toy_set: EpisodeSet, tmp_path: Path) -> list[str]:
 
 
 @contextmanager
-def two(store: dist.Store, arguments: list[str], **environment: str) -> Iterator[list[subprocess.Popen[str]]]:
+def two(store: Any, arguments: list[str], **environment: str) -> Iterator[list[subprocess.Popen[str]]]:
     """Two processes of a command that work together, not started by torchrun, which would end the other itself."""
     environment |= {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(store.port)}
     environment |= {"TORCHELASTIC_USE_AGENT_STORE": "True", "TORCHELASTIC_RUN_ID": "test"}
@@ -88,7 +90,7 @@ def errors(process: subprocess.Popen[str]) -> tuple[int, list[str]]:
     return process.returncode, [line for line in said.splitlines() if not line.startswith("note: ")]
 
 
-def test_when_one_is_killed_the_other_ends_with_a_line_that_names_it(store: dist.Store, asked: list[str]) -> None:
+def test_when_one_is_killed_the_other_ends_with_a_line_that_names_it(store: Any, asked: list[str]) -> None:
     """It has asked its own episodes by then, and waits in vain."""
     with two(store, asked, STRANGE="1") as (waits, stuck):
         assert stuck.stderr is not None
@@ -103,7 +105,7 @@ def test_when_one_is_killed_the_other_ends_with_a_line_that_names_it(store: dist
 
 
 @pytest.mark.slow
-def test_when_the_first_fails_the_other_says_why(store: dist.Store, asked: list[str]) -> None:
+def test_when_the_first_fails_the_other_says_why(store: Any, asked: list[str]) -> None:
     with two(store, asked, STRANGE="0", SAYS="these weights are cursed") as (fails, waits):
         (code, why), (other, said) = errors(fails), errors(waits)
     assert (code, other) == (2, 2)
@@ -115,7 +117,7 @@ def test_when_the_first_fails_the_other_says_why(store: dist.Store, asked: list[
 
 def watches(n: int) -> list[Watch]:
     """Those of ``n`` processes, all in this one."""
-    notes, found = dist.HashStore(), dict[int, Watch]()
+    notes, found = HashStore(), dict[int, Watch]()
 
     def one(rank: int) -> None:
         peer = Peer(rank, n, f"process {rank}")
@@ -192,7 +194,7 @@ def test_a_process_that_waits_for_ever_is_ended_by_force(
 
 
 def test_strangers_at_the_port_are_turned_away() -> None:
-    notes = dist.HashStore()
+    notes = HashStore()
     peers, patience = [Peer(rank, 2, f"process {rank}") for rank in range(2)], timedelta(seconds=HANG)
     found: list[Watch] = []
     thread = threading.Thread(target=lambda: found.append(meet(notes, peers[0], host="localhost", patience=patience)))
@@ -238,7 +240,7 @@ def test_gpus_exchange_tensors_by_nccl_where_each_process_has_its_own(
     monkeypatch.setattr("torch.cuda.set_device", chosen.append)
     monkeypatch.setattr("torch.cuda.get_device_properties", lambda name: Properties(own))
     monkeypatch.setattr("fssbench.engine.ranks.meet", lambda *args, **options: Alone())
-    notes = dist.HashStore()
+    notes = HashStore()
     notes.set("gpu 1", other)
     monkeypatch.setattr("fssbench.engine.ranks._store", lambda here: notes)
     for name, value in {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": "1"}.items():

@@ -15,10 +15,12 @@ import torch.nn.functional as F
 from command import Command
 from own_models import SIDE, Centred, Features, Kept, Learner, Native, Whole, like
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 import fssbench
+from fssbench.base.errors import ModelError
 from fssbench.engine.evaluate import Answer, answers
+from fssbench.engine.functions import as_segmenter
 from fssbench.engine.inference import PLAIN, USUAL, InferenceCost, InferenceSettings
 from fssbench.engine.profile import profile
 from fssbench.models.functions import FunctionSegmenter
@@ -316,6 +318,37 @@ def test_from_python_too(toy_set: EpisodeSet) -> None:
     result = fssbench.evaluate(Native(), track, episodes=N)
     assert not isinstance(result, list)
     assert result.record.model.preprocess == {"resize": "none"}
+
+
+class Plain(nn.Module):
+    """Knows nothing of fssbench but what its inputs are to be."""
+
+    preprocess = Preprocess(resize="keep", size=SIDE)
+    batched = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[int] = []
+
+    def forward(self, query: Tensor, supports: Tensor, masks: Tensor) -> Tensor:
+        self.asked.append(len(query))
+        return Whole().predict(query, supports, masks)
+
+
+def test_a_module_says_the_same_by_its_attributes(toy_set: EpisodeSet) -> None:
+    module = Plain()
+    found = asked(as_segmenter(module), toy_set, inference=InferenceSettings(batch=2), episodes=ALL)
+    assert set(module.asked) == {2}
+    assert alike(found, asked(Whole(), toy_set, episodes=ALL))
+
+
+@pytest.mark.parametrize("show", [Preprocess(resize="keep", size=SIDE), Preprocess(resize="none")])
+def test_tensors_for_a_loader_are_squares(toy_set: EpisodeSet, show: Preprocess) -> None:
+    """A padded mask would be scored by a meter as if it were squashed."""
+    track = fssbench.load("toy", fold=0, data=toy_set.path)
+    assert isinstance(track, LoadedTrack)
+    with pytest.raises(ModelError, match="must be squashed to a square"):
+        track.torch(preprocess=show)
 
 
 def test_profile_asks_a_learning_model_with_its_own_weights() -> None:

@@ -97,7 +97,7 @@ def test_the_papers_models_are_told_apart_by_their_papers_parts(
     """Counted on tensors without values, in 10⁹ multiply-adds."""
     model = build().eval().to("meta")
     monkeypatch.setattr(model, "predict", model.forward)  # logits: whether they are finite, such tensors cannot say
-    size = model.preprocess.size
+    size = model.preprocess.side
     query, masks = torch.zeros(1, 3, size, size, device="meta"), torch.ones(1, 1, size, size, device="meta")
     parts = _parts(model)
     with FlopCounterMode(display=False) as counter:

@@ -62,7 +62,7 @@ class OnDevice(Tensor):
         moved = any(isinstance(one, (str, torch.device)) for one in (*args[1:], options.get("device")))
         if name in WAITS or (name == "to" and moved and not options.get("non_blocking")):
             cls.waits.append(name)
-        return super().__torch_function__(func, types, args, kwargs)
+        return super().__torch_function__(func, types, args, kwargs)  # type: ignore[no-untyped-call]
 
 
 class FakeTransfer(Transfer):
@@ -108,7 +108,7 @@ NEEDS: dict[str, Callable[[Tensor], object]] = {
     "__bool__": lambda x: bool(x.any()),
     "__int__": lambda x: int(x.sum()),
     "__float__": lambda x: float(x.sum()),
-    "__index__": lambda x: range(x.sum()),  # type: ignore[call-overload]
+    "__index__": lambda x: range(x.sum()),
     "__contains__": lambda x: 1 in x,
     "equal": lambda x: torch.equal(x, x),
     "nonzero": lambda x: x.nonzero(),

@@ -202,7 +202,7 @@ MODELS: dict[str, tuple[str, dict[str, str], str]] = {
 def the_same(model: EpisodeSegmenter, episode: RawEpisode, answer: Tensor) -> Tensor:
     """Our mask (H, W) bool, held to be ``answer`` but for pixels whose logit is 0 to rounding."""
     given, size = model.segment(episode), episode.query.size
-    mask = model.masks_of(given, size, [size], of="it")[0].bool()
+    mask = model.masks_of(given, model.preprocess.geometry(size), [size], of="it")[0].bool()
     if given.is_floating_point():
         logits = F.interpolate(given[None], size, mode="bilinear", align_corners=False)[0, 0]
         answer = torch.where(logits.abs() < 1e-6, mask, answer)
@@ -216,4 +216,5 @@ def dino_mask(model: Any, episode: RawEpisode) -> Tensor:
     query, *supports = [show.input(one.image)[None] for one in (episode.query, *episode.supports)]
     masks = torch.stack([show.mask(one.mask).float() for one in episode.supports])[None]
     (mask,) = model.predict_sizes(query, torch.stack(supports, dim=1), masks, [episode.query.size])
-    return mask[0].bool()
+    found: Tensor = mask[0].bool()
+    return found

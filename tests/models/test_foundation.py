@@ -20,6 +20,7 @@ from library_answers import ANSWERS, MODELS, dino_mask, pin_pillow, the_same
 
 from fssbench.base.errors import CheckpointError, ModelError, UsageError
 from fssbench.models.foundation.clipseg import visual_prompt
+from fssbench.models.interface import EpisodeSegmenter
 from fssbench.models.registry import build_model
 from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
 
@@ -50,6 +51,7 @@ def test_masks_are_those_of_the_librarys_processors_in_every_pixel(
 ) -> None:
     name, options, kind = MODELS[model]
     built = build_model(name, weights=str(folders[kind]), **options)
+    assert isinstance(built, EpisodeSegmenter)
     for seed in range(2):
         episode = drawn_episode(seed, sizes=sizes, shots=shots)
         mask = the_same(built, episode, ANSWERS[model](folders[kind], episode))

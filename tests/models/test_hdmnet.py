@@ -36,7 +36,7 @@ weights' logits is around 100, that of the final map 0.28.
 """
 SMALL = 65  # maps of 9, 5 and 3 positions a side
 
-Maps = tuple[Tensor, Tensor, Tensor, Tensor]
+Maps = tuple[Tensor, Tensor, Tensor]
 
 
 @pytest.fixture(scope="module")
@@ -139,11 +139,11 @@ def test_outputs_in_float64_are_the_published_ones(
         return known[key]
 
     monkeypatch.setattr(model, "maps", remembered)
-    asked = [part.double() for part in by_seeds(1, model.preprocess.size)]
+    asked = [part.double() for part in by_seeds(1, model.preprocess.side)]
     require_near(model.outputs(*asked), run, golden, within=2e-5)
 
     if f"{run}.train_losses" in golden:
-        truth = target(model.preprocess.size)
+        truth = target(model.preprocess.side)
         found = model.outputs(*asked, leave_out=torch.tensor([3]))
         each = model.losses(found, target=truth, base_target=torch.zeros_like(truth))
         expected = golden[f"{run}.train_losses"]
@@ -157,7 +157,7 @@ def test_outputs_in_float64_are_the_published_ones(
 @torch.no_grad()
 def test_outputs_of_five_shots_in_float32_are_the_published_ones(golden: Golden) -> None:
     run, model = published("coco", "resnet50", 5, golden)
-    require_near(model.outputs(*by_seeds(5, model.preprocess.size)), run, golden, within=ROUNDED)
+    require_near(model.outputs(*by_seeds(5, model.preprocess.side)), run, golden, within=ROUNDED)
 
 
 # --- checkpoints ---
@@ -509,4 +509,4 @@ def test_an_episodes_own_class_is_no_distractor_in_training() -> None:
 def test_vggs_maps_have_the_size_of_its_third_layer() -> None:
     """Its pools round up: 65, 33, 17, 9, 5."""
     maps = HDMNet(backbone="vgg16", size=SMALL).eval().maps(image(1, SMALL))
-    assert [tuple(m.shape[1:]) for m in maps] == [(256, 5, 5), (768, 5, 5), (512, 5, 5), (512, 5, 5)]
+    assert [tuple(m.shape[1:]) for m in maps] == [(256, 5, 5), (768, 5, 5), (512, 5, 5)]

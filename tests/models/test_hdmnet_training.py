@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -221,7 +222,7 @@ def test_only_what_is_compared_is_computed(model: HDMNet, monkeypatch: pytest.Mo
     seen: list[int] = []
     maps = model.maps
 
-    def counted(images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def counted(images: Tensor) -> Any:
         seen.append(len(images))
         return maps(images)
 

@@ -208,6 +208,34 @@ def test_a_name_on_the_hub_without_a_network_says_what_to_bring(monkeypatch: pyt
 
 
 @needs_hf
+def test_a_repository_of_old_has_its_weights_in_another_format(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And what is not needed is not downloaded: configurations alone for random weights."""
+    from safetensors.torch import load_file
+
+    whole = saved(dinov2(), tmp_path / "whole")
+    torch.save(load_file(whole / "model.safetensors"), whole / "pytorch_model.bin")
+    cached = tmp_path / "cached"
+
+    def download(name: str, allow_patterns: list[str]) -> str:
+        cached.mkdir(exist_ok=True)
+        for path in whole.iterdir():
+            if path.suffix != ".safetensors" and any(path.match(pattern) for pattern in allow_patterns):
+                (cached / path.name).write_bytes(path.read_bytes())
+        return str(cached)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    random = open_backbone("hf:facebook/dinov2-small", "none")
+    assert not list(cached.glob("*.bin"))
+    found = open_backbone("hf:facebook/dinov2-small", "pretrained")
+    assert found.info.sha256 == sha256_file(whole / "pytorch_model.bin")
+    assert not torch.equal(next(found.network.parameters()), next(random.network.parameters()))
+    (whole / "pytorch_model.bin").unlink()
+    (cached / "pytorch_model.bin").unlink()
+    with pytest.raises(CheckpointError, match=r"facebook/dinov2-small has no weights \(\*\.safetensors or"):
+        open_backbone("hf:facebook/dinov2-small", "pretrained")
+
+
+@needs_hf
 def test_what_a_name_on_the_hub_was_learned_from_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = saved(dinov2(), tmp_path / "revision")
     monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda name, allow_patterns: str(folder))

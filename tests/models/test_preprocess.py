@@ -186,7 +186,7 @@ def test_filters_are_those_of_pillow_and_of_torch(name: Any) -> None:
 def test_channels_and_ranges_are_what_networks_of_old_and_new_were_trained_on() -> None:
     pixels = noise((8, 8))
     plain = torch.from_numpy(pixels).permute(2, 0, 1).float()
-    nothing = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
+    nothing: dict[str, Any] = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
     assert Preprocess(size=8, **nothing).input(pixels).equal(plain / 255)
     assert Preprocess(size=8, **nothing, value_range=(0, 255)).input(pixels).equal(plain)
     around = Preprocess(size=8, **nothing, value_range=(-1, 1)).input(pixels)

@@ -164,7 +164,7 @@ def test_a_disk_that_refuses_is_said_so_in_one_line_and_the_next_run_completes(
         if trial["code"] != 0:
             assert trial["code"] == 2, trial
             (line,) = errors(trial["said"])
-            assert f": {reason}; mend that and run the same command again" in line
+            assert f": {reason}; fix that and run the same command again" in line
         else:
             assert trial["struck"].startswith(("os.remove", "os.rmdir"))
 
@@ -185,7 +185,7 @@ def test_a_limit_of_the_systems_own_is_said_so(raw: Path, tmp_path: Path, fssben
     ran = subprocess.run(command, capture_output=True, text=True)
     assert ran.returncode == 2
     (line,) = errors(ran.stderr)
-    assert "images-000000.tar.partial: the file size limit is reached; mend that" in line
+    assert "images-000000.tar.partial: the file size limit is reached; fix that" in line
     assert contents(output) == {}
     assert fssbench(*asked(raw, "--output", output)).code == 0
     assert fssbench(*asked(raw, "--output", tmp_path / "undisturbed")).code == 0

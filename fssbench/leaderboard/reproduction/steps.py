@@ -73,9 +73,9 @@ class Step:
         try:
             CALLS[self.kind](self, report, **named)
         except FssbenchError as error:
-            mended = "once that is mended, run this again: what is finished is kept"
+            then = "once that is fixed, run this again: what is finished is kept"
             raise FssbenchError(
-                f"'{self.command}' failed: {error.problem}", remedy="; ".join(filter(None, (error.remedy, mended)))
+                f"'{self.command}' failed: {error.problem}", remedy="; ".join(filter(None, (error.remedy, then)))
             ) from error
 
 

@@ -80,11 +80,11 @@ def downloaded(url: str, *, what: str) -> Path:
     return path
 
 
-def snapshot(name: str, *, patterns: Sequence[str], remedy: str) -> Path:
+def snapshot(name: str, *, weights: bool, remedy: str) -> Path:
     """The local folder of what ``name`` is: a folder already, or a repository of the hub.
 
     Args:
-        patterns: the files that are wanted of a repository.
+        weights: whether its weights are wanted, or else what says of which shape they are.
         remedy: what to do if it cannot be had.
 
     Raises:
@@ -96,12 +96,22 @@ def snapshot(name: str, *, patterns: Sequence[str], remedy: str) -> Path:
         return folder
     if name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise CheckpointError(f"there is no folder {name}", remedy="check the path")
-    from huggingface_hub import snapshot_download
-
     try:
-        return Path(snapshot_download(name, allow_patterns=list(patterns)))
+        found = _downloaded(name, SNAPSHOT)
+        kinds = iter(WEIGHTS if weights else ())
+        while weights and not _weights_in(found):
+            found = _downloaded(name, (*SNAPSHOT, next(kinds)))
+        return found
+    except StopIteration:
+        raise CheckpointError(f"{name} has no weights ({' or '.join(WEIGHTS)})", remedy=remedy) from None
     except (OSError, ValueError, RuntimeError) as error:
         raise ModelError(f"{name} could not be downloaded ({_first_line(error)})", remedy=remedy) from error
+
+
+def _downloaded(name: str, patterns: Sequence[str]) -> Path:
+    from huggingface_hub import snapshot_download
+
+    return Path(snapshot_download(name, allow_patterns=list(patterns)))
 
 
 def _first_line(error: BaseException) -> str:
@@ -110,12 +120,18 @@ def _first_line(error: BaseException) -> str:
 
 def weights_in(folder: Path) -> list[Path]:
     """The files of weights of a folder; `CheckpointError` if it has none."""
-    for pattern in WEIGHTS:
-        if found := sorted(path for path in folder.iterdir() if path.is_file() and fnmatch(path.name, pattern)):
-            return found
+    if found := _weights_in(folder):
+        return found
     raise CheckpointError(
         f"{folder} has no weights ({' or '.join(WEIGHTS)})", remedy="pass a folder that save_pretrained wrote"
     )
+
+
+def _weights_in(folder: Path) -> list[Path]:
+    for pattern in WEIGHTS:
+        if found := sorted(path for path in folder.iterdir() if path.is_file() and fnmatch(path.name, pattern)):
+            return found
+    return []
 
 
 def sha256_of_weights(folder: Path) -> str:

@@ -14,8 +14,6 @@ from torch import Tensor, nn
 from fssbench.base.errors import UsageError
 from fssbench.models.backbones.extractor import BackboneInfo, Extractor, at_random, known_origin
 from fssbench.models.backbones.files import (
-    SNAPSHOT,
-    WEIGHTS,
     config_of,
     loaded,
     needs,
@@ -46,7 +44,7 @@ def open_backbone(name: str, weights: str) -> Extractor:
     elsewhere = weights not in ("pretrained", "none")
     folder = snapshot(
         weights if elsewhere else name,
-        patterns=SNAPSHOT if weights == "none" else (*SNAPSHOT, *WEIGHTS[:1]),
+        weights=weights != "none",
         remedy="bring it here from a machine with a network and pass --backbone hf:FOLDER of it",
     )
     own = elsewhere or folder == Path(name)

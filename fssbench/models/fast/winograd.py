@@ -84,8 +84,8 @@ def winograd(x: Tensor, parts: Tensor, *, padding: tuple[int, int, int, int], di
         columns = _input_sums(one.view(tall * d, 2 * wide + 2, d, -1), dim=1)  # 4 (tall·d, wide, d, C)
         products = [product(z.flatten(1, 2), matrix) for z, matrix in zip(columns, matrices, strict=True)]
         pair = _output_sums([y.view(tall * d, wide, d, -1) for y in products])
-        found.append(torch.stack(pair, dim=2).view(tall, d, 2 * wide * d, -1))
-    return torch.stack(_output_sums(found), dim=1).view(2 * tall * d, 2 * wide * d, -1)[:h, :w]
+        found.append(torch.stack(pair, dim=2).reshape(tall, d, 2 * wide * d, -1))
+    return torch.stack(_output_sums(found), dim=1).reshape(2 * tall * d, 2 * wide * d, -1)[:h, :w]
 
 
 def _input_sums(x: Tensor, *, dim: int) -> list[Tensor]:

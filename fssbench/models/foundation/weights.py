@@ -10,8 +10,6 @@ from typing import Any
 from fssbench.base.errors import CheckpointError, UsageError
 from fssbench.models.backbones.extractor import BackboneInfo, at_random, known_origin
 from fssbench.models.backbones.files import (
-    SNAPSHOT,
-    WEIGHTS,
     config_of,
     loaded,
     needs,
@@ -68,7 +66,7 @@ def opened(kind: str, weights: str, *, published: str, preprocess: Preprocess) -
             return Opened(network=network, info=info, preprocess=preprocess, folder=None)
         folder = snapshot(
             weights,
-            patterns=(*SNAPSHOT, *WEIGHTS[:1]),
+            weights=True,
             remedy="bring its files here from a machine with a network and pass --weights FOLDER, or try the model "
             "with random weights, --weights none",
         )

@@ -36,6 +36,7 @@ class EpisodeTensors(Dataset[dict[str, Any]]):
     """
 
     def __init__(self, episodes: Sequence[LoadedEpisode], preprocess: Preprocess) -> None:
+        _ = preprocess.side  # refuses what a `Meter` would score in the wrong place
         self.episodes, self.preprocess = episodes, preprocess
 
     def __len__(self) -> int:

@@ -102,9 +102,7 @@ class _Hub:
         ]
         with _refusals(f"hf://datasets/{self.repository}"):
             self.api.create_repo(self.repository, repo_type="dataset", exist_ok=True)
-            self.api.create_commit(
-                self.repository, added, repo_type="dataset", commit_message=f"Add {next(reversed(files))}"
-            )
+            self.api.create_commit(self.repository, added, repo_type="dataset", commit_message=f"Add {[*files][-1]}")
         advance(sum(path.stat().st_size for path in files.values()))
 
 

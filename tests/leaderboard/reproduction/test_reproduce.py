@@ -195,7 +195,7 @@ def test_a_step_that_fails_ends_all_and_what_was_made_is_kept(fssbench: Command,
     error = ran.err.splitlines()[-1]
     assert error.startswith("error: 'fssbench train --model hsnet --option kernel=cubic ")
     assert "' failed: " in error
-    assert error.endswith("once that is mended, run this again: what is finished is kept")
+    assert error.endswith("once that is fixed, run this again: what is finished is kept")
     plan = json.loads(fssbench(*asked, "--dry-run", "--json").out)["steps"]
     assert [(step["kind"], step["there"]) for step in plan] == [
         *(("prepare", True), ("prepare", True), ("train", False), ("eval", False)),
