@@ -83,7 +83,7 @@ def test_the_table_has_the_cases_of_a_figure_side_by_side(report: Report, capsys
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the data that the small form drew, and ``gpu.json`` with what it told."""
     folder = tmp_path_factory.mktemp("gpu")
-    command = [sys.executable, str(BENCHMARKS / "gpu.py"), "--small", "--device", "cpu"]
+    command = [sys.executable, str(BENCHMARKS / "gpu.py"), "--small", "--device", "cpu", "--minutes", "120"]
     command += ["--output", str(folder / "gpu.json"), "--folder", str(folder)]
     ran = subprocess.run(command, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
