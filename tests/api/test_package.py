@@ -11,7 +11,19 @@ import pytest
 
 import fssbench
 
-HEAVY = ("torch", "torchvision", "numpy", "pandas", "pyarrow", "datasets", "webdataset", "pydantic", "PIL")
+HEAVY = (
+    "torch",
+    "timm",
+    "transformers",
+    "torchvision",
+    "numpy",
+    "pandas",
+    "pyarrow",
+    "datasets",
+    "webdataset",
+    "pydantic",
+    "PIL",
+)
 
 
 def test_importing_it_imports_nothing_heavy() -> None:
