@@ -37,8 +37,9 @@ def track(episodes: tuple[Episode, ...], shot: int = 1) -> Track:
 def test_every_class_is_novel_in_exactly_one_fold(benchmark: Benchmark) -> None:
     dealt = sorted(c for fold in benchmark.folds for c in fold)
     assert dealt == list(range(benchmark.n_classes))
-    assert benchmark.class_names is not None
-    assert len(set(benchmark.class_names)) == benchmark.n_classes
+    if benchmark.name != "lvis-92i":  # whose annotations name its classes
+        assert benchmark.class_names is not None
+        assert len(set(benchmark.class_names)) == benchmark.n_classes
 
 
 def test_folds_are_the_published_ones() -> None:
@@ -70,8 +71,9 @@ def test_a_protocol_says_what_it_wants_of_its_benchmarks_and_refuses_the_others(
                 with pytest.raises(UsageError, match=f"{protocol.name} is not defined for {benchmark.title}; it is"):
                     protocol.require(benchmark)
     assert set(STRICT.episodes) == {b.name for b in BENCHMARKS}
-    assert set(STRICT.episodes) - set(HSNET.episodes) == {"coco-20i-contiguous"}
-    assert set(STRICT.episodes) - set(HDMNET.episodes) == {"fss-1000", "coco-20i-to-pascal"}
+    described = {b.name for b in BENCHMARKS if b.rules}
+    assert set(STRICT.episodes) - set(HSNET.episodes) == {"coco-20i-contiguous", *described}
+    assert set(STRICT.episodes) - set(HDMNET.episodes) == {"fss-1000", "coco-20i-to-pascal", *described}
 
 
 def test_headline_scores_and_seeds_are_the_published_ones() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,22 @@ import torch
 
 from fssbench.models.interface import QueryImage, RawEpisode, SupportImage
 
-__all__ = ["BUILDERS", "at_random", "drawn_episode", "saved_model"]
+__all__ = ["BUILDERS", "at_random", "by_pillow", "drawn_episode", "saved_model"]
 
 SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
 WORDS = ("<|startoftext|>", "<|endoftext|>", "a</w>", "photo</w>", "of</w>", ".</w>", *"abcdefghijklmnopqrstuvwxyz")
 
 
+def by_pillow(kind: str) -> Any:
+    """The processor of images of a kind that resizes by Pillow, which before transformers 5 was the only one."""
+    import transformers
+
+    name = f"{kind}ImageProcessor"
+    return getattr(transformers, f"{name}Pil", None) or getattr(transformers, name)
+
+
 def seggpt(folder: Path) -> None:
-    from transformers import SegGptConfig, SegGptForImageSegmentation, SegGptImageProcessorPil
+    from transformers import SegGptConfig, SegGptForImageSegmentation
 
     config = SegGptConfig(
         hidden_size=32,
@@ -34,11 +43,11 @@ def seggpt(folder: Path) -> None:
         initializer_range=0.2,
     )
     at_random(SegGptForImageSegmentation(config)).save_pretrained(folder)
-    SegGptImageProcessorPil(size={"height": 64, "width": 64}).save_pretrained(folder)
+    by_pillow("SegGpt")(size={"height": 64, "width": 64}).save_pretrained(folder)
 
 
 def clipseg(folder: Path) -> None:
-    from transformers import CLIPSegConfig, CLIPSegForImageSegmentation, CLIPTokenizer, ViTImageProcessorPil
+    from transformers import CLIPSegConfig, CLIPSegForImageSegmentation, CLIPTokenizer
 
     text = {**SMALL, "vocab_size": 2 * len(WORDS), "max_position_embeddings": 77, "bos_token_id": 0, "eos_token_id": 1}
     config = CLIPSegConfig(
@@ -52,24 +61,26 @@ def clipseg(folder: Path) -> None:
     )
     at_random(CLIPSegForImageSegmentation(config)).save_pretrained(folder)
     vocabulary = {word: number for number, word in enumerate(dict.fromkeys((*WORDS, *(f"{w}</w>" for w in WORDS[6:]))))}
-    CLIPTokenizer(vocab=vocabulary, merges=[]).save_pretrained(folder)
-    ViTImageProcessorPil(
+    (folder / "vocab.json").write_text(json.dumps(vocabulary))
+    (folder / "merges.txt").write_text("#version: 0.2\n")
+    CLIPTokenizer.from_pretrained(folder).save_pretrained(folder)
+    by_pillow("ViT")(
         size={"height": 64, "width": 64}, image_mean=[0.485, 0.456, 0.406], image_std=[0.229, 0.224, 0.225]
     ).save_pretrained(folder)
 
 
 def dino(folder: Path) -> None:
-    from transformers import BitImageProcessorPil, Dinov2Config, Dinov2Model
+    from transformers import Dinov2Config, Dinov2Model
 
     config = Dinov2Config(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, patch_size=14, image_size=70)
     at_random(Dinov2Model(config)).save_pretrained(folder)
-    BitImageProcessorPil(
+    by_pillow("Bit")(
         size={"shortest_edge": 256}, image_mean=[0.485, 0.456, 0.406], image_std=[0.229, 0.224, 0.225]
     ).save_pretrained(folder)
 
 
 def sam(folder: Path) -> None:
-    from transformers import SamConfig, SamImageProcessorPil, SamModel
+    from transformers import SamConfig, SamModel
 
     config = SamConfig(
         vision_config={
@@ -94,7 +105,7 @@ def sam(folder: Path) -> None:
         },
     )
     at_random(SamModel(config)).save_pretrained(folder)
-    SamImageProcessorPil(size={"longest_edge": 128}, pad_size={"height": 128, "width": 128}).save_pretrained(folder)
+    by_pillow("Sam")(size={"longest_edge": 128}, pad_size={"height": 128, "width": 128}).save_pretrained(folder)
 
 
 BUILDERS: dict[str, Callable[[Path], None]] = {"seggpt": seggpt, "clipseg": clipseg, "dino": dino, "sam": sam}

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from foundation_models import by_pillow
 from PIL import Image
 from torch import Tensor
 
@@ -34,9 +35,9 @@ def pin_pillow(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def seggpt(folder: Path, episode: RawEpisode) -> Tensor:
-    from transformers import SegGptForImageSegmentation, SegGptImageProcessorPil
+    from transformers import SegGptForImageSegmentation
 
-    processor: Any = SegGptImageProcessorPil.from_pretrained(folder)
+    processor: Any = by_pillow("SegGpt").from_pretrained(folder)
     shots = len(episode.supports)
     inputs = processor(
         images=[episode.query.pil] * shots,
@@ -52,10 +53,10 @@ def seggpt(folder: Path, episode: RawEpisode) -> Tensor:
 
 
 def clipseg(folder: Path, episode: RawEpisode, *, whole: bool = False, text: bool = False) -> Tensor:
-    from transformers import CLIPSegForImageSegmentation, CLIPSegProcessor, CLIPTokenizer, ViTImageProcessorPil
+    from transformers import CLIPSegForImageSegmentation, CLIPSegProcessor, CLIPTokenizer
 
     processor: Any = CLIPSegProcessor(
-        image_processor=ViTImageProcessorPil.from_pretrained(folder), tokenizer=CLIPTokenizer.from_pretrained(folder)
+        image_processor=by_pillow("ViT").from_pretrained(folder), tokenizer=CLIPTokenizer.from_pretrained(folder)
     )
     model: Any = CLIPSegForImageSegmentation.from_pretrained(folder).eval()
     if text:
@@ -71,7 +72,8 @@ def clipseg(folder: Path, episode: RawEpisode, *, whole: bool = False, text: boo
         if len(shown) == 1:
             logits = model(pixel_values=query, conditional_pixel_values=torch.stack(shown)).logits
         else:
-            seen = model.clip.get_image_features(torch.stack(shown)).pooler_output
+            found = model.clip.get_image_features(torch.stack(shown))
+            seen = getattr(found, "pooler_output", found)  # itself before transformers 5
             logits = model(pixel_values=query, conditional_embeddings=seen.mean(dim=0, keepdim=True)).logits
     logits = logits.reshape(1, 1, *logits.shape[-2:])
     enlarged = F.interpolate(logits, episode.query.size, mode="bilinear", align_corners=False)
@@ -80,9 +82,9 @@ def clipseg(folder: Path, episode: RawEpisode, *, whole: bool = False, text: boo
 
 def sam(folder: Path, episode: RawEpisode) -> Tensor:
     """One point of each kind and two refinements, through the processor's own points, boxes and masks."""
-    from transformers import SamImageProcessorPil, SamModel, SamProcessor
+    from transformers import SamModel, SamProcessor
 
-    images: Any = SamImageProcessorPil.from_pretrained(folder)
+    images: Any = by_pillow("Sam").from_pretrained(folder)
     processor: Any = SamProcessor(images)
     model: Any = SamModel.from_pretrained(folder).eval()
     side = images.pad_size["height"]
@@ -147,9 +149,9 @@ def sam(folder: Path, episode: RawEpisode) -> Tensor:
 
 def dino(folder: Path, episode: RawEpisode) -> Tensor:
     """Nearest of the mean token under the masks and the mean token beside them."""
-    from transformers import BitImageProcessorPil, Dinov2Model
+    from transformers import Dinov2Model
 
-    processor: Any = BitImageProcessorPil.from_pretrained(folder)
+    processor: Any = by_pillow("Bit").from_pretrained(folder)
     model: Any = Dinov2Model.from_pretrained(folder).eval()
 
     def tokens(image: Any) -> Tensor:
@@ -216,4 +218,5 @@ def dino_mask(model: Any, episode: RawEpisode) -> Tensor:
     query, *supports = [show.input(one.image)[None] for one in (episode.query, *episode.supports)]
     masks = torch.stack([show.mask(one.mask).float() for one in episode.supports])[None]
     (mask,) = model.predict_sizes(query, torch.stack(supports, dim=1), masks, [episode.query.size])
-    return mask[0].bool()
+    found: Tensor = mask[0].bool()
+    return found

@@ -322,7 +322,13 @@ def test_a_prototype_compares_the_maps_it_is_told_to() -> None:
 @needs_timm
 @pytest.mark.parametrize(
     "name",
-    ["timm:resnet18", "timm:test_efficientnet", "timm:dpn68", "torchvision:densenet121", "torchvision:regnet_y_400mf"],
+    [
+        "timm:resnet18",
+        "timm:test_efficientnet",
+        "timm:ese_vovnet19b_dw",
+        "torchvision:densenet121",
+        "torchvision:regnet_y_400mf",
+    ],
 )
 def test_hsnet_squeezes_what_a_library_lists_and_its_fast_twin_answers_alike(name: str) -> None:
     """Batch norms that activate, or come before their convolution, must not be folded into it."""

@@ -112,11 +112,13 @@ def correlated(query: Sequence[Tensor], support: SupportLevel, layer: CenterPivo
     y += layer.conv1.bias
 
     if kept.area:
-        images = at_support.view(kept.area, len(maps), *size)
-        over_query = F.conv2d(images, layer.conv1.weight.contiguous(), padding=layer.conv1.padding)
         there = kept.inside(reached)
-        over_query = over_query.flatten(2).view(*kept.shape, -1, y.shape[0]).permute(3, 0, 1, 2)
-        y[:, there.rows.slice, there.columns.slice] += over_query
+        seeing = y[:, there.rows.slice, there.columns.slice]  # (Hq·Wq, rows, columns, C')
+        # What a row puts out is read again at once, so small pieces are faster.
+        for part in pieces(kept.shape[0], 8 * seeing[:, :1].numel() * y.element_size(), y.device):
+            images = at_support[part].view(-1, len(maps), *size)
+            over_query = F.conv2d(images, layer.conv1.weight.contiguous(), padding=layer.conv1.padding)
+            seeing[:, part] += over_query.view(-1, kept.shape[1], *over_query.shape[1:]).flatten(3).permute(3, 0, 1, 2)
     grid = (-(-support.grid[0] // stride), -(-support.grid[1] // stride))
     return Correlated(y, layer.conv1.bias + convolution.bias, grid, reached)
 
