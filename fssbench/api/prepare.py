@@ -88,20 +88,9 @@ def prepare(
         StorageError: the disk is full, or another run is building the same set.
     """
     asked: dict[str, Any] = {
-        "source": source,
-        "folds": folds,
-        "shots": shots,
-        "seeds": seeds,
-        "episodes": episodes,
-        "protocol": protocol,
-        "output": output,
-        "splits": splits,
-        "mask_rule": mask_rule,
-        "crowds": crowds,
-        "masks": masks,
-        "columns": columns,
-        "min_pixels": min_pixels,
-        "loader_workers": loader_workers,
+        **{"source": source, "folds": folds, "shots": shots, "seeds": seeds, "episodes": episodes},
+        **{"protocol": protocol, "output": output, "splits": splits, "mask_rule": mask_rule, "crowds": crowds},
+        **{"masks": masks, "columns": columns, "min_pixels": min_pixels, "loader_workers": loader_workers},
         "allow_missing_classes": allow_missing_classes,
     }
     planned = plan(benchmark, workers=workers, overwrite=overwrite, report=report, **asked)
