@@ -74,7 +74,7 @@ def by_cv2(module: Any) -> Callable[[bytes], Pixels]:
         flags = module.IMREAD_COLOR | module.IMREAD_IGNORE_ORIENTATION
         found: Pixels = module.imdecode(np.frombuffer(data, np.uint8), flags)
         if found is None:
-            raise ValueError("it is no image")
+            raise ValueError("it is not an image")
         rgb: Pixels = module.cvtColor(found, module.COLOR_BGR2RGB)
         return rgb
 

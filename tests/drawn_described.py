@@ -43,7 +43,7 @@ def square(value: int, *, at: int = 8, side: int = 30) -> npt.NDArray[np.uint8]:
 
 
 def _lvis(root: Path) -> None:
-    """1,203 categories by descending id in the file; every third one has a single image and is no class."""
+    """1,203 categories by descending id in the file; every third one has a single image and is not a class."""
     categories = [{"id": c, "name": f"thing_{c}"} for c in range(1203, 0, -1)]
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []

@@ -23,7 +23,7 @@ def mask_groups(n: int) -> st.SearchStrategy[tuple[Mask, ...]]:
 
 
 def labelled() -> st.SearchStrategy[tuple[Mask, ...]]:
-    """A prediction, a truth, and pixels to ignore, which are no foreground; of one shape."""
+    """A prediction, a truth, and pixels to ignore, which are not foreground; of one shape."""
     return mask_groups(3).map(lambda group: (group[0], group[1] & ~group[2], group[2]))
 
 

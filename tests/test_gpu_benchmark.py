@@ -178,4 +178,4 @@ def test_a_profile_tells_what_the_device_was_busy_with(
 ) -> None:
     monkeypatch.setattr(stages, "PROFILED", 4)
     stages.busy(bench, MODELS[0], 2)
-    assert set(told(capsys).values()) == {0.0}  # a CPU is no such device
+    assert set(told(capsys).values()) == {0.0}  # a CPU is not such a device

@@ -24,7 +24,7 @@ class Bar:
         """Count ``n`` more items as done."""
 
     def begin(self, n: int) -> None:
-        """Count ``n`` items as done that an earlier run did: they are no measure of how long the others will take."""
+        """Count ``n`` items of an earlier run as done: they do not measure how long the others will take."""
 
     def say(self, text: str) -> None:
         """Show a few words behind the bar, in place of what was said before."""

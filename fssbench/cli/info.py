@@ -55,7 +55,7 @@ def info(
 
 
 def _result_in(folder: Path) -> Path:
-    """The only result below a folder that is no set; the folder itself if there is none. Several are too many."""
+    """The only result below a folder that is not a set; the folder itself if there is none. Several are too many."""
     from fssbench.results.load import find_results
 
     if any((folder / name).is_file() for name in MANIFESTS):

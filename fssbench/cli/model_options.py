@@ -104,7 +104,7 @@ def read_options(file: Path) -> dict[str, Any]:
     except OSError as error:
         raise UsageError(f"--options {file} cannot be read: {error.strerror}", remedy="check the path") from error
     except ValueError as error:
-        raise UsageError(f"{file} is no TOML: {error}", remedy='write one name = value a line, text in ""') from error
+        raise UsageError(f"{file} is not TOML: {error}", remedy='write one name = value a line, text in ""') from error
     options = {name: home_in(value) if isinstance(value, str) else value for name, value in options.items()}
     if tables := [name for name, value in options.items() if isinstance(value, dict)]:
         raise UsageError(

@@ -23,7 +23,7 @@ __all__ = ["NAN", "Examined", "Finding"]
 
 T = TypeVar("T")
 
-MEND = "mend that"
+MEND = "fix that"
 NAN = "look for a division by zero, a logarithm of zero or an overflow"
 
 

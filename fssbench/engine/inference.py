@@ -121,10 +121,10 @@ class InferenceCost:
 
 
 def parse_bytes(text: str) -> int:
-    """``8GiB`` → bytes; `UsageError` if it is no size."""
+    """``8GiB`` → bytes; `UsageError` if it is not a size."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMG]i?B)?", text.strip())
     if found is None:
-        raise UsageError(f"'{text}' is no amount of memory", remedy="write it as 8GiB or 500MiB")
+        raise UsageError(f"'{text}' is not an amount of memory", remedy="write it as 8GiB or 500MiB")
     return int(float(found[1]) * UNITS[found[2] or ""])
 
 

@@ -30,7 +30,7 @@ VERDICT = 5.0
 KEEP_ALIVE = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 4}
 DONE = "done"
 LONGEST = 1000
-REMEDY = "what is finished is kept: mend that and start all of them again"
+REMEDY = "what is finished is kept: fix that and start all of them again"
 
 
 class Store(Protocol):

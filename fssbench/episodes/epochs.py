@@ -44,7 +44,7 @@ def epoch_episodes(lists: TrainingLists, *, seed: int, epoch: int, shot: int, n:
 
 
 def epoch_images(lists: TrainingLists, *, seed: int, epoch: int) -> tuple[str, ...]:
-    """All images of the lists in the order of an epoch that is no epoch of episodes."""
+    """All images of the lists in the order of an epoch that is not an epoch of episodes."""
     if not lists.images:
         raise PoolError("there is no image to learn from", remedy="a smaller min_pixels leaves more")
     key = (f"fssbench {TRAINING_LABEL}", lists.benchmark, lists.fold, seed, epoch, "images")

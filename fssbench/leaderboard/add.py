@@ -56,7 +56,7 @@ def add(
     """Check an archive and, if nothing is wrong with it, move its results below ``results``.
 
     Raises:
-        ResultError: it is no archive at all, or a result that is there already is not what it says.
+        ResultError: it is not an archive at all, or a result that is there already is not what it says.
         StorageError: the disk is full, or another run is adding to the folder.
     """
     with _stage(results) as stage:

@@ -103,7 +103,7 @@ def read_leaderboard(path: Path) -> Leaderboard:
         path,
         Leaderboard,
         error=ResultError,
-        damaged="is no leaderboard of this version",
+        damaged="is not a leaderboard of this version",
         remedy="make it again with fssbench leaderboard build",
         bring="make it with fssbench leaderboard build",
     )

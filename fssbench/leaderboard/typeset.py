@@ -38,7 +38,7 @@ class Typeset:
     Attributes:
         title: what it is about.
         head: names of its columns.
-        words: names of those that are no numbers.
+        words: names of those that are not numbers.
         parts: with a rule between them.
         notes: what its signs mean, in sentences.
     """
@@ -51,7 +51,7 @@ class Typeset:
 
 
 def signed(share: float, digits: int) -> str:
-    """A difference in points, with a sign that is no hyphen."""
+    """A difference in points, with a sign that is not a hyphen."""
     return f"{100 * share:+.{digits}f}".replace("-", "−")
 
 

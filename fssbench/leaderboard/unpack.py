@@ -37,7 +37,7 @@ def unpack(archive: Path, stage: Path) -> list[str]:
     """Write an archive's files below ``stage``; returns all that is wrong with it as an archive.
 
     Raises:
-        ResultError: it is no archive at all.
+        ResultError: it is not an archive at all.
         StorageError: the disk is full, or refuses otherwise.
     """
     problems: list[str] = []
@@ -50,7 +50,7 @@ def unpack(archive: Path, stage: Path) -> list[str]:
     except tarfile.TarError as error:
         if not any(stage.iterdir()):
             raise ResultError(
-                f"{archive} is no archive of results: {error}", remedy="pass what fssbench submit wrote"
+                f"{archive} is not an archive of results: {error}", remedy="pass what fssbench submit wrote"
             ) from error
         problems.append(f"the archive is damaged: {error}")
     return [*problems, *_against_list(stage)]
@@ -67,9 +67,9 @@ def _members(tar: tarfile.TarFile, problems: list[str]) -> Iterator[tarfile.TarI
         if any(map(of_a_system, Path(name).parts)):  # macOS packs ._NAME beside NAME
             continue
         if member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE) or member.issparse() or member.pax_headers:
-            problems.append(f"{name!r} is no plain file")
+            problems.append(f"{name!r} is not a plain file")
         elif kind is None:
-            problems.append(f"{name!r} is no file that an archive of results has")
+            problems.append(f"{name!r} is not a file that an archive of results has")
         elif member.size > LIMITS[kind]:
             problems.append(f"{name} has {member.size:,} bytes, at most {LIMITS[kind]:,} are taken")
         elif name.lower() in seen:

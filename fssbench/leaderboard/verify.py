@@ -81,7 +81,7 @@ def verify_file(file: Path, results: Path | None = None, *, report: Report = SIL
         results: the folder it was built from; ``None`` for ``results`` beside the file, or the file's own.
 
     Raises:
-        ResultError: it is no leaderboard, or its results cannot be found.
+        ResultError: it is not a leaderboard, or its results cannot be found.
     """
     board = read_leaderboard(file)
     folder = results or results_of(board, file)

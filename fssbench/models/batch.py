@@ -50,7 +50,7 @@ class EpisodeBatch:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SemanticBatch:
-    """Images with all their base classes, for a model that is no few-shot model yet (HDMNet's base learner).
+    """Images with all their base classes, for a model that is not a few-shot model yet (HDMNet's base learner).
 
     Attributes:
         epoch: that the images belong to.

@@ -19,9 +19,7 @@ INSTALLED = {"site-packages", "dist-packages"}
 
 
 @contextmanager
-def blamed(
-    owner: object, *, doing: str = "", remedy: str = "mend that, or see --debug for all of it"
-) -> Iterator[None]:
+def blamed(owner: object, *, doing: str = "", remedy: str = "fix that, or see --debug for all of it") -> Iterator[None]:
     """Let what the code of ``owner`` raises in the block be a `ModelError` that names it.
 
     What a model of fssbench raises is a defect of fssbench, and left as it is; so is a refusal with its reason.
@@ -39,7 +37,7 @@ def blamed(
             raise
         raise ModelError(
             f"{called(owner)} failed{doing and f' {doing}'}: {described(error)}",
-            remedy="mend that; --debug shows all of it",
+            remedy="fix that; --debug shows all of it",
         ) from error
 
 

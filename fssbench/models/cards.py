@@ -24,7 +24,7 @@ def card_path(weights: Path) -> Path:
 
 
 def chosen_weights(path: Path) -> Path:
-    """The weights to evaluate in the folder of a training run; a path that is no folder is left as it is."""
+    """The weights to evaluate in the folder of a training run; a path that is not a folder is left as it is."""
     if not path.is_dir():
         return path
     return next((path / name for name in ("best.safetensors", "last.safetensors") if (path / name).is_file()), path)
@@ -52,7 +52,7 @@ def read_card(weights: Path) -> Card:
         card_path(weights),
         Card,
         error=CheckpointError,
-        damaged="is no checkpoint's card",
+        damaged="is not a checkpoint's card",
         remedy="convert again",
         bring="it lies beside its weights",
     )

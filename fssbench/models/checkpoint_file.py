@@ -28,7 +28,7 @@ MAGIC = 0x1950A86A20F9469CFC6C.to_bytes(10, "little")
 ATTEMPTS = 200
 """Kinds of objects that a file may hold beside its tensors."""
 
-# What a file begins with that is no checkpoint, and what to do about it.
+# What a file begins with that is not a checkpoint, and what to do about it.
 OTHERS: tuple[tuple[re.Pattern[bytes], str, str], ...] = (
     (re.compile(rb"\Z"), "is empty", BRING),
     (

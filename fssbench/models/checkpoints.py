@@ -26,7 +26,7 @@ COMPILED = frozenset({"_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_
 """What torch.compile and other wrappers put into names, at any place; no model calls a part of it so."""
 
 OPTIMIZERS = ("optim", "sched", "scaler")
-"""Keys that hold one of these hold tensors by name that are no weights."""
+"""Keys that hold one of these hold tensors by name that are not weights."""
 
 NEEDLESS = "num_batches_tracked"
 """How old files, which do not count batches, lack a tensor that no model in eval mode uses."""

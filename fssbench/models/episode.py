@@ -138,7 +138,7 @@ class EpisodeSegmenter(FewShotSegmenter):
             of: whose answer it is, for messages.
 
         Raises:
-            ModelError: it is no answer, or of another shape than the padded input.
+            ModelError: it is not an answer, or of another shape than the padded input.
         """
         answer = as_answer(given, of=of)
         height, width = answer.shape[-2:]

@@ -137,6 +137,6 @@ def require_own(path: Path) -> None:
             own = False
     if not own:
         raise StorageError(
-            f"{path} is there already, and is no earlier picture of {SOFTWARE}",
+            f"{path} is there already, and is not an earlier picture of {SOFTWARE}",
             remedy="choose another --output, or move it away",
         )

@@ -72,7 +72,7 @@ class Examples(Record):
             file,
             Examples,
             error=ResultError,
-            damaged="is no list of examples",
+            damaged="is not a list of examples",
             remedy="draw them again with eval --visualize",
         )
         return found if found.counts_sha256 == result.counts.sha256 else None
@@ -83,7 +83,7 @@ def read_picture(result: Path, file: str) -> bytes:
     path = examples_folder(result) / file
     try:
         if not is_file_name(file):
-            raise OSError(errno.EINVAL, "it is no file's name")
+            raise OSError(errno.EINVAL, "it is not a file's name")
         return path.read_bytes()
     except OSError as error:
         raise ResultError(

@@ -83,7 +83,7 @@ def _require_own(folder: Path) -> None:
         names = {path.name for path in there if not is_system_file(path)}
     if strange := sorted(names - OWN):
         raise StorageError(
-            f"{folder} is there already, and {strange[0]} is no part of an earlier page",
+            f"{folder} is there already, and {strange[0]} is not part of an earlier page",
             remedy="choose another --output, or move it away",
         )
 

@@ -53,7 +53,7 @@ def from_file(file: Path, results: Path | None, *, reported: bool, advance: Adva
         results: the folder it was built from; without, it is looked for beside the file.
 
     Raises:
-        ResultError: it is no leaderboard, or a result is not sound.
+        ResultError: it is not a leaderboard, or a result is not sound.
     """
     board = read_leaderboard(file)
     if not reported:

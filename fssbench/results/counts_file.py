@@ -69,7 +69,7 @@ def from_bytes(data: bytes, *, where: str, check: bool = True) -> CountsTable:
         check: refuse counts that no masks can have; whoever wants to list them all looks for them later.
 
     Raises:
-        ResultError: it is no such table, or a cell contradicts the others.
+        ResultError: it is not such a table, or a cell contradicts the others.
         CountsError: its counts contradict themselves.
     """
     try:
@@ -80,7 +80,7 @@ def from_bytes(data: bytes, *, where: str, check: bool = True) -> CountsTable:
         if not to_arrow(table).equals(stored):
             raise ValueError("its cells contradict each other, or have other types")
     except (pa.ArrowException, OSError, KeyError, ValueError, IndexError, TypeError, FssbenchError) as error:
-        raise ResultError(f"{where} is no table of counts: {error}", remedy="evaluate again") from error
+        raise ResultError(f"{where} is not a table of counts: {error}", remedy="evaluate again") from error
     if check:
         check_counts(table.counts.reshape(-1, len(COUNT_FIELDS)))
     return table

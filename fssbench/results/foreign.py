@@ -44,7 +44,7 @@ def read_foreign(path: Path, *, n_episodes: int, advance: Callable[[int], None])
 
     Raises:
         EpisodeIndexError: an episode has two masks, has none, or is not one of the ``n_episodes``.
-        MaskTypeError: a PNG is of colours, or a line's mask is no encoding.
+        MaskTypeError: a PNG is of colours, or a line's mask is not an encoding.
         MaskValueError: a PNG has other values than 0 and 1, or 0 and 255.
         ResultError: ``path`` is neither, or a file cannot be read.
     """
@@ -103,7 +103,7 @@ def _read_png(path: Path) -> npt.NDArray[np.uint8]:
 
 
 def _require_mask(image: Image.Image, path: Path) -> None:
-    """Refuse from its header what is no mask."""
+    """Refuse from its header what is not a mask."""
     if image.mode not in MODES:
         raise MaskTypeError(
             f"{path} is a PNG of mode {image.mode}, expected one of {', '.join(MODES)}",

@@ -112,7 +112,7 @@ class StoredPredictions:
             path / INDEX,
             PredictionsManifest,
             error=ResultError,
-            damaged="is no list of predictions",
+            damaged="is not a list of predictions",
             remedy="evaluate again with --overwrite",
         )
         return StoredPredictions(path, manifest)

@@ -125,7 +125,7 @@ def recount(
     Raises:
         EpisodeIndexError: there is no such episode.
         MaskShapeError: a mask has not the size it should have, or is missing at one.
-        MetricError: a mask is no valid encoding.
+        MetricError: a mask is not a valid encoding.
     """
     # Here, since results without masks are checked without torch.
     import torch
@@ -164,7 +164,9 @@ def _decoded(sample: PredictionSample, size: MaskSize, shape: tuple[int, ...] | 
     try:
         return masks.decode(encoded)
     except SourceError as error:
-        raise MaskShapeError(f"the mask of episode {sample.index} at {size} size is no encoding: {error}") from error
+        raise MaskShapeError(
+            f"the mask of episode {sample.index} at {size} size is not an encoding: {error}"
+        ) from error
 
 
 def scorable(episode_set: EpisodeSet, sizes: Iterable[MaskSize]) -> tuple[ScoringPolicy, ...]:

@@ -451,6 +451,6 @@ def read_result(path: Path) -> Result:
         path,
         Result,
         error=ResultError,
-        damaged="is no result of this version",
+        damaged="is not a result of this version",
         remedy="evaluate again with --overwrite",
     )

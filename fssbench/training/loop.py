@@ -154,11 +154,11 @@ class Learner:
             return self.shared.step(part, in_buckets=in_buckets)
 
     def _refuse(self, batch: Any, loss: float) -> None:
-        """Stop over a loss that is no number, naming what it was made of; in every process."""
+        """Stop over a loss that is not a number, naming what it was made of; in every process."""
         names = [] if math.isfinite(loss) else names_of(batch)
         named = [name for part in self.ranks.gather(names) for name in part]
         raise TrainingError(
-            f"the loss is no finite number on {'; '.join(named)}",
+            f"the loss is not a finite number on {'; '.join(named)}",
             remedy="lower optimizer.rate, or pass --precision fp32; the run can go on from where it was last saved",
         )
 
@@ -220,7 +220,7 @@ def train(
         stop: looked at after each step; in whichever process, all stop.
 
     Raises:
-        TrainingError: the loss is no number; nothing of that step is kept.
+        TrainingError: the loss is not a number; nothing of that step is kept.
     """
     run = learner.recipe.run
     total = run.epochs * supply.steps

@@ -184,7 +184,7 @@ def parse_recipe(text: bytes | str, *, where: str) -> Recipe:
     try:
         told = parse_toml(text)
     except ValueError as error:
-        raise UsageError(f"{where} is no TOML: {error}", remedy="see fssbench train --print-config for one") from error
+        raise UsageError(f"{where} is not TOML: {error}", remedy="see fssbench train --print-config for one") from error
     return _checked(told, where=where)
 
 

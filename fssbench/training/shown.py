@@ -24,7 +24,7 @@ class ShownTraining:
         self.latest = ""
 
     def begin(self, step: int) -> None:
-        """Begin the bar at the steps that an earlier run did, which are no measure of the speed."""
+        """Begin the bar at the steps that an earlier run did, which are not a measure of the speed."""
         self.start, self.first, self.last = time.perf_counter(), step, step
         self.bar.begin(step)
 

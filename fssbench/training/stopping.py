@@ -24,7 +24,7 @@ def settled(validated: Sequence[Validated], run: Run, *, per_epoch: int) -> bool
     """
     if not run.stop_interval or not validated:
         return False
-    rose, reached = 0, -run.stop_gain  # as in the released code, an mIoU of 0 is no rise
+    rose, reached = 0, -run.stop_gain  # as in the released code, an mIoU of 0 is not a rise
     for one in validated:
         if one.miou > reached + run.stop_gain:
             rose, reached = one.step, one.miou

@@ -27,7 +27,7 @@ from fssbench.training.meter import Meter
 __all__ = ["Scored", "validate_on_batches", "validate_on_images", "validate_on_set", "validation_track"]
 
 Row = tuple[int, list[int], float]
-"""An episode: its class, its counts, and its loss, which is no number where there is none."""
+"""An episode: its class, its counts, and its loss, which is not a number where there is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -176,7 +176,7 @@ def test_the_folders_at_the_top_are_links_and_no_packages_of_their_own() -> None
         (["prepare", "coco", "--shots", "0"], "--shots must be at least 1, got 0"),
         (["prepare", "coco", "--episodes", "0"], "Invalid value for '--episodes'"),
         (["verify", "nowhere"], "there is no folder nowhere; .* or build a set with fssbench prepare"),
-        (["info", "nowhere"], "nowhere is no episode set"),
+        (["info", "nowhere"], "nowhere is not an episode set"),
         (["info", "nowhere.json"], r"nowhere\.json cannot be read: No such file"),
         (["leaderboard", "build", "nowhere"], "there is no folder nowhere"),
         (["list", "modles"], "Invalid value for"),
@@ -461,7 +461,7 @@ def test_a_file_of_options_is_read_and_flags_win_over_it(fssbench: Command, sets
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("size = ", r"a\.toml is no TOML: Invalid value .*; write one name = value a line"),
+        ("size = ", r"a\.toml is not TOML: Invalid value .*; write one name = value a line"),
         ("[hsnet]\nsize = 3", r"a\.toml has a table \[hsnet\], expected the model's options alone"),
         ("sise = 3", r"model 'copy-support' has no option 'sise'; did you mean 'size'\? it takes size"),
     ],

@@ -96,7 +96,7 @@ def test_an_export_overwrites_nothing(fssbench: Command, tmp_path: Path) -> None
     (tmp_path / "numbers.json").write_text("mine")
     ran = fssbench("conformance", "--export", tmp_path)
     assert ran.code == 2
-    assert ran.error.endswith("exists and is no empty folder; name a new one")
+    assert ran.error.endswith("exists and is not an empty folder; name a new one")
     assert fssbench("conformance", "--export", tmp_path / "numbers.json").code == 2
     assert [path.name for path in tmp_path.iterdir()] == ["numbers.json"]
     assert (tmp_path / "numbers.json").read_text() == "mine"

@@ -110,11 +110,11 @@ def test_commands_work_beside_what_is_damaged(fssbench: Command, at_home: tuple[
         ("prepare coco --train --source {home}/raw/toy", "coco-20i/train/training.json is damaged"),
         ("eval -m copy-support -b toy", "fold1/manifest.json is damaged"),
         ("eval -m copy-support -b mine", "mine/strict/fold0/manifest.json is damaged"),
-        ("eval -m hmfs -b toy -f 0", "hmfs-resnet50-fold0.json is no checkpoint's card"),
+        ("eval -m hmfs -b toy -f 0", "hmfs-resnet50-fold0.json is not a checkpoint's card"),
         ("train -m hsnet -b toy -f 1", "fold1/manifest.json is damaged"),
         ("leaderboard build {home}/results", "hsnet-0/fold1-1shot-seed0.json"),
-        ("report {home}/results", "hsnet-0/fold1-1shot-seed0.json is no result"),
-        ("compare {sound} {home}/results", "hsnet-0/fold1-1shot-seed0.json is no result"),
+        ("report {home}/results", "hsnet-0/fold1-1shot-seed0.json is not a result"),
+        ("compare {sound} {home}/results", "hsnet-0/fold1-1shot-seed0.json is not a result"),
         ("submit {home}/results -o submission.tar", "1 of 2 results is not what it says"),
         ("score {home}/results --check", "1 of 2 results is not what it says"),
     ],
@@ -146,7 +146,7 @@ def test_a_result_that_cannot_be_read_counts_as_not_there(fssbench: Command, at_
     """Which row of a table it is of, it does not say; so a reproduction says so, and would make the row again."""
     ran = ask(fssbench, "reproduce hsnet-table1 --dry-run", at_home)
     assert ran.code == 0
-    assert "hsnet-0/fold1-1shot-seed0.json is no result" in ran.err
+    assert "hsnet-0/fold1-1shot-seed0.json is not a result" in ran.err
     assert "it counts as not there" in ran.err
 
 

@@ -93,7 +93,7 @@ def test_its_own_picture_is_replaced_and_nothing_else(fssbench: Command, toy_set
         mine = Path(name).read_bytes()
         ran = fssbench("show", toy_set.path, "-o", name)
         assert ran.code == 2
-        assert f"{name} is there already, and is no earlier picture of fssbench show; choose another" in ran.error
+        assert f"{name} is there already, and is not an earlier picture of fssbench show; choose another" in ran.error
         assert Path(name).read_bytes() == mine
 
 
@@ -138,7 +138,7 @@ def test_what_cannot_be_drawn_is_refused(
 
 
 def test_what_is_no_set_and_what_cannot_be_written_is_refused(fssbench: Command, toy_set: EpisodeSet) -> None:
-    assert "nowhere is no episode set" in fssbench("show", "nowhere").error
+    assert "nowhere is not an episode set" in fssbench("show", "nowhere").error
     Path("file").touch()
     ran = fssbench("show", toy_set.path, "-o", "file/episodes.png")
     assert ran.code == 2

@@ -101,7 +101,7 @@ def test_json_stays_json_where_its_characters_cannot_be_printed(
 
 
 def test_what_no_encoding_takes_is_told_as_it_is_written_in_code() -> None:
-    """Such as a name of bytes that are no text."""
+    """Such as a name of bytes that are not text."""
     open_streams()
     assert "\udcff→中".encode("ascii", "fssbench-plain") == b"\\udcff->\\u4e2d"
 

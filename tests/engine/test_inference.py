@@ -79,7 +79,7 @@ def test_a_dry_run_says_what_it_would_take_and_leaves_nothing(
     ("options", "message"),
     [
         (("--precision", "fp16", "--device", "cpu"), "fp16 needs a GPU"),
-        (("--feature-cache", "much"), "'much' is no amount of memory"),
+        (("--feature-cache", "much"), "'much' is not an amount of memory"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_asked(

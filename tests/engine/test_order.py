@@ -78,7 +78,7 @@ def test_amounts_of_memory(text: str, expected: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "GiB", "-1GiB", "8 gigs", "8Gi"])
 def test_what_is_no_amount_of_memory_is_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="is no amount of memory; write it as 8GiB"):
+    with pytest.raises(UsageError, match="is not an amount of memory; write it as 8GiB"):
         parse_bytes(text)
 
 

@@ -381,7 +381,7 @@ def test_overwriting_replaces_result_and_counts(toy_set: EpisodeSet, tmp_path: P
 def test_a_damaged_result_in_the_way_is_named(toy_set: EpisodeSet, tmp_path: Path) -> None:
     first = run(copy_support(), job(toy_set, tmp_path, episodes=1))
     first.path.write_text("{}")
-    with pytest.raises(ResultError, match=r"fold0-1shot-seed0\.json is no result of this version: .*--overwrite"):
+    with pytest.raises(ResultError, match=r"fold0-1shot-seed0\.json is not a result of this version: .*--overwrite"):
         run(copy_support(), job(toy_set, tmp_path, episodes=1))
 
 
@@ -579,7 +579,7 @@ def test_weights_are_looked_up_in_the_home(tmp_path: Path) -> None:
 
 
 def test_the_home_is_not_left_for_a_model_of_a_users_file(tmp_path: Path) -> None:
-    """A path is no file name: what is looked up stays below the home's checkpoints."""
+    """A path is not a file name: what is looked up stays below the home's checkpoints."""
     with pytest.raises(ModelError) as caught:
         find(None, name="/somewhere/else/own.py:Net", home=tmp_path)
     assert f"{tmp_path / 'checkpoints' / 'toy-20i'}/" in str(caught.value)

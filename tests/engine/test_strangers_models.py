@@ -39,7 +39,7 @@ EPISODE = r", in episode 0 \(class [a-z ]+, query \d+\)"
 
 
 class Lost(Voters):
-    """Its logits are no numbers from an episode on, all or one of them."""
+    """Its logits are not numbers from an episode on, all or one of them."""
 
     def __init__(self, *, value: float, after: int = 0, all_of_them: bool = True) -> None:
         super().__init__()

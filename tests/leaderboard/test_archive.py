@@ -206,8 +206,8 @@ def test_every_reason_is_given_at_once(archive: Path, tmp_path: Path) -> None:
     files["../../evil.json"] = b"{}"
     said = refused(forge(tmp_path / "b.tar", files, relist=False), tmp_path / "theirs")
     for part in (
-        "'readme.txt' is no file that an archive of results has",
-        "'../../evil.json' is no file that an archive of results has",
+        "'readme.txt' is not a file that an archive of results has",
+        "'../../evil.json' is not a file that an archive of results has",
         f"'{gone}' is listed and not there",
         "fold0-1shot-seed0.json has the SHA-256",
         "fold1-1shot-seed0.counts.parquet has the SHA-256",
@@ -324,7 +324,7 @@ def test_extended_headers_are_refused(archive: Path, tmp_path: Path) -> None:
             member.pax_headers = {"comment": "x"}
             tar.addfile(member, io.BytesIO(data))
     said = refused(tmp_path / "b.tar", tmp_path / "theirs")
-    assert sum("is no plain file" in one for one in said) == len(files)
+    assert sum("is not a plain file" in one for one in said) == len(files)
 
 
 def test_what_is_too_much_is_not_taken(archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -354,7 +354,7 @@ def test_an_archive_without_results_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("made", [lambda data: gzip.compress(data), lambda data: b"PK\3\4" + data, lambda data: b""])
 def test_what_is_no_archive_is_said_to_be_none(archive: Path, tmp_path: Path, made: Callable[[bytes], bytes]) -> None:
     (tmp_path / "b.tar").write_bytes(made(archive.read_bytes()))
-    with pytest.raises(ResultError, match=r"is no archive of results: .*; pass what fssbench submit wrote"):
+    with pytest.raises(ResultError, match=r"is not an archive of results: .*; pass what fssbench submit wrote"):
         add(tmp_path / "b.tar", tmp_path / "theirs")
     with pytest.raises(ResultError, match="cannot be read: No such file"):
         add(tmp_path / "absent.tar", tmp_path / "theirs")
@@ -525,8 +525,8 @@ def test_add_lists_all_reasons_and_exits_with_2(fssbench: Command, archive: Path
     ran = fssbench(*arguments)
     assert ran.code == 2
     assert [line for line in ran.out.splitlines() if line.startswith("refused: ")] == [
-        "refused: 'one.txt' is no file that an archive of results has",
-        "refused: 'two.txt' is no file that an archive of results has",
+        "refused: 'one.txt' is not a file that an archive of results has",
+        "refused: 'two.txt' is not a file that an archive of results has",
     ]
     assert "is refused for 2 reasons, and nothing of it was added" in ran.error
     assert len(json.loads(fssbench(*arguments, "--json").out)["problems"]) == 2

@@ -147,5 +147,5 @@ def test_a_file_that_is_no_leaderboard_is_refused(fssbench: Command, tmp_path: P
     file.write_text(json.dumps(content))
     ran = fssbench("leaderboard", "show", file)
     assert ran.code == 2
-    assert "is no leaderboard of this version" in ran.error
+    assert "is not a leaderboard of this version" in ran.error
     assert "is the id of 2 entries" in ran.error

@@ -208,7 +208,7 @@ def test_a_file_of_ones_own_is_read_and_nan_is_nothing(tmp_path: Path) -> None:
         ("{ shot = 1, benchmark = 'tay-20i' }", "there is no benchmark 'tay-20i'"),
         ("{ shot = 1, mena = 4 }", "tables.0.rows.0.mena: Extra inputs are not permitted"),
         ("{ shot = 1, why = 'x', ours = { model = 'hsnet' } }", "Ours can be measured, so it needs a protocol"),
-        ("{ shot = 1", "own.toml is no TOML: "),
+        ("{ shot = 1", "own.toml is not TOML: "),
     ],
 )
 def test_a_file_that_says_what_it_cannot_is_refused(tmp_path: Path, row: str, problem: str) -> None:

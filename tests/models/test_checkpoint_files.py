@@ -1,4 +1,4 @@
-"""What a file holds is read without running anything in it, and what is no checkpoint is told with a remedy."""
+"""What a file holds is read without running anything in it, and what is not a checkpoint is told with a remedy."""
 
 from __future__ import annotations
 

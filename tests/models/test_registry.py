@@ -351,7 +351,7 @@ def test_an_entry_point_that_is_no_factory_is_refused(monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize("value", ["fssbench_absent_module:Model", "toys:Absent"])
 def test_an_entry_point_that_cannot_be_loaded_says_why(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
-    """A broken package is no defect of fssbench: it is told apart and named."""
+    """A broken package is not a defect of fssbench: it is told apart and named."""
     install(monkeypatch, theirs=value)
     with pytest.raises(ModelError, match=f"{value}.*[Aa]bsent"):
         build_model("theirs")

@@ -100,7 +100,7 @@ def test_examples_of_other_counts_are_not_shown(job: Job, finished: Evaluation) 
     assert Examples.beside(finished.path.with_name("nothing.json"), other) is None
     index = json.loads((folder / INDEX).read_text())
     (folder / INDEX).write_text(json.dumps(index | {"kind": "something"}))
-    with pytest.raises(ResultError, match=r"is no list of examples: kind: .*draw them again with eval --visualize"):
+    with pytest.raises(ResultError, match=r"is not a list of examples: kind: .*draw them again with eval --visualize"):
         Examples.beside(finished.path, finished.record)
 
 

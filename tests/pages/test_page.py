@@ -116,7 +116,7 @@ def test_the_same_results_give_the_same_site(site: Path, shown_source: Source, t
 def test_what_is_no_site_is_not_replaced(site: Path, shown_source: Source, tmp_path: Path) -> None:
     """Nor a site in which somebody keeps something else, such as the repository it is published from."""
     (tmp_path / "thesis.tex").touch()
-    refused = r"{} is no part of an earlier page; choose another --output"
+    refused = r"{} is not part of an earlier page; choose another --output"
     for folder in (tmp_path, tmp_path / "thesis.tex"):
         with pytest.raises(StorageError, match=refused.format("thesis.tex")):
             write_site(folder, *shown_source)
@@ -277,7 +277,7 @@ def test_examples_that_are_damaged_are_named(shown_results: Path, tmp_path: Path
         write_report(tmp_path / "report.html", choose_results(folder))
     content["examples"][0]["pictures"]["truth"] = "../elsewhere.jpg"
     index.write_text(json.dumps(content))
-    with pytest.raises(ResultError, match="it is no file's name"):
+    with pytest.raises(ResultError, match="it is not a file's name"):
         write_report(tmp_path / "report.html", choose_results(folder))
 
 

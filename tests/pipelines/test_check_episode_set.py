@@ -151,7 +151,7 @@ def test_a_manifest_that_is_missing_or_no_manifest_is_said_so(copy: Path) -> Non
     (copy / "manifest.json").write_text('{"schema_version": 1}')
     assert "manifest.json is damaged: benchmark: Field required" in problems(copy)
     (copy / "manifest.json").unlink()
-    assert "is no episode set: it has no manifest.json" in problems(copy)
+    assert "is not an episode set: it has no manifest.json" in problems(copy)
 
 
 def test_a_manifest_of_another_fold_or_benchmark_is_noticed(copy: Path) -> None:
@@ -174,7 +174,7 @@ def test_a_lock_of_other_episodes_is_noticed(copy: Path) -> None:
     pin(copy / "tracks.parquet", locks.to_bytes([two]))
     assert "track 1shot-seed0 is in the manifest but not in the lock" in problems(copy)
     pin(copy / "tracks.parquet", b"PAR1 not")
-    assert "is no lock of episodes" in problems(copy)
+    assert "is not a lock of episodes" in problems(copy)
 
 
 def test_shards_and_lock_must_tell_the_same_episodes(copy: Path) -> None:
@@ -197,7 +197,7 @@ def test_an_image_that_is_not_there_is_noticed(copy: Path) -> None:
     ("change", "message"),
     [
         (lambda m: m.update(height=m["height"] + 1), "pixels, its annotation says"),
-        (lambda m: m.update(class_id=1), "class 1 is no class of this fold"),
+        (lambda m: m.update(class_id=1), "class 1 is not a class of this fold"),
         (lambda m: m.update(mask=blank(m["height"], m["width"])), "its mask has 0 pixels, fewer than"),
         (lambda m: m.update(mask={"size": m["mask"]["size"], "counts": "4"}), "a mask's runs cover 4 pixels"),
         (lambda m: m.update(mask={"size": [2, 2], "counts": "04"}), "its mask has size [2, 2], the image"),

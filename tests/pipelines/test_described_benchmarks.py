@@ -189,7 +189,7 @@ def test_a_lesion_without_a_class_is_left_out_and_told(tmp_path: Path) -> None:
 def test_a_table_of_other_columns_or_classes_is_refused(tmp_path: Path) -> None:
     root = draw_described("isic", tmp_path)
     (root / "class_id.csv").write_text("name,kind\nISIC_0000000,nevus\n")
-    with pytest.raises(SourceError, match="is no table with the columns ID and Class"):
+    with pytest.raises(SourceError, match="is not a table with the columns ID and Class"):
         open_source(find_benchmark("isic"), root)
     (root / "class_id.csv").write_text("ID,Class\nISIC_0000000,wart\n")
     with pytest.raises(SourceError, match="names the class 'wart', expected nevus, melanoma"):

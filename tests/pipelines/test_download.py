@@ -166,7 +166,7 @@ def test_what_is_not_the_file_is_not_kept(
     with pytest.raises(SourceError, match=message):
         fetch(remote(server, "data.bin", **facts), tmp_path / "data.bin", patience=HURRY)
     assert left(tmp_path) == set()
-    assert len(server.asked) == 1, "another attempt cannot mend it"
+    assert len(server.asked) == 1, "another attempt cannot fix it"
 
 
 def test_another_file_in_its_place_does_not_cost_what_was_received(server: FileServer, tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ def test_whatever_a_program_can_fetch_is_pinned() -> None:
         ('[[raw.coco]]\nname = "a.rar"\nurl = "http://x/a"\nthere = ["a"]', "must be the name of an archive"),
         ('[[raw.coco]]\nname = "a"\nby_hand = "http://x/a"', "is fetched by hand and needs there"),
         ('[[raw.coco]]\nname = "a"\nurl = "http://x/a"\nsize = 3', r"raw\.coco\.0\.size: Extra inputs"),
-        ('[[raw.coco]]\nname = "."\nurl = "http://x/a"', "is no name of a file"),
+        ('[[raw.coco]]\nname = "."\nurl = "http://x/a"', "is not a name of a file"),
     ],
 )
 def test_a_catalogue_that_is_wrong_is_told_where(tmp_path: Path, text: str, message: str) -> None:

@@ -427,7 +427,7 @@ def test_what_is_no_set_is_not_replaced_unasked(raw: Path, tmp_path: Path, fssbe
     (path / "notes.txt").write_text("mine")
     ran = fssbench(*asked(raw, "--output", tmp_path))
     assert ran.code == 2
-    assert f"{path} is in the way: it is no episode set, it has no manifest.json; move it away" in ran.error
+    assert f"{path} is in the way: it is not an episode set, it has no manifest.json; move it away" in ran.error
     assert (path / "notes.txt").read_text() == "mine"
     assert fssbench(*asked(raw, "--output", tmp_path, "--overwrite")).code == 0
     assert verify_set(path).problems == []

@@ -142,10 +142,10 @@ def test_a_damaged_or_other_matlab_file_is_refused_with_its_name(folder: Path) -
     contents = [b"", b"no matlab", whole[:100], whole[: len(whole) // 2]]
     for content in contents:
         path.write_bytes(content)
-        with pytest.raises(SourceError, match=r"2008_000002\.mat is no mask of SBD"):
+        with pytest.raises(SourceError, match=r"2008_000002\.mat is not a mask of SBD"):
             PascalSource(folder).areas("2008_000002")
     savemat(path, {"GTinst": np.zeros(3)})
-    with pytest.raises(SourceError, match=r"2008_000002\.mat is no mask of SBD.*of SBD's folders cls"):
+    with pytest.raises(SourceError, match=r"2008_000002\.mat is not a mask of SBD.*of SBD's folders cls"):
         PascalSource(folder).areas("2008_000002")
     savemat(path, {"GTcls": {"Segmentation": np.zeros((4, 5))}})
     with pytest.raises(SourceError, match=r"GTcls\.Segmentation is float64 of 2 dimensions, expected uint8 of 2"):

@@ -195,7 +195,7 @@ def test_wrong_bytes_are_asked_for_once_more(hosted: FileServer, toy_set: Episod
         ),
         (Manner(cut=0), r"the server stopped after 0 of [\d,]+ bytes \(3 attempts brought nothing new\)", 3),
         (Manner(status=401), r"the server answers 401 Unauthorized; check the address", 1),
-        (Manner(status=403), r"is no episode set: it has no manifest.json: the server answers 403 Forbidden", 1),
+        (Manner(status=403), r"is not an episode set: it has no manifest.json: the server answers 403 Forbidden", 1),
         (
             Manner(redirect="file:///etc/passwd"),
             r"302 Found .* 'file:///etc/passwd' is not allowed; check",
@@ -369,8 +369,8 @@ def test_where_the_cache_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("http:/host/sets", "'http:/host/sets' is no address; write two slashes"),
-        ("s3:bucket", "'s3:bucket' is no address; write two slashes"),
+        ("http:/host/sets", "'http:/host/sets' is not an address; write two slashes"),
+        ("s3:bucket", "'s3:bucket' is not an address; write two slashes"),
         ("https://", "https:// names no host"),
         ("htps://host/sets", r"a kind of address nobody knows: htps; did you mean 'https'\?"),
         ("https://host/sets?token=1", "https://host/sets must be an address alone; leave out"),

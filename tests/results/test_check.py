@@ -305,7 +305,7 @@ def test_missing_and_unreadable_counts_are_named_and_hide_nothing(toy_set: Episo
     remask(result, flip(30))
     counts_of(result).write_bytes(b"PAR1")
     said = problems(result, toy_set)
-    assert any(s.startswith("fold0-1shot-seed0.counts.parquet is no table of counts: ") for s in said)
+    assert any(s.startswith("fold0-1shot-seed0.counts.parquet is not a table of counts: ") for s in said)
     counts_of(result).unlink()
     said = problems(result, toy_set)
     assert said[0] == f"{counts_of(result)} cannot be read: No such file or directory"
@@ -360,7 +360,7 @@ def test_a_table_of_another_track_is_found(toy_set: EpisodeSet, result: Path, co
 def test_a_column_without_values_is_named(toy_set: EpisodeSet, result: Path, column: str) -> None:
     retable(result, lambda columns: columns.update({column: [None] * 80}))
     vouch(result)
-    assert found(result, toy_set, r"fold0-1shot-seed0\.counts\.parquet is no table of counts: .*")
+    assert found(result, toy_set, r"fold0-1shot-seed0\.counts\.parquet is not a table of counts: .*")
 
 
 def test_a_table_that_was_cut_is_found(toy_set: EpisodeSet, result: Path) -> None:
@@ -408,7 +408,7 @@ def test_a_mask_that_was_changed_without_them_is_found_by_its_shard(toy_set: Epi
         ),
         (
             lambda s: put(s, 9, Rle(size=[32, 32], counts="0")),
-            r"the mask of episode 9 at model size is no encoding: .*",
+            r"the mask of episode 9 at model size is not an encoding: .*",
         ),
         (lambda s: s[9].masks.pop("model"), r"episode 9 has no mask at model size"),
     ],
@@ -434,7 +434,7 @@ def test_masks_that_cannot_be_counted_are_named_and_the_others_are_counted(
 def test_a_mask_of_negative_runs_is_named(toy_set: EpisodeSet, result: Path) -> None:
     remask(result, lambda samples: put(samples, 9, Rle(size=[32, 32], counts=compressed([-24, 1048]))))
     vouch(result)
-    assert found(result, toy_set, r"the mask of episode 9 at model size is no encoding: .*")
+    assert found(result, toy_set, r"the mask of episode 9 at model size is not an encoding: .*")
 
 
 def test_masks_that_are_gone_are_named(toy_set: EpisodeSet, result: Path) -> None:
@@ -802,7 +802,7 @@ def test_no_number_and_no_digest_can_be_changed_unnoticed(
         assert problems(path, toy_set) != [], (way, before, after)
 
 
-# --- what is no result ----------------------------------------------------------------------------------
+# --- what is not a result ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"\xff", b"[]", b"null"])

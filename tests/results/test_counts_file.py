@@ -157,7 +157,7 @@ def test_a_cell_that_contradicts_the_others_is_refused(column: str) -> None:
             there = columns[column][row]
             columns[column][row] = (there or 0) + 1 if isinstance(there, int | None) else there + there[:1]
 
-        with pytest.raises(ResultError, match=r"results/x\.parquet is no table of counts: .*; evaluate again"):
+        with pytest.raises(ResultError, match=r"results/x\.parquet is not a table of counts: .*; evaluate again"):
             from_bytes(changed(change), where="results/x.parquet")
 
 
@@ -186,7 +186,7 @@ def test_a_count_that_contradicts_the_others_is_refused(column: str) -> None:
 
 @pytest.mark.parametrize("column", [*IDENTITY, *COUNT_FIELDS])
 def test_a_missing_column_is_refused(column: str) -> None:
-    with pytest.raises(ResultError, match="here is no table of counts"):
+    with pytest.raises(ResultError, match="here is not a table of counts"):
         from_bytes(changed(lambda columns: columns.pop(column)), where="here")
 
 
@@ -195,7 +195,7 @@ def test_a_cell_without_a_value_is_refused(column: str) -> None:
     def change(columns: Columns) -> None:
         columns[column][5] = None
 
-    with pytest.raises(ResultError, match="here is no table of counts"):
+    with pytest.raises(ResultError, match="here is not a table of counts"):
         from_bytes(changed(change), where="here")
 
 
@@ -213,7 +213,7 @@ def test_a_column_without_any_value_is_refused(column: str) -> None:
     def change(columns: Columns) -> None:
         columns[column] = [None] * 6
 
-    with pytest.raises(ResultError, match="here is no table of counts"):
+    with pytest.raises(ResultError, match="here is not a table of counts"):
         from_bytes(changed(change), where="here")
 
 
@@ -222,7 +222,7 @@ def test_rows_that_are_missing_or_out_of_order_are_refused(rows: slice) -> None:
     def change(columns: Columns) -> None:
         columns.update({name: values[rows] for name, values in columns.items()})
 
-    with pytest.raises(ResultError, match="here is no table of counts"):
+    with pytest.raises(ResultError, match="here is not a table of counts"):
         from_bytes(changed(change), where="here")
 
 
@@ -230,17 +230,17 @@ def test_counts_that_are_no_integers_are_refused() -> None:
     def change(columns: Columns) -> None:
         columns["inter_f"] = [value + 0.25 for value in columns["inter_f"]]
 
-    with pytest.raises(ResultError, match="here is no table of counts"):
+    with pytest.raises(ResultError, match="here is not a table of counts"):
         from_bytes(changed(change), where="here")
 
 
 @pytest.mark.parametrize("data", [b"", b"PAR1", b"not a table at all"])
 def test_what_is_no_parquet_is_refused(data: bytes) -> None:
-    with pytest.raises(ResultError, match=r"here is no table of counts: .*; evaluate again"):
+    with pytest.raises(ResultError, match=r"here is not a table of counts: .*; evaluate again"):
         from_bytes(data, where="here")
 
 
 def test_a_damaged_file_is_refused() -> None:
     data = to_bytes(plain_table())
-    with pytest.raises(ResultError, match="here is no table of counts"):
+    with pytest.raises(ResultError, match="here is not a table of counts"):
         from_bytes(data[: len(data) // 2], where="here")

@@ -461,7 +461,7 @@ def test_compressed_runs_must_fill_the_size(tmp_path: Path, counts: str) -> None
 @pytest.mark.parametrize(("counts", "character"), [("!!", "!"), ("ä5", "ä"), ("4三", "三")])
 def test_compressed_runs_must_be_written_in_their_letters(tmp_path: Path, counts: str, character: str) -> None:
     said = refused(tmp_path, line(0, {"size": [4, 6], "counts": counts}), MaskShapeError)
-    assert said.startswith(f"FILE line 1: a mask's run lengths hold '{character}', which is no part of a number")
+    assert said.startswith(f"FILE line 1: a mask's run lengths hold '{character}', which is not part of a number")
 
 
 @pytest.mark.parametrize(

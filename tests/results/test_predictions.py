@@ -388,14 +388,14 @@ def test_an_episode_twice_in_one_shard_is_named(folder: Path, monkeypatch: pytes
 )
 def test_a_manifest_that_is_none_is_refused(folder: Path, change: Callable[[Any], object], said: str) -> None:
     edit(folder, change)
-    with pytest.raises(ResultError, match=rf"predictions\.json is no list of predictions: {said}.*; evaluate again"):
+    with pytest.raises(ResultError, match=rf"predictions\.json is not a list of predictions: {said}.*; evaluate again"):
         StoredPredictions.open(folder)
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b"\xff\xfe", b"null"])
 def test_a_manifest_that_is_no_json_is_refused(folder: Path, data: bytes) -> None:
     (folder / INDEX).write_bytes(data)
-    with pytest.raises(ResultError, match=r"predictions\.json is no list of predictions: .*; evaluate again"):
+    with pytest.raises(ResultError, match=r"predictions\.json is not a list of predictions: .*; evaluate again"):
         StoredPredictions.open(folder)
 
 

@@ -355,7 +355,7 @@ def test_a_mask_that_is_missing_at_one_size_is_refused(
 def test_a_mask_whose_runs_do_not_fill_it_is_refused(toy_set: EpisodeSet, one_shot: Evaluation) -> None:
     rle = Rle(size=[32, 32], counts="0")
     with pytest.raises(
-        MaskShapeError, match="the mask of episode 5 at model size is no encoding: a mask's runs cover 0"
+        MaskShapeError, match="the mask of episode 5 at model size is not an encoding: a mask's runs cover 0"
     ):
         counted(toy_set, changed(one_shot, "model", rle))
 
@@ -372,7 +372,7 @@ def test_a_mask_whose_runs_do_not_fill_it_is_refused(toy_set: EpisodeSet, one_sh
 def test_a_mask_that_is_no_encoding_is_refused(toy_set: EpisodeSet, one_shot: Evaluation, rle: Rle) -> None:
     with pytest.raises(MaskShapeError) as caught:
         counted(toy_set, changed(one_shot, "model", rle))
-    assert "the mask of episode 5 at model size is no encoding" in str(caught.value)
+    assert "the mask of episode 5 at model size is not an encoding" in str(caught.value)
 
 
 def test_a_mask_of_no_episode_is_refused(toy_set: EpisodeSet, one_shot: Evaluation) -> None:
@@ -475,7 +475,7 @@ def test_overwriting_replaces_it_with_all_it_rests_on(toy_set: EpisodeSet, resul
 def test_a_damaged_result_in_the_way_is_named(toy_set: EpisodeSet, result: Path) -> None:
     outcome = outcome_of(toy_set, result)
     result.write_text("{}")
-    with pytest.raises(ResultError, match=r"seed0\.json is no result of this version"):
+    with pytest.raises(ResultError, match=r"seed0\.json is not a result of this version"):
         settle(outcome, result, overwrite=False)
     assert settle(outcome, result, overwrite=True)[1] == "written"
 

@@ -337,7 +337,7 @@ def test_a_class_of_which_a_definition_says_nothing_is_not_held_against_it() -> 
 def test_a_file_that_says_something_else_is_refused(text: str, message: str, tmp_path: Path) -> None:
     file = tmp_path / "numbers.json"
     file.write_text(text)
-    with pytest.raises(ResultError, match=rf"numbers\.json is no tool's numbers: {message}") as error:
+    with pytest.raises(ResultError, match=rf"numbers\.json is not a tool's numbers: {message}") as error:
         read_reported(file)
     assert "\n" not in str(error.value)
 

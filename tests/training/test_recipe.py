@@ -92,7 +92,7 @@ def test_a_file_that_is_no_recipe_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"mine.toml cannot be read: No such file"):
         read_recipe(path)
     path.write_text("model = hsnet")
-    with pytest.raises(UsageError, match=r"mine.toml is no TOML"):
+    with pytest.raises(UsageError, match=r"mine.toml is not TOML"):
         read_recipe(path)
     path.write_text('model = "hsnet"')
     with pytest.raises(UsageError, match="Field required"):

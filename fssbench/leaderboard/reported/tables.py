@@ -218,6 +218,6 @@ def _parse(data: bytes, *, where: str) -> Paper:
     try:
         return Paper.model_validate(parse_toml(data))
     except ValidationError as error:
-        raise ResultError(f"{where} is no paper's tables: {first_error(error)}", remedy="correct it") from error
+        raise ResultError(f"{where} is not a paper's tables: {first_error(error)}", remedy="correct it") from error
     except ValueError as error:
-        raise ResultError(f"{where} is no TOML: {error}", remedy="correct it") from error
+        raise ResultError(f"{where} is not TOML: {error}", remedy="correct it") from error

@@ -166,7 +166,7 @@ def loaded(kind: Any, folder: Path, absent: str = "-", **options: Any) -> Any:
         made = kind.from_pretrained(str(folder), **options, **({"output_loading_info": True} if whole else {}))
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise CheckpointError(
-            f"{folder} is no model that transformers can load: {_first_line(error)}",
+            f"{folder} is not a model that transformers can load: {_first_line(error)}",
             remedy="pass a folder that save_pretrained wrote",
         ) from error
     if not whole:

@@ -83,7 +83,7 @@ def base_foreground(logits: Tensor, leave_out: Tensor | None) -> Tensor:
     Args:
         logits: of the base learner.
         leave_out: (B,) int64, for each episode the index among the base classes of the class it asks for, which
-            is no distractor then; -1, or ``None`` for all, where a novel class is asked for.
+            is not a distractor then; -1, or ``None`` for all, where a novel class is asked for.
     """
     classes = logits.softmax(dim=1)[:, 1:]  # (B, classes, h, w)
     if leave_out is not None:

@@ -156,7 +156,7 @@ class _EpisodeSetCheck(SetCheck):
         if pixels < least:
             self.wrong(f"{where}: its mask has {pixels} pixels, fewer than {least}")
         if meta.class_id not in {pool.id for pool in self.manifest.classes}:
-            self.wrong(f"{where}: class {meta.class_id} is no class of this fold")
+            self.wrong(f"{where}: class {meta.class_id} is not a class of this fold")
 
     def episode_shards(self, name: str, track: Track | None) -> set[str]:
         """A track's shards hold each of its episodes once, as the lock pins it; returns the keys used."""

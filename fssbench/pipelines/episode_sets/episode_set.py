@@ -59,7 +59,7 @@ class EpisodeSet:
             error=EpisodeSetError,
             damaged="is damaged",
             remedy="prepare the set again with --overwrite",
-            absent=f"{place} is no episode set: it has no {MANIFEST}",
+            absent=f"{place} is not an episode set: it has no {MANIFEST}",
             bring=CHECK if isinstance(place, Remote) else "build one with fssbench prepare",
         )
         return EpisodeSet(place, manifest)

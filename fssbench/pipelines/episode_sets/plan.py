@@ -140,7 +140,7 @@ def _base(output: Path, header: SetHeader, *, overwrite: bool) -> EpisodeSet | N
     if not (path / MANIFEST).exists():
         if path.is_file() or (path.is_dir() and holds_something(path)):
             raise EpisodeSetError(
-                f"{path} is in the way: it is no episode set, it has no {MANIFEST}",
+                f"{path} is in the way: it is not an episode set, it has no {MANIFEST}",
                 remedy="move it away, choose another --output, or pass --overwrite to replace it",
             )
         return None

@@ -47,7 +47,7 @@ class ImageFacts:
 
     @staticmethod
     def of(meta: ImageMeta) -> ImageFacts:
-        """The facts in an image sample's JSON; `EpisodeSetError` if its masks are no encodings."""
+        """The facts in an image sample's JSON; `EpisodeSetError` if its masks are not encodings."""
         try:
             object_pixels = masks.area(meta.mask)
             ignored_pixels = 0 if meta.ignore is None else masks.area(meta.ignore)

@@ -78,13 +78,13 @@ def from_bytes(data: bytes, *, benchmark: str, protocol: str, fold: int, where: 
     """The tracks of a Parquet lock by name (``1shot-seed0``).
 
     Raises:
-        EpisodeSetError: it is no such file, a column is missing, or indices do not count from 0.
+        EpisodeSetError: it is not such a file, a column is missing, or indices do not count from 0.
     """
     try:
         columns = pq.ParquetFile(io.BytesIO(data)).read(columns=list(COLUMNS)).to_pydict()
         rows = list(zip(*(columns[name] for name in COLUMNS), strict=True))
     except (pa.ArrowException, OSError, KeyError) as error:
-        raise EpisodeSetError(f"{where} is no lock of episodes: {error}", remedy="prepare the set again") from error
+        raise EpisodeSetError(f"{where} is not a lock of episodes: {error}", remedy="prepare the set again") from error
     episodes: dict[tuple[int, int], list[Episode]] = {}
     for seed, shot, index, class_id, query, supports in rows:
         track = episodes.setdefault((shot, seed), [])

@@ -80,7 +80,7 @@ def runs(rle: Rle) -> npt.NDArray[np.int64]:
     counts = rle["counts"]
     groups = np.frombuffer(counts.encode("utf-32-le", "surrogatepass"), dtype=np.uint32).astype(np.int64) - 48
     if len(strange := np.flatnonzero((groups < 0) | (groups > 63))):
-        raise SourceError(f"a mask's run lengths hold {counts[strange[0]]!r}, which is no part of a number")
+        raise SourceError(f"a mask's run lengths hold {counts[strange[0]]!r}, which is not part of a number")
     if len(groups) and groups[-1] & 0x20:
         raise SourceError("a mask's run lengths end within a number")
     return filling(_numbers(groups), height, width)

@@ -106,7 +106,7 @@ def from_bytes(data: bytes, *, where: str) -> dict[str, Entry]:
         columns = pq.ParquetFile(io.BytesIO(data)).read(columns=SCHEMA.names).to_pydict()
         rows = zip(*(columns[name] for name in SCHEMA.names), strict=True)
     except (pa.ArrowException, OSError, KeyError) as error:
-        raise TrainingSetError(f"{where} is no index of images: {error}", remedy="prepare the set again") from error
+        raise TrainingSetError(f"{where} is not an index of images: {error}", remedy="prepare the set again") from error
     entries: dict[str, Entry] = {}
     for row in rows:
         cells = dict(zip(SCHEMA.names, row, strict=True))

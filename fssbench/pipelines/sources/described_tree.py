@@ -176,7 +176,7 @@ class DescribedTreeSource(TreeSource):
             said = {row[table.id].strip(): row[table.class_].strip() for row in rows}
         except (KeyError, AttributeError, UnicodeDecodeError, csv.Error) as error:
             raise SourceError(
-                f"{path} is no table with the columns {table.id} and {table.class_}", remedy="use it as published"
+                f"{path} is not a table with the columns {table.id} and {table.class_}", remedy="use it as published"
             ) from error
         if unknown := sorted(set(said.values()) - set(self.class_names())):
             raise SourceError(

@@ -30,7 +30,7 @@ class Description(Record):
         default=None, min_length=1, description="for every fold the classes it tests; one fold of all if left out"
     )
     ignore_label: Value | None = Field(default=None, description="mask value of pixels that are not scored")
-    background: tuple[Value, ...] = Field(default=(0,), description="mask values that are no class")
+    background: tuple[Value, ...] = Field(default=(0,), description="mask values that are not a class")
     images: str = Field(default="images", description="folder of the images")
     masks: str = Field(default="masks", description="folder of the masks, named as the images are")
     test: str | None = Field(default=None, description="list of the images to draw from; all others if left out")
@@ -86,4 +86,4 @@ def read_description(folder: Path) -> Description:
     except ValidationError as error:
         raise SourceError(f"{path}: {first_error(error)}", remedy="docs/guides/raw-data.md has its fields") from error
     except ValueError as error:
-        raise SourceError(f"{path} is not TOML: {error}", remedy="mend that line") from error
+        raise SourceError(f"{path} is not TOML: {error}", remedy="fix that line") from error

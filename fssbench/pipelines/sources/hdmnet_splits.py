@@ -110,7 +110,7 @@ class HdmnetSplits:
         pools: dict[int, tuple[str, ...]] = dict.fromkeys(classes, ())
         for class_id, images in _literal(self._read(POOLS, fold), path).items():
             if type(class_id) is not int or not isinstance(images, list):
-                raise SourceError(f"{path} is no dict of class → list of images", remedy=PUBLISHED)
+                raise SourceError(f"{path} is not a dict of class → list of images", remedy=PUBLISHED)
             if class_id - 1 not in pools:
                 raise SourceError(f"{path} has class {class_id}, none of fold {fold}'s", remedy=PUBLISHED)
             pools[class_id - 1] = self._ids(path, images)
@@ -141,7 +141,7 @@ def _literal(data: bytes, path: Path) -> dict[object, object]:
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         stored = None
     if not isinstance(stored, dict):
-        raise SourceError(f"{path} is no dict of class → list of images", remedy=PUBLISHED)
+        raise SourceError(f"{path} is not a dict of class → list of images", remedy=PUBLISHED)
     return stored
 
 

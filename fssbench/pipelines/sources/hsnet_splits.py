@@ -139,7 +139,7 @@ def parse_paths(data: bytes, benchmark: Benchmark, *, where: Path) -> dict[int, 
     if not isinstance(stored, dict) or not all(
         type(c) is int and 0 <= c < benchmark.n_classes and isinstance(paths, list) for c, paths in stored.items()
     ):
-        raise SourceError(f"{where} is no dict of class index → list of paths", remedy=PUBLISHED)
+        raise SourceError(f"{where} is not a dict of class index → list of paths", remedy=PUBLISHED)
     if (total := sum(map(len, stored.values()))) > MOST_IMAGES:
         raise SourceError(f"{where} lists {total:,} images, expected at most {MOST_IMAGES:,}", remedy=PUBLISHED)
     return {c: tuple(_image_id(path, c, where) for path in paths) for c, paths in stored.items()}

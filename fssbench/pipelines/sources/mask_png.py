@@ -85,7 +85,7 @@ def decode_indices(data: bytes, *, where: str, meant: MaskValues) -> tuple[Value
     numbers these as it likes: where a palette has VOC's colours at other values than VOC, the colours count.
 
     Raises:
-        MaskFileError: the file, named ``where``, is no such PNG, or its palette shows that its values are lost.
+        MaskFileError: the file, named ``where``, is not such a PNG, or its palette shows that its values are lost.
     """
     image = _open(data, where)
     if image.mode not in INDEX_MODES:

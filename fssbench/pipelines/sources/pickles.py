@@ -20,7 +20,7 @@ PLAIN = frozenset({
     "PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE", "GET", "BINGET", "LONG_BINGET",
 })  # fmt: skip
 BROKEN = (pickle.UnpicklingError, ValueError, EOFError, LookupError, TypeError, AttributeError, OverflowError)
-"""What Python's own reader raises on bytes that are no pickle."""
+"""What Python's own reader raises on bytes that are not a pickle."""
 PUTS = frozenset({"PUT", "BINPUT", "LONG_BINPUT"})
 
 
@@ -35,7 +35,7 @@ def load_plain(data: bytes, *, where: str) -> object:
     """The dicts, lists, strings and integers in a pickle.
 
     Raises:
-        SourceError: it is no pickle, is cut off, or holds more than plain data; nothing of it was run.
+        SourceError: it is not a pickle, is cut off, or holds more than plain data; nothing of it was run.
     """
     try:
         for opcode, argument, _ in pickletools.genops(data):
@@ -52,4 +52,4 @@ def load_plain(data: bytes, *, where: str) -> object:
                 )
         return _NoGlobals(io.BytesIO(data)).load()
     except BROKEN as error:
-        raise SourceError(f"{where} is no pickle of lists: {error}", remedy="download it again") from error
+        raise SourceError(f"{where} is not a pickle of lists: {error}", remedy="download it again") from error

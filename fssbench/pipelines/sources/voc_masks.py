@@ -70,7 +70,7 @@ def _read_mat(path: Path) -> npt.NDArray[np.uint8]:
         indices = content["GTcls"][0, 0]["Segmentation"]
     except (MatReadError, zlib.error, OSError, NotImplementedError, LookupError, TypeError, ValueError) as error:
         raise SourceError(
-            f"{path} is no mask of SBD, a MATLAB file with GTcls.Segmentation: {error}",
+            f"{path} is not a mask of SBD, a MATLAB file with GTcls.Segmentation: {error}",
             remedy="download or unpack it again; of SBD's folders cls is the one with classes",
         ) from error
     if not isinstance(indices, np.ndarray) or indices.ndim != 2 or indices.dtype != np.uint8:

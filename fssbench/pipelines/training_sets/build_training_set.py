@@ -114,7 +114,7 @@ def _there(path: Path, header: TrainingManifest) -> TrainingSet | None:
     if not (path / TRAINING).exists():
         if path.is_file() or (path.is_dir() and holds_something(path)):
             raise TrainingSetError(
-                f"{path} is in the way: it is no training set, it has no {TRAINING}",
+                f"{path} is in the way: it is not a training set, it has no {TRAINING}",
                 remedy="move it away, choose another --output, or pass --overwrite to replace it",
             )
         return None

@@ -54,7 +54,7 @@ class TrainingSet:
             error=TrainingSetError,
             damaged="is damaged",
             remedy="prepare the set again with --train --overwrite",
-            absent=f"{place} is no training set: it has no {TRAINING}",
+            absent=f"{place} is not a training set: it has no {TRAINING}",
             bring="build one with fssbench prepare … --train",
         )
         return TrainingSet(place, manifest)

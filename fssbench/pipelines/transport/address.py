@@ -35,7 +35,7 @@ def find_place(text: str) -> Place:
     found = ADDRESS.fullmatch(text)
     if found is None:
         if SLASH_LOST.fullmatch(text) and not Path(text).exists():
-            raise UsageError(f"'{text}' is no address", remedy="write two slashes, as in https://host/sets")
+            raise UsageError(f"'{text}' is not an address", remedy="write two slashes, as in https://host/sets")
         return Path(home_in(text))
     scheme, rest = found[1].lower(), found[2]
     if scheme == "file":

@@ -26,7 +26,7 @@ RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 
 
 class StaleError(AttemptError):
-    """What was received so far is not the beginning of what the server has; an attempt from 0 may mend it."""
+    """What was received so far is not the beginning of what the server has; an attempt from 0 may fix it."""
 
 
 class StatusError(SourceError):

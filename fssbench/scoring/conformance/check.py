@@ -118,10 +118,10 @@ def read_reported(path: Path) -> Reported:
     """Read a tool's numbers from a JSON file.
 
     Raises:
-        ResultError: the file cannot be read, is no JSON, lacks mIoU, or holds a key, a class or a value it must not.
+        ResultError: the file cannot be read, is not JSON, lacks mIoU, or holds a key, a class or a value it must not.
     """
     remedy = "give miou and, if the tool has them, fb_iou and per_class, as in the numbers.json that --export writes"
-    return read_record(path, Reported, error=ResultError, damaged="is no tool's numbers", remedy=remedy)
+    return read_record(path, Reported, error=ResultError, damaged="is not a tool's numbers", remedy=remedy)
 
 
 def judge(reported: Reported, *, tolerance: Fraction) -> Verdict:

@@ -41,7 +41,7 @@ def export_kit(folder: Path) -> None:
         StorageError: it cannot be written.
     """
     if folder.is_file() or (folder.is_dir() and holds_something(folder)):
-        raise UsageError(f"{folder} exists and is no empty folder", remedy="name a new one")
+        raise UsageError(f"{folder} exists and is not an empty folder", remedy="name a new one")
     table = io.StringIO()
     lines = csv.writer(table, lineterminator="\n")
     lines.writerow(("index", "class_id", "class", "query", "prediction", "truth"))

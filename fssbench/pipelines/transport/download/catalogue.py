@@ -54,7 +54,7 @@ class RemoteFile(Record):
         if self.url is not None and self.there and (not self.is_archive or "/" in self.name):
             raise ValueError(f"'{self.name}' has there, so it must be the name of an archive ({', '.join(ARCHIVES)})")
         if self.url is not None and PurePosixPath(self.name).name == "":
-            raise ValueError(f"'{self.name}' is no name of a file")
+            raise ValueError(f"'{self.name}' is not a name of a file")
         return self
 
     @property
@@ -86,4 +86,4 @@ def read_catalogue(path: Path | None = None) -> Catalogue:
             f"the catalogue {path}: {first_error(error)}", remedy="see docs/guides/download.md for its fields"
         ) from error
     except ValueError as error:
-        raise SourceError(f"the catalogue {path} is not TOML: {error}", remedy="mend that line") from error
+        raise SourceError(f"the catalogue {path} is not TOML: {error}", remedy="fix that line") from error
