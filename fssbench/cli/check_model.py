@@ -68,4 +68,4 @@ def check_model(
         print(f"sound {model}")
     if findings:
         things = "thing is" if len(findings) == 1 else "things are"
-        raise ModelError(f"{len(findings)} {things} wrong with {model}", remedy="mend what is listed and check again")
+        raise ModelError(f"{len(findings)} {things} wrong with {model}", remedy="fix what is listed and check again")

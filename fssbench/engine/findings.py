@@ -23,7 +23,7 @@ __all__ = ["NAN", "Examined", "Finding"]
 
 T = TypeVar("T")
 
-MEND = "fix that"
+FIX = "fix that"
 NAN = "look for a division by zero, a logarithm of zero or an overflow"
 
 
@@ -78,9 +78,9 @@ class Examined:
         try:
             return function()
         except FssbenchError as error:
-            self.wrong(what, expected="an answer", found=error.problem, remedy=error.remedy or MEND)
+            self.wrong(what, expected="an answer", found=error.problem, remedy=error.remedy or FIX)
         except (Exception, SystemExit) as error:  # a user's code may raise anything
-            self.wrong(what, expected="an answer", found=described(error), remedy=MEND)
+            self.wrong(what, expected="an answer", found=described(error), remedy=FIX)
         return None
 
     def call(

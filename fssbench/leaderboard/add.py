@@ -46,7 +46,7 @@ class Added:
         if n := len(self.problems):
             raise ResultError(
                 f"{archive} is refused for {n} reason{'s' if n > 1 else ''}, and nothing of it was added",
-                remedy="let its author mend the results and submit them again",
+                remedy="let its author correct the results and submit them again",
             )
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from fssbench.base.errors import UsageError
-from fssbench.models.hsnet import HSNet, mask_features
+from fssbench.models.hsnet import SIDE, HSNet, mask_features
 
 __all__ = ["HMFS", "hybrid"]
 
@@ -56,7 +56,7 @@ class HMFS(HSNet):
         *,
         backbone: str = "resnet50",
         backbone_weights: str = "none",
-        size: int | None = None,
+        size: int = SIDE,
         masking: str = "hm",
         replaced: str = "nonpositive",
     ) -> None:

@@ -147,7 +147,7 @@ class HSNet(FeatureSegmenter):
         *,
         backbone: str = "resnet50",
         backbone_weights: str = "none",
-        size: int | None = None,
+        size: int = SIDE,
         masking: str = "fm",
         kernel: str = "center-pivot",
         hypercorrelation: str = "all",
@@ -167,7 +167,7 @@ class HSNet(FeatureSegmenter):
         extractor = open_backbone(backbone, backbone_weights)
         self.backbone, pyramid = _with_pyramid(extractor)
         self.recorded_as = None if pyramid.published else f"{type(self).__name__.lower()}-variant"
-        side = extractor.fitting(size, default=SIDE)
+        side = extractor.fitting(None if size == SIDE else size, default=SIDE)
         self.preprocess = Preprocess(size=side, mean=extractor.mean, std=extractor.std)
         self.masking = masking
         self.backbone_info = extractor.info

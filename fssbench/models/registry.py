@@ -232,7 +232,7 @@ def _installed(point: EntryPoint) -> Callable[..., nn.Module]:
     except (Exception, SystemExit) as error:
         raise ModelError(
             f"model '{point.name}' of entry point {point.value} cannot be loaded: {described(error)}",
-            remedy="mend or remove the package that offers it",
+            remedy="repair or remove the package that offers it",
         ) from error
     return _callable(found, where=f"entry point {point.value}")
 

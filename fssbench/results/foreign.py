@@ -149,7 +149,7 @@ def _read_line(line: str, where: str, found: dict[int, Rle]) -> None:
         raise ResultError(f"{where} is not JSON: {error}", remedy=f"pass {FORMATS}") from error
     index = row.get("index") if isinstance(row, dict) else None
     if type(index) is not int or "mask" not in row:
-        raise ResultError(f'{where} must be {{"index": …, "mask": …}}, got {line[:60]}', remedy="mend the line")
+        raise ResultError(f'{where} must be {{"index": …, "mask": …}}, got {line[:60]}', remedy="fix the line")
     _add(found, index, _rle(row["mask"], where), where)
 
 

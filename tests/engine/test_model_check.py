@@ -307,7 +307,7 @@ def test_findings_are_a_line_each_and_exit_with_2(fssbench: Command, tmp_path: P
     ran = fssbench("check-model", f"{tmp_path / 'wrong.py'}:Mine", "--device", "cpu")
     assert ran.code == 2
     assert ran.out == "dtype of masks: expected torch.uint8, found torch.float32; end with .to(torch.uint8)\n"
-    assert f"1 thing is wrong with {tmp_path / 'wrong.py'}:Mine; mend what is listed" in ran.error
+    assert f"1 thing is wrong with {tmp_path / 'wrong.py'}:Mine; fix what is listed" in ran.error
     said = json.loads(fssbench("check-model", f"{tmp_path / 'wrong.py'}:Mine", "--json").out)
     assert said["sound"] is False
     assert said["findings"][0]["check"] == "dtype of masks"

@@ -180,7 +180,7 @@ def test_a_disk_that_fills_while_a_run_is_taken_up_again_loses_nothing(
             for index in range(9, 20):
                 so_far.add(ScoredEpisode(replace(ROW, index=index), MASKS))
 
-    with disk_of(path.stat().st_size + room), pytest.raises(StorageError, match="file size limit is reached; mend"):
+    with disk_of(path.stat().st_size + room), pytest.raises(StorageError, match="file size limit is reached; fix"):
         go_on()
     with unfinished(path, identity="me", others=[other]) as so_far:
         assert set(so_far.kept) >= set(range(9 if several else 8))

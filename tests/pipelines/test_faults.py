@@ -199,13 +199,13 @@ SLOW = """
 import sys, time
 from pathlib import Path
 from fssbench.cli import main
-from fssbench.pipelines.sources.coco import CocoSource
-read = CocoSource.read
-def waiting(self, image_id, class_id):
+from fssbench.pipelines.episode_sets import build_episode_set
+write = build_episode_set.write_images
+def waiting(*asked):
     while Path(sys.argv[1]).exists():
         time.sleep(0.01)
-    return read(self, image_id, class_id)
-CocoSource.read = waiting
+    return write(*asked)
+build_episode_set.write_images = waiting
 main(sys.argv[2:])
 """
 

@@ -371,13 +371,13 @@ def test_a_line_nested_beyond_reason_is_no_json_either(tmp_path: Path) -> None:
 def test_an_index_must_be_an_integer(tmp_path: Path, index: object) -> None:
     said = refused(tmp_path, line(index, ONE), ResultError)
     assert said.startswith('FILE line 1 must be {"index": …, "mask": …}, got {"index": ')
-    assert said.endswith("; mend the line")
+    assert said.endswith("; fix the line")
 
 
 @pytest.mark.parametrize("row", ["[]", "0", "null", '"text"', "{}", '{"index": 0}', '{"mask": {}}', '{"Index": 0}'])
 def test_a_line_must_have_an_index_and_a_mask(tmp_path: Path, row: str) -> None:
     said = refused(tmp_path, row, ResultError)
-    assert said == f'FILE line 1 must be {{"index": …, "mask": …}}, got {row}; mend the line'
+    assert said == f'FILE line 1 must be {{"index": …, "mask": …}}, got {row}; fix the line'
 
 
 def test_a_long_line_is_not_repeated_whole(tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ class Annotations:
         """The file's contents; `SourceError` naming its first fault, if it has any."""
         if faults := self.contents.faults:
             others = f"; fssbench doctor lists all {len(faults):,} such faults" * (len(faults) > 1)
-            remedy = f"use the annotation file as published, or mend this in it{others}"
+            remedy = f"use the annotation file as published, or correct this in it{others}"
             raise SourceError(f"{self.path}: {faults[0]}", remedy=remedy)
         return self.contents
 

@@ -28,7 +28,7 @@ class Patience:
 
 
 class AttemptError(Exception):
-    """What another attempt may mend."""
+    """What another attempt may help."""
 
 
 class FurtherError(AttemptError):

@@ -25,7 +25,7 @@ class AbsentError(Exception):
 
 
 class RefusedError(Exception):
-    """What no further attempt can mend."""
+    """What no further attempt can help."""
 
 
 class Transport(Protocol):

@@ -271,5 +271,5 @@ def test_a_step_is_called_with_what_its_command_names(monkeypatch: pytest.Monkey
         name.removeprefix("options."): value for name, value in (typed.pop("changes") | typed.pop("options")).items()
     }
     assert Path(called.pop("image_list")) == typed.pop("image_list") == tmp_path
-    defaults = {"config": None, "workers": 4, "overwrite": False}
+    defaults = {"config": None, "workers": 4, "overwrite": False, "log_to": ()}
     assert {**defaults, **called, "report": None} == {**typed, "report": None}
