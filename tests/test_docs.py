@@ -31,7 +31,7 @@ BLOCK = re.compile(
 )
 PLAIN = re.compile(r"fssbench [\w\s./:=,\"'{}-]+")
 """Commands in which a shell finds nothing to do but take off quotes."""
-LONG = {"looking.md", "models.md", "scale-out.md", "scores.md", "speed.md", "training.md"}
+LONG = {"looking.md", "models.md", "scale-out.md", "scores.md", "speed.md", "start.md", "training.md"}
 """Pages whose commands take long; those of the others, README's among them, are run by ``make test``."""
 MADE = ROOT / "docs" / "reference" / "commands.md"
 PAGES = [ROOT / "README.md", *sorted({*(ROOT / "docs").rglob("*.md")} - {MADE})]

@@ -391,7 +391,8 @@ def test_both_real_encodings_are_read(real_data: Path) -> None:
         "eiffel_tower/4": 2937,
         "eiffel_tower/5": 1120,
     }
-    missing, binary = source.notes()
+    untold, missing, binary = source.notes()
+    assert untold == "which classes are tested is not known; pass --splits with FSS-1000's list of test classes"
     assert missing.startswith("images that are not there: 10 (african_elephant/1, african_elephant/2, african_ele")
     assert binary == (
         "masks of values 0 and 1, read as such: 5 "
