@@ -11,7 +11,7 @@
 #: make dist     build the wheel and the sdist into dist/
 #: make clean    remove all of these again
 #:
-#: .venv takes 6.3 GB, about 3 GB of it to download, and two to five minutes. PyTorch's build for Linux accounts for most
+#: .venv takes 6.8 GB, about 3 GB of it to download, and two to five minutes. PyTorch's build for Linux accounts for most
 #: of that: it brings 4.1 GB of CUDA and Triton. Without a GPU, first set PIP_EXTRA_INDEX_URL to PyTorch's package index
 #: for CPUs; pip then prefers the build for CPUs, and .venv takes 1.9 GB.
 SHELL := bash
