@@ -153,7 +153,7 @@ def test_a_loss_that_is_no_number_names_its_episodes_and_keeps_nothing_of_it(tmp
             return replace(step, loss=step.loss * float("nan")) if batch.epoch == 1 else step
 
     folder = RunFolder(tmp_path)
-    with pytest.raises(TrainingError, match="not a finite number on 0 e1q0 e1s0; 1 e1q1 e1s1; 2 e1q2 e1s2; 0 e1q3 e1s3"):
+    with pytest.raises(TrainingError, match="a finite number on 0 e1q0 e1s0; 1 e1q1 e1s1; 2 e1q2 e1s2; 0 e1q3 e1s3"):
         run(recipe(run__validate_every=2), folder=folder, model=Overflows())
     assert folder.load(identity="{}")[0].step == 4
 
