@@ -52,6 +52,7 @@ __all__ = [
     "TrainingSetError",
     "UnknownClassError",
     "UsageError",
+    "first_line",
 ]
 
 
@@ -151,3 +152,8 @@ class ResultError(FssbenchError):
 
 class StorageError(FssbenchError):
     """The disk is full, read-only, or in use by another run."""
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says, or its type where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

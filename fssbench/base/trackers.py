@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
-from fssbench.base.errors import UsageError
+from fssbench.base.errors import UsageError, first_line
 from fssbench.base.suggest import known_are
 
 __all__ = ["TRACKERS", "Tracker", "id_file", "open_trackers", "require_trackers", "tensorboard"]
@@ -54,8 +54,9 @@ def open_trackers(
         try:
             opened.append(kinds[name](title=title, facts=facts, folder=folder))
         except Exception as error:  # whatever its server or its settings are to blame for
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise UsageError(f"{name} begins no run: {reason}", remedy="set it up, or leave out --log-to") from error
+            raise UsageError(
+                f"{name} begins no run: {first_line(error)}", remedy="set it up, or leave out --log-to"
+            ) from error
     return opened
 
 

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fssbench.base.errors import TrainingError
+from fssbench.base.errors import TrainingError, first_line
 from fssbench.base.files import write_atomic
 from fssbench.base.trackers import TRACKERS, id_file
 
@@ -125,7 +125,7 @@ class RunFolder:
         except FileNotFoundError as error:
             raise TrainingError(f"there is no run to go on with in {self.path}", remedy="leave out --resume") from error
         except Exception as error:  # damaged files make the unpickler raise almost anything
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            reason = first_line(error)
             raise TrainingError(
                 f"{self.state} cannot be read: {reason}", remedy="begin anew with --overwrite"
             ) from error

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from functools import cached_property
 from typing import Any
 
+from fssbench.base.errors import first_line
 from fssbench.base.files import storage_errors
 from fssbench.base.progress import SILENT
 from fssbench.base.trackers import Tracker, tensorboard
@@ -68,8 +69,7 @@ class Log:
                 tracker.log(figures, step=step)
             except Exception as error:  # a server that is gone ends no training
                 self.trackers.remove(tracker)
-                reason = (str(error).splitlines() or [type(error).__name__])[0]
-                self.note(f"nothing more is logged to {type(tracker).__name__}: {reason}")
+                self.note(f"nothing more is logged to {type(tracker).__name__}: {first_line(error)}")
 
     def _write(self, line: dict[str, Any]) -> None:
         with storage_errors(self.folder.log), self.folder.log.open("a", encoding="utf-8") as file:

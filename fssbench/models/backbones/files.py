@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from fssbench.base.errors import CheckpointError, ModelError
+from fssbench.base.errors import CheckpointError, ModelError, first_line
 from fssbench.base.files import sha256_bytes, sha256_file
 from fssbench.base.home import home_in
 
@@ -105,17 +105,13 @@ def snapshot(name: str, *, weights: bool, remedy: str) -> Path:
     except StopIteration:
         raise CheckpointError(f"{name} has no weights ({' or '.join(WEIGHTS)})", remedy=remedy) from None
     except (OSError, ValueError, RuntimeError) as error:
-        raise ModelError(f"{name} could not be downloaded ({_first_line(error)})", remedy=remedy) from error
+        raise ModelError(f"{name} could not be downloaded ({first_line(error)})", remedy=remedy) from error
 
 
 def _downloaded(name: str, patterns: Sequence[str]) -> Path:
     from huggingface_hub import snapshot_download
 
     return Path(snapshot_download(name, allow_patterns=list(patterns)))
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def weights_in(folder: Path) -> list[Path]:
@@ -149,7 +145,7 @@ def config_of(folder: Path, name: str) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(path.read_text())
     except (OSError, ValueError) as error:
         raise CheckpointError(
-            f"{path} cannot be read ({_first_line(error)})",
+            f"{path} cannot be read ({first_line(error)})",
             remedy="pass a folder that save_pretrained wrote, of the model and of its processor",
         ) from error
     return found
@@ -166,7 +162,7 @@ def loaded(kind: Any, folder: Path, absent: str = "-", **options: Any) -> Any:
         made = kind.from_pretrained(str(folder), **options, **({"output_loading_info": True} if whole else {}))
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise CheckpointError(
-            f"{folder} is not a model that transformers can load: {_first_line(error)}",
+            f"{folder} is not a model that transformers can load: {first_line(error)}",
             remedy="pass a folder that save_pretrained wrote",
         ) from error
     if not whole:

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from fssbench.base.errors import CheckpointError, ModelError, UsageError
+from fssbench.base.errors import CheckpointError, ModelError, UsageError, first_line
 from fssbench.base.files import sha256_file
 from fssbench.base.home import home_in
 from fssbench.base.suggest import did_you_mean
@@ -111,7 +111,7 @@ def _file(called: str, config: Any, weights: str) -> Path:
         return Path(hf_hub_download(config.hf_hub_id, file))
     except (OSError, ValueError, RuntimeError) as error:
         raise ModelError(
-            f"{what} could not be downloaded ({str(error).strip().splitlines()[0]})",
+            f"{what} could not be downloaded ({first_line(error)})",
             remedy=f"bring {file} of {config.hf_hub_id} here from a machine with a network and pass --backbone-weights "
             "PATH, or run untrained with --backbone-weights none",
         ) from error
@@ -137,7 +137,7 @@ def _created(timm: Any, name: str, path: Path | None, options: Mapping[str, Any]
         if path is None:
             raise
         raise CheckpointError(
-            f"{path} does not hold the weights of timm:{name}: {str(error).strip().splitlines()[0]}",
+            f"{path} does not hold the weights of timm:{name}: {first_line(error)}",
             remedy="pass a state dict as timm keeps it, or the --backbone it belongs to",
         ) from error
     built: nn.Module = network

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from fssbench.base.errors import StorageError, UsageError
+from fssbench.base.errors import StorageError, UsageError, first_line
 from fssbench.base.progress import Advance, no_progress
 from fssbench.pipelines.transport.storage import Storage
 
@@ -112,7 +112,7 @@ def _refusals(where: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        said = str(error).strip().splitlines() or [type(error).__name__]
         raise StorageError(
-            f"{where} refused: {said[0]}", remedy="check the address, and whether you are logged in where it is"
+            f"{where} refused: {first_line(error)}",
+            remedy="check the address, and whether you are logged in where it is",
         ) from error
