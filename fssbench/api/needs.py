@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from fssbench.base.errors import SourceError, StorageError
-from fssbench.base.files import free_bytes
+from fssbench.base.errors import SourceError
+from fssbench.base.files import require_room
 from fssbench.base.progress import Report, duration
 from fssbench.pipelines.episode_sets.plan import FoldPlan
 from fssbench.pipelines.episode_sets.sameness import read_sample
@@ -82,7 +82,7 @@ class Planned(Generic[P]):
         """Say what building will take, if anything is to be built; `StorageError` if the disk has not the room."""
         if self.total.images:
             report.note(str(self.total))
-            _require_space(self.total, self.target)
+            require_room(self.total.bytes, self.target, what="the sets take about")
 
 
 def needs_of_folds(plans: Sequence[FoldPlan], source: Source, *, workers: int) -> list[Needs]:
@@ -112,15 +112,6 @@ def needs_of_training(plan: TrainingPlan, source: Source, *, workers: int) -> Ne
     each, seconds = _judge(sorted(plan.shown), size, workers=workers)
     n = len(plan.shown)
     return Needs(images=n, bytes=int(n * each), seconds=n * seconds)
-
-
-def _require_space(needs: Needs, folder: Path) -> None:
-    """Raise `StorageError` if the disk cannot hold what is to be written below ``folder``."""
-    if (free := free_bytes(folder)) < needs.bytes:
-        raise StorageError(
-            f"the sets take about {needs.bytes / 1e6:,.1f} MB, and {folder} has {free / 1e6:,.1f} MB free",
-            remedy="make room, or name a folder on another disk with --output",
-        )
 
 
 def _judge(images: Sequence[T], size: Callable[[T], int], *, workers: int) -> tuple[float, float]:

@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from fssbench.api.needs import Planned, needs_of_folds, needs_of_training
 from fssbench.api.sources import class_list, list_files, named_protocol, open_raw, own_benchmark
@@ -87,13 +86,27 @@ def prepare(
         EpisodeSetError: a set of another origin is in the way.
         StorageError: the disk is full, or another run is building the same set.
     """
-    asked: dict[str, Any] = {
-        **{"source": source, "folds": folds, "shots": shots, "seeds": seeds, "episodes": episodes},
-        **{"protocol": protocol, "output": output, "splits": splits, "mask_rule": mask_rule, "crowds": crowds},
-        **{"masks": masks, "columns": columns, "min_pixels": min_pixels, "loader_workers": loader_workers},
-        "allow_missing_classes": allow_missing_classes,
-    }
-    planned = plan(benchmark, workers=workers, overwrite=overwrite, report=report, **asked)
+    planned = plan(
+        benchmark,
+        source=source,
+        folds=folds,
+        shots=shots,
+        seeds=seeds,
+        episodes=episodes,
+        protocol=protocol,
+        output=output,
+        splits=splits,
+        mask_rule=mask_rule,
+        crowds=crowds,
+        masks=masks,
+        columns=columns,
+        min_pixels=min_pixels,
+        loader_workers=loader_workers,
+        allow_missing_classes=allow_missing_classes,
+        workers=workers,
+        overwrite=overwrite,
+        report=report,
+    )
     planned.begin(report)
     built = []
     for one in planned.plans:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fssbench.base.errors import EpisodeSetError, StorageError
-from fssbench.base.files import atomic_folder, free_bytes, write_atomic
+from fssbench.base.files import atomic_folder, require_room, write_atomic
 from fssbench.base.progress import SILENT, Report
 from fssbench.pipelines.episode_sets.check_episode_set import verify_set
 from fssbench.pipelines.episode_sets.episode_set import MANIFEST, EpisodeSet, find_sets
@@ -64,7 +64,8 @@ def push(folder: Path, address: str, *, overwrite: bool = False, report: Report 
 
 
 def _push(one: Shared, shelf: Shelf, address: str, *, overwrite: bool, report: Report) -> Shared:
-    here = Path(str(one.place))
+    here = one.place
+    assert isinstance(here, Path)
     there = shelf.read(f"{one.name}/{one.manifest}")
     if there == (here / one.manifest).read_bytes():
         return Shared(one.place, one.name, one.manifest, one.files, there=True)
@@ -104,11 +105,7 @@ def _pull(one: Shared, target: Path, *, overwrite: bool, report: Report) -> Shar
         raise StorageError(
             f"{target} is in the way: it is not this set", remedy="pass --overwrite to replace it, or another folder"
         )
-    if (free := free_bytes(target)) < one.n_bytes:
-        raise StorageError(
-            f"{one.name} takes {one.n_bytes / 1e6:,.0f} MB, and {target.parent} has {free / 1e6:,.0f} MB free",
-            remedy="make room, or name another folder",
-        )
+    require_room(one.n_bytes, target.parent, what=f"{one.name} takes")
     with (
         report.progress(f"pulling {one.name}", one.n_bytes, unit="bytes") as advance,
         atomic_folder(target) as partial,

@@ -22,6 +22,7 @@ __all__ = [
     "nearest",
     "replace_folder",
     "require_own",
+    "require_room",
     "set_aside",
     "sha256_bytes",
     "sha256_file",
@@ -54,6 +55,15 @@ def sha256_file(path: Path) -> str:
 def free_bytes(folder: Path) -> int:
     """What the disk has left on which ``folder`` lies, or will lie."""
     return shutil.disk_usage(nearest(folder)).free
+
+
+def require_room(needed: int, folder: Path, *, what: str) -> None:
+    """Raise `StorageError`, which begins with ``what``, if the disk of a folder has not so many bytes left."""
+    if (free := free_bytes(folder)) < needed:
+        raise StorageError(
+            f"{what} {needed / 1e6:,.1f} MB, and {folder} has {free / 1e6:,.1f} MB free",
+            remedy="make room, or name a folder on another disk with --output",
+        )
 
 
 def nearest(folder: Path) -> Path:

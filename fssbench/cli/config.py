@@ -11,7 +11,7 @@ import typer
 from fssbench.base.errors import UsageError
 from fssbench.base.home import home_in
 from fssbench.base.suggest import known_are
-from fssbench.base.toml import parse_toml
+from fssbench.base.toml import read_toml
 
 __all__ = ["ConfigOption"]
 
@@ -20,12 +20,7 @@ def _read(ctx: typer.Context, file: Path | None) -> Path | None:
     """Make what the file says the defaults of the options, before these are looked at."""
     if file is None or ctx.resilient_parsing:
         return file
-    try:
-        given = parse_toml(file.read_bytes())
-    except OSError as error:
-        raise UsageError(f"--config {file} cannot be read: {error.strerror}", remedy="check the path") from error
-    except ValueError as error:
-        raise UsageError(f"{file} is not TOML: {error}", remedy="write one option = value a line") from error
+    given = read_toml(file, option="--config", remedy="write one option = value a line")
     options = {
         name.lstrip("-"): one for one in ctx.command.params for name in one.opts if name.startswith("--") and one.name
     }

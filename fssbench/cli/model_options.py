@@ -10,7 +10,7 @@ import typer
 
 from fssbench.base.errors import UsageError
 from fssbench.base.home import home_in
-from fssbench.base.toml import parse_toml
+from fssbench.base.toml import read_toml
 from fssbench.cli import complete
 from fssbench.cli.console import warn
 
@@ -99,12 +99,7 @@ def parse_pairs(pairs: list[str], spec: ModelSpec | None = None) -> dict[str, An
 
 def read_options(file: Path) -> dict[str, Any]:
     """A TOML file's keys as keyword arguments; `UsageError` if it cannot be read or has tables."""
-    try:
-        options = parse_toml(file.read_bytes())
-    except OSError as error:
-        raise UsageError(f"--options {file} cannot be read: {error.strerror}", remedy="check the path") from error
-    except ValueError as error:
-        raise UsageError(f"{file} is not TOML: {error}", remedy='write one name = value a line, text in ""') from error
+    options = read_toml(file, option="--options", remedy='write one name = value a line, text in ""')
     options = {name: home_in(value) if isinstance(value, str) else value for name, value in options.items()}
     if tables := [name for name, value in options.items() if isinstance(value, dict)]:
         raise UsageError(

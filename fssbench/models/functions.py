@@ -40,9 +40,8 @@ class FunctionSegmenter(EpisodeSegmenter):
         super().__init__()
         self.function, self.whole = function, whole
         if whole:
-            self.preprocess = (
-                Preprocess()
-            )  # its answers are of any size; this is where they are scored beside their own
+            # Its answers are of any size; this is the size at which they are scored beside their own.
+            self.preprocess = Preprocess()
         self.takes_episode = _parameters(function) == 1
         self.uses_class_names = bool(getattr(function, "uses_class_names", False))
 
