@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from fssbench.schemas.leaderboard import Entry, ReportedEntry, Score
+from fssbench.schemas.leaderboard import DifferenceRecord, Entry, ReportedEntry, Score
 from fssbench.schemas.result import IntervalRecord
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ COLUMNS: dict[str, pa.DataType] = {
 def rows(entries: Iterable[Entry], reported: Iterable[ReportedEntry]) -> Iterator[dict[str, Any]]:
     """Every entry as one flat row, measured ones first."""
     for entry in entries:
-        sure = entry.difference.other_images or entry.difference.other_episodes
+        sure = sure_of(entry.difference)
         yield _row(
             entry,
             protocol=f"{entry.protocol}/{entry.protocol_version}",
@@ -91,9 +91,9 @@ def _row(entry: Entry | ReportedEntry, **cells: Any) -> dict[str, Any]:
     return dict.fromkeys(COLUMNS) | shared | cells
 
 
-def sure_of(score: Score) -> IntervalRecord | None:
+def sure_of(figure: Score | DifferenceRecord) -> IntervalRecord | None:
     """The interval of the harder question that can be answered: other images, else other episodes."""
-    return score.other_images or score.other_episodes
+    return figure.other_images or figure.other_episodes
 
 
 def _with_bounds(name: str, score: Score) -> dict[str, float | None]:

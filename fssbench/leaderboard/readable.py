@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from fssbench.leaderboard.board import Leaderboard
 from fssbench.leaderboard.cited import keys, of_model, of_printed, year_of
 from fssbench.leaderboard.flat import sure_of
-from fssbench.leaderboard.standings import digests, one_decimal, percent
+from fssbench.leaderboard.standings import as_reported, digests, one_decimal, percent
 from fssbench.leaderboard.typeset import Cell, Part, Typeset, signed
 from fssbench.schemas.leaderboard import REGIME_NAMES, Entry, ReportedEntry, Score
 
@@ -73,16 +73,14 @@ def _asked(entry: Entry) -> str:
 
 def _heading(group: Sequence[ReportedEntry]) -> str:
     first = group[0]
-    protocol = f"protocol {first.protocol}" if first.protocol else "protocol not known"
-    ignored = "" if first.ignore_label else ", ignored pixels counted as background"
     regime = "" if first.regime == "base classes" else f", {REGIME_NAMES[first.regime]}"
-    return f"as reported, {protocol}{ignored}{regime}"
+    return f"{as_reported(first)}{regime}"
 
 
 def _measured(entry: Entry, folds: Iterable[int]) -> list[Cell]:
     by_fold = {fold.fold: percent(fold.miou.value, without="") for fold in entry.folds}
     best = entry.rank is not None and not _separable(entry)
-    behind, sure = entry.difference, entry.difference.other_images or entry.difference.other_episodes
+    behind, sure = entry.difference, sure_of(entry.difference)
     bounds = f" [{signed(sure.low, 1)}, {signed(sure.high, 1)}]" if sure else ""
     return [
         Cell(text=str(entry.rank or "")),
@@ -99,7 +97,7 @@ def _separable(entry: Entry) -> bool:
     """Whether an entry's mean is below the best one's by more than chance, or nobody can say."""
     if entry.rank == 1:
         return False
-    sure = entry.difference.other_images or entry.difference.other_episodes
+    sure = sure_of(entry.difference)
     return sure is None or not sure.low <= 0 <= sure.high
 
 

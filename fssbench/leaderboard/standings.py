@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from fssbench.schemas.leaderboard import DifferenceRecord, Entry, ReportedEntry, Score, ShiftInterval
     from fssbench.schemas.result import IntervalRecord
 
-__all__ = ["between", "digests", "one_decimal", "percent", "print_rankings", "print_reported"]
+__all__ = ["as_reported", "between", "digests", "one_decimal", "percent", "print_rankings", "print_reported"]
 
 WIDTH = 100
 """Of tables that go to a file, or to whatever else is not a terminal."""
@@ -70,13 +70,17 @@ def print_reported(
     console = _wide(console)
     for group in groups:
         first = group[0]
-        protocol = f"protocol {first.protocol}" if first.protocol else "protocol not known"
-        ignored = "" if first.ignore_label else ", ignored pixels counted as background"
         regime = "" if first.regime == "base classes" else f" · {REGIME_NAMES[first.regime]}"
-        title = f"{first.benchmark} · {first.shot}-shot · as reported, {protocol}{ignored}{regime} · mIoU in %"
+        title = f"{first.benchmark} · {first.shot}-shot · {as_reported(first)}{regime} · mIoU in %"
         _print(title, _printed(group[:most]), console)
         if most is not None and len(group) > most:
             _say(f"and {len(group) - most} more\n", console)
+
+
+def as_reported(row: ReportedEntry) -> str:
+    """How papers scored a row, in words."""
+    protocol = f"protocol {row.protocol}" if row.protocol else "protocol not known"
+    return f"as reported, {protocol}{'' if row.ignore_label else ', ignored pixels counted as background'}"
 
 
 def _wide(console: Console | None) -> Console:

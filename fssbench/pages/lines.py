@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from fssbench.pages.charts import Tick
 
-__all__ = ["Line", "LineChart", "Series", "line_chart", "round_ticks"]
+__all__ = ["Axes", "Line", "LineChart", "Series", "line_chart", "round_ticks"]
 
 WIDTH, HEIGHT = 440, 250
 LEFT, RIGHT, TOP, BOTTOM = 38, 12, 10, 36
@@ -49,21 +49,35 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LineChart:
-    """Lines over one pair of axes; all places in pixels."""
+class Axes:
+    """A pair of axes with their ticks; all places in pixels."""
+
+    x: tuple[Tick, ...]
+    y: tuple[Tick, ...]
+    width: int = WIDTH
+    height: int = HEIGHT
+    left: int = LEFT
+    top: int = TOP
+
+    @property
+    def right(self) -> int:
+        """Where the horizontal axis ends."""
+        return self.width - RIGHT
+
+    @property
+    def bottom(self) -> int:
+        """Where the vertical axis begins."""
+        return self.height - BOTTOM
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LineChart(Axes):
+    """Lines over one pair of axes."""
 
     title: str
     x_name: str
     y_name: str
-    x: tuple[Tick, ...]
-    y: tuple[Tick, ...]
     lines: tuple[Line, ...]
-    width: int = WIDTH
-    height: int = HEIGHT
-    left: int = LEFT
-    right: int = WIDTH - RIGHT
-    top: int = TOP
-    bottom: int = HEIGHT - BOTTOM
 
 
 def line_chart(

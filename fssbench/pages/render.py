@@ -15,6 +15,7 @@ from fssbench.base.errors import UsageError
 from fssbench.base.version import __version__
 from fssbench.episodes.benchmarks import find_benchmark
 from fssbench.leaderboard.at_hand import at_hand
+from fssbench.leaderboard.typeset import signed
 from fssbench.pages.charts import scale_top
 from fssbench.pages.speeds import by_speed
 from fssbench.schemas.leaderboard import Entry, ReportedEntry
@@ -77,7 +78,7 @@ def environment() -> Environment:
         "p_number": lambda difference: "" if (p := _p(difference)) is None else p,
         "p_value": lambda difference: "—" if (p := _p(difference)) is None else p_text(p),
         "percent": _percent,
-        "points": _points,
+        "points": lambda value, digits=1: signed(value, digits),
         "question": _question,
         "setting": setting,
         "speeds": by_speed,
@@ -129,11 +130,6 @@ def _question(figure: Sure) -> str:
 
 def _percent(value: float, digits: int = 1) -> str:
     return f"{100 * value:.{digits}f}"
-
-
-def _points(value: float, digits: int = 1) -> str:
-    """A difference in percentage points, with its sign."""
-    return f"{100 * value:+.{digits}f}".replace("-", "−")
 
 
 def _top(figures: Sequence[Sure]) -> float:

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fssbench.pages.charts import Tick, scale_top
+from fssbench.pages.lines import BOTTOM, LEFT, RIGHT, TOP, Axes
 from fssbench.schemas.leaderboard import Entry
 
 __all__ = ["Dot", "SpeedChart", "by_speed"]
 
 WIDTH, HEIGHT = 640, 300
-LEFT, RIGHT, TOP, BOTTOM = 38, 12, 10, 36
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,18 +30,12 @@ class Dot:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SpeedChart:
+class SpeedChart(Axes):
     """mIoU over episodes a second, whose axis is logarithmic."""
 
-    x: tuple[Tick, ...]
-    y: tuple[Tick, ...]
     dots: tuple[Dot, ...]
     width: int = WIDTH
     height: int = HEIGHT
-    left: int = LEFT
-    right: int = WIDTH - RIGHT
-    top: int = TOP
-    bottom: int = HEIGHT - BOTTOM
 
 
 def by_speed(entries: Sequence[Entry]) -> SpeedChart | None:
