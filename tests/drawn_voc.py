@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
+from fssbench.base import parquet
 from fssbench.pipelines.sources.pascal import PascalSource
 
 STORED = Path(__file__).parent / "golden" / "lists" / "voc.parquet"
@@ -26,7 +27,7 @@ BORDER = 255
 
 def stored() -> pa.Table:
     """One row an image: its id, its classes, and how many pixels of each its mask has."""
-    return pq.read_table(STORED)
+    return parquet.read(STORED.read_bytes())
 
 
 def encode(folder: Path) -> pa.Table:

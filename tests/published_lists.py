@@ -15,6 +15,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from fssbench.base import parquet
 from fssbench.episodes.benchmarks import COCO_20I, FSS_1000, PASCAL_5I, Benchmark
 from fssbench.pipelines.sources.hsnet_splits import HsnetSplits
 
@@ -24,7 +25,7 @@ BENCHMARKS = (PASCAL_5I, COCO_20I, FSS_1000)
 
 def stored(benchmark: Benchmark) -> pa.Table:
     """The table of a benchmark."""
-    return pq.read_table(STORED / f"{benchmark.alias}.parquet")
+    return parquet.read((STORED / f"{benchmark.alias}.parquet").read_bytes())
 
 
 # --- tables from split files ----------------------------------------------------------------------------

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import subprocess
+import sys
 from hashlib import sha256
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -128,7 +131,7 @@ def test_the_digest_of_a_pool_does_not_depend_on_its_order(pool: list[str]) -> N
 
 def test_the_tree_of_errors_is_complete_and_drawn() -> None:
     found = {n for n, c in inspect.getmembers(errors, inspect.isclass) if issubclass(c, FssbenchError)}
-    assert found == set(errors.__all__)
+    assert found == set(errors.__all__) - {"first_line"}
     assert all(name in (errors.__doc__ or "") for name in found)
 
 
@@ -137,3 +140,26 @@ def test_an_error_says_its_problem_and_its_remedy_in_one_line() -> None:
     assert str(error) == "there is no x; take y"
     assert (error.problem, error.remedy) == ("there is no x", "take y")
     assert str(UsageError("there is no x")) == "there is no x"
+
+
+# --- tables ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="only Linux lists the threads of a process")
+def test_a_table_comes_back_and_no_thread_of_arrow_is_left_to_abort_the_process() -> None:
+    script = """if True:
+        import os, pyarrow as pa
+        from fssbench.base import parquet
+
+        def threads():
+            tasks = [f"/proc/self/task/{task}" for task in os.listdir("/proc/self/task")]
+            return {task for task in tasks if "jemalloc" not in open(f"{task}/comm").read()}
+
+        table = pa.table({"n": list(range(100_000)), "text": [str(n) for n in range(100_000)]})
+        data = parquet.encode(table)
+        before = threads()
+        assert parquet.read(data).equals(table)
+        assert parquet.read(data, columns=("n", "absent")).column_names == ["n"]
+        assert threads() == before, (before, threads())
+    """
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from fssbench.base import parquet
 from fssbench.base.errors import FssbenchError, ResultError
 from fssbench.episodes.episodes import Episode, Track
 from fssbench.scoring.counts import CountsTable, QueryFacts
@@ -57,9 +56,7 @@ def to_arrow(table: CountsTable) -> pa.Table:
 
 def to_bytes(table: CountsTable) -> bytes:
     """The table as Parquet: the same bytes for the same table."""
-    buffer = io.BytesIO()
-    pq.write_table(to_arrow(table), buffer, compression="zstd")
-    return buffer.getvalue()
+    return parquet.encode(to_arrow(table))
 
 
 def from_bytes(data: bytes, *, where: str, check: bool = True) -> CountsTable:
@@ -73,7 +70,7 @@ def from_bytes(data: bytes, *, where: str, check: bool = True) -> CountsTable:
         CountsError: its counts contradict themselves.
     """
     try:
-        stored = pq.ParquetFile(io.BytesIO(data)).read()
+        stored = parquet.read(data)
         if nulls := [name for name in stored.column_names if name != NULLABLE and stored[name].null_count]:
             raise ValueError(f"column {nulls[0]} has cells without a value")
         table = _from_columns(stored)

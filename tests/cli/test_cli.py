@@ -14,6 +14,7 @@ import pytest
 import torch
 from command import Command
 
+from fssbench.base import parquet
 from fssbench.base.errors import UsageError
 from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
 
@@ -358,13 +359,12 @@ def test_the_lines_printed_are_those_the_digest_is_taken_of(fssbench: Command, t
 
 
 def test_episodes_can_be_written_as_a_lock_or_as_text(fssbench: Command, toy_raw: Path, tmp_path: Path) -> None:
-    import pyarrow.parquet as pq
 
     arguments = ("episodes", "toy", "--source", toy_raw, "--episodes", 20, "--shot", 2)
     assert fssbench(*arguments, "-o", tmp_path / "a.tsv").code == 0
     assert fssbench(*arguments, "-o", tmp_path / "a.parquet").code == 0
     lines = (tmp_path / "a.tsv").read_text().splitlines()
-    rows = pq.read_table(tmp_path / "a.parquet").to_pylist()
+    rows = parquet.read((tmp_path / "a.parquet").read_bytes()).to_pylist()
     assert lines == ["\t".join([str(r["class_id"]), r["query"], *r["supports"]]) for r in rows]
 
 

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from boards import answers, model, write_model, write_result
 from command import Command
@@ -21,6 +20,7 @@ from hypothesis import strategies as st
 from toys import masks_folder, run_with_masks
 
 from fssbench.api.check import check_all
+from fssbench.base import parquet
 from fssbench.base.errors import ResultError, StorageError
 from fssbench.base.files import sha256_bytes, sha256_file
 from fssbench.base.locking import exclusive
@@ -255,12 +255,10 @@ def test_a_result_edited_with_all_its_hashes_is_refused(
 def test_counts_that_no_masks_can_have_are_refused(archive: Path, tmp_path: Path) -> None:
     files = members(archive)
     name = named(files, "fold0-1shot-seed0.counts.parquet")
-    table = pq.read_table(io.BytesIO(files[name]))
+    table = parquet.read(files[name])
     column = table.column_names.index("inter_f")
     more = pa.array([value + 10**6 for value in table["inter_f"].to_pylist()], pa.int64())
-    buffer = io.BytesIO()
-    pq.write_table(table.set_column(column, "inter_f", more), buffer)
-    files[name] = buffer.getvalue()
+    files[name] = parquet.encode(table.set_column(column, "inter_f", more))
     files = changed_result(files, lambda t: t.replace(sha256_bytes(members(archive)[name]), sha256_bytes(files[name])))
     found = refused(forge(tmp_path / "b.tar", files), tmp_path / "theirs")
     assert sum("no masks have the counts" in one for one in found) == table.num_rows
@@ -454,13 +452,13 @@ def test_masks_travel_and_with_the_set_they_are_counted_again(
 
     files = members(tmp_path / "a.tar")
     result, counts = honest.path, honest.path.with_suffix(".counts.parquet")
-    better = pq.read_table(counts)
+    better = parquet.read(counts.read_bytes())
     union = better["union_f"].to_pylist()
     perfect = {"inter_f": union, "inter_b": [v - u for v, u in zip(better["valid"].to_pylist(), union, strict=True)]}
     perfect["union_b"] = perfect["inter_b"]
     for name, column in perfect.items():
         better = better.set_column(better.column_names.index(name), name, pa.array(column, pa.int64()))
-    pq.write_table(better, counts, compression="zstd")
+    counts.write_bytes(parquet.encode(better))
     from fssbench.results import counts_file
     from fssbench.results.figures import policy_results
 

@@ -7,11 +7,11 @@ import io
 import re
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
 from boards import answers, model, write_model, write_result
 from command import Command
 
+from fssbench.base import parquet
 from fssbench.base.errors import UsageError
 from fssbench.base.files import write_atomic
 from fssbench.leaderboard.board import Leaderboard
@@ -50,7 +50,7 @@ def test_csv_has_a_row_an_entry_with_every_figure(board: Leaderboard) -> None:
 
 
 def test_parquet_says_the_same_with_types(board: Leaderboard) -> None:
-    found = pq.read_table(io.BytesIO(export(board, "parquet"))).to_pylist()
+    found = parquet.read(export(board, "parquet")).to_pylist()
     for typed, text in zip(found, table(board), strict=True):
         assert {name: "" if value is None else str(value) for name, value in typed.items() if name != "folds"} == {
             name: value for name, value in text.items() if name != "folds"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import re
 import shutil
@@ -13,12 +12,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from toys import COMMAND, build_toy_sets, compressed, copy_support, masks_folder, run_with_masks
 
+from fssbench.base import parquet
 from fssbench.base.errors import EpisodeSetError
 from fssbench.base.files import sha256_file
 from fssbench.engine.job import Job
@@ -90,10 +89,10 @@ def vouch(result: Path) -> None:
 
 def retable(result: Path, change: Callable[[Columns], object]) -> None:
     """Change the table of counts."""
-    table = pq.read_table(io.BytesIO(counts_of(result).read_bytes()))
+    table = parquet.read(counts_of(result).read_bytes())
     columns: Columns = table.to_pydict()
     change(columns)
-    pq.write_table(pa.table(columns, schema=table.schema), counts_of(result), compression="zstd")
+    counts_of(result).write_bytes(parquet.encode(pa.table(columns, schema=table.schema)))
 
 
 def cell(column: str, row: int, add: int) -> Callable[[Columns], object]:

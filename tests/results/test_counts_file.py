@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from dataclasses import astuple
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import mask_groups
 
+from fssbench.base import parquet
 from fssbench.base.errors import CountsError, ResultError
 from fssbench.episodes.episodes import Episode, Track
 from fssbench.results.counts_file import from_bytes, to_arrow, to_bytes
@@ -95,7 +94,7 @@ def test_the_same_table_always_has_the_same_bytes() -> None:
 
 
 def test_a_row_is_an_episode_under_a_policy() -> None:
-    rows = pq.read_table(io.BytesIO(to_bytes(plain_table()))).to_pylist()
+    rows = parquet.read(to_bytes(plain_table())).to_pylist()
     assert len(rows) == 6
     assert rows[3] == {
         "benchmark": "coco-20i",
@@ -130,7 +129,7 @@ def test_counts_and_classes_are_found_by_policy() -> None:
 
 def changed(change: Callable[[Columns], object]) -> bytes:
     """The plain table with its columns changed by hand."""
-    table = pq.read_table(io.BytesIO(to_bytes(plain_table())))
+    table = parquet.read(to_bytes(plain_table()))
     columns: Columns = table.to_pydict()
     change(columns)
     fields = [
@@ -138,9 +137,7 @@ def changed(change: Callable[[Columns], object]) -> bytes:
         for name, values in columns.items()
         if values
     ]
-    buffer = io.BytesIO()
-    pq.write_table(pa.table(columns, schema=pa.schema(fields) if fields else table.schema), buffer)
-    return buffer.getvalue()
+    return parquet.encode(pa.table(columns, schema=pa.schema(fields) if fields else table.schema))
 
 
 def test_tampering_itself_leaves_a_table_readable() -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from fssbench.base import parquet
 from fssbench.base.errors import EpisodeSetError
 from fssbench.episodes.episodes import Episode, Track
 
@@ -69,9 +68,7 @@ def to_bytes(tracks: Sequence[Track], truths: Truths | None = None) -> bytes:
         truths: of every track, for one more column.
     """
     table = dataset(tracks, truths).data.table.cast(_features(truths=truths is not None).arrow_schema)
-    buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd")
-    return buffer.getvalue()
+    return parquet.encode(table)
 
 
 def from_bytes(data: bytes, *, benchmark: str, protocol: str, fold: int, where: str) -> dict[str, Track]:
@@ -81,7 +78,7 @@ def from_bytes(data: bytes, *, benchmark: str, protocol: str, fold: int, where: 
         EpisodeSetError: it is not such a file, a column is missing, or indices do not count from 0.
     """
     try:
-        columns = pq.ParquetFile(io.BytesIO(data)).read(columns=list(COLUMNS)).to_pydict()
+        columns = parquet.read(data, columns=COLUMNS).to_pydict()
         rows = list(zip(*(columns[name] for name in COLUMNS), strict=True))
     except (pa.ArrowException, OSError, KeyError) as error:
         raise EpisodeSetError(f"{where} is not a lock of episodes: {error}", remedy="prepare the set again") from error
@@ -103,10 +100,9 @@ def from_bytes(data: bytes, *, benchmark: str, protocol: str, fold: int, where: 
 
 def truths_from_bytes(data: bytes) -> dict[str, tuple[str, ...]] | None:
     """By track, the hash of each episode of a Parquet lock that `from_bytes` reads; ``None`` if it has none."""
-    stored = pq.ParquetFile(io.BytesIO(data))
-    if TRUTH not in stored.schema_arrow.names:
+    columns = parquet.read(data, columns=("seed", "shot", TRUTH)).to_pydict()
+    if TRUTH not in columns:
         return None
-    columns = stored.read(columns=["seed", "shot", TRUTH]).to_pydict()
     found: dict[str, list[str]] = {}
     for seed, shot, truth in zip(columns["seed"], columns["shot"], columns[TRUTH], strict=True):
         found.setdefault(f"{shot}shot-seed{seed}", []).append(truth)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from fssbench.base import parquet
 from fssbench.base.errors import TrainingSetError
 from fssbench.base.files import sha256_bytes
 from fssbench.pipelines.formats import masks
@@ -95,15 +94,13 @@ def to_bytes(entries: Sequence[Entry]) -> bytes:
         | {"classes": list(entry.areas), "pixels": list(entry.areas.values())}
         for entry in entries
     ]
-    buffer = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), buffer, compression="zstd")
-    return buffer.getvalue()
+    return parquet.encode(pa.Table.from_pylist(rows, schema=SCHEMA))
 
 
 def from_bytes(data: bytes, *, where: str) -> dict[str, Entry]:
     """The entries of a Parquet index by image id; `TrainingSetError` naming ``where`` if it is none."""
     try:
-        columns = pq.ParquetFile(io.BytesIO(data)).read(columns=SCHEMA.names).to_pydict()
+        columns = parquet.read(data, columns=SCHEMA.names).to_pydict()
         rows = zip(*(columns[name] for name in SCHEMA.names), strict=True)
     except (pa.ArrowException, OSError, KeyError) as error:
         raise TrainingSetError(f"{where} is not an index of images: {error}", remedy="prepare the set again") from error
