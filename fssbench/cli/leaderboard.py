@@ -31,6 +31,9 @@ ReportedFlag = Annotated[
     bool,
     typer.Option("--reported/--no-reported", help="Include the numbers that papers report, which are never ranked."),
 ]
+AblationsFlag = Annotated[
+    bool, typer.Option("--ablations", help="Include reported rows that only show what a part of a method is worth.")
+]
 
 
 @app.callback()
@@ -47,13 +50,14 @@ def build(
     """Gather all results below one folder or several into one JSON file and print them as a table."""
     from fssbench.base.files import require_own, write_atomic
     from fssbench.leaderboard import leaderboard
+    from fssbench.leaderboard.export import selected
     from fssbench.leaderboard.standings import print_rankings, print_reported
 
     require_own(output, MARK)
     board = leaderboard(*folder, reported=reported, report=TERMINAL)
     write_atomic(output, board.to_json())
     print_rankings(board.groups())
-    print_reported(board.reported_beside(), most=BEST)
+    print_reported(selected(board).reported_beside(), most=BEST)
     if not board.entries:
         warn(f"{folder[0]} holds no results yet; make some with fssbench eval --output {folder[0]}")
     print(f"{len(board.entries)} entries{f', {len(board.reported)} reported' if reported else ''} → {output}")
@@ -69,6 +73,7 @@ def show(
     ] = None,
     shot: Annotated[int | None, typer.Option("--shot", "-k", min=1, help="Only this number of supports.")] = None,
     reported: ReportedFlag = True,
+    ablations: AblationsFlag = False,
 ) -> None:
     """Print a leaderboard file and what papers report beside it; without a file, all that papers report."""
     from fssbench.leaderboard.board import Leaderboard, read_leaderboard
@@ -77,10 +82,15 @@ def show(
     from fssbench.leaderboard.standings import print_rankings, print_reported
 
     board = Leaderboard.of((), published_entries()) if file is None else read_leaderboard(file)
-    board = selected(board, benchmark=benchmark, shot=shot)
-    print_rankings(board.groups())
+    chosen = selected(board, benchmark=benchmark, shot=shot, ablations=ablations)
+    print_rankings(chosen.groups())
     if reported:
-        print_reported(board.reported_beside(), most=None if file is None else BEST)
+        print_reported(chosen.reported_beside(), most=None if file is None else BEST)
+        every = selected(board, benchmark=benchmark, shot=shot, ablations=True)
+        n = [sum(map(len, one.reported_beside())) for one in (every, chosen)]
+        if left_out := n[0] - n[1]:
+            are = "s are" if left_out > 1 else " is"
+            warn(f"{left_out} reported ablation{are} left out; pass --ablations to see them")
 
 
 @app.command("export")
@@ -99,6 +109,7 @@ def export_(
     ] = None,
     shot: Annotated[int | None, typer.Option("--shot", "-k", min=1, help="Only this number of supports.")] = None,
     reported: ReportedFlag = True,
+    ablations: AblationsFlag = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it is there.")] = False,
 ) -> None:
     """Write a leaderboard as tables for a paper, a spreadsheet or a program."""
@@ -109,7 +120,7 @@ def export_(
 
     if output is not None and output.exists() and not overwrite:
         raise UsageError(f"{output} is there already", remedy="pass --overwrite, or choose another --output")
-    board = selected(read_leaderboard(file), benchmark=benchmark, shot=shot)
+    board = selected(read_leaderboard(file), benchmark=benchmark, shot=shot, ablations=ablations)
     data = export(board if reported else board.model_copy(update={"reported": ()}), form)
     if output is not None:
         write_atomic(output, data)

@@ -61,6 +61,7 @@ class Row(Record):
 
     method: str = Field(description="as the table calls it")
     variation: str | None = Field(default=None, description="what sets it apart from the method as such")
+    ablation: bool = Field(default=False, description="whether it is there to show what a part of a method is worth")
     backbone: str | None = None
     benchmark: str = Field(description="the full name of what it was tested on")
     protocol: str | None = Field(default=None, description="that scored it, if that is known")
