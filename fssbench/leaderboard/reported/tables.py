@@ -164,7 +164,9 @@ class Paper(Record):
     authors: str
     venue: str
     arxiv: str | None = Field(default=None, pattern=r"^\d{4}\.\d{4,5}$")
-    repository: str | None = Field(default=None, description="where figures are from that the paper does not print")
+    repository: str | None = Field(
+        default=None, description="of its code, and of figures that it does not print itself"
+    )
     bibtex: str | None = Field(default=None, pattern=r"^@[a-z]+\{[a-z]+\d{4}[a-z0-9]+,\n", description="its entry")
     tables: tuple[Table, ...]
     architectures: tuple[Architecture, ...] = ()
