@@ -207,7 +207,8 @@ class FeatureAsker:
     def _conditioned(self, shown: Sequence[PreparedFrame], features: Sequence[list[Tensor]]) -> list[Tensor]:
         images = images_of(shown, self.model.preprocess, self.device, read=self.model.reads_images)
         together = features[0] if len(features) == 1 else [torch.cat(maps) for maps in zip(*features, strict=True)]
-        conditioned = self.model.condition(together, images, masks_of_frames(shown, self.device))
+        held = shown[0].held[None] if len(shown) == 1 else torch.stack([one.held for one in shown])
+        conditioned = self.model.condition_held(together, images, masks_of_frames(shown, self.device), held)
         check_features(self.asked, "condition", conditioned, len(shown))
         return conditioned
 
