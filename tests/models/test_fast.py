@@ -174,6 +174,20 @@ def test_a_window_knows_what_a_convolution_makes_of_it(data: Any, size: int, sha
     assert list(range(len(out)))[span.kept(stride).slice] == kept
 
 
+@given(data=st.data(), of=st.integers(1, 60), n=st.integers(1, 30))
+def test_a_window_knows_which_samples_see_it(data: Any, of: int, n: int) -> None:
+    """Interpolation of ones within the span gives something in the span that is sampled, and nothing out of it."""
+    start = data.draw(st.integers(0, of - 1))
+    span = Span(start, data.draw(st.integers(start + 1, of)))
+    ones = torch.zeros(1, 1, of, dtype=torch.float64)
+    ones[..., span.slice] = 1
+    out = nn.functional.interpolate(ones, n, mode="linear", align_corners=True)[0, 0]
+    sampled = span.sampled(of=of, n=n)
+    there = (out > 0).nonzero().flatten().tolist()
+    assert set(there) <= set(range(n)[sampled.slice])
+    assert 1 <= len(sampled) <= max(1, len(there) + 2)  # at its ends are such as touch it
+
+
 def test_bounding_boxes_hold_all_that_is_inside_and_no_more() -> None:
     inside = torch.zeros(3, 5, 7, dtype=torch.bool)
     inside[0, 1:3, 2:6] = True

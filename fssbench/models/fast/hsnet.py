@@ -12,8 +12,9 @@ from torch import Tensor
 from fssbench.models.dtypes import at_least_float32
 from fssbench.models.fast.center_pivot import SupportLevel
 from fssbench.models.fast.folding import folded
+from fssbench.models.fast.held import windows_of
 from fssbench.models.fast.squeeze import FastSqueeze
-from fssbench.models.fast.windows import Span, Window, bounding_box
+from fssbench.models.fast.windows import Span, Window
 from fssbench.models.hmfs import HMFS, hybrid
 from fssbench.models.hsnet import EPSILON, HSNet
 from fssbench.models.interface import FeatureSegmenter, Size, vote
@@ -48,17 +49,20 @@ class FastHSNet(FeatureSegmenter):
         return self._unit(self._maps(images))
 
     def condition(self, features: list[Tensor], images: Tensor, masks: Tensor) -> list[Tensor]:
-        """The rows as they are; for each level the weights (N, L, h·w); the windows (N, levels, 4) that hold these."""
+        """`condition_held`, of masks that the host has to wait for."""
+        return self.condition_held(features, images, masks, masks.bool().cpu())
+
+    def condition_held(self, features: list[Tensor], images: Tensor, masks: Tensor, held: Tensor) -> list[Tensor]:
+        """The rows as they are; of each level the weights (N, L, h·w); on the CPU their windows (N, levels, 4)."""
         rows, lengths = features[: sum(self.levels)], features[sum(self.levels) :]
         if self.masking == "none":
             return rows
-        weights, windows = [], []
+        weights = []
         for length in lengths:
             share = self._share(masks, length)
             # (m·f) / (|m·f| + ε), from f / (|f| + ε)
             weights.append((share * (length + EPSILON) / (share * length + EPSILON)).flatten(2))
-            windows.append(torch.stack(bounding_box(share[:, 0] > 0), dim=1))
-        return [*rows, *weights, torch.stack(windows, dim=1)]
+        return [*rows, *weights, windows_of(held, [(length.shape[-2], length.shape[-1]) for length in lengths])]
 
     def match(self, query: list[Tensor], supports: list[Tensor]) -> Tensor:
         """Logits (B, K, 2, h, w), at a quarter of the input's size, of each support alone."""
@@ -74,8 +78,8 @@ class FastHSNet(FeatureSegmenter):
         each = [support for shots in supports for support in shots]
         if len(each[0]) == n:  # nothing is masked
             windows = [[(0, h, 0, w) for h, w in sizes]] * len(each)
-        else:  # all windows at once: what is computed depends on them, so the host has to wait
-            windows = torch.cat([support[-1] for support in each]).tolist()
+        else:
+            windows = [support[-1][0].tolist() for support in each]
         shown = [self._shown(*one, sizes) for one in zip(each, windows, strict=True)]
         logits: Tensor = self.hpn_learner(asked, shown, sizes)
         return logits.view(len(queries), -1, *logits.shape[1:]).to(at_least_float32(logits.dtype))
@@ -142,6 +146,10 @@ class FastHMFS(FastHSNet):
                 for own, other in zip(self._masked(features, masks), inner, strict=True)
             ]
         return self._unit(inner)[: len(inner)]
+
+    def condition_held(self, features: list[Tensor], images: Tensor, masks: Tensor, held: Tensor) -> list[Tensor]:
+        """`condition`: nothing depends on where objects lie."""
+        return self.condition(features, images, masks)
 
     def _masked(self, features: list[Tensor], masks: Tensor) -> Iterator[Tensor]:
         """The feature-masked maps (N, h, w, C), from what `encode` gave, one after the other."""
