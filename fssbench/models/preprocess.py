@@ -224,7 +224,7 @@ def _columns(masks: npt.NDArray[np.uint8], size: Size) -> npt.NDArray[np.uint8]:
     """Likewise the columns: (N, H, w). As rows of the transpose, since rows are copied whole, and columns by bytes."""
     n, height, width = masks.shape
     upright = cv2.transpose(masks.reshape(n * height, width))
-    picked: npt.NDArray[np.uint8] = cv2.transpose(upright.take(_nearest(width, size[1]), axis=0))
+    picked = np.asarray(cv2.transpose(upright.take(_nearest(width, size[1]), axis=0)), np.uint8)
     return picked.reshape(n, height, size[1])
 
 

@@ -123,7 +123,7 @@ NEEDS: dict[str, Callable[[Tensor], object]] = {
     "equal": lambda x: torch.equal(x, x),
     "nonzero": lambda x: x.nonzero(),
     "masked_select": lambda x: x.masked_select(x > 1),
-    "unique": lambda x: x.unique(),
+    "unique": lambda x: x.unique(),  # type: ignore[no-untyped-call]
     "__getitem__": lambda x: x[x > 1],
 }
 
