@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import islice
 
 import torch
@@ -137,25 +137,23 @@ class FastHMFS(FastHSNet):
         self.replaced = original.replaced
         self.reads_features = self.masking == "hm"
 
-    def condition(self, features: list[Tensor], images: Tensor, masks: Tensor) -> list[Tensor]:
+    def condition_held(self, features: list[Tensor], images: Tensor, masks: Tensor, held: Tensor) -> list[Tensor]:
         """The unit rows (N, h·w, C) of the masked image's maps or, with ``hm``, of both kinds of map together."""
         inner = self._maps(images * masks[:, None])
         if self.masking == "hm":
-            inner = [
-                hybrid([own], [other], replaced=self.replaced)[0]
-                for own, other in zip(self._masked(features, masks), inner, strict=True)
-            ]
+            remaining = iter(zip(inner, features, strict=False))
+            for lengths in features[len(inner) :]:
+                self._fill(list(islice(remaining, lengths.shape[1])), lengths, masks, held)
         return self._unit(inner)[: len(inner)]
 
-    def condition_held(self, features: list[Tensor], images: Tensor, masks: Tensor, held: Tensor) -> list[Tensor]:
-        """`condition`: nothing depends on where objects lie."""
-        return self.condition(features, images, masks)
-
-    def _masked(self, features: list[Tensor], masks: Tensor) -> Iterator[Tensor]:
-        """The feature-masked maps (N, h, w, C), from what `encode` gave, one after the other."""
-        rows = iter(features[: sum(self.levels)])
-        for lengths in features[sum(self.levels) :]:
-            share = self._share(masks, lengths)
-            for length in (share * (lengths + EPSILON)).unbind(dim=1):  # (N, h, w)
-                weight = length[..., None]
-                yield next(rows).view(*length.shape, -1) * weight.to(features[0].dtype)
+    def _fill(self, maps: Sequence[tuple[Tensor, Tensor]], lengths: Tensor, masks: Tensor, held: Tensor) -> None:
+        """Write into one level's maps (N, h, w, C) of the masked image what feature masking keeps of its own rows."""
+        windows = windows_of(held, [(lengths.shape[-2], lengths.shape[-1])])[:, 0]
+        top, _, left, _ = windows.amin(dim=0).tolist()
+        _, bottom, _, right = windows.amax(dim=0).tolist()
+        shares = self._share(masks, lengths) * (lengths + EPSILON)  # (N, L, h, w)
+        for number, (inner, rows) in enumerate(maps):
+            inside = inner[:, top:bottom, left:right]  # there is nothing to keep elsewhere
+            share = shares[:, number, top:bottom, left:right, None].to(rows.dtype)
+            own = rows.view(inner.shape)[:, top:bottom, left:right] * share
+            inside.copy_(hybrid([own], [inside], replaced=self.replaced)[0])
