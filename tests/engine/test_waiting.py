@@ -96,6 +96,21 @@ def device(monkeypatch: pytest.MonkeyPatch) -> None:
     FakeTransfer.fetched.clear()
     monkeypatch.setattr(module, "Transfer", FakeTransfer)
     monkeypatch.setattr(counting, "_sums_of_numpy", counting._sums_on_device)
+    for name in ("tensor", "as_tensor"):
+        monkeypatch.setattr(torch, name, noted(name))
+
+
+def noted(name: str) -> Callable[..., Tensor]:
+    """What makes a tensor of numbers, which on a device are there only when all before them is done."""
+    make = getattr(torch, name)
+
+    def made(*args: Any, **options: Any) -> Tensor:
+        if options.get("device") is not None:
+            OnDevice.waits.append(name)
+        found: Tensor = make(*args, **options)
+        return found
+
+    return made
 
 
 NEEDS: dict[str, Callable[[Tensor], object]] = {
@@ -112,6 +127,8 @@ NEEDS: dict[str, Callable[[Tensor], object]] = {
     "__contains__": lambda x: 1 in x,
     "equal": lambda x: torch.equal(x, x),
     "nonzero": lambda x: x.nonzero(),
+    "tensor": lambda x: x + torch.tensor(1, device=x.device),
+    "as_tensor": lambda x: x + torch.as_tensor(1, device=x.device),
 }
 
 
