@@ -3,10 +3,10 @@
     python benchmarks/gpu.py [--output gpu.json] [--minutes 9] [--device cuda] [--only goldens speed]
     python benchmarks/gpu.py --small --device cpu
 
-Each section of `SECTIONS` runs in a process of its own, for as long as its budget and what those before it left over
-allow. One that fails or runs out of time is reported, keeps the figures that it had told, and ends no other. The figures
-are in the JSON file as soon as they are told, so a run that is cut keeps them; the table comes last. ``--small`` does
-the same with tiny pictures and models, to see that all of it runs: its figures mean nothing.
+Each section of `SECTIONS` runs in a process of its own, for as long as its budget and what others left over allow.
+One that fails or runs out of time is reported, keeps the figures that it had told, and ends no other. The figures are
+in the JSON file as soon as they are told, so a run that is cut keeps them; the table comes last. ``--small`` does the
+same with tiny pictures and models, to see that all of it runs: its figures mean nothing.
 
 It needs fssbench's own dependencies and this checkout (``tests/golden`` has the stored outputs), but no network, data
 set or checkpoint: pictures are drawn at COCO's sizes, a few different ones under many names, and weights are random but
