@@ -150,8 +150,8 @@ def test_a_dry_run_says_what_would_be_done_and_leaves_nothing(fssbench: Command,
     assert ran.code == 0, ran.err
     assert "batch: 4 a step = 3 at a time × 1 + 1 accumulated × 1 process\n" in ran.out
     assert (
-        "length: 3 epochs of 24 = 6 steps; 18 steps in all, or less: it stops after 5 epochs without a better validation by 1 points of mIoU"
-        in ran.out
+        "length: 3 epochs of 24 = 6 steps; 18 steps in all, or less: "
+        "it stops after 5 epochs without a better validation by 1 points of mIoU" in ran.out
     )
     assert "weights: the best on 12 episodes of 12 base classes held out, every 5 steps" in ran.out
     assert re.search(r"^time: about [\d.e-]+ s a step, (\d+|less than 1) s in all without validation$", ran.out, re.M)
