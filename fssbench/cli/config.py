@@ -20,7 +20,7 @@ def _read(ctx: typer.Context, file: Path | None) -> Path | None:
     """Make what the file says the defaults of the options, before these are looked at."""
     if file is None or ctx.resilient_parsing:
         return file
-    given = read_toml(file, option="--config", remedy="write one option = value a line")
+    given = read_toml(file, option="--config", remedy="write one option = value per line")
     options = {
         name.lstrip("-"): one for one in ctx.command.params for name in one.opts if name.startswith("--") and one.name
     }

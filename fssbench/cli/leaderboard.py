@@ -100,7 +100,7 @@ def export_(
         str,
         typer.Option(
             "--format",
-            help="markdown or latex to read; csv or parquet, one row an entry; bibtex of all that they cite.",
+            help="markdown or latex to read; csv or parquet, one row per entry; bibtex of all that they cite.",
         ),
     ] = "markdown",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="The file to write. [default: print]")] = None,

@@ -172,8 +172,10 @@ class Preprocess:
     def normalise(self, images: Tensor) -> Tensor:
         """Images (…, 3, H, W) in [0, 255] → float32, brought to ``value_range`` and normalised."""
         shape = (3, 1, 1)
-        mean = torch.tensor(self.mean, device=images.device).view(shape)
-        std = torch.tensor(self.std, device=images.device).view(shape)
+        # Made on the host and sent without waiting: `torch.tensor` on a GPU waits for all that it was asked before.
+        mean, std = (
+            torch.tensor(values).view(shape).to(images.device, non_blocking=True) for values in (self.mean, self.std)
+        )
         low, high = self.value_range
         scaled = images.to(torch.float32, copy=True)  # and nothing else of that size: new memory takes longer
         if (low, high) != (0, 255):
@@ -224,8 +226,8 @@ def _columns(masks: npt.NDArray[np.uint8], size: Size) -> npt.NDArray[np.uint8]:
     """Likewise the columns: (N, H, w). As rows of the transpose, since rows are copied whole, and columns by bytes."""
     n, height, width = masks.shape
     upright = cv2.transpose(masks.reshape(n * height, width))
-    picked = np.asarray(cv2.transpose(upright.take(_nearest(width, size[1]), axis=0)), np.uint8)
-    return picked.reshape(n, height, size[1])
+    picked = cv2.transpose(upright.take(_nearest(width, size[1]), axis=0))
+    return np.asarray(picked, dtype=np.uint8).reshape(n, height, size[1])
 
 
 @lru_cache(maxsize=4096)

@@ -127,7 +127,7 @@ def test_the_hub_takes_a_set_in_one_commit(toy_set: EpisodeSet, monkeypatch: pyt
     [
         ("https://host/sets", "nothing can be written to https://host/sets; writing needs an address such as hf://"),
         ("hf://models/me/net", "does not name a dataset repository"),
-        ("s4://bucket", "a kind of address nobody knows: s4"),
+        ("s4://bucket", "an unknown kind of address: s4"),
     ],
 )
 def test_where_nothing_can_be_written(address: str, message: str, toy_set: EpisodeSet) -> None:

@@ -13,11 +13,13 @@ from golden import EXACT, ROUNDED, certain, difference, differing, read
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
-from torchvision.models import resnet50
+from torchvision.models import ResNet, resnet50
+from torchvision.models.resnet import Bottleneck
 
 from fssbench.models.center_pivot import CenterPivotConv4d
 from fssbench.models.fast import products
 from fssbench.models.fast.accelerate import accelerate
+from fssbench.models.fast.black import OnBlack
 from fssbench.models.fast.center_pivot import Correlated, SupportLevel, convolved, correlated, normalised_rest
 from fssbench.models.fast.folding import folded
 from fssbench.models.fast.hdmnet import InsideMatchLayer, prior_of_inside
@@ -34,6 +36,7 @@ from fssbench.models.hmfs import HMFS
 from fssbench.models.hsnet import HSNet
 from fssbench.models.interface import FeatureSegmenter
 from fssbench.models.prototype import Prototype
+from fssbench.models.pyramids import resnet_maps
 
 pytestmark = pytest.mark.usefixtures("no_gradients")
 
@@ -152,6 +155,25 @@ def test_folding_leaves_no_batch_norm_and_the_same_function() -> None:
     assert not any(isinstance(module, nn.BatchNorm2d) for module in twin.modules())
     x = torch.randn(2, 3, 64, 64, dtype=torch.float64)
     assert difference(twin(x), network(x).numpy()) <= EXACT
+
+
+@pytest.fixture(scope="module")
+def small_resnet() -> ResNet:
+    return folded(ResNet(Bottleneck, [1, 2, 1, 1]).double())
+
+
+@pytest.mark.parametrize("size", [(224, 200), (161, 97)])
+@pytest.mark.parametrize("box", [(60, 90, 70, 90), (0, 10, 0, 10), (150, 161, 90, 97), (0, 161, 0, 97), (30, 31, 4, 5)])
+def test_a_black_image_is_looked_at_in_its_box_alone(
+    small_resnet: ResNet, size: tuple[int, int], box: tuple[int, int, int, int]
+) -> None:
+    window = Window(Span(*box[:2]), Span(*box[2:]))
+    images = torch.zeros(2, 3, *size).double()
+    images[..., window.rows.slice, window.columns.slice] = torch.randn(2, 3, *window.shape).double()
+    on_black = OnBlack(small_resnet)
+    for shown in (images, images[:1]):
+        expected, found = resnet_maps(small_resnet, shown), on_black.maps(shown, window)
+        assert all(difference(one, other.numpy()) <= EXACT for one, other in zip(found, expected, strict=True))
 
 
 @given(data=st.data(), size=st.integers(1, 30), shape=st.sampled_from([(5, 4), (5, 2), (3, 2), (3, 1)]))

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from fssbench.models.fast.windows import Span, Window, bounding_box
 
-__all__ = ["sent", "windows_of"]
+__all__ = ["sent", "window_of_all", "windows_of"]
 
 
 def sent(x: Tensor, device: torch.device) -> Tensor:
@@ -27,3 +27,9 @@ def windows_of(held: Tensor, sizes: list[tuple[int, int]]) -> Tensor:
         box = Window(Span(top, bottom), Span(left, right))
         found.append([box.sampled(of=(h, w), size=size).bounds for size in sizes])
     return torch.tensor(found).view(len(held), len(sizes), 4)
+
+
+def window_of_all(bounds: Tensor) -> Window:
+    """The least window that holds all of (N, 4) on the CPU, each first row, end, first column and end."""
+    (top, _, left, _), (_, bottom, _, right) = bounds.amin(dim=0).tolist(), bounds.amax(dim=0).tolist()
+    return Window(Span(top, bottom), Span(left, right))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import islice
 
 import torch
@@ -10,14 +10,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fssbench.models.dtypes import at_least_float32
+from fssbench.models.fast.black import OnBlack
 from fssbench.models.fast.center_pivot import SupportLevel
 from fssbench.models.fast.folding import folded
-from fssbench.models.fast.held import windows_of
+from fssbench.models.fast.held import window_of_all, windows_of
 from fssbench.models.fast.squeeze import FastSqueeze
-from fssbench.models.fast.windows import Span, Window
+from fssbench.models.fast.windows import Span, Window, bounding_box
 from fssbench.models.hmfs import HMFS, hybrid
 from fssbench.models.hsnet import EPSILON, HSNet
 from fssbench.models.interface import FeatureSegmenter, Size, vote
+from fssbench.models.pyramids import resnet_maps
 
 __all__ = ["FastHMFS", "FastHSNet"]
 
@@ -93,7 +95,7 @@ class FastHSNet(FeatureSegmenter):
     def _maps(self, images: Tensor) -> list[Tensor]:
         """The backbone's maps (N, h, w, C), channels last in memory."""
         images = images.to(self._dtype).contiguous(memory_format=torch.channels_last)
-        return [one.permute(0, 2, 3, 1).contiguous() for one in self.take_maps(self.backbone, images)]
+        return _last(self.take_maps(self.backbone, images))
 
     def _unit(self, maps: Sequence[Tensor]) -> list[Tensor]:
         """Maps (N, h, w, C), which are overwritten → what `encode` gives."""
@@ -135,27 +137,40 @@ class FastHMFS(FastHSNet):
     def __init__(self, original: HMFS) -> None:
         super().__init__(original)
         self.replaced = original.replaced
+        self.on_black = OnBlack(self.backbone) if original.all_maps is resnet_maps else None
+        self.kept_maps = original.kept_maps
         self.reads_features = self.masking == "hm"
 
-    def condition(self, features: list[Tensor], images: Tensor, masks: Tensor) -> list[Tensor]:
+    def condition_held(self, features: list[Tensor], images: Tensor, masks: Tensor, held: Tensor) -> list[Tensor]:
         """The unit rows (N, h·w, C) of the masked image's maps or, with ``hm``, of both kinds of map together."""
-        inner = self._maps(images * masks[:, None])
+        inner = self._masked(images * masks[:, None], held)
         if self.masking == "hm":
-            inner = [
-                hybrid([own], [other], replaced=self.replaced)[0]
-                for own, other in zip(self._masked(features, masks), inner, strict=True)
-            ]
+            remaining = iter(zip(inner, features, strict=False))
+            for lengths in features[len(inner) :]:
+                self._fill(list(islice(remaining, lengths.shape[1])), lengths, masks, held)
         return self._unit(inner)[: len(inner)]
 
-    def condition_held(self, features: list[Tensor], images: Tensor, masks: Tensor, held: Tensor) -> list[Tensor]:
-        """`condition`: nothing depends on where objects lie."""
-        return self.condition(features, images, masks)
+    def _masked(self, images: Tensor, held: Tensor) -> list[Tensor]:
+        """`_maps` of masked images."""
+        if self.on_black is None or images.device.type != "cpu":  # on others many small kernels would not pay
+            return self._maps(images)
+        images = images.to(self._dtype).contiguous(memory_format=torch.channels_last)
+        boxes = torch.stack(bounding_box(held), dim=1)  # (N, 4)
+        maps = self.on_black.maps(images, window_of_all(boxes))
+        return _last([maps[index] for index in self.kept_maps])
 
-    def _masked(self, features: list[Tensor], masks: Tensor) -> Iterator[Tensor]:
-        """The feature-masked maps (N, h, w, C), from what `encode` gave, one after the other."""
-        rows = iter(features[: sum(self.levels)])
-        for lengths in features[sum(self.levels) :]:
-            share = self._share(masks, lengths)
-            for length in (share * (lengths + EPSILON)).unbind(dim=1):  # (N, h, w)
-                weight = length[..., None]
-                yield next(rows).view(*length.shape, -1) * weight.to(features[0].dtype)
+    def _fill(self, maps: Sequence[tuple[Tensor, Tensor]], lengths: Tensor, masks: Tensor, held: Tensor) -> None:
+        """Write into one level's maps (N, h, w, C) of the masked image what feature masking keeps of its own rows."""
+        window = window_of_all(windows_of(held, [(lengths.shape[-2], lengths.shape[-1])])[:, 0])
+        rows_in, columns_in = window.rows.slice, window.columns.slice  # there is nothing to keep elsewhere
+        shares = self._share(masks, lengths) * (lengths + EPSILON)  # (N, L, h, w)
+        for number, (inner, rows) in enumerate(maps):
+            inside = inner[:, rows_in, columns_in]
+            share = shares[:, number, rows_in, columns_in, None].to(rows.dtype)
+            own = rows.view(inner.shape)[:, rows_in, columns_in] * share
+            inside.copy_(hybrid([own], [inside], replaced=self.replaced)[0])
+
+
+def _last(maps: Sequence[Tensor]) -> list[Tensor]:
+    """Maps (N, C, h, w) as (N, h, w, C)."""
+    return [one.permute(0, 2, 3, 1).contiguous() for one in maps]
