@@ -161,7 +161,7 @@ def test_an_encoder_is_captured_and_replayed(
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device: stream)
     monkeypatch.setattr(torch.cuda, "Stream", lambda device: stream)
     monkeypatch.setattr(torch.cuda, "stream", lambda one: nullcontext())
-    monkeypatch.setattr(torch.cuda, "graph", lambda one: nullcontext())
+    monkeypatch.setattr(torch.cuda, "graph", lambda one, capture_error_mode: nullcontext())
     monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: SimpleNamespace(replay=lambda: replays.append(1)))
     compiled.graphs(bench, MODELS[0], 1)
     figures = told(capsys)

@@ -130,7 +130,7 @@ class FeatureAsker:
             self.cache.budget = 0
         else:
             raise ModelError(
-                f"{self.device} has not the memory for one episode at a time",
+                f"{self.device} does not have the memory for one episode at a time",
                 remedy="choose a smaller backbone or --option size=…, --precision bf16, or another --device",
             )
         give_back(self.device)

@@ -51,7 +51,7 @@ def closings(found: Iterable[Evaluation]) -> list[Closing]:
 
 def reported_for(entry: Entry) -> ReportedEntry | None:
     """The row of the papers that is this very model, asked as many shots of this benchmark."""
-    rows = [row for row in published_entries() if _is(row, entry)]
+    rows = sorted((row for row in published_entries() if _is(row, entry)), key=lambda row: row.ablation)
     same: Sequence[ReportedEntry] = [row for row in rows if row.protocol == entry.protocol]
     return next(iter((*same, *rows)), None)
 

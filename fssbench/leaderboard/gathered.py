@@ -6,7 +6,7 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from fssbench.base.errors import ResultError
@@ -18,6 +18,8 @@ from fssbench.results.naming import file_name
 from fssbench.results.official import trained_elsewhere
 from fssbench.schemas.result import Result
 from fssbench.scoring.counts import CountsTable
+from fssbench.scoring.estimates import Sample
+from fssbench.scoring.uncertainty import Evidence
 
 __all__ = ["Candidate", "Gathered", "candidates", "digest_of", "gather", "slug"]
 
@@ -32,6 +34,7 @@ class Gathered:
 
     Attributes:
         name: the file, relative to the folder gathered, with forward slashes.
+        evidence: of the headline's figures; made at once, while the resamples of the track are remembered.
     """
 
     result: Result
@@ -39,6 +42,12 @@ class Gathered:
     path: Path
     name: str
     sha256: str
+    evidence: Evidence = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        sample = Sample(self.table.track, classes=[c.id for c in self.result.score.per_class])
+        (evidence,) = Evidence.of(sample, self.table.under(self.result.headline)[:, None])
+        object.__setattr__(self, "evidence", evidence)
 
     @staticmethod
     def of(checked: Checked, folder: Path) -> Gathered:

@@ -316,7 +316,7 @@ class _ResultCheck:
         sizes = set(first.masks) if first else {policy.size for policy in policies_for(episode_set)}
         policies = scorable(episode_set, sizes)
         if missing := [policy.name for policy in policies if policy.name not in table.policies]:
-            self.wrong(f"the policies: {', '.join(missing)} could be scored and is not")
+            self.wrong(f"the policies: {', '.join(missing)} could be scored, and are not")
         policies = tuple(policy for policy in policies if policy.name in table.policies)
         for sample in chain([first] if first else [], samples):
             try:

@@ -130,7 +130,7 @@ def test_before_less_is_tried_the_device_has_its_memory_back(
 
 
 def test_a_model_too_large_for_one_episode_is_refused() -> None:
-    with pytest.raises(ModelError, match="cpu has not the memory for one episode at a time; choose a smaller"):
+    with pytest.raises(ModelError, match="cpu does not have the memory for one episode at a time; choose a smaller"):
         ask(Greedy(0, "out of memory"), InferenceSettings(batch=2))
 
 
@@ -143,7 +143,7 @@ def test_an_episode_that_cannot_be_matched_is_tried_once_more_with_nothing_kept(
             raise RuntimeError("out of memory")
 
     model = Unmatched(backbone="resnet18", size=64)
-    with pytest.raises(ModelError, match="has not the memory"):
+    with pytest.raises(ModelError, match="does not have the memory"):
         ask(model, InferenceSettings())
     assert model.tried == 2
 

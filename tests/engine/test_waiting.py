@@ -106,6 +106,21 @@ def device(monkeypatch: pytest.MonkeyPatch) -> None:
     FakeTransfer.fetched.clear()
     monkeypatch.setattr(module, "Transfer", FakeTransfer)
     monkeypatch.setattr(counting, "_sums_of_numpy", counting._sums_on_device)
+    for name in ("tensor", "as_tensor"):
+        monkeypatch.setattr(torch, name, noted(name))
+
+
+def noted(name: str) -> Callable[..., Tensor]:
+    """What makes a tensor of numbers, which on a device are there only when all before them is done."""
+    make = getattr(torch, name)
+
+    def made(*args: Any, **options: Any) -> Tensor:
+        if options.get("device") is not None:
+            OnDevice.waits.append(name)
+        found: Tensor = make(*args, **options)
+        return found
+
+    return made
 
 
 NEEDS: dict[str, Callable[[Tensor], object]] = {
@@ -123,8 +138,10 @@ NEEDS: dict[str, Callable[[Tensor], object]] = {
     "equal": lambda x: torch.equal(x, x),
     "nonzero": lambda x: x.nonzero(),
     "masked_select": lambda x: x.masked_select(x > 1),
-    "unique": lambda x: x.unique(),
+    "unique": lambda x: x.unique(),  # type: ignore[no-untyped-call]
     "__getitem__": lambda x: x[x > 1],
+    "tensor": lambda x: x + torch.tensor(1, device=x.device),
+    "as_tensor": lambda x: x + torch.as_tensor(1, device=x.device),
 }
 
 

@@ -111,7 +111,7 @@ def test_a_run_is_gone_on_with_only_if_asked_and_only_as_it_was(
     assert fssbench(*arguments(data, config, "-o", run, "--max-steps", 7)).code == 0
     assert "has a run already; pass --resume" in fssbench(*arguments(data, config, "-o", run)).error
     other = fssbench(*arguments(data, config, "-o", run, "--resume", "--rate", 0.1))
-    assert "is another run: its optimizer.rate is 0.05, asked for is 0.1" in other.error
+    assert "is another run: its optimizer.rate is 0.05, and 0.1 was asked for" in other.error
     assert fssbench(*arguments(data, config, "-o", run, "--resume")).code == 0
     assert (run / "last.safetensors").read_bytes() == (whole / "last.safetensors").read_bytes()
     assert fssbench(*arguments(data, config, "-o", run, "--overwrite", "--max-steps", 1)).code == 0

@@ -151,7 +151,7 @@ def _base(output: Path, header: SetHeader, *, overwrite: bool) -> EpisodeSet | N
         name = changed[0]
         was, asked = _apart(getattr(there, name), getattr(header, name))
         raise EpisodeSetError(
-            f"{path} was built with another {name.replace('_', ' ')} ({was}; asked for is {asked})",
+            f"{path} was built with another {name.replace('_', ' ')} ({was}, not {asked})",
             remedy="choose another --output, or pass --overwrite to replace it",
         )
     return base
