@@ -1,4 +1,4 @@
-"""A ResNet of images that are black but for a box: what does not see the box is as of a black image."""
+"""A ResNet of an image that is black but for a box: what does not see the box is as of a black image."""
 
 from __future__ import annotations
 
@@ -29,25 +29,40 @@ class OnBlack:
         # What is remembered is of one size and type, as all images usually have.
         self._black: tuple[object, Tensor, list[Tensor]] | None = None
 
-    def maps(self, images: Tensor, box: Window) -> list[Tensor]:
-        """The sums (N, C, h, w) of the bottlenecks of stages 2 to 4, channels last.
+    def maps(self, image: Tensor, box: Window) -> list[Tensor]:
+        """The sums (1, C, h, w) of the bottlenecks of stages 2 to 4, channels last.
 
         Args:
-            images: (N, 3, H, W), 0 outside of the box, channels last.
+            image: (1, 3, H, W), 0 outside of the box, channels last.
         """
-        n, size = len(images), (images.shape[-2], images.shape[-1])
-        before, sums = self._of_black(images)
-        window, x = box, self._stem(images)
+        size = (image.shape[-2], image.shape[-1])
+        before, sums = self._of_black(image)
+        window, x = box, self._stem(image)
         for kernel in (7, 3):
             window, size = window.reached(kernel=kernel, stride=2, size=size), _halved(size)
         x, maps = _crop(x, window), []
         for (block, asked), after in zip(self._blocks(), sums, strict=True):
             window, total = _bottleneck(block, before, x, window)
             if asked:
-                whole = after.expand(n, -1, -1, -1).contiguous(memory_format=torch.channels_last)
-                maps.append(_paste(whole.clone() if n == 1 else whole, total, window))
+                maps.append(_paste(after.clone(), total, window))
             before, x = after, F.relu(total)
         return maps
+
+    def black(self, image: Tensor) -> list[Tensor]:
+        """The maps (1, C, h, w) of a black image of the size of ``image``."""
+        sums = self._of_black(image)[1]
+        return [one for one, (_, asked) in zip(sums, self._blocks(), strict=True) if asked]
+
+    def windows(self, box: Window, size: Size) -> list[Window]:
+        """What of each map sees a box in an image of a size."""
+        found, window = [], box
+        steps = [(7, 2, False), (3, 2, False), *((3, block.stride, asked) for block, asked in self._blocks())]
+        for kernel, stride, asked in steps:
+            window = window.reached(kernel=kernel, stride=stride, size=size)
+            size = (-(-size[0] // stride), -(-size[1] // stride))
+            if asked:
+                found.append(window)
+        return found
 
     def _blocks(self) -> Iterator[tuple[Bottleneck, bool]]:
         """All of them, and whether their sums are asked for."""
@@ -55,16 +70,16 @@ class OnBlack:
         for stage in (self.network.layer2, self.network.layer3, self.network.layer4):
             yield from ((block, True) for block in stage)
 
-    def _stem(self, images: Tensor) -> Tensor:
+    def _stem(self, image: Tensor) -> Tensor:
         network = self.network
-        found: Tensor = network.maxpool(network.relu(network.bn1(network.conv1(images))))
+        found: Tensor = network.maxpool(network.relu(network.bn1(network.conv1(image))))
         return found
 
-    def _of_black(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def _of_black(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Of one black image what the first block is given, and the sum of each."""
-        kind = (tuple(images.shape[1:]), images.dtype)
+        kind = (tuple(image.shape[1:]), image.dtype)
         if self._black is None or self._black[0] != kind:
-            first = x = self._stem(torch.zeros_like(images[:1]))
+            first = x = self._stem(torch.zeros_like(image[:1]))
             sums = []
             for block, _ in self._blocks():
                 whole = Window(Span(0, x.shape[-2]), Span(0, x.shape[-1]))
@@ -79,15 +94,14 @@ def _bottleneck(block: Bottleneck, black: Tensor, x: Tensor, window: Window) -> 
 
     Args:
         black: what it is given of a black image, with ReLU or without.
-        x: (N, C, rows, columns), what it is given in the window.
+        x: (1, C, rows, columns), what it is given in the window.
     """
     stride, size = block.stride, (black.shape[-2], black.shape[-1])
     reached = window.reached(kernel=3, stride=stride, size=size)
     seen = reached.seen(kernel=3, stride=stride)
     there = seen.within(Window(Span(0, size[0]), Span(0, size[1])))
     if there != window:
-        around = F.relu(_crop(black, there)).expand(len(x), -1, -1, -1)
-        x = _paste(around.contiguous(memory_format=torch.channels_last), x, window.inside(there))
+        x = _paste(F.relu(_crop(black, there)), x, window.inside(there))
     residual = block.relu(block.bn1(block.conv1(x)))
     kernel = block.conv2
     padded = F.pad(residual, there.padding_to(seen))

@@ -1,4 +1,4 @@
-"""HSNet and HMFS for inference: see `fssbench.models.fast.center_pivot` for what makes the matching fast."""
+"""HSNet for inference: see `fssbench.models.fast.center_pivot` for what makes the matching fast."""
 
 from __future__ import annotations
 
@@ -10,18 +10,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fssbench.models.dtypes import at_least_float32
-from fssbench.models.fast.black import OnBlack
 from fssbench.models.fast.center_pivot import SupportLevel
 from fssbench.models.fast.folding import folded
-from fssbench.models.fast.held import window_of_all, windows_of
+from fssbench.models.fast.held import windows_of
 from fssbench.models.fast.squeeze import FastSqueeze
-from fssbench.models.fast.windows import Span, Window, bounding_box
-from fssbench.models.hmfs import HMFS, hybrid
+from fssbench.models.fast.windows import Span, Window
 from fssbench.models.hsnet import EPSILON, HSNet
 from fssbench.models.interface import FeatureSegmenter, Size, vote
-from fssbench.models.pyramids import resnet_maps
 
-__all__ = ["FastHMFS", "FastHSNet"]
+__all__ = ["FastHSNet", "last"]
 
 
 class FastHSNet(FeatureSegmenter):
@@ -78,11 +75,7 @@ class FastHSNet(FeatureSegmenter):
         sizes = [(length.shape[-2], length.shape[-1]) for length in queries[0][n:]]
         asked = [[rows[0] for rows in query[:n]] for query, shots in zip(queries, supports, strict=True) for _ in shots]
         each = [support for shots in supports for support in shots]
-        if len(each[0]) == n:  # nothing is masked
-            windows = [[(0, h, 0, w) for h, w in sizes]] * len(each)
-        else:
-            windows = [support[-1][0].tolist() for support in each]
-        shown = [self._shown(*one, sizes) for one in zip(each, windows, strict=True)]
+        shown = [self._shown(support, sizes) for support in each]
         logits: Tensor = self.hpn_learner(asked, shown, sizes)
         return logits.view(len(queries), -1, *logits.shape[1:]).to(at_least_float32(logits.dtype))
 
@@ -95,7 +88,7 @@ class FastHSNet(FeatureSegmenter):
     def _maps(self, images: Tensor) -> list[Tensor]:
         """The backbone's maps (N, h, w, C), channels last in memory."""
         images = images.to(self._dtype).contiguous(memory_format=torch.channels_last)
-        return _last(self.take_maps(self.backbone, images))
+        return last(self.take_maps(self.backbone, images))
 
     def _unit(self, maps: Sequence[Tensor]) -> list[Tensor]:
         """Maps (N, h, w, C), which are overwritten → what `encode` gives."""
@@ -113,10 +106,10 @@ class FastHSNet(FeatureSegmenter):
         size = (lengths.shape[-2], lengths.shape[-1])
         return F.interpolate(masks[:, None].to(lengths.dtype), size, mode="bilinear", align_corners=True)
 
-    def _shown(
-        self, parts: Sequence[Tensor], windows: Sequence[tuple[int, int, int, int]], sizes: Sequence[Size]
-    ) -> list[SupportLevel]:
+    def _shown(self, parts: Sequence[Tensor], sizes: Sequence[Size]) -> list[SupportLevel]:
         """One support's levels."""
+        masked = len(parts) > sum(self.levels)
+        windows = parts[-1][0].tolist() if masked else [(0, h, 0, w) for h, w in sizes]
         remaining = iter([part[0] for part in parts])
         rows = [list(islice(remaining, count)) for count in self.levels]
         weights: list[Tensor | None] = [*islice(remaining, len(sizes))] or [None] * len(sizes)
@@ -128,49 +121,6 @@ class FastHSNet(FeatureSegmenter):
         return self.hpn_learner.decoder1[0].weight.dtype  # type: ignore[return-value]
 
 
-class FastHMFS(FastHSNet):
-    """HMFS whose supports pass the backbone a second time, under their masks: ``hm`` and ``im``."""
-
-    keeps_supports = True
-    reads_images = True
-
-    def __init__(self, original: HMFS) -> None:
-        super().__init__(original)
-        self.replaced = original.replaced
-        self.on_black = OnBlack(self.backbone) if original.all_maps is resnet_maps else None
-        self.kept_maps = original.kept_maps
-        self.reads_features = self.masking == "hm"
-
-    def condition_held(self, features: list[Tensor], images: Tensor, masks: Tensor, held: Tensor) -> list[Tensor]:
-        """The unit rows (N, h·w, C) of the masked image's maps or, with ``hm``, of both kinds of map together."""
-        inner = self._masked(images * masks[:, None], held)
-        if self.masking == "hm":
-            remaining = iter(zip(inner, features, strict=False))
-            for lengths in features[len(inner) :]:
-                self._fill(list(islice(remaining, lengths.shape[1])), lengths, masks, held)
-        return self._unit(inner)[: len(inner)]
-
-    def _masked(self, images: Tensor, held: Tensor) -> list[Tensor]:
-        """`_maps` of masked images."""
-        if self.on_black is None or images.device.type != "cpu":  # on others many small kernels would not pay
-            return self._maps(images)
-        images = images.to(self._dtype).contiguous(memory_format=torch.channels_last)
-        boxes = torch.stack(bounding_box(held), dim=1)  # (N, 4)
-        maps = self.on_black.maps(images, window_of_all(boxes))
-        return _last([maps[index] for index in self.kept_maps])
-
-    def _fill(self, maps: Sequence[tuple[Tensor, Tensor]], lengths: Tensor, masks: Tensor, held: Tensor) -> None:
-        """Write into one level's maps (N, h, w, C) of the masked image what feature masking keeps of its own rows."""
-        window = window_of_all(windows_of(held, [(lengths.shape[-2], lengths.shape[-1])])[:, 0])
-        rows_in, columns_in = window.rows.slice, window.columns.slice  # there is nothing to keep elsewhere
-        shares = self._share(masks, lengths) * (lengths + EPSILON)  # (N, L, h, w)
-        for number, (inner, rows) in enumerate(maps):
-            inside = inner[:, rows_in, columns_in]
-            share = shares[:, number, rows_in, columns_in, None].to(rows.dtype)
-            own = rows.view(inner.shape)[:, rows_in, columns_in] * share
-            inside.copy_(hybrid([own], [inside], replaced=self.replaced)[0])
-
-
-def _last(maps: Sequence[Tensor]) -> list[Tensor]:
-    """Maps (N, C, h, w) as (N, h, w, C)."""
+def last(maps: Sequence[Tensor]) -> list[Tensor]:
+    """Maps (N, C, h, w) with their channels last, (N, h, w, C)."""
     return [one.permute(0, 2, 3, 1).contiguous() for one in maps]

@@ -108,6 +108,11 @@ class Window:
         return self.rows.start, self.rows.stop, self.columns.start, self.columns.stop
 
     @property
+    def spans(self) -> tuple[Span, Span]:
+        """Rows and columns."""
+        return self.rows, self.columns
+
+    @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns."""
         return len(self.rows), len(self.columns)
