@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from fssbench.base.errors import UsageError
 from fssbench.leaderboard.closing import reported_for
-from fssbench.leaderboard.flat import sure_of
+from fssbench.pages.plotted import Plotted, arms_of, panels_of
 from fssbench.pages.render import benchmark_title
-from fssbench.schemas.leaderboard import ClassScore, Entry, ReportedEntry, Score
+from fssbench.schemas.leaderboard import ClassScore, Entry, ReportedEntry
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -74,40 +74,42 @@ def means_figure(
     """Rankings as dot plots: a model's mean over folds with its interval, its folds, and what its paper reports.
 
     Args:
-        groups: rankings; each becomes a panel. Entries without a rank are left out.
+        groups: rankings; each becomes a panel. Controls, and entries without a mean or a single fold, are left out.
         form: ``pdf`` or ``svg``.
         width: of the figure, in inches.
         reported: rows of papers; those of the models shown stand beside what was measured.
 
     Raises:
-        UsageError: no entry has a rank, or matplotlib is not installed.
+        UsageError: nothing is left, or matplotlib is not installed.
     """
-    panels = _ranked(groups)
+    panels = panels_of(groups)
     with _figure(width, [0.34 + ROW * len(panel) for panel in panels], legend=0.32) as (figure, axes):
         beside = {row.id for row in reported}
         for axis, panel in zip(axes, panels, strict=True):
             _means(axis, panel, beside, titled=len(panels) > 1)
-        axes[-1].set_xlabel("mIoU (%)")
+            if panel is panels[-1] or panel[0].of != panels[-1][0].of:
+                axis.set_xlabel(f"mIoU{panel[0].of} (%)")
         _legend(figure, axes)
         return _written(figure, form)
 
 
-def _means(axis: Axes, entries: Sequence[Entry], beside: set[str], *, titled: bool) -> None:
-    rows = range(len(entries))
-    for y, entry in zip(rows, entries, strict=True):
-        assert entry.miou.value is not None
-        mean = axis.errorbar(100 * entry.miou.value, y, xerr=_arms(entry.miou), fmt="o", color=MEASURED, elinewidth=1.1)
-        mean.set_label("mean over folds, 95 % interval")
-        folds = [100 * fold.miou.value for fold in entry.folds if fold.miou.value is not None]
-        axis.plot(folds, [y] * len(folds), "|", color=FOLD, markersize=7, markeredgewidth=0.7, label="fold")
-        row = reported_for(entry)
+def _means(axis: Axes, panel: Sequence[Plotted], beside: set[str], *, titled: bool) -> None:
+    rows = range(len(panel))
+    for y, shown in zip(rows, panel, strict=True):
+        axis.errorbar(
+            shown.percent, y, xerr=shown.arms, fmt="o", color=MEASURED, elinewidth=1.1, label="mIoU, 95 % interval"
+        )
+        folds = [100 * fold.miou.value for fold in shown.entry.folds if fold.miou.value is not None]
+        if len(folds) > 1:
+            axis.plot(folds, [y] * len(folds), "|", color=FOLD, markersize=7, markeredgewidth=0.7, label="fold")
+        row = None if shown.of else reported_for(shown.entry)
         if row is not None and row.id in beside and row.miou is not None:
             style: dict[str, Any] = {"markerfacecolor": "white", "markeredgecolor": REPORTED, "markeredgewidth": 0.9}
             axis.plot([100 * row.miou], [y], "D", label="as reported", **style)
-    axis.set_yticks(rows, [_plain(entry.label) for entry in entries])
-    _as_rows(axis, len(entries))
+    axis.set_yticks(rows, [_plain(shown.entry.label) for shown in panel])
+    _as_rows(axis, len(panel))
     if titled:
-        axis.set_title(_asked(entries[0]), loc="left", pad=3)
+        axis.set_title(_asked(panel[0].entry), loc="left", pad=3)
 
 
 def speed_figure(
@@ -116,15 +118,15 @@ def speed_figure(
     """Rankings as scatter plots: mIoU with its interval over episodes a second, which only one device makes comparable.
 
     Args:
-        groups: rankings; each becomes a panel. Entries without a rank or a speed are left out.
+        groups: rankings; each becomes a panel. What `means_figure` leaves out is left out, and who has no speed.
         form: ``pdf`` or ``svg``.
         width: of the figure, in inches.
         reported: not shown, since papers time other things on other devices.
 
     Raises:
-        UsageError: no entry has a rank and a speed, or matplotlib is not installed.
+        UsageError: nothing is left, or matplotlib is not installed.
     """
-    panels = _ranked([[entry for entry in group if entry.episodes_per_second] for group in groups])
+    panels = panels_of([[entry for entry in group if entry.episodes_per_second] for group in groups])
     with _figure(width, [0.62 * width] * len(panels)) as (figure, axes):
         for axis, panel in zip(axes, panels, strict=True):
             _speeds(axis, panel, height=0.62 * width, titled=len(panels) > 1)
@@ -132,39 +134,36 @@ def speed_figure(
         return _written(figure, form)
 
 
-def _speeds(axis: Axes, entries: Sequence[Entry], *, height: float, titled: bool) -> None:
+def _speeds(axis: Axes, panel: Sequence[Plotted], *, height: float, titled: bool) -> None:
     from matplotlib.ticker import LogLocator, NullLocator
 
-    speeds = [entry.episodes_per_second or 0.0 for entry in entries]
-    for entry, speed in zip(entries, speeds, strict=True):
-        assert entry.miou.value is not None
-        axis.errorbar(speed, 100 * entry.miou.value, yerr=_arms(entry.miou), fmt="o", color=MEASURED, elinewidth=0.9)
+    speeds = [shown.speed for shown in panel]
+    for shown in panel:
+        axis.errorbar(shown.speed, shown.percent, yerr=shown.arms, fmt="o", color=MEASURED, elinewidth=0.9)
     axis.set_xscale("log")
     axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.xaxis.set_major_formatter("{x:g}")
     axis.xaxis.set_minor_locator(NullLocator())
     axis.set_xlim(min(speeds) / 1.6, max(speeds) * 1.6)
     axis.set_ylim(bottom=0)
-    _name(axis, entries, height=0.8 * height)  # the rest is the axis' own
-    axis.set_ylabel("mIoU (%)")
+    _name(axis, panel, height=0.8 * height)  # the rest is the axis' own
+    axis.set_ylabel(f"mIoU{panel[0].of} (%)")
     axis.grid(axis="both")
     if titled:
-        axis.set_title(_asked(entries[0]), loc="left", pad=3)
+        axis.set_title(_asked(panel[0].entry), loc="left", pad=3)
 
 
-def _name(axis: Axes, entries: Sequence[Entry], *, height: float) -> None:
+def _name(axis: Axes, panel: Sequence[Plotted], *, height: float) -> None:
     """Write each model's name beside its dot, where there is room for it, and no name over another."""
     top = axis.get_ylim()[1]
     first, last = axis.get_xlim()
-    middle = (first * last) ** 0.5
     lowest = -float(LETTERS)
-    for entry in sorted(entries, key=lambda entry: entry.miou.value or 0.0):
-        speed, miou = entry.episodes_per_second or 0.0, 100 * (entry.miou.value or 0.0)
-        at = miou / top * height * POINTS
+    for shown in reversed(panel):
+        at = shown.percent / top * height * POINTS
         lowest = max(at, lowest + LETTERS)
-        side, away = ("left", 5) if speed <= middle else ("right", -5)
+        side, away = ("left", 5) if shown.speed <= (first * last) ** 0.5 else ("right", -5)
         place: dict[str, Any] = {"textcoords": "offset points", "ha": side, "va": "center", "fontsize": LETTERS}
-        axis.annotate(_plain(entry.label), (speed, miou), xytext=(away, lowest - at), **place)
+        axis.annotate(_plain(shown.entry.label), (shown.speed, shown.percent), xytext=(away, lowest - at), **place)
 
 
 def classes_figure(
@@ -199,7 +198,7 @@ def classes_figure(
         for axis, (fold, own) in zip(axes, folds.items(), strict=False):
             for y, one in enumerate(own):
                 bar: dict[str, Any] = {"color": MEASURED, "elinewidth": 0.9, "markersize": 3}
-                axis.errorbar(100 * (one.iou.value or 0.0), y, xerr=_arms(one.iou), fmt="o", **bar)
+                axis.errorbar(100 * (one.iou.value or 0.0), y, xerr=arms_of(one.iou), fmt="o", **bar)
             axis.set_yticks(range(len(own)), [_plain(one.name) for one in own], fontsize=LETTERS)
             _as_rows(axis, most)
             axis.set_title(f"fold {fold}", loc="left", pad=3)
@@ -215,24 +214,6 @@ def classes_figure(
 
 FIGURES: dict[str, Callable[..., bytes]] = {"means": means_figure, "speed": speed_figure, "classes": classes_figure}
 """What can be drawn, by name."""
-
-
-def _ranked(groups: Sequence[Sequence[Entry]]) -> list[list[Entry]]:
-    panels = [[entry for entry in group if entry.rank is not None and entry.miou.value is not None] for group in groups]
-    panels = [panel for panel in panels if panel]
-    if not panels:
-        raise UsageError(
-            "there is nothing to draw: no entry has all that this figure shows",
-            remedy="evaluate a model on every fold of a benchmark",
-        )
-    return panels
-
-
-def _arms(score: Score) -> list[list[float]]:
-    """How far an interval reaches below and above its value, in percent; nowhere if there is no interval."""
-    sure, value = sure_of(score), score.value or 0.0
-    below, above = (value - sure.low, sure.high - value) if sure else (0.0, 0.0)
-    return [[100 * max(0.0, below)], [100 * max(0.0, above)]]
 
 
 def _asked(entry: Entry) -> str:

@@ -142,7 +142,7 @@ def test_the_folders_at_the_top_are_links_and_no_packages_of_their_own() -> None
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["evaluate"], "No such command 'evaluate'"),
+        (["nothing"], "No such command 'nothing'; see fssbench --help$"),
         (["eval", "--modell", "x"], "No such option:? '?--modell"),
         (["eval"], "Missing option '--model'"),
         (
@@ -159,7 +159,7 @@ def test_the_folders_at_the_top_are_links_and_no_packages_of_their_own() -> None
             "no benchmark 'cocoo'; did you mean 'coco'\\? known are",
         ),
         (["eval", "-m", "copy-support", "-p", "Strict"], "no protocol 'Strict'; did you mean 'strict'\\? known"),
-        (["evall"], "No such command 'evall'. Did you mean 'eval'"),
+        (["evall"], "No such command 'evall'. Did you mean 'eval'\\? see fssbench --help$"),
         (["eval", "-m", "copy-support", "--options", "no.toml"], "--options no.toml cannot be read: No such file"),
         (["eval", "-m", "copy-support"], "there is no episode set .* build it with: fssbench prepare coco$"),
         (["eval", "-m", "copy-support", "--fold", "7"], "COCO-20i has no fold 7; folds are 0 to 3"),

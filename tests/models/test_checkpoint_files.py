@@ -75,7 +75,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"", "it is empty; bring it again"),
+        (b"", "it is empty; copy or download it again"),
         (b"hello\n", "it does not begin like a file that torch.save wrote"),
         (b"import torch\n", "it does not begin like a file"),
         (b".", "it does not begin like a file"),

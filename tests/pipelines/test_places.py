@@ -396,7 +396,7 @@ def test_a_store_whose_package_is_missing_says_what_to_install(monkeypatch: pyte
         raise ImportError("Install s3fs to access S3")
 
     monkeypatch.setattr(fsspec.core, "url_to_fs", missing)
-    with pytest.raises(UsageError, match=r"needs a package that is not there: .* pip install 'fssbench\[remote\]'"):
+    with pytest.raises(UsageError, match=r"needs a package that is not installed: .* pip install 'fssbench\[remote\]'"):
         find_place("s3://bucket/sets")
 
 

@@ -303,7 +303,7 @@ def test_fss_trains_on_its_first_classes_and_keeps_its_next_for_validation(tmp_p
     lists = training_lists(training_set, 0, TrainingPolicy(held_out=0.2))
     assert {c for c, ids in lists.validation.items() if ids} == {520}
     assert {c for c, ids in lists.pools.items() if ids} == {0, 1}
-    with pytest.raises(SourceError, match="known only from its lists"):
+    with pytest.raises(SourceError, match="only the lists of FSS-1000 say which classes are trained on"):
         open_source(FSS_1000, tmp_path / "fss", part="training")
 
 

@@ -188,8 +188,8 @@ def _wanted(base: EpisodeSet | None, request: Request) -> list[tuple[int, int]]:
             wanted.append((shot, seed))
         elif base and found.episodes != request.n_episodes:
             raise EpisodeSetError(
-                f"{base.path} has {found.episodes:,} {shot}-shot episodes of seed {seed}, asked for are "
-                f"{request.n_episodes:,}",
+                f"{base.path} has {found.episodes:,} {shot}-shot episodes of seed {seed}, not the "
+                f"{request.n_episodes:,} asked for",
                 remedy=f"pass --episodes {found.episodes}, or --overwrite to build the set anew",
             )
     return wanted

@@ -149,7 +149,10 @@ class Remote:
         try:
             return persist(self.transport.attempts(self.file_name, silence=self.patience.silence), self.patience)
         except RefusedError as error:
-            raise EpisodeSetError(f"{self} cannot be read: {error}", remedy="check the address") from error
+            raise EpisodeSetError(
+                f"{self} cannot be read: {error}",
+                remedy="check the address, the connection, and whether you are logged in there",
+            ) from error
         except GaveUpError as error:
             raise EpisodeSetError(
                 f"{self} cannot be read: {error}",
