@@ -151,7 +151,7 @@ class Evaluation(Score):
                 )
             if there.result.counts.sha256 != self.record.counts.sha256:
                 raise ResultError(
-                    f"{path} rests on other counts than this result",
+                    f"{path} was computed from other counts than this result",
                     remedy="pass overwrite=True to replace it, or another folder",
                 )
         self.record, self._path = self._outcome.write(path), path

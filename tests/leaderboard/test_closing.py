@@ -46,6 +46,18 @@ def test_every_printed_row_of_a_model_is_found_beside_its_measurement(entry: Ent
     assert (found.benchmark, found.shot, found.protocol) == (row.benchmark, row.shot, row.protocol)
 
 
+def test_the_table_of_results_is_named_before_one_of_ablations(entry: Entry) -> None:
+    """HDMNet's Table 8 prints another mean for the model of its Table 2."""
+    (row,) = (
+        one
+        for one in published_entries()
+        if (one.label, one.benchmark, one.shot, one.ablation) == ("HDMNet resnet50", "pascal-5i", 1, True)
+    )
+    found = reported_for(as_printed(entry, row))
+    assert found is not None
+    assert (found.ablation, found.printed_in) == (False, "hdmnet Table 2")
+
+
 def test_another_protocol_is_named(entry: Entry) -> None:
     (row, *_) = (row for row in published_entries() if row.model == "hsnet" and row.benchmark == "pascal-5i")
     strict = as_printed(entry, row).model_copy(update={"protocol": "strict"})

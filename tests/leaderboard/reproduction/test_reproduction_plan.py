@@ -368,7 +368,7 @@ def test_the_plan_is_told_in_words(fssbench: Command) -> None:
     assert ran.out.splitlines()[0] == "to run  fssbench prepare coco --protocol hsnet --shots 1 --fold 0"
     assert ran.out.splitlines()[-1] == "4 of 4 commands to run: 2 prepare, 1 train, 1 eval"
     learned, left_out, *absent = ran.err.splitlines()
-    assert all(line.startswith("note: absent: the ") for line in absent)
+    assert all(line.startswith("note: missing: the ") for line in absent)
     assert learned.startswith(
         "note: hsnet learns coco's fold 0 from all images, not from 95,476 pairs of image and class of the published "
         "list; pass --train-list hsnet=FOLDER with HSNet's folder data/splits, or put that at "
@@ -415,7 +415,7 @@ def test_a_plan_says_which_raw_data_and_lists_are_absent(
 
     def told() -> list[str]:
         ran = fssbench("reproduce", "hsnet-poster-fss", "--dry-run")
-        return [line.removeprefix("note: absent: ") for line in ran.err.splitlines() if "absent: " in line]
+        return [line.removeprefix("note: missing: ") for line in ran.err.splitlines() if "missing: " in line]
 
     lists, images, training = told()
     home = tmp_path / "home"
