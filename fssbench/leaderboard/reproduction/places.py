@@ -138,7 +138,7 @@ def _asked(result: Result) -> tuple[str, str, int, int, int, int]:
 
 
 def _changed(variant: Variant, options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options that are neither the model's defaults nor its recipe's; a backbone's weights are in the checkpoint."""
+    """Options neither of the model's defaults nor of its recipe; a backbone's weights are in the checkpoint."""
     usual, recipe = model_spec(variant.model).options, _recipe(variant)
     trained = {} if recipe is None else recipe.options
     return {
