@@ -88,12 +88,13 @@ def steps(bench: Bench, chosen: Chosen, precision: Precision, batch: int) -> Non
     with inference.arithmetic(), cast:
         there = torch.stack([one.query.pixels for one in ready])
         pixels = there.cpu().pin_memory() if bench.gpu else there
+        held = torch.stack([one.supports[0].held for one in ready])
         masks = torch.stack([one.supports[0].mask for one in ready]).float()
         images = twin.preprocess.normalise(there)
         shown_images = twin.preprocess.normalise(torch.stack([one.supports[0].pixels for one in ready]))
         features, of_supports = twin.encode(images), twin.encode(shown_images)
         own = of_supports if twin.reads_features or not twin.keeps_supports else []
-        shown = twin.condition(own, shown_images, masks)
+        shown = twin.condition_held(own, shown_images, masks, held)
         queries = [[part[i : i + 1] for part in features] for i in range(batch)]
         supports = [[[part[i : i + 1] for part in shown]] for i in range(batch)]
         logits = twin.match_episodes(queries, supports)
@@ -115,7 +116,7 @@ def steps(bench: Bench, chosen: Chosen, precision: Precision, batch: int) -> Non
             "copy": lambda: pixels.to(bench.device, non_blocking=True, copy=True),
             "normalise": lambda: twin.preprocess.normalise(there),
             "encode": lambda: twin.encode(images),
-            "condition": lambda: twin.condition(own, shown_images, masks),
+            "condition": lambda: twin.condition_held(own, shown_images, masks, held),
             "match": lambda: twin.match_episodes(queries, supports),
             "decide": decide,
             "count": count,

@@ -182,10 +182,10 @@ class EvaluationRequest:
         require_trackers(self.log_to)
         if self.control is not None:
             require_control(self.control)
-        if self.name is not None and ("/" in self.name or not self.name.strip() or self._is_taken(self.name)):
+        if self.name is not None and not self._is_free(self.name):
             raise UsageError(
                 f"a model cannot be called '{self.name}'",
-                remedy="choose a name without / that no model of fssbench has",
+                remedy="choose a printable name without / that no model of fssbench has",
             )
         if isinstance(self.model, str):
             object.__setattr__(self, "model", full_name(self.model))
@@ -200,8 +200,9 @@ class EvaluationRequest:
                 remedy="pass them when it is built, or pass the model's name",
             )
 
-    def _is_taken(self, name: str) -> bool:
-        return name in BUILTIN and name != self.model
+    def _is_free(self, name: str) -> bool:
+        taken = name in BUILTIN and name != self.model
+        return bool(name.strip()) and name.isprintable() and "/" not in name and not taken
 
     def run(
         self, *, report: Report = SILENT, after: After | None = None, look: Callable[[Answer], None] | None = None

@@ -53,6 +53,7 @@ __all__ = [
     "UnknownClassError",
     "UsageError",
     "first_line",
+    "one_line",
 ]
 
 
@@ -60,11 +61,15 @@ CONTROLS = re.compile(r"\x1b\[[0-9;?]*[@-~]|[\x00-\x1f\x7f-\x9f]+")
 """Colours and moves of a terminal, ends of lines and the like, which come with others' messages and names."""
 
 
+LONGEST = 500
+"""Characters of what others' errors say: some print all that they were given."""
+
+
 class FssbenchError(Exception):
     """The root: a refusal with its cause and, where there is one, its remedy."""
 
     def __init__(self, problem: str, *, remedy: str = "") -> None:
-        problem = CONTROLS.sub(lambda found: "" if found[0].startswith("\x1b") else " ", problem)
+        problem = one_line(problem)
         self.problem = problem
         self.remedy = remedy
         super().__init__(f"{problem}; {remedy}" if remedy else problem)
@@ -154,6 +159,16 @@ class StorageError(FssbenchError):
     """The disk is full, read-only, or in use by another run."""
 
 
+def one_line(text: str) -> str:
+    """Text of a stranger without what moves a terminal's cursor, colours it or begins a new line."""
+    return CONTROLS.sub(lambda found: "" if found[0].startswith("\x1b") else " ", text)
+
+
 def first_line(error: BaseException) -> str:
-    """The first line of what an error says, or its type where it says nothing."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    """The first line of what an error says, cut where it is very long, or its type where it says nothing."""
+    try:
+        lines = str(error).strip().splitlines()
+    except Exception:  # an error that cannot even say what it is
+        lines = []
+    line = lines[0].strip() if lines else type(error).__name__
+    return line if len(line) <= LONGEST else f"{line[:LONGEST]}…"

@@ -140,7 +140,7 @@ def require_own(path: Path, mark: str) -> None:
                 return
     raise UsageError(
         f"{path} is there already, and this command did not write it",
-        remedy="choose another --output, or take it away",
+        remedy="choose another --output, or remove it",
     )
 
 

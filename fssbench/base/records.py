@@ -5,13 +5,23 @@ from __future__ import annotations
 from codecs import BOM_UTF8
 from typing import Annotated, Protocol, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from fssbench.base.errors import FssbenchError
 
-__all__ = ["Record", "Sha256", "first_error", "read_record", "without_mark"]
+__all__ = ["Printable", "Record", "Sha256", "first_error", "read_record", "without_mark"]
 
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError(f"it must be text that can be printed in one line, got {text!r}")
+    return text
+
+
+Printable = Annotated[str, AfterValidator(_printable)]
+"""Text of a stranger that is shown as it is: it may not move a terminal's cursor, or begin a line of its own."""
 
 
 class Record(BaseModel):

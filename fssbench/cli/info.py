@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fssbench.base.errors import UsageError
+from fssbench.base.errors import UsageError, one_line
 from fssbench.cli import complete, training_sets
 from fssbench.cli.console import PLACE, JsonFlag, Place, megabytes, percent, print_json, progress
 from fssbench.cli.sets import open_set
@@ -102,7 +102,7 @@ def _show(facts: dict[str, Any], as_json: bool) -> None:
     width = max(map(len, facts))
     for name, value in facts.items():
         for n, line in enumerate(value if isinstance(value, list) else [value]):
-            print(f"{name if n == 0 else '':<{width}}  {line}")
+            print(f"{name if n == 0 else '':<{width}}  {one_line(line)}")
 
 
 def _installation() -> dict[str, Any]:

@@ -90,7 +90,7 @@ def show(
         n = [sum(map(len, one.reported_beside())) for one in (every, chosen)]
         if left_out := n[0] - n[1]:
             are = "s are" if left_out > 1 else " is"
-            warn(f"{left_out} reported ablation{are} left out; pass --ablations to see them")
+            print(f"{left_out} reported ablation{are} left out; pass --ablations to see them")
 
 
 @app.command("export")

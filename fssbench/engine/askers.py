@@ -9,7 +9,7 @@ from torch import Tensor
 
 from fssbench.engine.asked import Asked, batch_of, cast, give_back, images_of, masks_of_frames, only, short_of_memory
 from fssbench.engine.feature_asker import FeatureAsker
-from fssbench.engine.inference import InferenceCost, InferenceSettings
+from fssbench.engine.inference import InferenceCost, InferenceSettings, ready
 from fssbench.engine.kept_weights import KeptWeights
 from fssbench.engine.naming import author, naming
 from fssbench.engine.prepared import PreparedEpisode
@@ -29,7 +29,7 @@ class EpisodeAsker:
         self, model: EpisodeSegmenter, device: str, inference: InferenceSettings, shown: Shown, cost: InferenceCost
     ) -> None:
         with blamed(author(model), doing=f"on its way to {device}"):
-            self.model = model.to(device).eval()
+            self.model = ready(model, device)
         self.device, self.inference, self.shown, self.cost = device, inference, shown, cost
         self.weights = KeptWeights(self.model)
 
@@ -56,7 +56,7 @@ class PlainAsker:
 
     def __init__(self, model: FewShotSegmenter, device: str, inference: InferenceSettings, cost: InferenceCost) -> None:
         with blamed(author(model), doing=f"on its way to {device}"):
-            self.model = model.to(device).eval()
+            self.model = ready(model, device)
         self.device, self.inference, self.cost = device, inference, cost
         self.batch = cost.batch = batch_of(model, device, inference)
         self.weights = KeptWeights(self.model)

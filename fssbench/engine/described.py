@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import get_args
 
@@ -15,24 +16,25 @@ from fssbench.models.interface import FewShotSegmenter, Preprocess, Regime
 
 __all__ = ["require_described", "sha256_of", "weights_of"]
 
+WANTED: Mapping[str, tuple[Callable[[object], bool], str]] = {
+    "preprocess": (lambda value: isinstance(value, Preprocess), "Preprocess(size=…)"),
+    "regime": (lambda value: value in (None, *get_args(Regime)), f"one of {', '.join(get_args(Regime))}"),
+    "backbone_info": (
+        lambda value: isinstance(value, (BackboneInfo, type(None))),
+        "a fssbench.models.backbones.BackboneInfo, or None",
+    ),
+}
+"""What a class says of itself, and in which form."""
 SHAPES = ((96, 128), (90, 160), (128, 64))
 """Of images by which somebody's own `Preprocess` is tried."""
 
 
 def require_described(model: FewShotSegmenter) -> None:
     """Raise `ModelError` for what a user's class says of itself in another form than `FewShotSegmenter` has it."""
-    wanted: tuple[tuple[str, object, bool, str], ...] = (
-        ("preprocess", model.preprocess, isinstance(model.preprocess, Preprocess), "Preprocess(size=…)"),
-        ("regime", model.regime, model.regime in (None, *get_args(Regime)), f"one of {', '.join(get_args(Regime))}"),
-        (
-            "backbone_info",
-            model.backbone_info,
-            isinstance(model.backbone_info, (BackboneInfo, type(None))),
-            "a fssbench.models.backbones.BackboneInfo, or None",
-        ),
-    )
-    for name, value, fine, expected in wanted:
-        if not fine:
+    for name, (fine, expected) in WANTED.items():
+        with blamed(model, doing=f"in {name}"):  # which may be a property
+            value = getattr(model, name)
+        if not fine(value):
             raise ModelError(
                 f"{type(model).__name__} has {value!r} as its {name}, expected {expected}", remedy=f"set {name} to that"
             )

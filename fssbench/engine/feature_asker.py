@@ -13,7 +13,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from fssbench.base.belady import BeladyCache
 from fssbench.base.errors import ModelError
 from fssbench.engine.asked import Asked, batch_of, cast, give_back, images_of, masks_of_frames, only, short_of_memory
-from fssbench.engine.inference import InferenceCost, InferenceSettings
+from fssbench.engine.inference import InferenceCost, InferenceSettings, ready
 from fssbench.engine.kept_weights import KeptWeights
 from fssbench.engine.naming import naming
 from fssbench.engine.order import order_for_reuse
@@ -47,7 +47,7 @@ class FeatureAsker:
         self.device, self.cost = device, cost
         self.asked = model
         with blamed(model, doing=f"on its way to {device}"):
-            self.model = _prepared(model.to(device).eval(), device, inference)
+            self.model = _prepared(ready(model, device), device, inference)
         self.cast = torch.float32 if self.model.casts_whole else inference.dtype
         self.encode = torch.compile(self.model.encode) if inference.compiled else self.model.encode
         self.batch = cost.batch = batch_of(model, device, inference)
@@ -221,7 +221,7 @@ class FeatureAsker:
 
 
 def _prepared(model: FeatureSegmenter, device: str, inference: InferenceSettings) -> FeatureSegmenter:
-    twin = accelerate(model).to(device).eval()
+    twin = ready(accelerate(model), device)
     if twin.casts_whole and inference.dtype != torch.float32:
         twin = (copy.deepcopy(twin) if twin is model else twin).to(inference.dtype)
     return twin

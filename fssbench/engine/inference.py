@@ -6,9 +6,10 @@ import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, TypeVar, get_args
 
 import torch
+from torch import nn
 
 from fssbench.base.errors import UsageError
 from fssbench.base.suggest import known_are
@@ -23,6 +24,7 @@ __all__ = [
     "Precision",
     "parse_bytes",
     "parse_precision",
+    "ready",
 ]
 
 Precision = Literal["float32", "tf32", "bf16", "fp16"]
@@ -31,6 +33,7 @@ FEATURE_BYTES = 2 << 30
 """Features held on the device; what is dropped for want of room is computed again."""
 
 GPU_BATCH = 8
+M = TypeVar("M", bound=nn.Module)
 REDUCED = {"bf16": torch.bfloat16, "fp16": torch.float16}
 UNITS = {"": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 
@@ -118,6 +121,13 @@ class InferenceCost:
     encoded: int = 0
     conditioned: int = 0
     shortages: int = 0
+
+
+def ready(model: M, device: str) -> M:
+    """A model on a device, in eval mode, whatever its own ``to`` and ``eval`` return."""
+    model.to(device)
+    model.eval()
+    return model
 
 
 def parse_bytes(text: str) -> int:

@@ -177,11 +177,12 @@ def load_object(
         name: what results call it; ``None`` for its own name.
     """
     segmenter = as_segmenter(model)
+    segmenter.eval()
     require_described(segmenter)
     called = name or segmenter.recorded_as or getattr(model, "__name__", None) or type(model).__name__
     own = isinstance(model, nn.Module)
     return LoadedModel(
-        segmenter.eval(),
+        segmenter,
         ModelRecord.unseen(called, input_size=segmenter.preprocess.square).model_copy(
             update={
                 "code_sha256": source_sha256(model),

@@ -13,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from fssbench.base.errors import ModelError
 from fssbench.engine.drawn import Inputs, drawn_for
+from fssbench.engine.inference import ready
 from fssbench.engine.kept_weights import KeptWeights
 from fssbench.engine.memory import peak_bytes
 from fssbench.engine.naming import author
@@ -82,7 +83,7 @@ def profile(model: FewShotSegmenter, *, shot: int = 1, device: str = "cpu", repe
         ModelError: the parts it names overlap.
     """
     with blamed(author(model), doing="to be profiled"):
-        return _profile(model.to(device).eval(), shot=shot, device=device, repeats=repeats)
+        return _profile(ready(model, device), shot=shot, device=device, repeats=repeats)
 
 
 def _profile(model: FewShotSegmenter, *, shot: int, device: str, repeats: int) -> Profile:

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
+from fssbench.base.archives import DAMAGED_TAR
 from fssbench.base.errors import CheckpointError, ResultError
 from fssbench.base.files import sha256_file, storage_errors
 from fssbench.base.listing import of_a_system
@@ -47,7 +48,7 @@ def unpack(archive: Path, stage: Path) -> list[str]:
                 _take(tar, member, stage / member.name, problems)
     except OSError as error:
         raise ResultError(f"{archive} cannot be read: {error.strerror}", remedy="check the path") from error
-    except tarfile.TarError as error:
+    except DAMAGED_TAR as error:
         if not any(stage.iterdir()):
             raise ResultError(
                 f"{archive} is not an archive of results: {error}", remedy="pass what fssbench submit wrote"
@@ -87,7 +88,7 @@ def _take(tar: tarfile.TarFile, member: tarfile.TarInfo, path: Path, problems: l
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("wb") as file:
                 shutil.copyfileobj(data, file)
-    except tarfile.ReadError:
+    except DAMAGED_TAR:
         path.unlink()
         problems.append(f"{member.name} is cut off")
 

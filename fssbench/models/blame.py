@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from fssbench.base.errors import FssbenchError, ModelError
+from fssbench.base.errors import FssbenchError, ModelError, first_line
 
 __all__ = ["blamed", "called", "described", "remedy_of"]
 
@@ -32,9 +32,9 @@ def blamed(owner: object, *, doing: str = "") -> Iterator[None]:
     """
     try:
         yield
-    except FssbenchError:
+    except (FssbenchError, KeyboardInterrupt):
         raise
-    except (Exception, SystemExit) as error:  # nobody's exit ends fssbench but its own
+    except BaseException as error:  # nobody's exit ends fssbench but its own
         if _is_ours(owner):
             raise
         raise ModelError(
@@ -53,8 +53,8 @@ def described(error: BaseException) -> str:
     if isinstance(error, SystemExit):
         said = f"it called sys.exit({error.code!r})"
     else:
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        said = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+        kind, line = type(error).__name__, first_line(error)
+        said = kind if line == kind else f"{kind}: {line}"
     if isinstance(error, SyntaxError) and error.filename:
         return f"{type(error).__name__}: {error.msg} ({error.filename}, line {error.lineno})"
     own = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_own(frame.filename)]

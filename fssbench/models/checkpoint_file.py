@@ -8,6 +8,7 @@ beside it can be read.
 from __future__ import annotations
 
 import re
+import stat
 import warnings
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -125,6 +126,8 @@ def _head(path: Path) -> bytes:
         remedy = f"name the file in it, such as {path / files[0]}" if files else "name a file"
         raise _unreadable(path, "it is a folder", remedy)
     try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise _unreadable(path, "it is a pipe or a device, in which nobody can go back", "write it to a file first")
         with path.open("rb") as file:
             return file.read(512)
     except FileNotFoundError as error:

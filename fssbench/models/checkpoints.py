@@ -34,6 +34,9 @@ NEEDLESS = "num_batches_tracked"
 DEPTH = 4
 """Parts of a name that may be a prefix, and containers in each other that are looked into."""
 
+LONGEST = 120
+"""Characters of a name in messages."""
+
 State = dict[str, Tensor]
 
 
@@ -117,14 +120,20 @@ def _problems(state: State, wanted: Mapping[str, Tensor]) -> str:
             if state[name].is_floating_point() != wanted[name].is_floating_point()
             or not torch.can_cast(state[name].dtype, wanted[name].dtype)
         ],
+        "not stored as plain tensors": [
+            f"{name} {state[name].layout}" for name in common if state[name].layout != wanted[name].layout
+        ],
         "without values": [name for name in common if state[name].is_meta and not wanted[name].is_meta],
     }
     return "; ".join(f"{len(names)} {kind} ({_few(names)})" for kind, names in problems.items() if names)
 
 
 def _few(names: Mapping[str, object] | list[str]) -> str:
-    first = list(names)[:3]
-    return f"{', '.join(first)}{', …' if len(names) > 3 else ''}"
+    return f"{', '.join(map(_cut, list(names)[:3]))}{', …' if len(names) > 3 else ''}"
+
+
+def _cut(name: str) -> str:
+    return name if len(name) <= LONGEST else f"{name[:LONGEST]}…"
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,7 +218,7 @@ def _states(loaded: object, key: str = "", depth: int = 0) -> Iterator[tuple[str
 def _described(loaded: object) -> str:
     """What is there instead of a state dict."""
     if isinstance(loaded, Mapping):
-        kinds = [f"{key} ({_kind(value)})" for key, value in loaded.items()]
+        kinds = [f"{_cut(str(key))} ({_kind(value)})" for key, value in loaded.items()]
         return f"it has {', '.join(kinds[:5])}{', …' if len(kinds) > 5 else ''}" if kinds else "it is empty"
     return f"it is {_kind(loaded)}, as a whole"
 

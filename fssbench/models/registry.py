@@ -271,7 +271,8 @@ def build_model(name: str, **options: Any) -> FewShotSegmenter:
             remedy="derive the class from it and implement predict",
         )
     with blamed(model, doing="to be built"):
-        return model.eval()
+        model.eval()  # whatever it returns: many override train, and forget to return self
+    return model
 
 
 def build_module(name: str, **options: Any) -> nn.Module:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Protocol, Self
 from pydantic import Field, model_validator
 
 from fssbench.base.errors import ResultError, UsageError
-from fssbench.base.records import Record, Sha256, read_record
+from fssbench.base.records import Printable, Record, Sha256, read_record
 from fssbench.episodes.benchmarks import BENCHMARKS, find_benchmark
 from fssbench.episodes.identity import Identity
 
@@ -94,14 +94,14 @@ class ClassResult(Record):
     """The IoU of one class."""
 
     id: int
-    name: str
+    name: Printable
     iou: FigureRecord
 
 
 class GroupResult(Record):
     """Figures of some of the episodes."""
 
-    name: str
+    name: Printable
     miou: FigureRecord
     fb_iou: FigureRecord
     episode_iou: FigureRecord
@@ -191,7 +191,7 @@ class PretrainingRecord(Record):
 class ModelRecord(Record):
     """The model: what it is, and the weights it ran with."""
 
-    name: str
+    name: Printable
     options: dict[str, Any] = Field(description="as given to the model; what is not named has its default")
     code_sha256: Sha256 | None = Field(
         description="of the code of a user's own model: of its file, or where that imports others of its folder, of a "

@@ -80,7 +80,8 @@ def validate_on_images(
         n_classes: the background and the base classes.
     """
     assert isinstance(model, Trainable)
-    module: nn.Module = model.eval()
+    module: nn.Module = model
+    module.eval()
     meter, losses = Meter(n_classes, device=device), list[tuple[float, int]]()
     for batch in batches(preprocess=module.preprocess):
         here = on_device(batch, device)
@@ -135,7 +136,8 @@ def _segmenter(model: nn.Module) -> FewShotSegmenter:
             f"{type(model).__name__} answers no episodes, so it cannot be validated on any",
             remedy="pass --select-on last",
         )
-    return model.eval()
+    model.eval()
+    return model
 
 
 @torch.no_grad()

@@ -121,7 +121,7 @@ def test_an_interrupted_run_of_other_code_is_told_and_not_taken_up(
     assert done.record.execution is not None
     assert done.record.execution.resumed_episodes == 0
     assert len(notes) == 1
-    assert "is of an interrupted run of other code" in notes[0]
+    assert "is left by an interrupted run with other code" in notes[0]
 
 
 def test_code_that_changes_before_it_is_imported_late_is_refused(
@@ -284,12 +284,13 @@ def test_results_call_a_model_what_it_is_called(
     assert str(tmp_path) not in found.record.model.model_dump_json()
 
 
-def test_a_model_cannot_take_the_name_of_another(toy_set: EpisodeSet) -> None:
+@pytest.mark.parametrize("name", ["hsnet", " ", "a/b", "a\nb", "\x1b[31mred"])
+def test_a_model_cannot_take_the_name_of_another_or_one_that_no_line_can_show(toy_set: EpisodeSet, name: str) -> None:
     import fssbench as fb
 
     track = fb.load("toy", data=str(toy_set.place))
-    with pytest.raises(UsageError, match="a model cannot be called 'hsnet'"):
-        fb.evaluate(lambda episode: None, track, name="hsnet")
+    with pytest.raises(UsageError, match="a model cannot be called "):
+        fb.evaluate(lambda episode: None, track, name=name)
 
 
 # --- training -------------------------------------------------------------------------------------------

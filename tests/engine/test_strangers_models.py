@@ -34,6 +34,10 @@ class Mine(FewShotSegmenter):
     def predict(self, query, supports, masks):
         mask = masks.amax(dim=1).to(torch.uint8)
         {answer}
+
+class Mute(Exception):
+    def __str__(self):
+        raise RuntimeError
 """
 EPISODE = r", in episode 0 \(class [a-z ]+, query \d+\)"
 
@@ -101,6 +105,12 @@ def ask(fssbench: Command, toy_set: EpisodeSet, tmp_path: Path) -> object:
     ("answer", "said"),
     [
         ("raise ValueError('one\\ntwo')", rf"Mine failed: ValueError: one \(.*mine\.py, line 17\){EPISODE}"),
+        (
+            "raise BaseException('all of it')",
+            rf"Mine failed: BaseException: all of it \(.*mine\.py, line 17\){EPISODE}",
+        ),
+        ("raise Mute", rf"Mine failed: Mute \(.*mine\.py, line 17\){EPISODE}"),
+        ("raise ValueError('x' * 9_999)", rf"Mine failed: ValueError: x{{500}}… \(.*mine\.py, line 17\){EPISODE}"),
         ("sys.exit('bye')", rf"Mine failed: it called sys\.exit\('bye'\) \(.*mine\.py, line 17\){EPISODE}"),
         ("return None", rf"Mine gave NoneType, expected a torch\.Tensor .*\(1, 32, 32\){EPISODE}"),
         ("return mask.numpy()", rf"Mine gave ndarray, expected a torch\.Tensor .*{EPISODE}"),
@@ -134,6 +144,12 @@ def test_views_are_answers_like_others(ask) -> None:  # type: ignore[no-untyped-
         assert found[0]["result"]["policies"] == plain[0]["result"]["policies"]
 
 
+@pytest.mark.parametrize("name", ["train", "eval", "to"])
+def test_a_model_whose_own_methods_forget_to_return_it_is_asked_like_others(ask, name: str) -> None:  # type: ignore[no-untyped-def]
+    ran = ask(init=f"self.{name} = lambda *given, **more: None")
+    assert ran.code == 0, ran.err
+
+
 @pytest.mark.parametrize(
     ("init", "said"),
     [
@@ -142,6 +158,7 @@ def test_views_are_answers_like_others(ask) -> None:  # type: ignore[no-untyped-
         ("self.regime = 'mine'", "Mine has 'mine' as its regime, expected one of base classes, "),
         ("self.backbone_info = 'resnet'", "Mine has 'resnet' as its backbone_info"),
         ("self.weights_files = lambda: None", "Mine failed in weights_files: TypeError"),
+        ("type(self).preprocess = property(lambda self: 1 / 0)", "Mine failed in preprocess: ZeroDivisionError"),
         ("self.to = None", "Mine failed on its way to cpu: TypeError"),
     ],
 )

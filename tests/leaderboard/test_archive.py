@@ -325,6 +325,22 @@ def test_extended_headers_are_refused(archive: Path, tmp_path: Path) -> None:
     assert sum("is not a plain file" in one for one in said) == len(files)
 
 
+@pytest.mark.parametrize("header", [{"GNU.sparse.size": "x"}, {"GNU.sparse.map": "1,y"}, {"size": "9" * 99}])
+def test_headers_that_tarfile_cannot_read_are_told_as_damage(
+    archive: Path, tmp_path: Path, header: dict[str, str]
+) -> None:
+    files = members(archive)
+    with tarfile.open(tmp_path / "b.tar", "w", format=tarfile.PAX_FORMAT) as tar:
+        for n, (name, data) in enumerate(files.items()):
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            member.pax_headers = header if n == 2 else {}
+            tar.addfile(member, io.BytesIO(data))
+    assert any(
+        "damaged" in one or "not a plain file" in one for one in refused(tmp_path / "b.tar", tmp_path / "theirs")
+    )
+
+
 def test_what_is_too_much_is_not_taken(archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(LIMITS, "counts", 1_000)
     said = refused(archive, tmp_path / "theirs")

@@ -84,5 +84,5 @@ def test_eval_ends_with_it(fssbench: Command, tmp_path: Path) -> None:
     fssbench("prepare", "toy", "-n", "4", "--allow-missing-classes", "-o", tmp_path / "sets")
     ran = fssbench("eval", "-m", "all-foreground", "-b", "toy", "-d", tmp_path / "sets", "-o", tmp_path / "results")
     assert ran.code == 0
-    assert "over 4 of 20 classes mIoU" in ran.out
+    assert "mIoU over 4 of 20 classes: " in ran.out
     assert ran.out.splitlines()[-1].startswith("1-shot: no mean over folds, ")

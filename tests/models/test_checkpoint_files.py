@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import re
 import warnings
@@ -185,6 +186,12 @@ def test_a_checkpoint_cut_short_is_refused(tmp_path: Path, zipped: bool) -> None
         path.write_bytes(whole[: len(whole) * part // 10])
         with pytest.raises(CheckpointError, match="cannot be read as a PyTorch checkpoint"):
             read_state_dict(path)
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "weights.pt")
+    with pytest.raises(CheckpointError, match="it is a pipe or a device"):
+        read_state_dict(tmp_path / "weights.pt")
 
 
 def test_a_folder_is_refused(tmp_path: Path) -> None:

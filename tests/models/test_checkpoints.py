@@ -123,6 +123,19 @@ def test_whole_numbers_are_no_weights() -> None:
         load_checkpoint(small(), state)
 
 
+def test_sparse_tensors_are_no_weights() -> None:
+    state = small().state_dict()
+    state["0.weight"] = state["0.weight"].to_sparse()
+    with pytest.raises(CheckpointError, match=r"1 not stored as plain tensors \(0\.weight torch\.sparse_"):
+        load_checkpoint(small(), state)
+
+
+def test_a_very_long_name_is_cut_in_what_is_told() -> None:
+    state = small().state_dict() | {"k" * 9_999: torch.zeros(1)}
+    with pytest.raises(CheckpointError, match=r"1 unexpected \(k{120}…\); build"):
+        load_checkpoint(small(), state)
+
+
 def test_what_differs_is_counted_under_the_names_of_the_model() -> None:
     """So that one tensor too few is not told as all of them under other names."""
     state = prefixed("module.", small().state_dict())

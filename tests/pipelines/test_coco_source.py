@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
+import struct
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from raw_coco import CATEGORY_IDS, HEIGHT, WIDTH, content, file_name, jpeg, polygon, write_coco
 
 from fssbench.base.errors import SourceError
@@ -133,6 +138,36 @@ def test_exif_orientation_is_applied_only_where_the_annotation_needs_it(tmp_path
     found = source(tmp_path / "coco")
     (tmp_path / "coco" / "val2014" / file_name(1)).write_bytes(jpeg(orientation=orientation))
     assert found.read("000000000001", 0).orientation == 1
+
+
+def with_exif(*entries: bytes, promised: int | None = None) -> bytes:
+    """A JPEG, stored sideways, whose EXIF has these entries of TIFF."""
+    head = b"Exif\0\0MM\0*\0\0\0\x08" + struct.pack(">H", len(entries) if promised is None else promised)
+    buffer = io.BytesIO()
+    with Image.open(io.BytesIO(jpeg(HEIGHT, WIDTH))) as image:
+        image.save(buffer, "JPEG", quality=95, exif=head + b"".join(entries) + b"\0\0\0\0")
+    return buffer.getvalue()
+
+
+SIDEWAYS = struct.pack(">HHIHH", 0x0112, 3, 1, 6, 0)
+WIDTH_IN_WORDS = struct.pack(">HHI4s", 0x0100, 2, 2, b"ab\0\0")
+
+
+def test_exif_that_cannot_be_written_again_still_turns_an_image() -> None:
+    data = with_exif(WIDTH_IN_WORDS, SIDEWAYS)
+    assert images.inspect(data, where="it").orientation == 6
+    assert images.decode(data, orientation=6, where="it").shape == (HEIGHT, WIDTH, 3)
+
+
+@pytest.mark.parametrize("exif", [{"promised": 900}, {"promised": 0}])
+def test_broken_exif_keeps_no_image_back_and_makes_no_noise(exif: dict[str, int]) -> None:
+    """Pillow warns of it on standard error."""
+    script = (
+        "import sys; from fssbench.pipelines.formats import images; data = sys.stdin.buffer.read();"
+        "print(images.inspect(data, where='it').orientation, images.decode(data, where='it').shape)"
+    )
+    ran = subprocess.run([sys.executable, "-c", script], input=with_exif(**exif), capture_output=True, check=True)
+    assert (ran.stdout.decode().split(" ", 1)[1].strip(), ran.stderr) == (str((WIDTH, HEIGHT, 3)), b"")
 
 
 @pytest.mark.parametrize("orientation", [5, 6, 7, 8])

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from webdataset import TarWriter
 
+from fssbench.base.errors import EpisodeSetError
 from fssbench.pipelines.episode_sets.stream import by_webdataset
-from fssbench.pipelines.formats.shards import Unpack
+from fssbench.pipelines.formats.shards import Unpack, prediction_samples, sample_spans
 from fssbench.pipelines.formats.tar import pack, spans, unpack
 
 parts = st.text("abAB01", min_size=1, max_size=3)
@@ -61,6 +62,25 @@ def test_a_cut_file_is_refused(read: Unpack) -> None:
     data = tarred([("a.json", b"1" * 2000)])
     with pytest.raises(tarfile.ReadError, match="unexpected end of data"):
         [*read(data[:1500])]
+
+
+def test_a_member_with_holes_is_refused() -> None:
+    """Its few bytes may stand for more than there is memory."""
+    info = tarfile.TarInfo("a.json")
+    info.pax_headers = {"GNU.sparse.size": f"{1 << 50}", "GNU.sparse.numblocks": "1", "GNU.sparse.map": "0,1"}
+    data = info.tobuf(tarfile.PAX_FORMAT) + b"\0" * 1024
+    with pytest.raises(ValueError, match=r"a\.json is stored with holes"):
+        [*unpack(data)]
+
+
+def test_a_header_that_tarfile_cannot_read_is_told_as_damage() -> None:
+    info = tarfile.TarInfo("a.json")
+    info.pax_headers = {"GNU.sparse.size": "x"}
+    data = info.tobuf(tarfile.PAX_FORMAT) + b"\0" * 1024
+    with pytest.raises(EpisodeSetError, match="it cannot be read as a tar file: "):
+        [*prediction_samples(data, where="it")]
+    with pytest.raises(EpisodeSetError, match="it cannot be read as a tar file: "):
+        sample_spans(data, where="it")
 
 
 @given(samples=st.lists(st.tuples(parts, members), max_size=5, unique_by=lambda sample: sample[0]))

@@ -107,6 +107,15 @@ def test_damaged_archives_get_one_line(tmp_path: Path, name: str, keep: int) -> 
         unpack(path, tmp_path / "out")
 
 
+def test_a_header_that_tarfile_cannot_read_gets_one_line(tmp_path: Path) -> None:
+    info = tarfile.TarInfo("a")
+    info.pax_headers = {"GNU.sparse.size": "x"}
+    path = tmp_path / "a.tar"
+    path.write_bytes(info.tobuf(tarfile.PAX_FORMAT) + b"\0" * 1024)
+    with pytest.raises(SourceError, match=r"^a\.tar cannot be unpacked: .*; nothing of it was kept.*\Z"):
+        unpack(path, tmp_path / "out")
+
+
 def test_an_archive_larger_than_the_disk_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = zipped(tmp_path / "a.zip", {"a": BODY})
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(1, 1, 299_999))

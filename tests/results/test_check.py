@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from toys import COMMAND, build_toy_sets, compressed, copy_support, masks_folder, run_with_masks
 
 from fssbench.base import parquet
-from fssbench.base.errors import EpisodeSetError
+from fssbench.base.errors import EpisodeSetError, ResultError
 from fssbench.base.files import sha256_file
 from fssbench.engine.job import Job
 from fssbench.engine.run import run
@@ -29,7 +29,7 @@ from fssbench.results.check import Checked, check_result
 from fssbench.results.evaluation import Evaluation
 from fssbench.results.predictions import StoredPredictions, store_predictions
 from fssbench.results.rescore import Predictions, rescore
-from fssbench.schemas.result import EpisodesRecord
+from fssbench.schemas.result import EpisodesRecord, read_result
 from fssbench.schemas.rle import Rle
 from fssbench.schemas.samples import PredictionSample
 
@@ -297,6 +297,12 @@ def test_more_pixels_than_the_model_gives_are_found_without_the_set(result: Path
     retable(result, double)
     vouch(result)
     assert problems(result, None) != []
+
+
+def test_a_name_that_moves_a_terminals_cursor_is_no_name(result: Path) -> None:
+    edit(result, lambda r: r["model"].update(name="\x1b[2Jmine\n"))
+    with pytest.raises(ResultError, match=r"model\.name: .*printed in one line, got '\\x1b\[2Jmine\\n'"):
+        read_result(result)
 
 
 def test_missing_and_unreadable_counts_are_named_and_hide_nothing(toy_set: EpisodeSet, result: Path) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from fssbench.base.errors import FssbenchError, SourceError
 
@@ -21,7 +21,8 @@ FORMATS = ("JPEG", "PNG")
 
 MOST_PIXELS = 178_956_970
 """The largest image and mask that are read. Pillow takes what is larger for an attack; from half of it on it warns."""
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+# Whatever else Pillow remarks, such as of a camera's broken notes, is not about pixels.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK")
 """Colour spaces of 8 bits or fewer a channel, which become RGB without loss but of transparency."""
@@ -30,8 +31,13 @@ PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 START_OF_IMAGE = b"\xff\xd8"
 START_OF_SCAN = b"\xff\xda"
 END_OF_IMAGE = b"\xff\xd9"
-SIDEWAYS = (5, 6, 7, 8)
-"""EXIF orientations that swap width and height."""
+SIDEWAYS = {
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""EXIF orientations that swap width and height, and what undoes them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +87,23 @@ def inspect(jpeg: bytes, *, where: str, formats: tuple[str, ...] = ("JPEG",)) ->
     not is decoded, to tell a cut file from an untidy one. A PNG, which has checksums, is decoded.
     """
     with open_image(jpeg, where=where, formats=formats, remedy="download it again") as image:
-        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+        orientation = _orientation(image)
         scan = jpeg.find(START_OF_SCAN)
         if image.format != "JPEG" or jpeg.rfind(END_OF_IMAGE) <= scan:
             image.load()
         (width, height), mode = image.size, image.mode
     if mode not in MODES:
         raise SourceError(f"{where} has pixels of mode {mode}", remedy="store it with 8 bits a channel")
-    return Header(width, height, orientation if orientation in range(1, 9) else 1, mode)
+    return Header(width, height, orientation, mode)
+
+
+def _orientation(image: Image.Image) -> int:
+    """What EXIF says (1–8), or 1; broken EXIF, of which Pillow raises almost anything, says nothing."""
+    try:
+        said = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:
+        return 1
+    return said if said in range(1, 9) else 1
 
 
 def fit_orientation(header: Header, *, height: int, width: int, where: str) -> int:
@@ -115,7 +130,7 @@ def decode(jpeg: bytes, *, orientation: int = 1, where: str) -> npt.NDArray[np.u
     try:
         with Image.open(io.BytesIO(jpeg), formats=FORMATS) as image:
             image.info.pop("transparency", None)  # would make the conversion warn
-            turned = image if orientation == 1 else ImageOps.exif_transpose(image)
+            turned = image.transpose(SIDEWAYS[orientation]) if orientation in SIDEWAYS else image
             return np.array(turned if turned.mode == "RGB" else turned.convert("RGB"))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise SourceError(f"{where} cannot be decoded: {error}", remedy="prepare the set again") from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import tarfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -12,6 +11,7 @@ from typing import BinaryIO, Literal, TypeVar, cast
 
 from pydantic import ValidationError
 
+from fssbench.base.archives import DAMAGED_TAR
 from fssbench.base.errors import EpisodeSetError
 from fssbench.base.files import atomic_file, sha256_file
 from fssbench.base.records import first_error
@@ -164,15 +164,15 @@ def _samples(data: bytes, *, where: str, unpack: Unpack = tar.unpack) -> Iterato
                 raise EpisodeSetError(f"{where}: sample {key} stands in two places", remedy=REBUILD)
             seen.add(key)
             yield key, members
-    except (tarfile.TarError, ValueError, EOFError) as error:
-        raise EpisodeSetError(f"{where} cannot be read as a tar file: {error.args[0]}", remedy=REBUILD) from error
+    except DAMAGED_TAR as error:
+        raise EpisodeSetError(f"{where} cannot be read as a tar file: {error}", remedy=REBUILD) from error
 
 
 def sample_spans(data: bytes, *, where: str) -> dict[str, tuple[int, int]]:
     """For every key of a shard's bytes where its sample begins and ends, padding included; in order."""
     try:
         return tar.spans(data)
-    except tarfile.TarError as error:
+    except DAMAGED_TAR as error:
         raise EpisodeSetError(f"{where} cannot be read as a tar file: {error}", remedy=REBUILD) from error
 
 

@@ -36,9 +36,7 @@ def packed_size(members: Mapping[str, bytes]) -> int:
 def unpack(data: bytes) -> Iterator[TarSample]:
     """A tar file's samples: neighbouring members with one key belong together.
 
-    Raises:
-        tarfile.TarError: it cannot be read to its end.
-        ValueError: two members of a sample have one name.
+    Raises one of `DAMAGED_TAR` if it cannot be read to its end, a member has holes, or two of a sample have one name.
     """
     with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as tar:
         for key, members in groupby(_members(tar), key=lambda member: member[0]):
@@ -51,7 +49,7 @@ def unpack(data: bytes) -> Iterator[TarSample]:
 
 
 def spans(data: bytes) -> dict[str, tuple[int, int]]:
-    """By key where a tar file's samples begin and end, padding included; `tarfile.TarError` if it cannot be read."""
+    """By key where a tar file's samples begin and end, padding included; one of `DAMAGED_TAR` if it cannot be read."""
     with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as tar:
         members = [(one.name.partition(".")[0], one.offset, one.offset_data + one.size) for one in tar]
     if not members:
@@ -65,6 +63,8 @@ def spans(data: bytes) -> dict[str, tuple[int, int]]:
 def _members(tar: tarfile.TarFile) -> Iterator[tuple[str, str, bytes]]:
     """Key, suffix and content of every file that belongs to a sample."""
     for member in tar:
+        if member.issparse():  # a few bytes may stand for any amount of memory
+            raise ValueError(f"{member.name} is stored with holes")
         named = NAME.fullmatch(member.name)
         content = tar.extractfile(member) if member.isreg() else None
         if named is not None and content is not None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
 
+from fssbench.base.archives import DAMAGED_TAR
 from fssbench.base.errors import SourceError, StorageError
 from fssbench.base.files import storage_errors
 
@@ -28,11 +29,10 @@ HARMLESS = 1 << 28
 NOT_PLAIN = "which is a link or a device, neither file nor folder"
 DAMAGE = (
     zipfile.BadZipFile,
-    tarfile.TarError,
+    *DAMAGED_TAR,
     gzip.BadGzipFile,
     zlib.error,
     lzma.LZMAError,
-    EOFError,
     NotImplementedError,  # a compression that zipfile does not know
     IsADirectoryError,  # a file and a folder of one name
 )
