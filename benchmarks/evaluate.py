@@ -187,6 +187,8 @@ def operations(ask: Callable[[], object]) -> float:
 
 def shared_operations(asker: FeatureAsker, episode: PreparedEpisode, cost: InferenceCost, episodes: int) -> float:
     """Those of one of a class's episodes in which so much was computed; this one's masks stand for all."""
+    _masks(asker, [episode])  # what is computed once for all is no episode's
+    asker.cache.clear()
     first = operations(lambda: asker([episode]))
     units, again = max(1, len(asker.cache)), operations(lambda: asker([episode]))
     return again + (first - again) / units * (cost.encoded + cost.conditioned) / episodes

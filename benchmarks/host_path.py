@@ -63,7 +63,7 @@ STAGES = {
         "fssbench.engine.evaluate:policy_counts",
         "fssbench.engine.evaluate:pixel_sums",
         "fssbench.engine.evaluate:scored",
-        "fssbench.engine.evaluate:query_facts",
+        "fssbench.engine.evaluate:facts_of",
     ],
     "write the partial file": ["fssbench.engine.partial:Unfinished.add"],
 }

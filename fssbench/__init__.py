@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from fssbench.api.load import load
     from fssbench.api.load_training import load_training
     from fssbench.api.prepare import prepare, prepare_training
+    from fssbench.api.share import pull, push
     from fssbench.api.train import train
     from fssbench.base.errors import FssbenchError
     from fssbench.leaderboard import leaderboard
@@ -45,6 +46,8 @@ __all__ = [
     "models",
     "prepare",
     "prepare_training",
+    "pull",
+    "push",
     "train",
 ]
 
@@ -62,6 +65,8 @@ _HOME_OF = {
     "load_training": "api.load_training",
     "prepare": "api.prepare",
     "prepare_training": "api.prepare",
+    "pull": "api.share",
+    "push": "api.share",
     "train": "api.train",
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from argparse import Namespace
 from collections.abc import Mapping
 from contextlib import nullcontext
 from itertools import chain, repeat
@@ -20,6 +21,7 @@ from fssbench.models.fast.hsnet import FastHSNet
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
+import gpu
 from on_gpu import compiled, memory, stages
 from on_gpu.bench import Bench
 from on_gpu.chosen import MODELS
@@ -67,6 +69,30 @@ def test_a_section_whose_time_is_over_is_ended_and_keeps_what_it_had_told(report
     found = section(waiting, TELL % ("a", 1) + "import threading; threading.Event().wait()", clock=waiting.clock)
     assert found["ended"] == "out of time"
     assert len(found["figures"]) == 1
+
+
+@pytest.mark.parametrize("minutes", [9.0, 3.0])
+def test_a_section_has_its_own_share_and_what_others_left_and_nothing_of_those_to_come(
+    minutes: float, report: Report, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every third takes all that it may, the others half of their own."""
+    now, allowed = 0.0, dict[str, float]()
+
+    def run(name: str, command: list[str], *, seconds: float, report: Report, log: Path) -> None:
+        nonlocal now
+        own = float(command[command.index("--seconds") + 1])
+        now += seconds if len(allowed) % 3 == 2 else own / 2
+        allowed[name] = seconds - own
+        report.end(name, "done", seconds=0.0)
+
+    monkeypatch.setattr(gpu, "run_section", run)
+    monkeypatch.setattr(gpu, "time", SimpleNamespace(monotonic=lambda: now))
+    asked = Namespace(minutes=minutes, only=None, device="cuda:0", small=False)
+    gpu.run_sections(asked, report.path.parent, report, 0.0)
+    assert list(allowed) == list(gpu.SECTIONS)
+    assert all(more > -1 for more in allowed.values())
+    assert max(allowed.values()) > 10 * minutes / 9
+    assert now <= 60 * minutes
 
 
 def test_the_table_has_the_cases_of_a_figure_side_by_side(report: Report, capsys: pytest.CaptureFixture[str]) -> None:
@@ -161,7 +187,7 @@ def test_an_encoder_is_captured_and_replayed(
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device: stream)
     monkeypatch.setattr(torch.cuda, "Stream", lambda device: stream)
     monkeypatch.setattr(torch.cuda, "stream", lambda one: nullcontext())
-    monkeypatch.setattr(torch.cuda, "graph", lambda one: nullcontext())
+    monkeypatch.setattr(torch.cuda, "graph", lambda one, capture_error_mode: nullcontext())
     monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: SimpleNamespace(replay=lambda: replays.append(1)))
     compiled.graphs(bench, MODELS[0], 1)
     figures = told(capsys)

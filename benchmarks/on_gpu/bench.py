@@ -33,7 +33,7 @@ class Bench:
     Attributes:
         device: a torch device; of a GPU with its number.
         small: tiny pictures and models, for a look whether all of it runs.
-        seconds: the section's budget, after which it is ended from outside.
+        seconds: the section's budget; it is ended from outside when that and what others left over are spent.
         folder: where the data section draws.
     """
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from typing import Any
 
 from fssbench.engine.feature_asker import FeatureAsker
 from fssbench.engine.inference import PLAIN, InferenceCost, InferenceSettings
 from fssbench.engine.prepared import PreparedEpisode, prepare
+from fssbench.engine.transfer import Transfer
 from fssbench.models import build_model
 from fssbench.models.interface import FeatureSegmenter, Preprocess
 from fssbench.pipelines.episode_sets.stream import stream
@@ -59,7 +61,7 @@ def ways(bench: Bench) -> dict[str, InferenceSettings]:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Asked:
-    """Episodes of one class in memory, as a model is shown them."""
+    """Episodes of one class on the device, as a model is shown them."""
 
     episodes: Sequence[PreparedEpisode]
     shot: int
@@ -68,12 +70,14 @@ class Asked:
 def asked(bench: Bench, preprocess: Preprocess, *, shot: int, n: int) -> Asked:
     """The first ``n`` episodes of the drawn COCO's first class."""
     found = []
-    show = partial(prepare, preprocess=preprocess)
-    for one in stream(bench.coco, shot=shot, seed=0, transform=show, workers=bench.workers):
+    transfer = Transfer(bench.device)
+    show = partial(prepare, preprocess=preprocess, send=transfer.send)
+    streamed = stream(bench.coco, shot=shot, seed=0, transform=show, workers=bench.workers)
+    for one in islice(streamed, n):
         sizes = [(truth.mask.shape[-2], truth.mask.shape[-1]) for truth in one.query.truths.values()]
         found.append(PreparedEpisode(one.query, one.supports, sizes, one.index))
-        if len(found) == n:
-            break
+    streamed.close()  # type: ignore[attr-defined]  # now, since its threads send to the device
+    transfer.arrived(tensor for one in found for frame in (one.query, *one.supports) for tensor in frame.tensors)
     first = found[0].query.frame.class_id
     return Asked(episodes=[one for one in found if one.query.frame.class_id == first], shot=shot)
 

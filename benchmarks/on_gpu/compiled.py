@@ -67,7 +67,7 @@ def captured(bench: Bench, encode: Encode, images: Tensor) -> tuple[Callable[[],
             encode(images)
     here.wait_stream(beside)
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # what other threads free is their affair
         found = encode(images)
     return graph.replay, found
 

@@ -1,8 +1,8 @@
 """Episodes a second, end to end and by the model alone, in every way of asking.
 
 End to end is from the shards to the counts: reading, decoding, the model, scoring, a class's images shared as far as
-the memory for features allows. The model alone is given episodes that are decoded: what is left is their way to the
-device, encoding, matching and deciding, by the device's clock.
+the memory for features allows. The model alone is given episodes that are on the device: what is left is normalising,
+encoding, matching and deciding, by the device's clock.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from on_gpu.chosen import MODELS, Asked, asked, feature_asker, ways
 __all__ = ["measure"]
 
 IN_MEMORY = 192
-"""Episodes, decoded."""
+"""Episodes, on the device."""
 
 SHARE = 0.75
 """Of the budget that is spent between clocks; the rest builds models and warms them up."""
@@ -105,7 +105,8 @@ def alone(
         return [asker(part[start : start + batch]) for start in range(0, len(part), batch)]
 
     with inference.arithmetic():
-        few = episodes[: min(len(episodes), 2 * batch)]
-        once = bench.each(lambda: ask(few), seconds=seconds / 4) / len(few)
-        n = max(len(few), min(len(episodes), int(seconds / once)))
-        return n / bench.time(lambda: ask(episodes[:n]))
+        few = episodes[:batch]
+        ask(few)
+        once = bench.time(lambda: ask(few)) / len(few)
+        n = min(len(episodes), int(seconds / once)) // len(few) * len(few)  # whole batches: others would be filled up
+        return max(n, len(few)) / bench.time(lambda: ask(episodes[: max(n, len(few))]))

@@ -171,9 +171,9 @@ def _of_shot(found: Mapping[Run, Evaluation], shot: int | None) -> dict[Run, Eva
     shots = sorted({run.shot for run in found})
     if shot is None and len(shots) > 1:
         raise ResultError(
-            f"results of {name_of(next(iter(found.values())))} and others are of {', '.join(map(str, shots))} shots, "
-            "and a mean over them says nothing",
-            remedy=f"pass a shot, such as {shots[0]}",
+            f"{name_of(next(iter(found.values())))} and others have {' and '.join(map(str, shots))} supports an "
+            "episode, and are not averaged",
+            remedy=f"choose one with --shot, such as {shots[0]}",
         )
     chosen = {run: one for run, one in found.items() if shot is None or run.shot == shot}
     if not chosen:
@@ -231,7 +231,7 @@ def _require_same_runs(
     """Refuse two models unless both have the same runs of one benchmark and protocol."""
     for run in (*sorted(first.keys() - second.keys()), *sorted(second.keys() - first.keys())):
         there, without = named if run in first else reversed(named)
-        raise ResultError(f"{there} has {run}, and {without} has not", remedy="evaluate it, or compare single results")
+        raise ResultError(f"{there} has {run}, and {without} does not", remedy="evaluate it, or compare single results")
     for run, ours in sorted(first.items()):
         for name in ("benchmark", "protocol", "protocol_version"):
             own, other = (getattr(one.record.episodes, name) for one in (ours, second[run]))

@@ -95,6 +95,6 @@ def _require_one_kind(runs: Sequence[Evaluation]) -> None:
             )
         if (asked.truth_digest is None) != (first.record.episodes.truth_digest is None):
             raise ResultError(
-                f"of {name_of(first)} and {name_of(run)} only one says on which masks and images it was measured",
+                f"only one of {name_of(first)} and {name_of(run)} says on which masks and images it was measured",
                 remedy="evaluate the other again with --overwrite",
             )

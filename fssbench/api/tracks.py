@@ -94,7 +94,7 @@ def _episodes(
     """How many episodes of a track to ask; ``None`` for all of the set's."""
     if episodes is not None and episodes > there:
         raise UsageError(
-            f"{episode_set.place} has {there:,} {shot}-shot episodes of seed {seed}, asked for are {episodes:,}",
+            f"{episode_set.place} has {there:,} {shot}-shot episodes of seed {seed}, not the {episodes:,} asked for",
             remedy=f"pass --episodes {there} or less, or prepare the set with --episodes {episodes} --overwrite",
         )
     wanted = min(episodes or there, limit or there)

@@ -216,7 +216,7 @@ def _own_recipe(model: str, benchmark: Benchmark, config: Path) -> Recipe:
     """The recipe in a file; `UsageError` if it is another model's."""
     recipe = read_recipe(config)
     if recipe.model != model.rpartition("/")[2]:
-        raise UsageError(f"{config} is a recipe for {recipe.model}, asked for is {model}", remedy="pass its --model")
+        raise UsageError(f"{config} is a recipe for {recipe.model}, not for {model}", remedy="pass its --model")
     return recipe.model_copy(update={"benchmark": benchmark.alias})
 
 

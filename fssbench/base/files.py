@@ -21,6 +21,7 @@ __all__ = [
     "is_file_name",
     "nearest",
     "replace_folder",
+    "require_absent",
     "require_own",
     "require_room",
     "set_aside",
@@ -139,8 +140,14 @@ def require_own(path: Path, mark: str) -> None:
                 return
     raise UsageError(
         f"{path} is there already, and this command did not write it",
-        remedy="choose another --output, or take it away",
+        remedy="choose another --output, or remove it",
     )
+
+
+def require_absent(path: Path, *, overwrite: bool) -> None:
+    """Raise `UsageError` if there is something at ``path`` already, unless it may be replaced."""
+    if path.exists() and not overwrite:
+        raise UsageError(f"{path} is there already", remedy="pass --overwrite, or choose another --output")
 
 
 @contextmanager

@@ -41,7 +41,7 @@ class Home:
         """The folder itself; `UsageError` where nobody knows of one."""
         if self.folder is None:
             raise UsageError(
-                "a place that is not named is looked up in the home, and this user has none",
+                "this user has no home folder, where places that are not named are looked up",
                 remedy="set FSSBENCH_HOME to a folder, or name every place",
             )
         return self.folder

@@ -49,6 +49,8 @@ class Report:
 
 def duration(seconds: float) -> str:
     """A time for people, such as ``3 min``."""
+    if seconds < 1:
+        return "less than 1 s"
     if seconds < 120:
         return f"{seconds:.0f} s"
     if seconds < 7200:

@@ -55,7 +55,7 @@ def open_trackers(
             opened.append(kinds[name](title=title, facts=facts, folder=folder))
         except Exception as error:  # whatever its server or its settings are to blame for
             raise UsageError(
-                f"{name} begins no run: {first_line(error)}", remedy="set it up, or leave out --log-to"
+                f"{name} could not start a run: {first_line(error)}", remedy="set it up, or leave out --log-to"
             ) from error
     return opened
 

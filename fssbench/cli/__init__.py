@@ -184,7 +184,8 @@ def _refuse(error: Exception) -> int:
         context = getattr(error, "ctx", None)
         command = context.command_path if context else "fssbench"
         if message := " ".join(error.format_message().split()):  # without arguments the help is printed already
-            fail(f"{message}; see {command} --help")
+            message = message.replace("Value error, ", "").removesuffix(".")
+            fail(f"{message}{'' if message.endswith('?') else ';'} see {command} --help")
         return 2
     if isinstance(error, OSError) and error.strerror:
         where = "" if error.filename is None else f" {error.filename}"

@@ -10,7 +10,7 @@ import typer
 
 from fssbench.base.errors import UsageError
 from fssbench.base.home import home_in
-from fssbench.base.suggest import known_are
+from fssbench.base.suggest import did_you_mean
 from fssbench.base.toml import read_toml
 
 __all__ = ["ConfigOption"]
@@ -20,18 +20,22 @@ def _read(ctx: typer.Context, file: Path | None) -> Path | None:
     """Make what the file says the defaults of the options, before these are looked at."""
     if file is None or ctx.resilient_parsing:
         return file
-    given = read_toml(file, option="--config", remedy="write one option = value a line")
+    given = read_toml(file, option="--config", remedy="write one option = value per line")
     options = {
         name.lstrip("-"): one for one in ctx.command.params for name in one.opts if name.startswith("--") and one.name
     }
     found = dict(ctx.default_map or {})
     for name, value in given.items():
         if (option := options.get(name.replace("_", "-"))) is None or name == "config":
-            raise UsageError(f"{file} has an option '{name}'", remedy=known_are(name, sorted(options)))
+            close = did_you_mean(name.replace("_", "-"), options)
+            raise UsageError(
+                f"{file}: {ctx.command_path} has no option --{name.replace('_', '-')}",
+                remedy=close or f"see {ctx.command_path} --help for its options",
+            )
         words = list(_words(value))
         several = option.multiple
         if len(words) != 1 and not several:
-            raise UsageError(f"{file} gives {name} {len(words)} values, expected one", remedy="leave one of them")
+            raise UsageError(f"{file}: {name} has {len(words)} values, and takes one", remedy="keep one of them")
         found[str(option.name)] = words if several else words[0]
     ctx.default_map = found
     return file

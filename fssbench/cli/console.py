@@ -102,7 +102,7 @@ def print_json(value: Any) -> None:
 
 def megabytes(n_bytes: int) -> str:
     """A size for people."""
-    return f"{n_bytes / 1e6:,.1f} MB"
+    return f"{n_bytes / 1e6:,.1f} MB" if n_bytes >= 1e5 else f"{n_bytes / 1e3:,.1f} kB"
 
 
 def percent(value: float | None) -> str:

@@ -55,7 +55,10 @@ def doctor(
     from fssbench.pipelines.sources.doctor.examine import examine, guess_benchmark
 
     if benchmark is None and source.startswith("hf:"):
-        raise UsageError("a dataset does not say whose classes it has", remedy="pass --benchmark pascal or coco")
+        raise UsageError(
+            "a Hugging Face dataset does not say which benchmark its classes are of",
+            remedy="pass --benchmark pascal or coco",
+        )
     found = guess_benchmark(Path(source)) if benchmark is None else named_benchmark(benchmark, source)
     lists = class_list(found, splits, None)
     columns = named_columns(column or [])

@@ -44,7 +44,8 @@ class DownloadRequest:
         given = {"--training": self.training, "--catalogue": self.catalogue is not None}
         if not self.download and any(given.values()):
             names = " and ".join(name for name, there in given.items() if there)
-            raise UsageError(f"without --download there is no meaning to {names}", remedy="add --download")
+            mean = "mean" if all(given.values()) else "means"
+            raise UsageError(f"{names} {mean} nothing without --download", remedy="add --download")
 
 
 def fetch_missing(
@@ -101,7 +102,7 @@ def _wanted(
     if benchmark.raw not in catalogue.raw:
         by_hand = f"; {benchmark.rules.obtain}" if benchmark.rules else ""
         raise UsageError(
-            f"the catalogue of downloads knows no raw data of {benchmark.title}",
+            f"there is no download of the raw data of {benchmark.title}",
             remedy=f"leave out --download; it knows {', '.join(sorted(catalogue.raw))}{by_hand}",
         )
     folder = home.raw(benchmark.raw) if source is None else Path(source)

@@ -269,5 +269,5 @@ def _report(evaluation: Evaluation, out: TextIO) -> None:
     scored = [iou for iou in evaluation.per_class.values() if iou is not None]
     if evaluation.miou is None and scored:
         there = f"{len(scored)} of {len(evaluation.per_class)} classes"
-        print(f"  over {there} mIoU {percent(fmean(scored))}, which compares with no other figure", file=out)
+        print(f"  mIoU over {there}: {percent(fmean(scored))}, not comparable with other figures", file=out)
     print(f"  {evaluation.path}", file=out)

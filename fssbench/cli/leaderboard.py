@@ -31,6 +31,9 @@ ReportedFlag = Annotated[
     bool,
     typer.Option("--reported/--no-reported", help="Include the numbers that papers report, which are never ranked."),
 ]
+AblationsFlag = Annotated[
+    bool, typer.Option("--ablations", help="Include reported rows that only show what a part of a method is worth.")
+]
 
 
 @app.callback()
@@ -47,13 +50,14 @@ def build(
     """Gather all results below one folder or several into one JSON file and print them as a table."""
     from fssbench.base.files import require_own, write_atomic
     from fssbench.leaderboard import leaderboard
+    from fssbench.leaderboard.export import selected
     from fssbench.leaderboard.standings import print_rankings, print_reported
 
     require_own(output, MARK)
     board = leaderboard(*folder, reported=reported, report=TERMINAL)
     write_atomic(output, board.to_json())
     print_rankings(board.groups())
-    print_reported(board.reported_beside(), most=BEST)
+    print_reported(selected(board).reported_beside(), most=BEST)
     if not board.entries:
         warn(f"{folder[0]} holds no results yet; make some with fssbench eval --output {folder[0]}")
     print(f"{len(board.entries)} entries{f', {len(board.reported)} reported' if reported else ''} → {output}")
@@ -69,6 +73,7 @@ def show(
     ] = None,
     shot: Annotated[int | None, typer.Option("--shot", "-k", min=1, help="Only this number of supports.")] = None,
     reported: ReportedFlag = True,
+    ablations: AblationsFlag = False,
 ) -> None:
     """Print a leaderboard file and what papers report beside it; without a file, all that papers report."""
     from fssbench.leaderboard.board import Leaderboard, read_leaderboard
@@ -77,10 +82,15 @@ def show(
     from fssbench.leaderboard.standings import print_rankings, print_reported
 
     board = Leaderboard.of((), published_entries()) if file is None else read_leaderboard(file)
-    board = selected(board, benchmark=benchmark, shot=shot)
-    print_rankings(board.groups())
+    chosen = selected(board, benchmark=benchmark, shot=shot, ablations=ablations)
+    print_rankings(chosen.groups())
     if reported:
-        print_reported(board.reported_beside(), most=None if file is None else BEST)
+        print_reported(chosen.reported_beside(), most=None if file is None else BEST)
+        every = selected(board, benchmark=benchmark, shot=shot, ablations=True)
+        n = [sum(map(len, one.reported_beside())) for one in (every, chosen)]
+        if left_out := n[0] - n[1]:
+            are = "s are" if left_out > 1 else " is"
+            print(f"{left_out} reported ablation{are} left out; pass --ablations to see them")
 
 
 @app.command("export")
@@ -90,7 +100,7 @@ def export_(
         str,
         typer.Option(
             "--format",
-            help="markdown or latex to read; csv or parquet, one row an entry; bibtex of all that they cite.",
+            help="markdown or latex to read; csv or parquet, one row per entry; bibtex of all that they cite.",
         ),
     ] = "markdown",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="The file to write. [default: print]")] = None,
@@ -99,17 +109,18 @@ def export_(
     ] = None,
     shot: Annotated[int | None, typer.Option("--shot", "-k", min=1, help="Only this number of supports.")] = None,
     reported: ReportedFlag = True,
+    ablations: AblationsFlag = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it is there.")] = False,
 ) -> None:
     """Write a leaderboard as tables for a paper, a spreadsheet or a program."""
     from fssbench.base.errors import UsageError
-    from fssbench.base.files import write_atomic
+    from fssbench.base.files import require_absent, write_atomic
     from fssbench.leaderboard.board import read_leaderboard
     from fssbench.leaderboard.export import export, selected
 
-    if output is not None and output.exists() and not overwrite:
-        raise UsageError(f"{output} is there already", remedy="pass --overwrite, or choose another --output")
-    board = selected(read_leaderboard(file), benchmark=benchmark, shot=shot)
+    if output is not None:
+        require_absent(output, overwrite=overwrite)
+    board = selected(read_leaderboard(file), benchmark=benchmark, shot=shot, ablations=ablations)
     data = export(board if reported else board.model_copy(update={"reported": ()}), form)
     if output is not None:
         write_atomic(output, data)
@@ -117,6 +128,54 @@ def export_(
         raise UsageError("parquet cannot be printed", remedy="pass --output FILE")
     else:
         print(data.decode(), end="")
+
+
+@app.command("figure")
+def figure(
+    source: Annotated[
+        Path, typer.Argument(help="A leaderboard file that build wrote, or results (the --output of eval).")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The figure to write, a .pdf or an .svg.")] = Path(
+        "figure.pdf"
+    ),
+    plot: Annotated[
+        str,
+        typer.Option(
+            "--plot",
+            help="means: mIoU of the models, with intervals and folds; speed: mIoU over episodes a second; "
+            "classes: one model's IoU by class.",
+        ),
+    ] = "means",
+    benchmark: Annotated[
+        str | None, typer.Option("--benchmark", "-b", help="Only this benchmark.", autocompletion=complete.benchmarks)
+    ] = None,
+    shot: Annotated[int | None, typer.Option("--shot", "-k", min=1, help="Only this number of supports.")] = None,
+    width: Annotated[float, typer.Option("--width", min=1, help="Inches; two columns of a page are 6.9.")] = 3.3,
+    reported: ReportedFlag = True,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it is there.")] = False,
+) -> None:
+    """Draw a figure for a paper: each ranking as a panel, of one column's width, as PDF or SVG."""
+    from fssbench.base.errors import UsageError
+    from fssbench.base.files import require_absent, write_atomic
+    from fssbench.base.suggest import known_are
+    from fssbench.leaderboard import leaderboard
+    from fssbench.leaderboard.board import read_leaderboard
+    from fssbench.leaderboard.export import selected
+    from fssbench.pages.figure import FIGURES, form_of
+
+    form = form_of(output)
+    if plot not in FIGURES:
+        raise UsageError(f"there is no plot '{plot}'", remedy=known_are(plot, FIGURES))
+    require_absent(output, overwrite=overwrite)
+    whole = leaderboard(source, report=TERMINAL) if source.is_dir() else read_leaderboard(source)
+    board = selected(whole, benchmark=benchmark, shot=shot, ablations=True)
+    beside = board.reported if reported else ()
+    write_atomic(output, FIGURES[plot](list(board.groups()), form, width=width, reported=beside))
+    weaker = any(entry.miou.other_images is None for entry in board.entries)
+    print(f"{plot}, 95 % intervals over other {'episodes where images are too few' if weaker else 'images'} → {output}")
+    devices = dict.fromkeys(filter(None, (entry.device_name for entry in board.entries)))
+    if plot == "speed" and len(devices) > 1:
+        warn(f"speeds of different devices cannot be compared: {', '.join(devices)}")
 
 
 @app.command("verify")

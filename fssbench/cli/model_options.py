@@ -99,11 +99,11 @@ def parse_pairs(pairs: list[str], spec: ModelSpec | None = None) -> dict[str, An
 
 def read_options(file: Path) -> dict[str, Any]:
     """A TOML file's keys as keyword arguments; `UsageError` if it cannot be read or has tables."""
-    options = read_toml(file, option="--options", remedy='write one name = value a line, text in ""')
+    options = read_toml(file, option="--options", remedy='write one name = value per line, text in ""')
     options = {name: home_in(value) if isinstance(value, str) else value for name, value in options.items()}
     if tables := [name for name, value in options.items() if isinstance(value, dict)]:
         raise UsageError(
             f"{file} has a table [{tables[0]}], expected the model's options alone",
-            remedy="write one name = value a line",
+            remedy="write one name = value per line",
         )
     return options

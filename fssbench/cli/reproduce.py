@@ -133,7 +133,7 @@ def reproduce(
         ),
     )
     for problem in reproduction.damaged():
-        warn(f"{problem}: it counts as not there")
+        warn(f"{problem}, so it is treated as missing")
     if dry_run:
         _show_plan(reproduction, as_json=as_json)
         return
@@ -209,7 +209,7 @@ def _show_plan(reproduction: Reproduction, *, as_json: bool) -> None:
     for lack in dict.fromkeys(step.missing for step in steps if step.missing):
         warn(f"it cannot run without {lack.what}: {lack.remedy}")
     for lack in absent(steps):
-        warn(f"absent: {lack.what}; {lack.remedy}")
+        warn(f"missing: {lack.what}; {lack.remedy}")
 
 
 def _say_what_is_learned(steps: Sequence[Step]) -> None:

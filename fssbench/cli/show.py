@@ -140,13 +140,13 @@ def _require_models(**given: Any) -> None:
             f"there are {weights} --weights for {models} --model", remedy="give one for each, in the same order"
         )
     if given["maps"] and not models:
-        raise UsageError("--maps draws what a model shows, and there is none", remedy="pass it with --model")
+        raise UsageError("--maps draws the maps of a model, and none was named", remedy="pass it with --model")
     if given["channel"] is not None and not given["maps"]:
-        raise UsageError("--channel is of features, which --maps draws", remedy="pass --maps too")
+        raise UsageError("--channel chooses one channel of the maps that --maps draws", remedy="pass --maps too")
     if given["shot"] and given["result"] and not models:
-        raise UsageError("results say themselves how many supports they had", remedy="leave out --shot")
+        raise UsageError("a result fixes the number of supports", remedy="leave out --shot")
     if len(given["shot"] or ()) > 1 and not models:
-        raise UsageError("several --shot are for models to be asked", remedy="pass one, or a --model")
+        raise UsageError("several --shot need a --model", remedy="pass one, or a --model")
 
 
 def _loaded(

@@ -14,9 +14,17 @@ from fssbench.engine.prepared import PreparedFrame
 from fssbench.models.checks import check_answer
 from fssbench.models.interface import FeatureSegmenter, FewShotSegmenter, Preprocess, Size
 
-__all__ = ["Asked", "batch_of", "cast", "images_of", "masks_of_frames", "only", "short_of_memory"]
+__all__ = ["Asked", "batch_of", "cast", "give_back", "images_of", "masks_of_frames", "only", "short_of_memory"]
 
-NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "bad allocation")
+# The last two are libraries', such as CUBLAS_STATUS_ALLOC_FAILED.
+NO_MEMORY = (
+    "out of memory",
+    "can't allocate memory",
+    "not enough memory",
+    "bad allocation",
+    "alloc_failed",
+    "allocation_failed",
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,6 +50,12 @@ def batch_of(model: FewShotSegmenter, device: str, inference: InferenceSettings)
 def short_of_memory(error: RuntimeError) -> bool:
     """Whether an error says that memory ran out, on whatever device."""
     return isinstance(error, torch.OutOfMemoryError) or any(sign in str(error).lower() for sign in NO_MEMORY)
+
+
+def give_back(device: str) -> None:
+    """Free what torch holds of a GPU's memory but nothing lies in: in pieces it may be too small for anything."""
+    if device.startswith("cuda"):
+        torch.cuda.empty_cache()
 
 
 def images_of(frames: Sequence[PreparedFrame], preprocess: Preprocess, device: str, *, read: bool = True) -> Tensor:

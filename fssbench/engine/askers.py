@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from fssbench.engine.asked import Asked, batch_of, cast, images_of, masks_of_frames, only, short_of_memory
+from fssbench.engine.asked import Asked, batch_of, cast, give_back, images_of, masks_of_frames, only, short_of_memory
 from fssbench.engine.feature_asker import FeatureAsker
 from fssbench.engine.inference import InferenceCost, InferenceSettings, ready
 from fssbench.engine.kept_weights import KeptWeights
@@ -65,17 +65,25 @@ class PlainAsker:
         """Ask episodes, as many at a time as memory allows."""
         masks: list[list[Tensor]] = []
         while len(masks) < len(episodes):
-            part = episodes[len(masks) : len(masks) + self.batch]
-            with naming(self.model, [one.name for one in part]):
-                try:
-                    with self.weights.restored(), cast(self.device, self.inference.dtype):
-                        masks += self._ask(part)
-                except RuntimeError as error:
-                    if self.batch == 1 or not short_of_memory(error):
-                        raise
-                    self.cost.shortages += 1
-                    self.batch = self.cost.batch = self.batch // 2
+            found = self._try(episodes[len(masks) : len(masks) + self.batch])
+            if found is None:
+                self.cost.shortages += 1
+                self.batch = self.cost.batch = self.batch // 2
+                give_back(self.device)
+            else:
+                masks += found
         return _checked_by_themselves(masks)
+
+    def _try(self, part: Sequence[PreparedEpisode]) -> list[list[Tensor]] | None:
+        """The masks, or ``None`` if memory ran out and less can be asked at a time."""
+        with naming(self.model, [one.name for one in part]):
+            try:
+                with self.weights.restored(), cast(self.device, self.inference.dtype):
+                    return self._ask(part)
+            except RuntimeError as error:
+                if self.batch == 1 or not short_of_memory(error):
+                    raise
+                return None
 
     def _ask(self, part: Sequence[PreparedEpisode]) -> list[list[Tensor]]:
         reads = self.model.reads_pixels

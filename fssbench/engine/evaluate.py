@@ -28,10 +28,10 @@ from fssbench.models.blame import blamed
 from fssbench.models.interface import EpisodeSegmenter, FewShotSegmenter
 from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
 from fssbench.pipelines.episode_sets.stream import Frame, StreamedEpisode, stream
-from fssbench.results.counting import pixel_sums, scored
-from fssbench.results.policies import policies_for, query_facts
+from fssbench.results.counting import facts_of, pixel_sums, scored
+from fssbench.results.policies import policies_for
 from fssbench.schemas.samples import MaskSize
-from fssbench.scoring.counts import CountsTable, EpisodeCounts
+from fssbench.scoring.counts import CountsTable, EpisodeCounts, QueryFacts
 
 __all__ = ["Answer", "answers", "behind", "evaluate"]
 
@@ -49,6 +49,7 @@ class Answer:
         supports: the frames of those the model was shown.
         masks: the predicted mask (H, W) uint8 by size, ``original`` and ``model``.
         counts: (P, 5) int64, a row a scoring policy in the order of `policies_for`.
+        facts: what the query is.
     """
 
     index: int
@@ -57,11 +58,12 @@ class Answer:
     supports: tuple[Frame, ...]
     masks: dict[MaskSize, Tensor]
     counts: npt.NDArray[np.int64]
+    facts: QueryFacts
 
     @property
     def scored(self) -> EpisodeCounts:
         """The answer as the table of counts has it."""
-        return EpisodeCounts(self.index, self.counts, query_facts(self.query.mask, self.query.n_classes))
+        return EpisodeCounts(self.index, self.counts, self.facts)
 
 
 def evaluate(
@@ -168,7 +170,8 @@ class _Begun:
             with naming(model, [one.name]):
                 counts = scored(summed, SIZES, policies)
             frames = tuple(shown.frame for shown in one.supports)
-            yield Answer(item.index, item.episode, one.query.frame, frames, own, counts)
+            facts = facts_of(summed[SIZES.index("original")], one.query.frame.n_classes)
+            yield Answer(item.index, item.episode, one.query.frame, frames, own, counts, facts)
 
 
 def _asked(

@@ -12,7 +12,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from fssbench.base.belady import BeladyCache
 from fssbench.base.errors import ModelError
-from fssbench.engine.asked import Asked, batch_of, cast, images_of, masks_of_frames, only, short_of_memory
+from fssbench.engine.asked import Asked, batch_of, cast, give_back, images_of, masks_of_frames, only, short_of_memory
 from fssbench.engine.inference import InferenceCost, InferenceSettings, ready
 from fssbench.engine.kept_weights import KeptWeights
 from fssbench.engine.naming import naming
@@ -130,11 +130,10 @@ class FeatureAsker:
             self.cache.budget = 0
         else:
             raise ModelError(
-                f"{self.device} has not the memory for one episode at a time",
+                f"{self.device} does not have the memory for one episode at a time",
                 remedy="choose a smaller backbone or --option size=…, --precision bf16, or another --device",
             )
-        if self.device.startswith("cuda"):
-            torch.cuda.empty_cache()
+        give_back(self.device)
 
     def _ask(self, part: Sequence[PreparedEpisode]) -> Asked:
         queries = {one.query.frame.key: one.query for one in part}
@@ -207,7 +206,8 @@ class FeatureAsker:
     def _conditioned(self, shown: Sequence[PreparedFrame], features: Sequence[list[Tensor]]) -> list[Tensor]:
         images = images_of(shown, self.model.preprocess, self.device, read=self.model.reads_images)
         together = features[0] if len(features) == 1 else [torch.cat(maps) for maps in zip(*features, strict=True)]
-        conditioned = self.model.condition(together, images, masks_of_frames(shown, self.device))
+        held = shown[0].held[None] if len(shown) == 1 else torch.stack([one.held for one in shown])
+        conditioned = self.model.condition_held(together, images, masks_of_frames(shown, self.device), held)
         check_features(self.asked, "condition", conditioned, len(shown))
         return conditioned
 

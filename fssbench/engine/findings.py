@@ -15,7 +15,7 @@ from fssbench.engine.drawn import Inputs
 from fssbench.engine.kept_weights import KeptWeights
 from fssbench.engine.naming import author
 from fssbench.models.answers import as_answer, masks_at
-from fssbench.models.blame import called, described
+from fssbench.models.blame import called, described, remedy_of
 from fssbench.models.checks import has_values, is_logits
 from fssbench.models.interface import EpisodeSegmenter, FewShotSegmenter
 
@@ -80,7 +80,7 @@ class Examined:
         except FssbenchError as error:
             self.wrong(what, expected="an answer", found=error.problem, remedy=error.remedy or FIX)
         except (Exception, SystemExit) as error:  # a user's code may raise anything
-            self.wrong(what, expected="an answer", found=described(error), remedy=FIX)
+            self.wrong(what, expected="an answer", found=described(error), remedy=remedy_of(error))
         return None
 
     def call(

@@ -240,7 +240,7 @@ def require_unseen(card: Card, checkpoint: Path | None, *, name: str, benchmark:
     """Refuse weights of another model, and those that were trained on classes the fold tests."""
     if file_name(card.model) != file_name(name):
         raise CheckpointError(
-            f"{checkpoint} is a checkpoint of {card.model}, asked for is {name}", remedy=f"pass --model {card.model}"
+            f"{checkpoint} is a checkpoint of {card.model}, not of {name}", remedy=f"pass --model {card.model}"
         )
     trained = card.training
     if trained is None:

@@ -68,8 +68,8 @@ class Unfinished:
         resumed: how many of them an earlier run left.
     """
 
-    def __init__(self, kept: dict[int, ScoredEpisode], file: FileIO | None = None) -> None:
-        self._file = file
+    def __init__(self, kept: dict[int, ScoredEpisode], file: FileIO | None = None, path: Path = Path()) -> None:
+        self._file, self._path = file, path
         self.kept = kept
         self.resumed = len(kept)
 
@@ -77,7 +77,7 @@ class Unfinished:
         """Keep an episode."""
         self.kept[episode.scored.index] = episode
         if self._file is not None:
-            _append(self._file, episode.to_line())
+            _append(self._file, self._path, episode.to_line())
 
 
 @contextmanager
@@ -99,8 +99,8 @@ def unfinished(path: Path, *, identity: str, fresh: bool = False, others: Sequen
     with _growing(path) as file:
         file.seek(-1, os.SEEK_END)
         if file.read(1) != b"\n":  # what an interruption cut off stays behind as a line that nobody can read
-            _append(file, b"\n")
-        episodes = Unfinished(kept, file)
+            _append(file, path, b"\n")
+        episodes = Unfinished(kept, file, path)
         for other in others:
             left = None if fresh else _read(other, identity)
             for index, episode in (left or {}).items():
@@ -134,9 +134,9 @@ def _growing(path: Path) -> Iterator[FileIO]:
             file.close()
 
 
-def _append(file: FileIO, data: bytes) -> None:
+def _append(file: FileIO, path: Path, data: bytes) -> None:
     """Write all of it; the system may take it in pieces."""
-    with storage_errors(Path(str(file.name))):
+    with storage_errors(path):
         while data:
             data = data[file.write(data) :]
 

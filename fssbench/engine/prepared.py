@@ -41,6 +41,7 @@ class PreparedFrame:
         frame: the decoded image at its original size.
         pixels: (3, h, w), the model's input before it is normalised; of no shape for a model that does not look at it.
         mask: (h, w) bool, likewise.
+        held: the mask on the CPU.
         geometry: where the image lies in the input.
         truths: at every size that masks are scored at.
     """
@@ -48,6 +49,7 @@ class PreparedFrame:
     frame: Frame
     pixels: Tensor
     mask: Tensor
+    held: Tensor
     geometry: Geometry
     truths: Mapping[MaskSize, Truth]
 
@@ -91,11 +93,12 @@ def prepare(
     """
     geometry = preprocess.geometry((frame.mask.shape[0], frame.mask.shape[1]))
     pixels = preprocess.image(frame.image).contiguous() if with_pixels else torch.empty(0, dtype=torch.uint8)
-    mask = send(preprocess.mask(frame.mask))
+    held = preprocess.mask(frame.mask)
+    mask = send(held)
     ignore = None if frame.ignore is None else torch.from_numpy(frame.ignore)
     small = None if ignore is None else resize_mask(ignore, geometry.content)
     truths: dict[MaskSize, Truth] = {
         "original": Truth(send(torch.from_numpy(frame.mask)), None if ignore is None else send(ignore)),
         "model": Truth(mask[geometry.window], None if small is None else send(small)),
     }
-    return PreparedFrame(frame, send(pixels), mask, geometry, truths)
+    return PreparedFrame(frame, send(pixels), mask, held, geometry, truths)

@@ -75,7 +75,10 @@ def run(
     identity = _identity(loaded, job, environment)
     if path is not None and ranks.first and not job.overwrite:
         for left in _left_by_others(path, loaded, identity):
-            note(f"{left} is of an interrupted run of other code, options, weights or software: this one starts anew")
+            note(
+                f"{left} is left by an interrupted run with other code, options, weights or software, "
+                "so this run starts from the beginning"
+            )
     with _so_far(path, identity, job, ranks) as (so_far, known):
         start, cost = time.perf_counter(), InferenceCost()
         others = frozenset(range(job.n_episodes)) - ranks.share(job.track)
@@ -274,12 +277,12 @@ def _same_result(path: Path, loaded: LoadedModel, job: Job) -> Result:
         )
     if there.headline != job.headline.name:
         raise ResultError(
-            f"{path} has {there.headline} as its headline, asked for is {job.headline.name}",
+            f"{path} has {there.headline} as its headline, not {job.headline.name}",
             remedy="pass --overwrite to replace it, or another --output",
         )
     if there.execution is not None and there.execution.precision != job.inference.precision:
         raise ResultError(
-            f"{path} was computed in {there.execution.precision}, asked for is {job.inference.precision}",
+            f"{path} was computed in {there.execution.precision}, not in {job.inference.precision}",
             remedy="pass --overwrite to replace it, or another --output",
         )
     if job.save_predictions and there.predictions is None:

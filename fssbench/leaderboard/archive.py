@@ -28,7 +28,7 @@ from fssbench.schemas.card import Card
 from fssbench.schemas.result import Result
 from fssbench.schemas.submission import Packed, Submission
 
-__all__ = ["Archive", "archive", "find_cards", "pack"]
+__all__ = ["Archive", "archive", "cards_of", "find_cards", "laid_out", "pack", "packed"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +59,16 @@ def archive(checked: Sequence[Checked], output: Path, *, cards: Path | None = No
         ResultError: two results are the same run, or a file is named as none in an archive may be.
     """
     results = [one.result for one in checked if one.result is not None]
-    return pack(checked, output, cards=find_cards(results, _possible_cards(cards, results)))
+    return pack(checked, output, cards=cards_of(results, folder=cards))
+
+
+def cards_of(results: Sequence[Result], *, folder: Path | None = None) -> dict[str, Path]:
+    """The cards of the results' checkpoints, by the checkpoint's SHA-256.
+
+    Args:
+        folder: where cards lie; ``None`` for the home, and wherever the weights lay.
+    """
+    return find_cards(results, _possible_cards(folder, results))
 
 
 def _possible_cards(folder: Path | None, results: Iterable[Result]) -> list[Path]:
@@ -106,6 +115,20 @@ def pack(checked: Sequence[Checked], output: Path, *, cards: Mapping[str, Path])
     Raises:
         ResultError: two results are the same run, or a file is named as none in an archive may be.
     """
+    files = laid_out(checked, cards)
+    listed = packed(files)
+    _write(output, Submission(schema_version=SCHEMA_VERSION, kind="fssbench-submission", files=listed), files)
+    checkpoints = {one.result.model.checkpoint_sha256 for one in checked if one.result is not None}
+    without = sorted(sha256 for sha256 in checkpoints if sha256 is not None and sha256 not in cards)
+    return Archive(sha256=sha256_file(output), n_bytes=output.stat().st_size, files=listed, without_card=tuple(without))
+
+
+def laid_out(checked: Iterable[Checked], cards: Mapping[str, Path]) -> dict[str, Path]:
+    """Results, all that they rest on, and cards, by the names that they have in an archive.
+
+    Raises:
+        ResultError: two results are the same run, or a file is named as none in an archive may be.
+    """
     files = {f"{CARDS}/{sha256}.json": path for sha256, path in cards.items()}
     for one in checked:
         assert one.result is not None
@@ -119,13 +142,14 @@ def pack(checked: Sequence[Checked], output: Path, *, cards: Mapping[str, Path])
         raise ResultError(
             f"{strange[0]} has a name that no archive may have", remedy="give model and benchmark plain names"
         )
-    listed = tuple(
+    return files
+
+
+def packed(files: Mapping[str, Path]) -> tuple[Packed, ...]:
+    """What a list says of files that are given by name."""
+    return tuple(
         Packed(name=name, bytes=path.stat().st_size, sha256=sha256_file(path)) for name, path in sorted(files.items())
     )
-    _write(output, Submission(schema_version=SCHEMA_VERSION, kind="fssbench-submission", files=listed), files)
-    checkpoints = {one.result.model.checkpoint_sha256 for one in checked if one.result is not None}
-    without = sorted(sha256 for sha256 in checkpoints if sha256 is not None and sha256 not in cards)
-    return Archive(sha256=sha256_file(output), n_bytes=output.stat().st_size, files=listed, without_card=tuple(without))
 
 
 def _write(output: Path, submission: Submission, files: Mapping[str, Path]) -> None:

@@ -64,8 +64,8 @@ class Leaderboard(Record):
             yield tuple(entries)
 
     def reported_groups(self) -> Iterator[tuple[ReportedEntry, ...]]:
-        """Reported rows of one benchmark, number of shots and protocol, group by group."""
-        for _, group in groupby(self.reported, key=lambda row: row.group):
+        """Reported rows of one benchmark, number of shots and protocol, group by group; ablations apart."""
+        for _, group in groupby(self.reported, key=lambda row: (row.group, row.ablation)):
             yield tuple(group)
 
     def reported_beside(self) -> Iterator[tuple[ReportedEntry, ...]]:

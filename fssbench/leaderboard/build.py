@@ -55,8 +55,8 @@ def board_of(items: Iterable[Gathered], *, reported: Sequence[ReportedEntry] = (
         groups[*_question(candidate), REGIMES.index(candidate.first.model.seen)].append(candidate)
     entries: list[Entry] = []
     for _, group in sorted(groups.items()):
-        found = zip(group, figures_of(group), strict=True)
-        entries += ranked([(_entry(candidate, figures), figures) for candidate, figures in found])
+        found = [figures_of(candidate) for candidate in group]
+        entries += ranked([(_entry(*one), one[1]) for one in zip(group, found, strict=True)])
     return Leaderboard.of(tuple(entries), tuple(reported))
 
 

@@ -11,6 +11,7 @@ from fssbench.leaderboard.gathered import Gathered
 from fssbench.leaderboard.published import published_entries
 from fssbench.leaderboard.standings import between, one_decimal
 from fssbench.results.evaluation import Evaluation
+from fssbench.results.figures import evidence_of
 from fssbench.schemas.leaderboard import Entry, ReportedEntry
 
 __all__ = ["Closing", "closings", "reported_for"]
@@ -44,14 +45,24 @@ class Closing:
 
 def closings(found: Iterable[Evaluation]) -> list[Closing]:
     """The means of results that lie in files, one for each number of shots; a fold alone has none."""
-    items = [Gathered(one.record, one.table, one.path, one.path.name, sha256_file(one.path)) for one in found]
+    items = [
+        Gathered(
+            result=one.record,
+            table=one.table,
+            path=one.path,
+            name=one.path.name,
+            sha256=sha256_file(one.path),
+            evidence=evidence_of(one.table, classes=[c.id for c in one.record.score.per_class])[one.record.headline],
+        )
+        for one in found
+    ]
     entries = board_of(items).entries
     return [Closing(entry=entry, reported=reported_for(entry)) for entry in entries if len(entry.runs) > 1]
 
 
 def reported_for(entry: Entry) -> ReportedEntry | None:
     """The row of the papers that is this very model, asked as many shots of this benchmark."""
-    rows = [row for row in published_entries() if _is(row, entry)]
+    rows = sorted((row for row in published_entries() if _is(row, entry)), key=lambda row: row.ablation)
     same: Sequence[ReportedEntry] = [row for row in rows if row.protocol == entry.protocol]
     return next(iter((*same, *rows)), None)
 

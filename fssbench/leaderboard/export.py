@@ -35,8 +35,14 @@ def export(board: Leaderboard, form: str) -> bytes:
     return FORMATS[form](board)
 
 
-def selected(board: Leaderboard, *, benchmark: str | None = None, shot: int | None = None) -> Leaderboard:
-    """The entries of one benchmark, by its name or alias, and of one number of shots."""
+def selected(
+    board: Leaderboard, *, benchmark: str | None = None, shot: int | None = None, ablations: bool = False
+) -> Leaderboard:
+    """The entries of one benchmark, by its name or alias, and of one number of shots.
+
+    Args:
+        ablations: keep reported rows that only show what a part of a method is worth.
+    """
     name = benchmark
     named = {*(entry.benchmark for entry in board.entries), *(row.benchmark for row in board.reported)}
     if benchmark is not None and benchmark not in named:
@@ -48,6 +54,6 @@ def selected(board: Leaderboard, *, benchmark: str | None = None, shot: int | No
     return board.model_copy(
         update={
             "entries": tuple(entry for entry in board.entries if wanted(entry)),
-            "reported": tuple(row for row in board.reported if wanted(row)),
+            "reported": tuple(row for row in board.reported if wanted(row) and (ablations or not row.ablation)),
         }
     )

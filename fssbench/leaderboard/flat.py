@@ -1,4 +1,4 @@
-"""Leaderboards for spreadsheets and programs: one row an entry, as CSV or Parquet."""
+"""Leaderboards for spreadsheets and programs: one row per entry, as CSV or Parquet."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ COLUMNS: dict[str, pa.DataType] = {
     "truth_digest": pa.string(),
     "printed_in": pa.string(),
 }
-"""Of the flat forms, in order: one row an entry, shares in [0, 1]; empty where there is nothing to say."""
+"""Of the flat forms, in order: one row per entry, shares in [0, 1]; empty where there is nothing to say."""
 
 
 def rows(entries: Iterable[Entry], reported: Iterable[ReportedEntry]) -> Iterator[dict[str, Any]]:

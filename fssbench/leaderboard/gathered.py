@@ -18,6 +18,7 @@ from fssbench.results.naming import file_name
 from fssbench.results.official import trained_elsewhere
 from fssbench.schemas.result import Result
 from fssbench.scoring.counts import CountsTable
+from fssbench.scoring.uncertainty import Evidence
 
 __all__ = ["Candidate", "Gathered", "candidates", "digest_of", "gather", "slug"]
 
@@ -32,6 +33,7 @@ class Gathered:
 
     Attributes:
         name: the file, relative to the folder gathered, with forward slashes.
+        evidence: how sure the headline's figures are.
     """
 
     result: Result
@@ -39,18 +41,19 @@ class Gathered:
     path: Path
     name: str
     sha256: str
+    evidence: Evidence
 
     @staticmethod
     def of(checked: Checked, folder: Path) -> Gathered:
         """A result as `check_result` found it below ``folder``; `ResultError` if anything is wrong with it."""
-        if checked.result is None or checked.table is None or checked.problems:
+        if checked.result is None or checked.table is None or checked.evidence is None or checked.problems:
             more = f", and {len(checked.problems) - 1} more" if len(checked.problems) > 1 else ""
             raise ResultError(
                 f"{checked.path}: {checked.problems[0]}{more}",
                 remedy="see everything that is wrong with fssbench score --check, or evaluate again with --overwrite",
             )
         name = checked.path.relative_to(folder).as_posix()
-        return Gathered(checked.result, checked.table, checked.path, name, checked.sha256)
+        return Gathered(checked.result, checked.table, checked.path, name, checked.sha256, checked.evidence)
 
     @property
     def fold(self) -> int:

@@ -20,11 +20,13 @@ __all__ = ["published_entries"]
 def published_entries() -> tuple[ReportedEntry, ...]:
     """Every score that the transcribed tables print, once, however many tables repeat it or a part of it.
 
-    Ordered by benchmark, number of shots and protocol, the highest mean first.
+    Ordered by benchmark, number of shots and protocol, ablations last, the highest mean first.
     """
     rows = reported_rows()
     entries = [_entry(same, rows) for own in _by_method(rows).values() for same in _same_scores(own)]
-    return tuple(sorted(entries, key=lambda e: (e.benchmark, e.shot, e.group, -(e.miou or 0), e.label, e.id)))
+    return tuple(
+        sorted(entries, key=lambda e: (e.benchmark, e.shot, e.group, e.ablation, -(e.miou or 0), e.label, e.id))
+    )
 
 
 def _by_method(rows: Iterable[ReportedRow]) -> dict[str, list[ReportedRow]]:
@@ -76,6 +78,7 @@ def _entry(same: Sequence[ReportedRow], rows: Sequence[ReportedRow]) -> Reported
         source="reported",
         label=" ".join(filter(None, [row.method, row.backbone])),
         method=row.method,
+        ablation=all(one.ablation for one in same),
         backbone=row.backbone,
         benchmark=row.benchmark,
         protocol=row.protocol,

@@ -1,4 +1,4 @@
-"""The figures of entries that answered the same episodes: means over seeds and folds, and their intervals.
+"""The figures of an entry: means over seeds and folds, and their intervals.
 
 Values are means of the results' own figures, each exact; intervals come from the counts, in which the models of
 one track share their resamples, so that differences between them are paired.
@@ -7,21 +7,15 @@ one track share their resamples, so that differences between them are paired.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
-from fssbench.leaderboard.gathered import Candidate, Gathered
+from fssbench.leaderboard.gathered import Candidate
 from fssbench.schemas.leaderboard import ClassScore, FoldScore, Score
 from fssbench.schemas.result import FigureRecord, IntervalRecord, PolicyResult
-from fssbench.scoring.estimates import Sample
 from fssbench.scoring.uncertainty import METHODS, Evidence, Uncertainty
 
 __all__ = ["FB_IOU", "MIOU", "UNKNOWN", "Figures", "figures_of", "mean_score"]
-
-AT_ONCE = 4
-"""Models whose resamples are held in memory together."""
 
 MIOU, FB_IOU = -3, -2
 """Where the overall figures stand in evidence."""
@@ -44,27 +38,11 @@ class Figures:
     evidence: Evidence | None
 
 
-def figures_of(group: Sequence[Candidate]) -> Iterator[Figures]:
-    """Figures of entries that all answered the same episodes, in the order given."""
-    for start in range(0, len(group), AT_ONCE):
-        some = group[start : start + AT_ONCE]
-        by_run = [_evidence(items) for items in zip(*(candidate.items for candidate in some), strict=True)]
-        for candidate, evidence in zip(some, zip(*by_run, strict=True), strict=True):
-            yield _figures(candidate, evidence)
-
-
-def _evidence(items: Sequence[Gathered]) -> list[Evidence]:
-    """Of several models' answers to one track."""
-    first = items[0]
-    classes = tuple(c.id for c in first.result.score.per_class)
-    counts = np.stack([item.table.under(item.result.headline) for item in items], axis=1)
-    return Evidence.of(Sample(first.table.track, classes=classes), counts)
-
-
-def _figures(candidate: Candidate, evidence: Sequence[Evidence]) -> Figures:
+def figures_of(candidate: Candidate) -> Figures:
+    """Figures of an entry."""
     by_fold: dict[int, list[tuple[PolicyResult, Evidence]]] = {}
-    for item, one in zip(candidate.items, evidence, strict=True):
-        by_fold.setdefault(item.fold, []).append((item.result.score, one))
+    for item in candidate.items:
+        by_fold.setdefault(item.fold, []).append((item.result.score, item.evidence))
     folds, per_class = [], []
     for fold, runs in by_fold.items():
         seeds = [score for score, _ in runs]
@@ -80,7 +58,7 @@ def _figures(candidate: Candidate, evidence: Sequence[Evidence]) -> Figures:
         for n, c in enumerate(seeds[0].per_class):
             iou = mean_score([score.per_class[n].iou for score in seeds], sure[n])
             per_class.append(ClassScore(id=c.id, name=c.name, fold=fold, iou=iou))
-    whole = None if candidate.incomplete else Evidence.mean(evidence)
+    whole = None if candidate.incomplete else Evidence.mean([item.evidence for item in candidate.items])
     overall = whole.uncertainties() if whole else [UNKNOWN] * 3
     return Figures(
         miou=_over_folds(candidate, lambda score: score.miou, overall[MIOU]),

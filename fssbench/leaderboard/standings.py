@@ -80,7 +80,8 @@ def print_reported(
 def as_reported(row: ReportedEntry) -> str:
     """How papers scored a row, in words."""
     protocol = f"protocol {row.protocol}" if row.protocol else "protocol not known"
-    return f"as reported, {protocol}{'' if row.ignore_label else ', ignored pixels counted as background'}"
+    scored = "" if row.ignore_label else ", ignored pixels counted as background"
+    return f"{'ablations ' if row.ablation else ''}as reported, {protocol}{scored}"
 
 
 def _wide(console: Console | None) -> Console:

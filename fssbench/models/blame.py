@@ -11,15 +11,17 @@ from pathlib import Path
 
 from fssbench.base.errors import FssbenchError, ModelError, first_line
 
-__all__ = ["blamed", "called", "described"]
+__all__ = ["blamed", "called", "described", "remedy_of"]
 
 PACKAGE = Path(__file__).parents[1]
+WITHOUT_GRADIENTS = ("require grad", "nference tensor")
+"""What torch says where gradients are computed that nobody enabled."""
 LIBRARIES = (f"{PACKAGE}/", f"{sysconfig.get_paths()['stdlib']}/", "<")
 INSTALLED = {"site-packages", "dist-packages"}
 
 
 @contextmanager
-def blamed(owner: object, *, doing: str = "", remedy: str = "fix that, or see --debug for all of it") -> Iterator[None]:
+def blamed(owner: object, *, doing: str = "") -> Iterator[None]:
     """Let what the code of ``owner`` raises in the block be a `ModelError` that names it.
 
     What a model of fssbench raises is a defect of fssbench, and left as it is; so is a refusal with its reason.
@@ -37,7 +39,7 @@ def blamed(owner: object, *, doing: str = "", remedy: str = "fix that, or see --
             raise
         raise ModelError(
             f"{called(owner)} failed{doing and f' {doing}'}: {described(error)}",
-            remedy="fix that; --debug shows all of it",
+            remedy=f"{remedy_of(error)}; --debug shows all of it",
         ) from error
 
 
@@ -57,6 +59,13 @@ def described(error: BaseException) -> str:
         return f"{type(error).__name__}: {error.msg} ({error.filename}, line {error.lineno})"
     own = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_own(frame.filename)]
     return f"{said} ({own[-1].filename}, line {own[-1].lineno})" if own else said
+
+
+def remedy_of(error: BaseException) -> str:
+    """What its author can do about it."""
+    if isinstance(error, RuntimeError) and any(words in str(error) for words in WITHOUT_GRADIENTS):
+        return "set needs_gradients = True on the model if it learns while it answers"
+    return "fix that"
 
 
 def _is_own(filename: str) -> bool:

@@ -38,12 +38,14 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
     if card_path(path).is_file() and (found := sha256_file(path)) != read_card(path).weights_sha256:
         raise CheckpointError(
             f"{path} has the SHA-256 {found[:12]}…, its card says {read_card(path).weights_sha256[:12]}…",
-            remedy="bring both from one place, or remove the card",
+            remedy="copy both from one place, or remove the card",
         )
     try:
         return load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
-        raise CheckpointError(f"{path} cannot be read as safetensors: {error}", remedy="bring it again") from error
+        raise CheckpointError(
+            f"{path} cannot be read as safetensors: {error}", remedy="copy or download it again"
+        ) from error
 
 
 def read_card(weights: Path) -> Card:

@@ -23,7 +23,7 @@ from fssbench.models.cards import SUFFIX, read_safetensors
 __all__ = ["Unknown", "load_inert", "read_checkpoint_file"]
 
 SAVE = "save the tensors alone: torch.save(model.state_dict(), PATH)"
-BRING = "bring it again, and compare its size with the one that is published"
+BRING = "copy or download it again, and compare its size with the published one"
 MAGIC = 0x1950A86A20F9469CFC6C.to_bytes(10, "little")
 """What torch.save's older format begins with, in a pickle of its own."""
 ATTEMPTS = 200
@@ -35,12 +35,12 @@ OTHERS: tuple[tuple[re.Pattern[bytes], str, str], ...] = (
     (
         re.compile(rb"version https://git-lfs\."),
         "is a pointer of Git LFS, which stands for the file",
-        "run git lfs pull where it comes from, and bring the file itself",
+        "run git lfs pull where it comes from, and download the file itself",
     ),
     (
         re.compile(rb"\s*(<!doctype|<html|<\?xml|<head|<body)", re.IGNORECASE),
         "is a web page, which a server sent instead of the file",
-        "open the address in a browser, sign in or confirm there, and bring the file itself",
+        "open the address in a browser, sign in or confirm there, and download the file itself",
     ),
     (
         re.compile(rb"\s*[{\[]"),
@@ -159,8 +159,8 @@ def _refused(path: Path, error: Exception, head: bytes, known: Mapping[str, obje
         return _unreadable(path, "it was written by pickle, not by torch.save", SAVE)
     if head.startswith((b"PK", b"\x80\x02")):
         size = f"{path.stat().st_size:,} bytes"
-        return _unreadable(path, f"it is damaged or cut short ({size}), or no file of torch.save", BRING)
-    return _unreadable(path, "it begins as no file of torch.save does", BRING)
+        return _unreadable(path, f"it is damaged or cut short ({size}), or torch.save did not write it", BRING)
+    return _unreadable(path, "it does not begin like a file that torch.save wrote", BRING)
 
 
 def _unreadable(path: Path, reason: str, remedy: str) -> CheckpointError:

@@ -59,6 +59,14 @@ class FeatureSegmenter(FewShotSegmenter):
         Returns tensors whose first dimension is N.
         """
 
+    def condition_held(self, features: list[Tensor], images: Tensor, masks: Tensor, held: Tensor) -> list[Tensor]:
+        """`condition` where the host holds the masks too: as ``held``, (N, H, W) bool on the CPU.
+
+        What is computed may depend on where objects lie. The host then knows it without waiting for the device. Some of
+        the tensors returned may stay on the CPU.
+        """
+        return self.condition(features, images, masks)
+
     @abstractmethod
     def match(self, query: list[Tensor], supports: list[Tensor]) -> Tensor:
         """Compare query features, each (B, …), with support features, each (B, K, …).

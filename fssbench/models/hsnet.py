@@ -177,7 +177,8 @@ class HSNet(FeatureSegmenter):
         if not freeze_backbone:
             _let_learn(self.backbone, extractor.head)
         kept = _kept_maps(pyramid.levels, hypercorrelation, finest_level)
-        self.take_maps = partial(_chosen, pyramid.maps, list(chain(*kept)))
+        self.all_maps, self.kept_maps = pyramid.maps, list(chain(*kept))
+        self.take_maps = partial(_chosen, self.all_maps, self.kept_maps)
         self.levels = tuple(len(level) for level in kept)
         self.has_published_blocks = kernel == "center-pivot" and block_layers == PUBLISHED_LAYERS
         with torch.random.fork_rng(devices=[]):

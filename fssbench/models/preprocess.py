@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import Any, Literal, get_args
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -171,8 +172,10 @@ class Preprocess:
     def normalise(self, images: Tensor) -> Tensor:
         """Images (…, 3, H, W) in [0, 255] → float32, brought to ``value_range`` and normalised."""
         shape = (3, 1, 1)
-        mean = torch.tensor(self.mean, device=images.device).view(shape)
-        std = torch.tensor(self.std, device=images.device).view(shape)
+        # Made on the host and sent without waiting: `torch.tensor` on a GPU waits for all that it was asked before.
+        mean, std = (
+            torch.tensor(values).view(shape).to(images.device, non_blocking=True) for values in (self.mean, self.std)
+        )
         low, high = self.value_range
         scaled = images.to(torch.float32, copy=True)  # and nothing else of that size: new memory takes longer
         if (low, high) != (0, 255):
@@ -203,16 +206,28 @@ def resize_mask(mask: Tensor, size: Size) -> Tensor:
     (h, w), (height, width) = mask.shape[-2:], size
     if (h, w) == (height, width):
         return mask
-    if mask.device.type == "cpu" and mask.dtype in (torch.bool, torch.uint8):  # in half of torch's time
-        steps = [(-1, _nearest(w, width)), (-2, _nearest(h, height))]
-        picked = mask.numpy()
-        for axis, places in steps if h < height else reversed(steps):
-            picked = picked.take(places, axis)
-        return torch.from_numpy(picked)
+    if mask.device.type == "cpu" and mask.dtype in (torch.bool, torch.uint8) and mask.numel():
+        picked = mask.reshape(-1, h, w).view(torch.uint8).numpy()
+        for pick in (_columns, _rows) if h < height else (_rows, _columns):
+            picked = pick(picked, size)
+        return torch.from_numpy(picked).view(mask.dtype).reshape(*mask.shape[:-2], *size)
     flat = mask.reshape(-1, 1, h, w)
     # Nearest picks values, so masks may travel as bytes: a quarter of float32.
     numbers = flat.view(torch.uint8) if mask.dtype in (torch.bool, torch.uint8) else flat.float()
     return F.interpolate(numbers, size, mode="nearest").to(mask.dtype).reshape(*mask.shape[:-2], *size)
+
+
+def _rows(masks: npt.NDArray[np.uint8], size: Size) -> npt.NDArray[np.uint8]:
+    """The rows of masks (N, H, W) that are the nearest: (N, h, W)."""
+    return masks.take(_nearest(masks.shape[1], size[0]), axis=1)
+
+
+def _columns(masks: npt.NDArray[np.uint8], size: Size) -> npt.NDArray[np.uint8]:
+    """Likewise the columns: (N, H, w). As rows of the transpose, since rows are copied whole, and columns by bytes."""
+    n, height, width = masks.shape
+    upright = cv2.transpose(masks.reshape(n * height, width))
+    picked = cv2.transpose(upright.take(_nearest(width, size[1]), axis=0))
+    return np.asarray(picked, dtype=np.uint8).reshape(n, height, size[1])
 
 
 @lru_cache(maxsize=4096)

@@ -29,10 +29,9 @@ def resnet_maps(network: ResNet, images: Tensor) -> list[Tensor]:
 
 
 def _bottleneck_sum(block: Bottleneck, x: Tensor) -> Tensor:
-    residual = block.relu(block.bn1(block.conv1(x)))
-    residual = block.relu(block.bn2(block.conv2(residual)))
+    residual = block.relu(block.bn2(block.conv2(block.relu(block.bn1(block.conv1(x))))))
     residual = block.bn3(block.conv3(residual))
-    total: Tensor = residual + (x if block.downsample is None else block.downsample(x))
+    total: Tensor = residual.add_(x if block.downsample is None else block.downsample(x))
     return total
 
 

@@ -132,7 +132,9 @@ def _flat(maps: Tensor, channel: int | None) -> Map:
     if channel is None:
         return maps.relu().mean(dim=0).cpu().numpy()
     if channel >= len(maps):
-        raise UsageError(f"a map has {len(maps)} channels, asked for was {channel}", remedy="they count from 0")
+        raise UsageError(
+            f"a map has {len(maps)} channels, so there is no channel {channel}", remedy="they count from 0"
+        )
     return maps[channel].cpu().numpy()
 
 

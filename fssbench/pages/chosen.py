@@ -21,7 +21,7 @@ from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
 from fssbench.pipelines.episode_sets.loaded_track import LoadedTrack
 from fssbench.pipelines.formats import masks
 from fssbench.results.counting import policy_counts
-from fssbench.results.policies import policies_for
+from fssbench.results.policies import policies_for, query_facts
 from fssbench.results.rescore import Predictions
 from fssbench.schemas.result import read_result
 from fssbench.schemas.samples import MaskSize
@@ -127,7 +127,8 @@ def _answer(track: LoadedTrack, index: int, mask: Tensor) -> Answer:
     ignore = None if query.ignore is None else torch.from_numpy(query.ignore)
     policies = [policy for policy in policies_for(track.episode_set) if policy.size == "original"]
     counts = policy_counts(predicted, torch.from_numpy(query.mask), ignore, policies)
-    return Answer(index, track.track.episodes[index], query, shown.supports, predicted, counts)
+    facts = query_facts(query.mask, query.n_classes)
+    return Answer(index, track.track.episodes[index], query, shown.supports, predicted, counts, facts)
 
 
 def draw_chosen(

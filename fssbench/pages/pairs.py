@@ -34,7 +34,7 @@ def compare_views(first: View, second: View) -> Comparison:
                 f"{ours.path} and {theirs.path} stand in one ranking and are of {unlike}",
                 remedy="build the leaderboard again",
             )
-    differences = [a.minus(b) for a, b in zip(first.evidence, second.evidence, strict=True)]
+    differences = [ours.evidence.minus(theirs.evidence) for ours, theirs in zip(first.runs, second.runs, strict=True)]
     by_fold: dict[int, list[Evidence]] = {}
     for run, one in zip(first.runs, differences, strict=True):
         by_fold.setdefault(run.fold, []).append(one)

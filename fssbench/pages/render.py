@@ -15,6 +15,7 @@ from fssbench.base.errors import UsageError
 from fssbench.base.version import __version__
 from fssbench.episodes.benchmarks import find_benchmark
 from fssbench.leaderboard.at_hand import at_hand
+from fssbench.leaderboard.cited import printed_by
 from fssbench.leaderboard.typeset import signed
 from fssbench.pages.charts import scale_top
 from fssbench.pages.speeds import by_speed
@@ -79,6 +80,7 @@ def environment() -> Environment:
         "p_value": lambda difference: "—" if (p := _p(difference)) is None else p_text(p),
         "percent": _percent,
         "points": lambda value, digits=1: signed(value, digits),
+        "printed_by": printed_by,
         "question": _question,
         "setting": setting,
         "speeds": by_speed,

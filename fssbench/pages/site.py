@@ -15,6 +15,7 @@ from fssbench.base.listing import is_system_file
 from fssbench.base.progress import Advance, no_progress
 from fssbench.leaderboard.at_hand import at_hand
 from fssbench.leaderboard.board import Leaderboard
+from fssbench.leaderboard.cited import board_bibtex
 from fssbench.leaderboard.gathered import Gathered
 from fssbench.leaderboard.standings import digests
 from fssbench.pages.charts import scale_top
@@ -30,7 +31,8 @@ __all__ = ["write_site"]
 
 ASSETS = ("style.css", "page.js")
 DATA = "leaderboard.json"
-OWN = {*ASSETS, DATA, "index.html", "compare.html", "models", "pictures"}
+BIBTEX = "references.bib"
+OWN = {*ASSETS, DATA, BIBTEX, "index.html", "compare.html", "models", "pictures"}
 """All that a site has at its top."""
 
 Compared = Mapping[tuple[str, str], Comparison]
@@ -103,6 +105,7 @@ class _Pages:
         for name in ASSETS:
             write_atomic(folder / name, asset(name))
         write_atomic(folder / DATA, self.board.to_json())
+        write_atomic(folder / BIBTEX, board_bibtex(self.board))
         write_atomic(
             folder / "index.html", self._page("index.html", questions=self._questions(), filters=self._filters())
         )

@@ -17,7 +17,6 @@ from fssbench.pages.examples import Example, Examples
 from fssbench.pages.lines import LineChart
 from fssbench.schemas.leaderboard import Score
 from fssbench.schemas.result import Result
-from fssbench.scoring.estimates import Sample
 from fssbench.scoring.uncertainty import Evidence
 
 __all__ = ["PicturedExample", "PolicyRow", "View"]
@@ -61,15 +60,6 @@ class View:
         return tuple(dict.fromkeys(run.fold for run in self.runs))
 
     @cached_property
-    def evidence(self) -> tuple[Evidence, ...]:
-        """How sure the headline's figures are, run by run."""
-        found = []
-        for run in self.runs:
-            sample = Sample(run.table.track, classes=[c.id for c in run.result.score.per_class])
-            found += Evidence.of(sample, run.table.under(run.result.headline)[:, None])
-        return tuple(found)
-
-    @cached_property
     def policies(self) -> tuple[PolicyRow, ...]:
         """The overall figures under every policy, the headline's first."""
         names = [policy.policy for policy in self.first.policies]
@@ -79,7 +69,7 @@ class View:
         found = [next(p for p in run.result.policies if p.policy == policy) for run in self.runs]
         sure = [UNKNOWN] * len(FIGURES)
         if policy == self.first.headline:
-            sure = Evidence.mean(self.evidence).uncertainties()
+            sure = Evidence.mean([run.evidence for run in self.runs]).uncertainties()
         means = [mean_score([getattr(one, name) for one in found], s) for name, s in zip(FIGURES, sure, strict=True)]
         return PolicyRow(policy=policy, **dict(zip(FIGURES, means, strict=True)))
 

@@ -24,7 +24,7 @@ from fssbench.episodes.protocols import find_protocol
 from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
 from fssbench.pipelines.episode_sets.stream import truth_of
 from fssbench.results import counts_file
-from fssbench.results.figures import policy_results
+from fssbench.results.figures import evidence_of, policy_results
 from fssbench.results.model_size import most_pixels
 from fssbench.results.official import HANDED_IN, IN_MEMORY, own_reasons, set_reasons
 from fssbench.results.outcome import episodes_record
@@ -34,6 +34,7 @@ from fssbench.results.rescore import recount, scorable
 from fssbench.schemas.result import EpisodesRecord, Result
 from fssbench.scoring.counts import CountsTable, QueryFacts
 from fssbench.scoring.metrics import COUNT_FIELDS, impossible
+from fssbench.scoring.uncertainty import Evidence
 
 __all__ = ["Checked", "FindSet", "check_result", "differences"]
 
@@ -53,6 +54,7 @@ class Checked:
         sha256: of that file; empty if it cannot be read.
         result: the result, if it is one.
         table: its counts, if they can be read.
+        evidence: how sure the headline's figures are, if any can be computed.
         problems: one line each; none if everything that could be checked is right.
         unchecked: what could not be checked, and why.
     """
@@ -61,6 +63,7 @@ class Checked:
     sha256: str = ""
     result: Result | None = None
     table: CountsTable | None = None
+    evidence: Evidence | None = None
     problems: list[str] = field(default_factory=list)
     unchecked: list[str] = field(default_factory=list)
 
@@ -85,7 +88,8 @@ def check_result(path: Path, *, find_set: FindSet | None = None) -> Checked:
         for one in error.errors():
             checked.problems.append(f"{'.'.join(map(str, one['loc'])) or 'content'}: {one['msg']}")
         return checked
-    checked.table = _ResultCheck(checked, checked.result, find_set).run()
+    check = _ResultCheck(checked, checked.result, find_set)
+    checked.table, checked.evidence = check.run(), check.evidence
     return checked
 
 
@@ -96,6 +100,7 @@ class _ResultCheck:
         self.folder = checked.path.parent
         self.result = result
         self.find_set = find_set
+        self.evidence: Evidence | None = None
         self.problems = checked.problems
         self.unchecked = checked.unchecked
 
@@ -172,10 +177,12 @@ class _ResultCheck:
         """Every figure, interval and reason is what the counts give."""
         names = {c.id: c.name for c in self.result.policies[0].per_class}
         try:
-            found = policy_results(table, classes=names, check=False)
+            evidence = evidence_of(table, classes=names)
+            found = policy_results(table, classes=names, check=False, evidence=evidence)
         except (FssbenchError, ValueError, ZeroDivisionError) as error:
             self.wrong(f"no figures can be computed from the counts: {error}")
             return
+        self.evidence = evidence.get(self.result.headline)
         stated = {policy.policy: policy for policy in self.result.policies}
         for policy in found:
             if policy.policy in stated:
@@ -316,7 +323,7 @@ class _ResultCheck:
         sizes = set(first.masks) if first else {policy.size for policy in policies_for(episode_set)}
         policies = scorable(episode_set, sizes)
         if missing := [policy.name for policy in policies if policy.name not in table.policies]:
-            self.wrong(f"the policies: {', '.join(missing)} could be scored and is not")
+            self.wrong(f"the policies: {', '.join(missing)} could be scored, and are not")
         policies = tuple(policy for policy in policies if policy.name in table.policies)
         for sample in chain([first] if first else [], samples):
             try:

@@ -16,9 +16,10 @@ from fssbench.base.errors import MaskShapeError, MaskTypeError, MaskValueError
 from fssbench.episodes.protocols import ScoringPolicy
 from fssbench.models.interface import resize_mask
 from fssbench.schemas.samples import MaskSize
+from fssbench.scoring.counts import QueryFacts
 from fssbench.scoring.metrics import counts_of
 
-__all__ = ["N_SUMS", "pixel_sums", "policy_counts", "scored", "tallies"]
+__all__ = ["N_SUMS", "facts_of", "pixel_sums", "policy_counts", "scored", "tallies"]
 
 N_SUMS = 7
 
@@ -90,6 +91,11 @@ def scored(
     """Counts (P, 5) int64 of one episode from its `pixel_sums` (S, 7) at each of ``sizes``; errors as `tallies`."""
     tallied = tallies(sums)
     return np.stack([counts_of(tallied[sizes.index(p.size)], exclude_ignored=p.exclude_ignored) for p in policies])
+
+
+def facts_of(sums: npt.NDArray[np.int64], n_classes: int | None) -> QueryFacts:
+    """What a query is, from the `pixel_sums` (7,) of any mask of it at its own size."""
+    return QueryFacts(object_pixels=int(sums[2]), image_pixels=int(sums[0]), n_classes=n_classes)
 
 
 def policy_counts(

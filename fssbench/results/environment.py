@@ -87,11 +87,13 @@ def _git(*arguments: str) -> str | None:
 def pick_device(name: str, *, local: int = 0) -> str:
     """``auto`` → a GPU if there is one; anything else must be a device torch can use here (`UsageError`).
 
+    ``cuda`` is a GPU as ``auto`` would choose it, since what several processes share needs its number.
+
     ``local`` is this process's number on its machine: of several, each takes its own GPU.
     """
     import torch
 
-    if name == "auto" and torch.cuda.is_available():
+    if name in ("auto", "cuda") and torch.cuda.is_available():
         return f"cuda:{local % torch.cuda.device_count()}"
     if name == "auto":
         return "cpu"
@@ -109,4 +111,5 @@ def device_name(device: str) -> str:
 
     if device.startswith("cuda"):
         return torch.cuda.get_device_name(device)
-    return f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads"
+    n = torch.get_num_threads()
+    return f"{platform.processor() or platform.machine()}, {n} thread{'' if n == 1 else 's'}"

@@ -151,7 +151,7 @@ class Evaluation(Score):
                 )
             if there.result.counts.sha256 != self.record.counts.sha256:
                 raise ResultError(
-                    f"{path} rests on other counts than this result",
+                    f"{path} was computed from other counts than this result",
                     remedy="pass overwrite=True to replace it, or another folder",
                 )
         self.record, self._path = self._outcome.write(path), path
@@ -181,7 +181,8 @@ class Evaluation(Score):
 def figure_text(figure: FigureRecord) -> str:
     """A figure in percent with the interval of the harder question that can be answered."""
     if figure.value is None:
-        return f"undefined ({figure.reason})"
+        reason = figure.reason or ""
+        return reason if reason.startswith("undefined") else f"undefined ({reason})"
     sure = _sure(figure)
     what = "other images" if figure.other_images is not None else "other episodes"
     between = f" [{100 * sure.low:.1f}, {100 * sure.high:.1f} with {what}]" if sure else ""

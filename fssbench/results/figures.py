@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -13,22 +13,38 @@ from fssbench.scoring.groups import Split, splits
 from fssbench.scoring.metrics import Figure, Scores, score
 from fssbench.scoring.uncertainty import METHODS, Evidence, Uncertainty
 
-__all__ = ["policy_results"]
+__all__ = ["evidence_of", "policy_results"]
 
 
-def policy_results(table: CountsTable, *, classes: Mapping[int, str], check: bool = True) -> tuple[PolicyResult, ...]:
+def evidence_of(table: CountsTable, *, classes: Iterable[int]) -> dict[str, Evidence]:
+    """How sure all figures are, by policy.
+
+    Args:
+        classes: all novel classes of the fold.
+    """
+    evidence = Evidence.of(Sample(table.track, classes=tuple(classes)), table.counts)
+    return dict(zip(table.policies, evidence, strict=True))
+
+
+def policy_results(
+    table: CountsTable,
+    *,
+    classes: Mapping[int, str],
+    check: bool = True,
+    evidence: Mapping[str, Evidence] | None = None,
+) -> tuple[PolicyResult, ...]:
     """All figures with their intervals, policy by policy; the same table always gives the same.
 
     Args:
         classes: all novel classes of the fold with their names.
         check: refuse counts that contradict themselves; whoever lists all that is wrong looks for them elsewhere.
+        evidence: what `evidence_of` gives for the same table and classes, if it is there already.
 
     Raises:
         MetricError: counts that contradict themselves, or episodes of other classes.
     """
     scores = [score(table.class_ids, table.under(policy), classes=classes, check=check) for policy in table.policies]
-    evidence = Evidence.of(Sample(table.track, classes=tuple(classes)), table.counts)
-    sure = [one.uncertainties() for one in evidence]
+    sure = [one.uncertainties() for one in (evidence or evidence_of(table, classes=classes)).values()]
     split = [_split(table, one, check=check) for one in splits(table)]
     return tuple(
         PolicyResult(

@@ -70,7 +70,7 @@ def read_foreign(path: Path, *, n_episodes: int, advance: Callable[[int], None])
 
 def _add(found: dict[int, Rle], index: int, mask: Rle, where: str) -> None:
     if index in found:
-        raise EpisodeIndexError(f"{where}: episode {index} has a mask already", remedy="leave one of the two")
+        raise EpisodeIndexError(f"{where}: episode {index} has two masks", remedy="keep one of them")
     found[index] = mask
 
 

@@ -239,7 +239,7 @@ def settle(outcome: Outcome, path: Path, *, overwrite: bool) -> tuple[Result, Li
     counts = to_bytes(outcome.table)
     if there.counts.sha256 != sha256_bytes(counts):
         raise ResultError(
-            f"{path} rests on other counts than these masks give",
+            f"{path} was computed from other counts than these masks give",
             remedy="see what differs with fssbench score --check, or pass --overwrite to replace it",
         )
     if not is_file_name(there.counts.file):

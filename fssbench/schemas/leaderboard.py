@@ -204,6 +204,9 @@ class ReportedEntry(Record):
     source: Literal["reported"]
     label: str = Field(description="the method and its backbone")
     method: str = Field(description="as printed, with what sets it apart")
+    ablation: bool = Field(
+        default=False, description="whether it is printed only to show what a part of a method is worth"
+    )
     backbone: str | None
     benchmark: str
     protocol: str | None = Field(description="fssbench's name of the one that scored it; null if that is not known")
@@ -221,8 +224,9 @@ class ReportedEntry(Record):
 
     @property
     def printed_in(self) -> str:
-        """Papers and tables in words, such as ``hsnet Table 1, Poster; hmfs Table 2``."""
+        """Papers and tables in words, such as ``hsnet Table 1, A2, Poster; hmfs Table 2``."""
         papers: dict[str, list[str]] = {}
         for one in self.printed:
             papers.setdefault(one.paper, []).append(one.number)
-        return "; ".join(f"{paper} {', '.join(dict.fromkeys(numbers))}" for paper, numbers in papers.items())
+        named = "; ".join(f"{paper} {', '.join(dict.fromkeys(numbers))}" for paper, numbers in papers.items())
+        return named.replace(", Table ", ", ")

@@ -117,7 +117,7 @@ class Evidence:
         return [
             Evidence(
                 values=values[m],
-                resampled=resampled[:, m],
+                resampled=np.ascontiguousarray(resampled[:, m]),  # whoever keeps it keeps no other's
                 moves=sample.influence(counts[:, m]),
                 images=sample.images,
                 freedom=sample.freedom,

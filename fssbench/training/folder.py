@@ -162,5 +162,5 @@ def _difference(found: str, wanted: str) -> str:
     one, other = _parsed(found.encode()) or {}, json.loads(wanted)
     for name in sorted({*one, *other}):
         if one.get(name) != other.get(name):
-            return f"its {name} is {one.get(name)!r}, asked for is {other.get(name)!r}"
+            return f"its {name} is {one.get(name)!r}, and {other.get(name)!r} was asked for"
     return "its settings differ"

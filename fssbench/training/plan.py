@@ -69,14 +69,14 @@ class TrainingPlan:
         told = f"{run.epochs:,} epochs of {used:,} = {steps:,} steps{f', the last of {short}' if short else ''}; "
         told += f"{total:,} steps in all"
         if run.stop_interval and run.select_on != "last":
-            told += f", or until there is {stop_rule(run)}"
+            told += f", or less: it stops after {stop_rule(run)}"
         elif run.stop_interval:
             told += ", whatever run.stop_interval says: the last weights are kept, and none are validated"
         return told
 
     def _time(self) -> str:
         total = self.job.steps(self.lists) * self.cost.seconds
-        more = "" if self.job.recipe.run.select_on == "last" else ", to which validation comes"
+        more = "" if self.job.recipe.run.select_on == "last" else " without validation"
         return f"about {self.cost.seconds:,.2g} s a step, {duration(total)} in all{more}"
 
     def _choice(self) -> str:

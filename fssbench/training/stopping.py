@@ -33,8 +33,8 @@ def settled(validated: Sequence[Validated], run: Run, *, per_epoch: int) -> bool
 
 def stop_rule(run: Run) -> str:
     """What `settled` looks for, in words."""
-    gain = f" by {100 * run.stop_gain:g} points" if run.stop_gain else ""
-    return f"no better validation{gain} in {run.stop_interval:,} epochs"
+    gain = f" by {100 * run.stop_gain:g} points of mIoU" if run.stop_gain else ""
+    return f"{run.stop_interval:,} epochs without a better validation{gain}"
 
 
 class StopRequest:

@@ -64,7 +64,7 @@ def test_a_comparison_is_a_sentence_a_table_and_what_the_command_prints(
 
 def test_what_does_not_belong_together_is_refused(folders: tuple[Path, Path]) -> None:
     good, poor = folders
-    with pytest.raises(ResultError, match=r"^the first has fold 1, 1-shot, seed 0, and .*poor.* has not"):
+    with pytest.raises(ResultError, match=r"^the first has fold 1, 1-shot, seed 0, and .*poor.* does not"):
         fb.compare(opened(good), next(iter(poor.rglob("fold0*.json"))))
     with pytest.raises(ResultError, match="are both fold 0, 1-shot, seed 0"):
         fb.compare([opened(good)[0]] * 2, poor)
@@ -113,7 +113,9 @@ def test_results_of_several_shots_are_not_averaged(tmp_path: Path, fssbench: Com
             five = CountsTable(track, table.policies, table.counts, table.queries)
             write_result(tmp_path / name, five, model(name))
     good, poor = tmp_path / "good", tmp_path / "poor"
-    with pytest.raises(ResultError, match=r"are of 1, 5 shots, and a mean over them says nothing; pass a shot"):
+    with pytest.raises(
+        ResultError, match=r"have 1 and 5 supports an episode, and are not averaged; choose one with --shot"
+    ):
         fb.compare(good, poor)
     with pytest.raises(ResultError, match="there are no 2-shot results; there are 1, 5 shots"):
         fb.compare(good, poor, shot=2)

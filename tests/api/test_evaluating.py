@@ -181,7 +181,7 @@ def test_a_function_is_never_taken_for_what_it_was(track: LoadedTrack, tmp_path:
 
     first = one(fssbench.evaluate(made(True), track, output=tmp_path))
     assert check_result(first.path, find_set=lambda *_: toy_set).problems == []
-    with pytest.raises(ResultError, match="rests on other counts than this result"):
+    with pytest.raises(ResultError, match="was computed from other counts than this result"):
         fssbench.evaluate(made(False), track, output=tmp_path)
     replaced = one(fssbench.evaluate(made(False), track, output=tmp_path, overwrite=True))
     assert replaced.path == first.path
@@ -200,7 +200,7 @@ def test_refusals_are_those_of_the_command_line(toy_set: EpisodeSet, track: Load
     for arguments, message in (
         ({"model": "hsnett"}, "there is no model 'hsnett'; did you mean 'hsnet'"),
         ({"fold": 7}, "Toy-20i has no fold 7"),
-        ({"episodes": 41}, "has 40 1-shot episodes of seed 0, asked for are 41"),
+        ({"episodes": 41}, "has 40 1-shot episodes of seed 0, not the 41 asked for"),
         ({"control": "nothing"}, "there is no control 'nothing'"),
         ({"precision": "fp8"}, "there is no precision 'fp8'"),
         ({"model": "hsnet"}, "hsnet needs trained weights"),
@@ -208,5 +208,5 @@ def test_refusals_are_those_of_the_command_line(toy_set: EpisodeSet, track: Load
         asked: dict[str, Any] = {"model": "copy-support", "on": "toy", "data": toy_set.path, "fold": 0, **arguments}
         with pytest.raises(fssbench.FssbenchError, match=message):
             fssbench.evaluate(**asked)
-    with pytest.raises(UsageError, match="asked for are 21"):
+    with pytest.raises(UsageError, match="not the 21 asked for"):
         fssbench.evaluate("copy-support", track, episodes=21)

@@ -92,7 +92,7 @@ def test_a_track_is_cut_to_its_first_episodes(track: LoadedTrack) -> None:
 
 @pytest.mark.parametrize("index", [40, -41, 10**9])
 def test_an_episode_that_is_not_there_is_refused_as_an_index(track: LoadedTrack, index: int) -> None:
-    with pytest.raises(IndexError, match=f"the track has 40 episodes, asked for was episode {index}"):
+    with pytest.raises(IndexError, match=f"the track has 40 episodes, and episode {index} was asked for"):
         track[index]
     assert issubclass(EpisodeIndexError, fssbench.FssbenchError)
 

@@ -99,7 +99,7 @@ def test_a_saved_result_is_sound_and_ranks(
     assert "the masks were handed in, and which model made them is not known" in result.unofficial
     assert result.save(tmp_path) == path  # the same again is no other result
     other = metered(track, {i: ~mask for i, mask in masks.items()}, keep_masks=True)
-    with pytest.raises(ResultError, match="rests on other counts"):
+    with pytest.raises(ResultError, match="was computed from other counts"):
         other.result(model="darker", options={"threshold": 0.5}).save(tmp_path)
     (entry,) = fssbench.leaderboard(tmp_path).entries
     assert entry.model.name == "darker"
@@ -122,7 +122,7 @@ def test_every_episode_is_answered_exactly_once(track: LoadedTrack, masks: dict[
         meter.compute()
     with pytest.raises(EpisodeIndexError, match="episode 3 was answered before"):
         meter.update(3, masks[3])
-    with pytest.raises(EpisodeIndexError, match="asked for was episode 20"):
+    with pytest.raises(EpisodeIndexError, match="and episode 20 was asked for"):
         meter.update(20, masks[3])
     with pytest.raises(EpisodeIndexError, match="19 episodes were answered in both meters, the first is 0"):
         meter.merge(metered(track, masks))

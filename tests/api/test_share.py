@@ -34,7 +34,7 @@ def content(folder: Path) -> dict[str, bytes]:
 
 def test_a_set_comes_back_as_it_left(bucket: str, toy_set: EpisodeSet, tmp_path: Path) -> None:
     (pushed,) = push(toy_set.path, bucket)
-    assert (pushed.name, pushed.there) == (SET, False)
+    assert (pushed.kind, pushed.path, pushed.there) == ("set", f"{bucket}/{SET}", False)
     (pulled,) = pull(find_place(bucket), tmp_path / "back")
     assert not pulled.there
     assert content(tmp_path / "back" / SET) == content(toy_set.path)
@@ -127,7 +127,7 @@ def test_the_hub_takes_a_set_in_one_commit(toy_set: EpisodeSet, monkeypatch: pyt
     [
         ("https://host/sets", "nothing can be written to https://host/sets; writing needs an address such as hf://"),
         ("hf://models/me/net", "does not name a dataset repository"),
-        ("s4://bucket", "a kind of address nobody knows: s4"),
+        ("s4://bucket", "an unknown kind of address: s4"),
     ],
 )
 def test_where_nothing_can_be_written(address: str, message: str, toy_set: EpisodeSet) -> None:
@@ -144,4 +144,4 @@ def test_the_commands_say_what_came(bucket: str, toy_set: EpisodeSet, tmp_path: 
     assert fssbench("verify", tmp_path / "back").code == 0
     ran = fssbench("pull", "memory://elsewhere", "-o", tmp_path / "back")
     assert ran.code == 2
-    assert "there is no set at memory://elsewhere" in ran.err
+    assert "there are neither sets nor results at memory://elsewhere" in ran.err

@@ -142,7 +142,7 @@ def test_the_folders_at_the_top_are_links_and_no_packages_of_their_own() -> None
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["evaluate"], "No such command 'evaluate'"),
+        (["nothing"], "No such command 'nothing'; see fssbench --help$"),
         (["eval", "--modell", "x"], "No such option:? '?--modell"),
         (["eval"], "Missing option '--model'"),
         (
@@ -159,7 +159,7 @@ def test_the_folders_at_the_top_are_links_and_no_packages_of_their_own() -> None
             "no benchmark 'cocoo'; did you mean 'coco'\\? known are",
         ),
         (["eval", "-m", "copy-support", "-p", "Strict"], "no protocol 'Strict'; did you mean 'strict'\\? known"),
-        (["evall"], "No such command 'evall'. Did you mean 'eval'"),
+        (["evall"], "No such command 'evall'. Did you mean 'eval'\\? see fssbench --help$"),
         (["eval", "-m", "copy-support", "--options", "no.toml"], "--options no.toml cannot be read: No such file"),
         (["eval", "-m", "copy-support"], "there is no episode set .* build it with: fssbench prepare coco$"),
         (["eval", "-m", "copy-support", "--fold", "7"], "COCO-20i has no fold 7; folds are 0 to 3"),
@@ -167,9 +167,9 @@ def test_the_folders_at_the_top_are_links_and_no_packages_of_their_own() -> None
         (["eval", "-m", "copy-support", "--shot", "0"], "--shots must be at least 1, got 0"),
         (["prepare", "coco", "--source", "nowhere"], "there is no folder nowhere; point --source at"),
         (["prepare", "coco", "--shots", "1;5"], "--shots must be integers joined by commas, got '1;5'; as in 1,5"),
-        (["prepare", "toy", "--seeds", str(2**64)], "a set takes seeds up to 9,223,372,036,854,775,807, asked for is"),
-        (["prepare", "toy", "--shots", str(2**64)], "a set takes shots up to 2,147,483,647, asked for is"),
-        (["prepare", "toy", "-n", str(2**64)], "a set takes episodes up to 10,000,000, asked for is"),
+        (["prepare", "toy", "--seeds", str(2**64)], "a set takes seeds up to 9,223,372,036,854,775,807, got"),
+        (["prepare", "toy", "--shots", str(2**64)], "a set takes shots up to 2,147,483,647, got"),
+        (["prepare", "toy", "-n", str(2**64)], "a set takes episodes up to 10,000,000, got"),
         (
             ["train", "-m", "hsnet", "-b", "toy", "--seed", str(2**64)],
             "run.seed: Input should be less than 92233720368",
@@ -260,7 +260,7 @@ def test_a_second_eval_does_nothing(fssbench: Command, sets: Path, tmp_path: Pat
 def test_more_episodes_than_there_are_is_refused(fssbench: Command, sets: Path, tmp_path: Path) -> None:
     ran = fssbench("eval", "-m", "copy-support", "-b", "toy", "-d", sets, "-f", 0, "-n", 10_000, "-o", tmp_path)
     assert ran.code == 2
-    assert "has 20 1-shot episodes of seed 0, asked for are 10,000" in ran.error
+    assert "has 20 1-shot episodes of seed 0, not the 10,000 asked for" in ran.error
     assert not any(tmp_path.iterdir())
 
 
@@ -461,7 +461,7 @@ def test_a_file_of_options_is_read_and_flags_win_over_it(fssbench: Command, sets
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("size = ", r"a\.toml is not TOML: Invalid value .*; write one name = value a line"),
+        ("size = ", r"a\.toml is not TOML: Invalid value .*; write one name = value per line"),
         ("[hsnet]\nsize = 3", r"a\.toml has a table \[hsnet\], expected the model's options alone"),
         ("sise = 3", r"model 'copy-support' has no option 'sise'; did you mean 'size'\? it takes size"),
     ],

@@ -58,10 +58,11 @@ def test_a_file_says_what_the_line_would_and_the_line_wins(
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("modle = 'x'", "has an option 'modle'; did you mean 'model'?"),
-        ("model = ['a', 'b']", "gives model 2 values, expected one"),
+        ("modle = 'x'", "eval.toml: fssbench eval has no option --modle; did you mean 'model'?"),
+        ("model = ['a', 'b']", "eval.toml: model has 2 values, and takes one; keep one of them"),
+        ("xyzzy = 1", "has no option --xyzzy; see fssbench eval --help for its options"),
         ("model = ", "is not TOML"),
-        ("config = 'x'", "has an option 'config'"),
+        ("config = 'x'", "fssbench eval has no option --config"),
         ("shot = 'x'", "--shots must be integers joined by commas, got 'x'"),
         ("limit = 0", "Invalid value for '--limit'"),
         (None, "cannot be read: No such file"),

@@ -147,7 +147,7 @@ def test_a_result_that_cannot_be_read_counts_as_not_there(fssbench: Command, at_
     ran = ask(fssbench, "reproduce hsnet-table1 --dry-run", at_home)
     assert ran.code == 0
     assert "hsnet-0/fold1-1shot-seed0.json is not a result" in ran.err
-    assert "it counts as not there" in ran.err
+    assert "so it is treated as missing" in ran.err
 
 
 def test_a_damaged_set_is_built_anew_where_that_is_asked(

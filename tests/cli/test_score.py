@@ -114,8 +114,8 @@ def test_a_result_that_says_something_else_is_replaced_only_if_that_is_asked_for
     ran = fssbench("score", result.with_suffix(".predictions"), "--data", toy_set.path)
     assert ran.code == 2
     assert ran.error == (
-        f"error: {result} rests on other counts than these masks give; see what differs with fssbench score --check, "
-        "or pass --overwrite to replace it"
+        f"error: {result} was computed from other counts than these masks give; "
+        "see what differs with fssbench score --check, or pass --overwrite to replace it"
     )
     assert result.read_bytes() == before
     ran = fssbench("score", result.with_suffix(".predictions"), "--data", toy_set.path, "--overwrite")

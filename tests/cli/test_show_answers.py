@@ -92,11 +92,11 @@ def test_maps_are_drawn_below_the_episode(fssbench: Command, toy_set: EpisodeSet
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--maps"], "--maps draws what a model shows, and there is none"),
+        (["--maps"], "--maps draws the maps of a model, and none was named"),
         (["-m", "copy-support", "--maps"], "no model here shows maps"),
-        (["-m", "copy-support", "--channel", 1], "--channel is of features, which --maps draws"),
+        (["-m", "copy-support", "--channel", 1], "--channel chooses one channel of the maps that --maps draws"),
         (["-m", "copy-support", "--weights", "none", "--weights", "none"], "there are 2 --weights for 1 --model"),
-        (["-k", 1, "-k", 2], "several --shot are for models to be asked"),
+        (["-k", 1, "-k", 2], "several --shot need a --model"),
         (["--size", "big"], "a size must be small or large, got 'big'"),
         (["--result", "nothing.json"], "nothing.json"),
         (["-m", "hsnt"], "did you mean 'hsnet'?"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -96,7 +97,14 @@ class Greedy(Prototype):
 
 
 @pytest.mark.parametrize(
-    "message", ["CUDA out of memory. Tried to allocate 2 GiB", "DefaultCPUAllocator: can't allocate memory: you tried"]
+    "message",
+    [
+        "CUDA out of memory. Tried to allocate 2 GiB",
+        "DefaultCPUAllocator: can't allocate memory: you tried",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+        "cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
+    ],
 )
 def test_when_memory_runs_out_the_batch_is_halved_and_nothing_is_lost(message: str) -> None:
     cost = InferenceCost()
@@ -105,8 +113,24 @@ def test_when_memory_runs_out_the_batch_is_halved_and_nothing_is_lost(message: s
     assert (cost.batch, cost.shortages) == (2, 2)
 
 
+@pytest.mark.parametrize("kind", [PlainAsker, FeatureAsker])
+def test_before_less_is_tried_the_device_has_its_memory_back(
+    kind: type[PlainAsker | FeatureAsker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With nothing left in it of what was tried: by then the error, which held that, is gone."""
+    given: list[object] = []
+    monkeypatch.setattr(sys.modules[kind.__module__], "give_back", lambda device: given.append(sys.exc_info()[1]))
+    model, cost = Greedy(2, "out of memory"), InferenceCost()
+    asker = kind(model, "cpu", InferenceSettings(batch=8), cost)
+    keys = [f"i{number:07d}" for number in range(8)]
+    asked = [PreparedEpisode(shown(model, key), [shown(model, key)], SIZES, 0) for key in keys]
+    with InferenceSettings().arithmetic():
+        assert len(asker(asked).masks) == len(keys)
+    assert (cost.batch, cost.shortages, given) == (2, 2, [None, None])
+
+
 def test_a_model_too_large_for_one_episode_is_refused() -> None:
-    with pytest.raises(ModelError, match="cpu has not the memory for one episode at a time; choose a smaller"):
+    with pytest.raises(ModelError, match="cpu does not have the memory for one episode at a time; choose a smaller"):
         ask(Greedy(0, "out of memory"), InferenceSettings(batch=2))
 
 
@@ -119,7 +143,7 @@ def test_an_episode_that_cannot_be_matched_is_tried_once_more_with_nothing_kept(
             raise RuntimeError("out of memory")
 
     model = Unmatched(backbone="resnet18", size=64)
-    with pytest.raises(ModelError, match="has not the memory"):
+    with pytest.raises(ModelError, match="does not have the memory"):
         ask(model, InferenceSettings())
     assert model.tried == 2
 

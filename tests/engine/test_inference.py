@@ -53,7 +53,7 @@ def test_a_lower_precision_is_compared_with_float32(fssbench: Command, toy_set: 
     assert check.miou_float32 == pytest.approx(evaluate(fssbench, toy_set, tmp_path / "whole").score.miou.value)
     ran = fssbench(*ASKED, "--option", "size=48", "-d", toy_set.path, "-o", tmp_path)
     assert ran.code == 2
-    assert "was computed in bf16, asked for is float32; pass --overwrite" in ran.error
+    assert "was computed in bf16, not in float32; pass --overwrite" in ran.error
 
 
 def test_a_dry_run_says_what_it_would_take_and_leaves_nothing(

@@ -121,7 +121,7 @@ def test_an_interrupted_run_of_other_code_is_told_and_not_taken_up(
     assert done.record.execution is not None
     assert done.record.execution.resumed_episodes == 0
     assert len(notes) == 1
-    assert "is of an interrupted run of other code" in notes[0]
+    assert "is left by an interrupted run with other code" in notes[0]
 
 
 def test_code_that_changes_before_it_is_imported_late_is_refused(

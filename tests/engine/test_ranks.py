@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+import torch
 from command import Command
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from fssbench.engine.ranks import Ranks
 from fssbench.episodes.episodes import Episode, Track
 from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
+from fssbench.results.environment import pick_device
 
 
 @given(class_ids=st.lists(st.integers(0, 5), min_size=1, max_size=40), world=st.integers(1, 6))
@@ -34,6 +36,14 @@ def test_every_episode_is_asked_by_one_process_and_classes_stay_together(class_i
 def test_alone_a_process_gathers_what_it_has() -> None:
     assert Ranks().first
     assert Ranks().gather("mine") == ["mine"]
+
+
+@pytest.mark.parametrize("name", ["auto", "cuda"])
+def test_of_several_gpus_each_process_takes_its_own(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where people say no more than that it be one: NCCL wants to know which."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert [pick_device(name, local=local) for local in range(3)] == ["cuda:0", "cuda:1", "cuda:0"]
 
 
 COPIES = ("-m", "copy-support")

@@ -130,6 +130,13 @@ def test_what_is_no_answer_is_told_as_the_models_with_the_episode(ask, answer: s
     assert re.search(said, ran.error)
 
 
+@pytest.mark.parametrize("command", ["eval", "check-model"])
+def test_a_model_that_learns_without_saying_so_is_told_what_to_set(ask, command: str) -> None:  # type: ignore[no-untyped-def]
+    ran = ask(answer="torch.ones(1, requires_grad=True).mul(query).sum().backward()", command=command)
+    assert ran.code == 2
+    assert "set needs_gradients = True" in ran.error + ran.out
+
+
 def test_views_are_answers_like_others(ask) -> None:  # type: ignore[no-untyped-def]
     plain = json.loads(ask().out)
     for answer in ("return mask.mT.contiguous().mT", "return mask.bool()", "return torch.stack([mask, mask])[1]"):

@@ -108,7 +108,7 @@ def test_the_command_prints_or_writes(fssbench: Command, board: Leaderboard, tmp
     )
     assert columns.startswith("| rank | model | fold 0 | fold 1 | mIoU | FB-IoU | behind | source |")
     assert fssbench("leaderboard", "export", file, "--format", "csv", "-o", tmp_path / "b.csv").out == ""
-    assert (tmp_path / "b.csv").read_bytes() == export(board, "csv")
+    assert (tmp_path / "b.csv").read_bytes() == export(selected(board), "csv")
     assert "pass --output" in fssbench("leaderboard", "export", file, "--format", "parquet").error
     ran = fssbench("leaderboard", "export", file, "--format", "word")
     assert (ran.code, "formats are markdown, latex, csv, parquet, bibtex" in ran.error) == (2, True)

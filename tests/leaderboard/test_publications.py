@@ -9,6 +9,8 @@ import pytest
 from boards import write_model
 from command import Command
 
+from fssbench.leaderboard.board import Leaderboard
+from fssbench.leaderboard.cited import printed_by
 from fssbench.leaderboard.published import published_entries
 from fssbench.leaderboard.reported import ReportedRow, reported_rows
 from fssbench.schemas.leaderboard import ReportedEntry
@@ -100,6 +102,41 @@ def test_several_folders_make_one_leaderboard(fssbench: Command, tmp_path: Path)
     assert "are both good on fold 0, seed 0" in ran.error
 
 
+def test_ablations_are_told_from_what_a_method_is(entries: tuple[ReportedEntry, ...]) -> None:
+    """A model that is changed in a part is an ablation; one as its paper has it is not, if a main table prints it."""
+    ours = [one for one in entries if one.model]
+    asked = ("benchmark", "shot")
+    changed = [one for one in ours if {k for k in one.options if k not in ("backbone", *asked)}]
+    assert changed
+    assert all(one.ablation for one in changed)
+    assert {one.method for one in entries if not one.ablation} >= {"HSNet", "HMFS", "HDMNet", "BAM", "PFENet", "CyCTR"}
+    tables = {printed.number for one in entries if one.ablation for printed in one.printed if printed.paper == "hdmnet"}
+    assert tables == {f"Table {n}" for n in range(4, 10)}
+
+
+def test_ablations_are_left_out_of_what_is_read_unless_they_are_asked_for(
+    fssbench: Command, entries: tuple[ReportedEntry, ...], tmp_path: Path
+) -> None:
+    """The file has them all; tables to read, to print and to compute with have them apart, and only when asked."""
+    few = [one for one in entries if one.benchmark == "coco-20i" and one.shot == 1]
+    ablations = [one for one in few if one.ablation]
+    ran = fssbench("leaderboard", "show", "-b", "coco", "-k", 1)
+    assert "HDMNet, cosine" not in ran.out
+    assert f"{len(ablations)} reported ablations are left out; pass --ablations to see them" in ran.out
+    ran = fssbench("leaderboard", "show", "-b", "coco", "-k", 1, "--ablations")
+    assert "HDMNet, cosine" in ran.out
+    assert "ablations as reported, protocol hdmnet" in ran.out
+    assert "left out" not in ran.out
+    board = tmp_path / "board.json"
+    board.write_text(Leaderboard.of((), entries).to_json())
+    for form in ("markdown", "latex", "csv"):
+        asked = ("leaderboard", "export", board, "--format", form, "-b", "coco", "-k", 1)
+        without, whole = fssbench(*asked).out, fssbench(*asked, "--ablations").out
+        assert "HDMNet, cosine" not in without
+        assert "HDMNet, cosine" in whole
+        assert whole.count("\n") - without.count("\n") >= len(ablations)
+
+
 def test_reported_numbers_can_be_left_out(fssbench: Command, tmp_path: Path) -> None:
     write_model(tmp_path / "results", "good")
     out = tmp_path / "board.json"
@@ -149,3 +186,15 @@ def test_a_file_that_is_no_leaderboard_is_refused(fssbench: Command, tmp_path: P
     assert ran.code == 2
     assert "is not a leaderboard of this version" in ran.error
     assert "is the id of 2 entries" in ran.error
+
+
+def test_a_row_names_the_papers_that_print_it_and_links_the_code_of_its_own(entries: tuple[ReportedEntry, ...]) -> None:
+    (row,) = (e for e in entries if (e.label, e.benchmark, e.shot) == ("HSNet resnet50", "coco-20i", 1))
+    found = printed_by(row)
+    assert [(one.name, one.year, one.numbers) for one in found] == [
+        *(("hsnet", "2021", "Table 2, A2, Poster"), ("hmfs", "2022", "Table 2"), ("hdmnet", "2023", "Table 1, 3, 7"))
+    ]
+    assert [one.code for one in found] == ["https://github.com/juhongm999/hsnet", None, None]
+    assert all(one.link and one.link.startswith("https://arxiv.org/abs/") for one in found)
+    stranger = row.model_copy(update={"printed": (row.printed[0].model_copy(update={"paper": "unknown"}),)})
+    assert [(one.name, one.link, one.code) for one in printed_by(stranger)] == [("unknown", None, None)]

@@ -76,11 +76,11 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"", "it is empty; bring it again"),
-        (b"hello\n", "it begins as no file of torch"),
-        (b"import torch\n", "it begins as no file"),
-        (b".", "it begins as no file"),
-        (b"\x80", "it begins as no file"),
+        (b"", "it is empty; copy or download it again"),
+        (b"hello\n", "it does not begin like a file that torch.save wrote"),
+        (b"import torch\n", "it does not begin like a file"),
+        (b".", "it does not begin like a file"),
+        (b"\x80", "it does not begin like a file"),
         (b"<html>not found</html>", "it is a web page, .*; open the address"),
         (b"\n<!DOCTYPE HTML PUBLIC>", "it is a web page"),
         (

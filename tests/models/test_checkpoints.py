@@ -258,7 +258,7 @@ def test_imagenet_weights_without_a_network_say_what_to_do(hub: Path, monkeypatc
 
     monkeypatch.setattr(torch.hub, "download_url_to_file", download)
     expected = (
-        r"the ImageNet weights of resnet18 could not be downloaded \(.*no route to host.*\); bring "
+        r"the ImageNet weights of resnet18 could not be downloaded \(.*no route to host.*\); copy "
         r"resnet18-f37072fd\.pth here from a machine with a network and pass --backbone-weights PATH, or run "
         "untrained with --backbone-weights none"
     )

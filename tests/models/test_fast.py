@@ -13,15 +13,20 @@ from golden import EXACT, ROUNDED, certain, difference, differing, read
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
-from torchvision.models import resnet50
+from torchvision.models import ResNet, resnet50
+from torchvision.models.resnet import Bottleneck
 
 from fssbench.models.center_pivot import CenterPivotConv4d
 from fssbench.models.fast import products
 from fssbench.models.fast.accelerate import accelerate
+from fssbench.models.fast.black import OnBlack
 from fssbench.models.fast.center_pivot import Correlated, SupportLevel, convolved, correlated, normalised_rest
+from fssbench.models.fast.compact import Compact
+from fssbench.models.fast.elsewhere import Elsewhere
 from fssbench.models.fast.folding import folded
 from fssbench.models.fast.hdmnet import InsideMatchLayer, prior_of_inside
-from fssbench.models.fast.hsnet import FastHMFS, FastHSNet
+from fssbench.models.fast.hmfs import FastHMFS
+from fssbench.models.fast.hsnet import FastHSNet
 from fssbench.models.fast.semantic import PooledConvolution
 from fssbench.models.fast.squeeze import DenseLayer, Grid2Layer
 from fssbench.models.fast.windows import Span, Window, bounding_box
@@ -34,6 +39,7 @@ from fssbench.models.hmfs import HMFS
 from fssbench.models.hsnet import HSNet
 from fssbench.models.interface import FeatureSegmenter
 from fssbench.models.prototype import Prototype
+from fssbench.models.pyramids import resnet_maps
 
 pytestmark = pytest.mark.usefixtures("no_gradients")
 
@@ -154,6 +160,30 @@ def test_folding_leaves_no_batch_norm_and_the_same_function() -> None:
     assert difference(twin(x), network(x).numpy()) <= EXACT
 
 
+@pytest.fixture(scope="module")
+def small_resnet() -> ResNet:
+    return folded(ResNet(Bottleneck, [1, 2, 1, 1]).double())
+
+
+@pytest.mark.parametrize("size", [(224, 200), (161, 97)])
+@pytest.mark.parametrize("box", [(60, 90, 70, 90), (0, 10, 0, 10), (150, 161, 90, 97), (0, 161, 0, 97), (30, 31, 4, 5)])
+def test_a_black_image_is_looked_at_in_its_box_alone(
+    small_resnet: ResNet, size: tuple[int, int], box: tuple[int, int, int, int]
+) -> None:
+    window = Window(Span(*box[:2]), Span(*box[2:]))
+    image = torch.zeros(1, 3, *size).double()
+    image[..., window.rows.slice, window.columns.slice] = torch.randn(1, 3, *window.shape).double()
+    expected, on_black = resnet_maps(small_resnet, image), OnBlack(small_resnet)
+    for _ in range(2):  # with and without what is remembered of the first time
+        found = on_black.maps(image, window)
+        assert all(difference(one, other.numpy()) <= EXACT for one, other in zip(found, expected, strict=True))
+    black = on_black.black(image)
+    for one, other, seen in zip(found, black, on_black.windows(window, size), strict=True):
+        apart = (one != other).any(dim=1)[0]
+        apart[seen.rows.slice, seen.columns.slice] = False
+        assert not apart.any(), "what does not see the box is as of a black image"
+
+
 @given(data=st.data(), size=st.integers(1, 30), shape=st.sampled_from([(5, 4), (5, 2), (3, 2), (3, 1)]))
 def test_a_window_knows_what_a_convolution_makes_of_it(data: Any, size: int, shape: tuple[int, int]) -> None:
     """Outputs are reached exactly if the convolution of ones within the span is not zero there."""
@@ -172,6 +202,48 @@ def test_a_window_knows_what_a_convolution_makes_of_it(data: Any, size: int, sha
     assert (seen.start, len(seen)) == (there[0] * stride - kernel // 2, (len(there) - 1) * stride + kernel)
     kept = [i for i in range(-(-size // stride)) if i * stride in range(span.start, span.stop)]
     assert list(range(len(out)))[span.kept(stride).slice] == kept
+
+
+@given(data=st.data(), of=st.integers(1, 60), n=st.integers(1, 30))
+def test_a_window_knows_which_samples_see_it(data: Any, of: int, n: int) -> None:
+    """Interpolation of ones within the span gives something in the span that is sampled, and nothing out of it."""
+    start = data.draw(st.integers(0, of - 1))
+    span = Span(start, data.draw(st.integers(start + 1, of)))
+    ones = torch.zeros(1, 1, of, dtype=torch.float64)
+    ones[..., span.slice] = 1
+    out = nn.functional.interpolate(ones, n, mode="linear", align_corners=True)[0, 0]
+    sampled = span.sampled(of=of, n=n)
+    there = (out > 0).nonzero().flatten().tolist()
+    assert set(there) <= set(range(n)[sampled.slice])
+    assert 1 <= len(sampled) <= max(1, len(there) + 2)  # at its ends are such as touch it
+
+
+@settings(deadline=None)
+@given(data=st.data(), size=st.integers(8, 60), shape=st.sampled_from([(5, 4), (3, 2), (3, 1)]))
+def test_what_is_constant_in_its_middle_is_known_from_few_of_its_positions(
+    data: Any, size: int, shape: tuple[int, int]
+) -> None:
+    """So is what a convolution makes of it, and so are its windows."""
+    (kernel, stride), start = shape, data.draw(st.integers(0, size - 1))
+    stop = data.draw(st.integers(start + 1, size))
+    compact = Compact.of(start, stop, size=size, kernel=kernel, stride=stride)
+    whole = torch.randn(1, 1, size, dtype=torch.float64)
+    whole[..., start:stop] = 0.5
+    kept = whole[..., compact.positions]
+    assert kept.shape[-1] == size - stride * compact.left_out
+    weight = torch.randn(1, 1, kernel, dtype=torch.float64)
+    expected, found = (nn.functional.conv1d(one, weight, stride=stride, padding=kernel // 2) for one in (whole, kept))
+    assert torch.allclose(found[..., compact.outputs], expected)
+    first = data.draw(st.integers(0, size - 1))
+    span = Span(first, data.draw(st.integers(first + 1, size)))
+    left = whole[..., span.slice].clone()
+    for run, same in compact.runs(span):
+        left[..., run] -= kept[..., same]
+    assert (left == 0).all()
+
+
+def test_a_middle_that_is_constant_is_compared_once() -> None:
+    assert Compact.of(6, 44, size=50, kernel=5, stride=4).left_out == 8
 
 
 def test_bounding_boxes_hold_all_that_is_inside_and_no_more() -> None:
@@ -266,6 +338,44 @@ def test_correlations_are_the_same_in_pieces(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(products, "PIECE", 1)
     pieces = normalised_rest(correlated(query, support, layer, (6, 5)), nn.GroupNorm(1, 3).double())
     assert torch.allclose(pieces.rest, whole.rest)
+
+
+@pytest.mark.parametrize("window", [(9, 14, 0, 6), (0, 21, 18, 21), (8, 12, 8, 12), (0, 1, 0, 1)])
+def test_what_is_elsewhere_is_correlated_as_if_it_were_in_the_window(window: tuple[int, int, int, int]) -> None:
+    """Of supports that outside of a window are all the same map, which is constant in its middle."""
+    layer, seen = (
+        CenterPivotConv4d(2, 3, kernel=5, support_stride=4).double(),
+        Window(Span(*window[:2]), Span(*window[2:])),
+    )
+    query = [nn.functional.normalize(torch.randn(6 * 5, 8).double(), dim=1) for _ in range(2)]
+    profile = torch.randn(21, 1, 8).double() + torch.randn(1, 21, 8).double()
+    profile[:, 3:18] = profile[:, 3:4]
+    profile[3:18] = profile[3:4]
+    maps = [nn.functional.normalize(profile * sign, dim=-1) for sign in (1, -1)]
+    compact = Compact.of(3, 18, size=21, kernel=5, stride=4)
+    assert compact.left_out
+    kept = [one[compact.positions][:, compact.positions].flatten(0, 1) for one in maps]
+    rows = [one.clone() for one in maps]
+    for one in rows:
+        one[seen.rows.slice, seen.columns.slice] = nn.functional.normalize(torch.randn(*seen.shape, 8).double(), dim=-1)
+    flat = [one.flatten(0, 1) for one in rows]
+    whole = correlated(query, SupportLevel(flat, None, (21, 21), Window(Span(0, 21), Span(0, 21))), layer, (6, 5))
+    level = SupportLevel(flat, None, (21, 21), seen, Elsewhere(kept, compact, compact))
+    found = correlated(query, level, layer, (6, 5))
+    assert found.window == whole.window
+    assert torch.allclose(found.rest, whole.rest)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("masking", ["hm", "im"])
+def test_a_small_object_is_compared_in_its_window(masking: str) -> None:
+    model, side = doubled(fill(HMFS(size=257, masking=masking), skip="backbone.fc")), 257
+    query, support = image(1, side).double(), image(2, side).double()[None]
+    shown = torch.zeros(1, 1, side, side, dtype=torch.float64)
+    shown[..., 120:150, 90:140] = 1
+    twin = accelerate(model)
+    assert len(twin.condition(twin.encode(support[0]), support[0], shown[0])) > sum(model.levels)
+    assert difference(twin._logits(query, support, shown), model._logits(query, support, shown).numpy()) <= EXACT
 
 
 def test_the_prior_of_what_is_inside_is_the_prior() -> None:

@@ -7,11 +7,13 @@ the way back. Drawn episodes here; on real photographs in `tests/models/test_rea
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import huggingface_hub
+import numpy as np
 import pytest
 import torch
 from command import Command
@@ -78,6 +80,22 @@ def test_the_visual_prompt_is_the_object_cut_out_before_a_dark_blurred_backgroun
     assert shown[:, 50, 50].tolist() == [1, 1, 1]
     torch.testing.assert_close(shown[:, 27, 50], torch.full((3,), 0.1))
     torch.testing.assert_close(visual_prompt(image, torch.zeros(100, 100)), image * 0.1)
+
+
+@pytest.mark.parametrize("size", [(90, 120), (1, 300), (1, 1)])
+@pytest.mark.parametrize("model", MODELS)
+def test_supports_that_show_nothing_and_images_of_one_pixel_get_an_answer(
+    model: str, size: tuple[int, int], folders: dict[str, Path]
+) -> None:
+    name, options, kind = MODELS[model]
+    built: Any = build_model(name, weights=str(folders[kind]), **options)
+    drawn = drawn_episode(0, sizes=(size, (100, 70)), shots=2)
+    shows_nothing = tuple(replace(one, mask=np.zeros_like(one.mask)) for one in drawn.supports)
+    for episode in (drawn, replace(drawn, supports=shows_nothing)):
+        given = built.segment(episode)
+        (mask,) = built.masks_of(given, built.preprocess.geometry(size), [size], of=name)
+        assert bool(given.isfinite().all())
+        assert mask.shape == size
 
 
 def test_words_condition_clipseg_only_where_it_says_so(folders: dict[str, Path]) -> None:

@@ -202,7 +202,7 @@ def test_a_name_on_the_hub_without_a_network_says_what_to_bring(monkeypatch: pyt
         raise OSError("no route to host")
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
-    expected = r"facebook/dinov2-small could not be downloaded \(no route to host\); bring it here .*hf:FOLDER"
+    expected = r"facebook/dinov2-small could not be downloaded \(no route to host\); copy it here .*hf:FOLDER"
     with pytest.raises(ModelError, match=expected):
         open_backbone("hf:facebook/dinov2-small", "pretrained")
 

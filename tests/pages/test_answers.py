@@ -108,7 +108,7 @@ def test_models_show_their_supports_features(toy_set: EpisodeSet, model: FewShot
     assert min(one.min() for maps in found.values() for one in maps) >= 0
     one = support_maps(model, answer, device="cpu", channel=3)
     assert min(shown.min() for maps in one.values() for shown in maps) < 0
-    with pytest.raises(UsageError, match="a map has 512 channels, asked for was 512"):
+    with pytest.raises(UsageError, match="a map has 512 channels, so there is no channel 512"):
         support_maps(model, answer, device="cpu", channel=512)
 
 

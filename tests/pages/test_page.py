@@ -20,6 +20,9 @@ from fssbench.pages.site import write_site
 from fssbench.pages.sources import Source, from_file
 from fssbench.scoring.comparison import Comparison, Pair, compare
 
+LINK = r"https://(arxiv\.org/abs/[\d.]+|github\.com/[\w-]+/[\w-]+)"
+"""To papers and their code, which a reader may follow and a page does not load."""
+
 
 class Elements(HTMLParser):
     """Every tag of a page with its attributes, and all its text."""
@@ -55,13 +58,15 @@ def test_the_site_has_a_page_for_every_entry(site: Path, shown_source: Source) -
 
 
 def test_every_address_on_the_site_is_a_file_of_the_site(site: Path) -> None:
-    """And none is of another host; an address within a page names something that is there."""
+    """Or a link to a paper or its code; an address within a page names something that is there."""
     for page in pages(site):
         elements = Elements(page)
         ids = {attrs["id"] for _, attrs in elements.found if "id" in attrs}
         assert len(ids) == sum("id" in attrs for _, attrs in elements.found)
         for address in elements.addresses():
             path, _, anchor = address.partition("#")
+            if re.fullmatch(LINK, address):
+                continue
             assert not re.match(r"[a-z]+:|//|/", address)
             assert (page.parent / path).is_file() if path else anchor in ids
 
@@ -71,7 +76,8 @@ def test_pages_may_load_nothing_from_elsewhere(site: Path) -> None:
         (policy,) = [attrs["content"] for tag, attrs in Elements(page).found if attrs.get("http-equiv")]
         assert policy.startswith("default-src 'none'")
         assert "unsafe" not in policy
-        assert "http" not in page.read_text().replace("http-equiv", "").replace("http://www.w3.org/2000/svg", "")
+        text = re.sub(f'<a href="{LINK}"', "", page.read_text())
+        assert "http" not in text.replace("http-equiv", "").replace("http://www.w3.org/2000/svg", "")
 
 
 def test_names_are_text_and_never_markup(site: Path, shown_source: Source) -> None:
@@ -100,6 +106,11 @@ def test_the_index_shows_the_leaderboards_figures(site: Path, shown_source: Sour
         )
     reported = shown_source[0].reported
     assert text.count(" Table ") >= len(reported)
+    links = Elements(site / "index.html").addresses()
+    assert "https://arxiv.org/abs/2104.01538" in links
+    assert "https://github.com/juhongm999/hsnet" in links
+    assert "hsnet 2021" in text
+    assert (site / "references.bib").read_text().startswith("@misc{fssbench,")
     assert f"{len(shown_source[0].entries)} measured, {len(reported)} reported in papers" in text
 
 

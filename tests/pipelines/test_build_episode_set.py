@@ -124,7 +124,7 @@ def test_a_later_track_adds_shards_and_rewrites_none(raw: Path, tmp_path: Path) 
 
 def test_a_track_of_another_length_is_not_replaced_unasked(raw: Path, tmp_path: Path) -> None:
     prepare(raw, tmp_path, episodes=20)
-    with pytest.raises(EpisodeSetError, match=r"has 20 1-shot episodes of seed 0, asked for are 40; .*--overwrite"):
+    with pytest.raises(EpisodeSetError, match=r"has 20 1-shot episodes of seed 0, not the 40 asked for; .*--overwrite"):
         prepare(raw, tmp_path, episodes=40)
     built = prepare(raw, tmp_path, episodes=40, overwrite=True)
     assert built.manifest.tracks[0].episodes == 40

@@ -116,8 +116,8 @@ def test_what_came_from_another_address_is_not_gone_on_with(server: FileServer, 
             Manner(cut=100_000, ranges=False),
             r"the server stopped after 100,000 of 300,000 bytes \(3 attempts brought nothing new\)",
         ),
-        (Manner(longer=50), r"stopped after|answers 416"),
-        (Manner(status=503), r"the server answers 503 Service Unavailable \(3 attempts brought nothing new\)"),
+        (Manner(longer=50), r"stopped after|answered 416"),
+        (Manner(status=503), r"the server answered 503 Service Unavailable \(3 attempts brought nothing new\)"),
     ],
 )
 def test_a_server_that_keeps_failing_gets_one_line(

@@ -172,9 +172,12 @@ def test_the_lists_of_a_protocol_are_fetched_first(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["coco", "--training", "--catalogue", "x"], "no meaning to --training and --catalogue"),
+        (["coco", "--training", "--catalogue", "x"], "--training and --catalogue mean nothing without --download"),
         (["coco", "--download", "--catalogue", "nowhere"], "catalogue nowhere cannot be read: No such file"),
-        (["toy", "--download"], "knows no raw data of Toy-20i; leave out --download; it knows coco, fss, pascal"),
+        (
+            ["toy", "--download"],
+            "there is no download of the raw data of Toy-20i; leave out --download; it knows coco, fss, pascal",
+        ),
         (["coco", "--download", "--source", "hf:coco"], "--download fetches into a folder, and --source names none"),
         (["fss", "--download"], "FSS-1000 has to be fetched by hand, from https://drive.google.com/"),
         (["coco", "--download", "--shots", "x"], "--shots must be integers"),

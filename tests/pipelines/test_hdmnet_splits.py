@@ -97,7 +97,7 @@ def test_every_list_of_test_images_has_a_known_hash() -> None:
     ("images", "pools", "message"),
     [
         ("x\n", POOLS, "lists 'x', expected an image of PASCAL-5i such as 2007_000033"),
-        ("", POOLS, "is empty, expected one name a line"),
+        ("", POOLS, "is empty, expected one name per line"),
         (IMAGES + "2007_000033\n", POOLS, "names '2007_000033' twice"),
         (IMAGES + "2007_000034\n", POOLS, "lists 2007_000034, which .* has for no class"),
         ("2007_000033\n2007_000061\n", POOLS, "lists 2008_000002, which .*data_list_0.txt does not"),

@@ -210,7 +210,10 @@ def test_a_set_is_built_examined_and_never_official(fssbench: Command, pascal: P
     ran = fssbench("doctor", f"hf:{pascal}", "-b", "pascal", "--column", "mask=mask")
     assert ran.code == 0
     assert "test images" in ran.out
-    assert "a dataset does not say whose classes it has" in fssbench("doctor", f"hf:{pascal}").error
+    assert (
+        "a Hugging Face dataset does not say which benchmark its classes are of"
+        in fssbench("doctor", f"hf:{pascal}").error
+    )
 
 
 def test_the_doctor_compares_a_dataset_with_ready_made_masks(pascal: Path, tmp_path: Path) -> None:

@@ -236,7 +236,7 @@ def test_masks_without_border_are_not_vocs_own(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "is empty, expected one name a line"),
+        (b"", "is empty, expected one name per line"),
         (b"2007_000033\n2007_000061\n2007_000033\n", "names '2007_000033' twice"),
         (b"2007_000033\n000005\n", "has the line '000005', expected an image id such as"),
         (

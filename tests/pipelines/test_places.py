@@ -178,10 +178,10 @@ def test_wrong_bytes_are_asked_for_once_more(hosted: FileServer, toy_set: Episod
     hosted.files = Once(hosted.files)
     assert place.read_checked(shard) == right
     hosted.files = {name: wrong}
-    with pytest.raises(EpisodeSetError, match=rf"{shard.name} is damaged: its SHA-256 is .*, fetched twice"):
+    with pytest.raises(EpisodeSetError, match=rf"{shard.name} is damaged: its SHA-256 is .*, in two attempts"):
         place.read_checked(shard)
     hosted.files = {name: right[:-5]}
-    with pytest.raises(EpisodeSetError, match=r"has [\d,]+ bytes, the manifest says [\d,]+, fetched twice"):
+    with pytest.raises(EpisodeSetError, match=r"has [\d,]+ bytes, the manifest says [\d,]+, in two attempts"):
         place.read_checked(shard)
 
 
@@ -194,8 +194,8 @@ def test_wrong_bytes_are_asked_for_once_more(hosted: FileServer, toy_set: Episod
             3,
         ),
         (Manner(cut=0), r"the server stopped after 0 of [\d,]+ bytes \(3 attempts brought nothing new\)", 3),
-        (Manner(status=401), r"the server answers 401 Unauthorized; check the address", 1),
-        (Manner(status=403), r"is not an episode set: it has no manifest.json: the server answers 403 Forbidden", 1),
+        (Manner(status=401), r"the server answered 401 Unauthorized; check the address", 1),
+        (Manner(status=403), r"is not an episode set: it has no manifest.json: the server answered 403 Forbidden", 1),
         (
             Manner(redirect="file:///etc/passwd"),
             r"302 Found .* 'file:///etc/passwd' is not allowed; check",
@@ -222,7 +222,7 @@ def test_a_shard_that_fails_in_the_middle_stops_the_run_with_its_name(hosted: Fi
     del hosted.files[f"{SET}/{last.name}"]
     running = stream(found, shot=1, seed=0, transform=as_frame)
     assert {next(running).episode.class_id for _ in range(10)} <= {0, 4, 8, 12, 16}
-    with pytest.raises(EpisodeSetError, match=rf"{last.name} is missing: the server answers 404"):
+    with pytest.raises(EpisodeSetError, match=rf"{last.name} is missing: the server answered 404"):
         list(running)
 
 
@@ -235,7 +235,7 @@ def test_verify_lists_what_is_wrong_elsewhere(hosted: FileServer, toy_set: Episo
     ran = fssbench("verify", hosted.address)
     assert ran.code == 2
     assert f"{shards[0].name} is damaged: its SHA-256 is" in ran.out
-    assert f"{shards[-1].name} is missing: the server answers 404" in ran.out
+    assert f"{shards[-1].name} is missing: the server answered 404" in ran.out
 
 
 # --- ahead ----------------------------------------------------------------------------------------------
@@ -372,7 +372,7 @@ def test_where_the_cache_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         ("http:/host/sets", "'http:/host/sets' is not an address; write two slashes"),
         ("s3:bucket", "'s3:bucket' is not an address; write two slashes"),
         ("https://", "https:// names no host"),
-        ("htps://host/sets", r"a kind of address nobody knows: htps; did you mean 'https'\?"),
+        ("htps://host/sets", r"an unknown kind of address: htps; did you mean 'https'\?"),
         ("https://host/sets?token=1", "https://host/sets must be an address alone; leave out"),
         ("https://me:secret@host/sets", "must be an address alone; leave out"),
         ("pipe:ssh host cat /sets/", "does not say where a file's name goes; write {} in its place"),
@@ -396,7 +396,7 @@ def test_a_store_whose_package_is_missing_says_what_to_install(monkeypatch: pyte
         raise ImportError("Install s3fs to access S3")
 
     monkeypatch.setattr(fsspec.core, "url_to_fs", missing)
-    with pytest.raises(UsageError, match=r"needs a package that is not there: .* pip install 'fssbench\[remote\]'"):
+    with pytest.raises(UsageError, match=r"needs a package that is not installed: .* pip install 'fssbench\[remote\]'"):
         find_place("s3://bucket/sets")
 
 

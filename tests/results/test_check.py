@@ -618,7 +618,7 @@ def test_a_headline_that_was_dropped_is_said_to_speak_against_the_result(toy_set
     drop(result, 1)
     assert problems(result, toy_set) == [
         "unofficial: the result does not say that the headline is model/ignore, which is not the protocol's",
-        "the policies: original/ignore could be scored and is not",
+        "the policies: original/ignore could be scored, and are not",
     ]
 
 

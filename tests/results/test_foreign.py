@@ -183,7 +183,7 @@ def test_other_names_are_refused(tmp_path: Path, name: str) -> None:
 def test_two_files_of_one_episode_are_refused(tmp_path: Path) -> None:
     save(tmp_path / "3.png", CORNER)
     save(tmp_path / "e0000003.png", CORNER)
-    with pytest.raises(EpisodeIndexError, match=r"e0000003\.png: episode 3 has a mask already; leave one of the two"):
+    with pytest.raises(EpisodeIndexError, match=r"e0000003\.png: episode 3 has two masks; keep one of them"):
         read(tmp_path, 4)
 
 
@@ -386,7 +386,7 @@ def test_a_long_line_is_not_repeated_whole(tmp_path: Path) -> None:
 
 def test_an_episode_on_two_lines_is_refused(tmp_path: Path) -> None:
     said = refused(tmp_path, line(0, ONE) + line(1, ONE) + line(0, ONE), EpisodeIndexError)
-    assert said == "FILE line 3: episode 0 has a mask already; leave one of the two"
+    assert said == "FILE line 3: episode 0 has two masks; keep one of them"
 
 
 def test_an_index_below_zero_is_none_of_the_track(tmp_path: Path) -> None:

@@ -456,7 +456,7 @@ def flip(result: Path) -> None:
 def test_a_result_with_other_counts_is_not_replaced_unasked(toy_set: EpisodeSet, result: Path) -> None:
     flip(result)
     before = state(result.parent)
-    said = r"seed0\.json rests on other counts than these masks give; see what differs with fssbench score --check, or"
+    said = r"seed0\.json was computed from other counts than these masks give; see what differs with"
     with pytest.raises(ResultError, match=said):
         settle(outcome_of(toy_set, result), result, overwrite=False)
     assert state(result.parent) == before

@@ -161,7 +161,7 @@ def test_a_loss_that_is_no_number_names_its_episodes_and_keeps_nothing_of_it(tmp
 def test_another_run_is_not_gone_on_with(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     folder.save(Progress(), identity='{"seed": 1}', parts={})
-    with pytest.raises(TrainingError, match="its seed is 1, asked for is 2"):
+    with pytest.raises(TrainingError, match="its seed is 1, and 2 was asked for"):
         folder.load(identity='{"seed": 2}')
     folder.state.write_bytes(folder.state.read_bytes()[:-30])
     with pytest.raises(TrainingError, match="cannot be read"):

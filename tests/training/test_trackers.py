@@ -175,7 +175,7 @@ def test_a_tracker_that_begins_no_run_is_named_with_the_reason(
         raise RuntimeError("no API key configured\nand more")
 
     monkeypatch.setattr(sys.modules["wandb"], "init", init)
-    with pytest.raises(UsageError, match=r"^wandb begins no run: no API key configured; set it up"):
+    with pytest.raises(UsageError, match=r"^wandb could not start a run: no API key configured; set it up"):
         open_trackers(["wandb"], title="t", facts={})
 
 

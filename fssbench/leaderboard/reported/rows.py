@@ -21,6 +21,7 @@ class ReportedRow:
         table: its name, such as ``hsnet-table1``.
         number: what the paper calls it, such as ``Table 1``.
         method: as printed, with what sets it apart.
+        ablation: whether it is there to show what a part of a method is worth.
         backbone: such as ``resnet50``, or ``None`` if the table names none.
         benchmark: the full name, such as ``pascal-5i``.
         protocol: the name of the one that scored it, or ``None`` if that is not known.
@@ -40,6 +41,7 @@ class ReportedRow:
     table: str
     number: str
     method: str
+    ablation: bool
     backbone: str | None
     benchmark: str
     protocol: str | None
@@ -62,6 +64,7 @@ def reported_rows() -> tuple[ReportedRow, ...]:
             table=table.name,
             number=table.number,
             method=row.label,
+            ablation=row.ablation,
             backbone=row.backbone,
             benchmark=row.benchmark,
             protocol=row.protocol,

@@ -61,6 +61,7 @@ class Row(Record):
 
     method: str = Field(description="as the table calls it")
     variation: str | None = Field(default=None, description="what sets it apart from the method as such")
+    ablation: bool = Field(default=False, description="whether it is there to show what a part of a method is worth")
     backbone: str | None = None
     benchmark: str = Field(description="the full name of what it was tested on")
     protocol: str | None = Field(default=None, description="that scored it, if that is known")
@@ -163,7 +164,9 @@ class Paper(Record):
     authors: str
     venue: str
     arxiv: str | None = Field(default=None, pattern=r"^\d{4}\.\d{4,5}$")
-    repository: str | None = Field(default=None, description="where figures are from that the paper does not print")
+    repository: str | None = Field(
+        default=None, description="of its code, and of figures that it does not print itself"
+    )
     bibtex: str | None = Field(default=None, pattern=r"^@[a-z]+\{[a-z]+\d{4}[a-z0-9]+,\n", description="its entry")
     tables: tuple[Table, ...]
     architectures: tuple[Architecture, ...] = ()

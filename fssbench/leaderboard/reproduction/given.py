@@ -70,7 +70,9 @@ class Given:
         for name in {*STEPS["train"], *options} - set(SHARED):
             if (variable := _variable("FSSBENCH_TRAIN", name)) in self.environment:
                 narrow = f"{options[name]} hsnet=PATH" if name in options else _variable("FSSBENCH_TRAIN_HSNET", name)
-                raise UsageError(f"{variable} would reach every training", remedy=f"name the one it is for: {narrow}")
+                raise UsageError(
+                    f"{variable} would apply to every training", remedy=f"name the one it is for: {narrow}"
+                )
         known = list(dict.fromkeys(name for variant in variants for name in reversed(variant.names)))
         for option, given in (("--train-list", self.lists), ("--backbone-weights", self.backbones)):
             if strange := [name for name in given if name not in known]:

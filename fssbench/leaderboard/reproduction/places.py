@@ -18,7 +18,7 @@ from fssbench.pipelines.training_sets.training_set import TRAINING, training_pat
 from fssbench.results.load import results_below
 from fssbench.schemas.result import Result, read_result
 from fssbench.training.folder import LAST
-from fssbench.training.recipe import find_recipe, overridden
+from fssbench.training.recipe import Recipe, find_recipe, overridden
 
 __all__ = ["Places", "Results"]
 
@@ -95,7 +95,7 @@ class Results:
         Raises `ResultError` if there are several, as of other weights.
         """
         asked = (wanted.benchmark.name, wanted.rules.label, fold, wanted.shot, seed, episodes)
-        options = _changed(wanted.variant.model, wanted.variant.options)
+        options = _changed(wanted.variant, wanted.variant.options)
         training = "trained" if wanted.variant.is_trained else "not needed"
         found = [
             path
@@ -104,7 +104,7 @@ class Results:
             and (identity is None or not identity.unlike(result.episodes.identity))
             and (result.model.name, result.model.training) == (wanted.variant.model, training)
             and result.model.control is None
-            and _changed(wanted.variant.model, result.model.options) == options
+            and _changed(wanted.variant, result.model.options) == options
             and _is_augmented(result, wanted.variant)
         ]
         if len(found) > 1:
@@ -137,17 +137,27 @@ def _asked(result: Result) -> tuple[str, str, int, int, int, int]:
     return episodes.benchmark, protocol, episodes.fold, episodes.shot, episodes.seed, episodes.n_episodes
 
 
-def _changed(model: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options that are not the model's defaults; a backbone's weights are in the checkpoint."""
-    usual = model_spec(model).options
-    return {k: v for k, v in options.items() if k != "backbone_weights" and usual.get(k) != v}
+def _changed(variant: Variant, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options neither of the model's defaults nor of its recipe; a backbone's weights are in the checkpoint."""
+    usual, recipe = model_spec(variant.model).options, _recipe(variant)
+    trained = {} if recipe is None else recipe.options
+    return {
+        name: value
+        for name, value in options.items()
+        if name != "backbone_weights" and value != usual.get(name) and (name not in trained or value != trained[name])
+    }
 
 
 def _is_augmented(result: Result, variant: Variant) -> bool:
     """Whether training images were augmented as for a variant; of weights that others trained, nobody says."""
     told = None if result.model.trained is None else result.model.trained.augmentation
+    recipe = _recipe(variant)
+    return recipe is None or told == recipe.data.augmentation or (told is None and not variant.changes)
+
+
+def _recipe(variant: Variant) -> Recipe | None:
+    """By which a variant is trained; ``None`` if there is none here."""
     try:
-        recipe = overridden(find_recipe(variant.model, variant.benchmark), dict(variant.changes))
-    except UsageError:  # there is no recipe for it here
-        return True
-    return told == recipe.data.augmentation or (told is None and not variant.changes)
+        return overridden(find_recipe(variant.model, variant.benchmark), dict(variant.changes))
+    except UsageError:
+        return None

@@ -22,6 +22,9 @@ __all__ = ["Planner"]
 NOT_TORCHVISIONS = {("pspnet", "resnet50")}
 """Models with a backbone whose ImageNet weights torchvision does not have."""
 
+PUBLISHED = ("imagenet", "pretrained")
+"""What names a backbone's ImageNet weights without being a path."""
+
 Run = tuple[Evaluation, int]
 """An evaluation on one fold."""
 
@@ -123,7 +126,7 @@ class Planner:
             backbone_weights=weights,
             resume=RunFolder(folder).begun,
         )
-        missing = _missing(variant, weights) if trained is None else None
+        missing = _missing(variant, fold, self.settings.given.backbone(variant)) if trained is None else None
         makes = trained or folder
         return Step(
             kind="train", options=options, there=trained is not None, makes=makes, images=images, missing=missing
@@ -177,15 +180,20 @@ def _validation(variant: Variant, fold: int, protocol: str) -> Run:
     return Evaluation(variant=variant, benchmark=variant.benchmark, protocol=protocol, shot=variant.shot), fold
 
 
-def _missing(variant: Variant, weights: str | None) -> Missing | None:
-    """What a training cannot begin without."""
+def _missing(variant: Variant, fold: int, given: str | None) -> Missing | None:
+    """What a training cannot begin without, if this is given as its backbone."""
     name = f"{variant.model}-{variant.backbone}"
-    if (variant.model, variant.backbone) in NOT_TORCHVISIONS and weights is None:
+    if (variant.model, variant.backbone) in NOT_TORCHVISIONS and given in (None, *PUBLISHED):
         return Missing(
             what=f"the ImageNet weights of {name}, whose stem is not torchvision's (published ones began with "
             "resnet50_v2.pth)",
             remedy=f"pass --backbone-weights {name}=PATH, or {name}=none to begin at random",
         )
-    if variant.base_learner is None and weights not in (None, "none", "imagenet") and not Path(str(weights)).is_file():
-        return Missing(what=f"the backbone of {name}: there is no {weights}", remedy="pass the path of a file")
-    return None
+    if given in (None, "none", *PUBLISHED):
+        return None
+    what, path = "backbone", Path(str(given))
+    if variant.base_learner is not None:  # of which every fold has its own, in a file or a training's folder
+        what, path = "base learner", Path(str(given).replace("{fold}", str(fold)))
+    if path.is_file() or (variant.base_learner is not None and path.is_dir()):
+        return None
+    return Missing(what=f"the {what} of {name}: there is no {path}", remedy="pass the path of a file")

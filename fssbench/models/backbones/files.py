@@ -74,7 +74,7 @@ def downloaded(url: str, *, what: str) -> Path:
         except (OSError, RuntimeError) as error:
             raise ModelError(
                 f"{what} could not be downloaded ({error})",
-                remedy=f"bring {path.name} here from a machine with a network and pass "
+                remedy=f"copy {path.name} here from a machine with a network and pass "
                 "--backbone-weights PATH, or run untrained with --backbone-weights none",
             ) from error
     return path

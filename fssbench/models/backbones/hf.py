@@ -45,7 +45,7 @@ def open_backbone(name: str, weights: str) -> Extractor:
     folder = snapshot(
         weights if elsewhere else name,
         weights=weights != "none",
-        remedy="bring it here from a machine with a network and pass --backbone hf:FOLDER of it",
+        remedy="copy it here from a machine with a network and pass --backbone hf:FOLDER of it",
     )
     own = elsewhere or folder == Path(name)
     called = f"hf:{Path(name).name if folder == Path(name) else name}"

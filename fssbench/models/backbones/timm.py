@@ -51,7 +51,7 @@ def open_backbone(name: str, weights: str) -> Extractor:
     network = known_origin(_built(timm, name, path))
     infos = list(getattr(network, "feature_info", ()))
     if not infos or not hasattr(network, "forward_intermediates"):
-        raise UsageError(f"timm lists no maps of {name}", remedy="choose another --backbone")
+        raise UsageError(f"timm does not list the maps of {name}", remedy="choose another --backbone")
     parts = {str(info["module"]): int(info["reduction"]) for info in infos}
     alike = len(set(parts.values())) == 1
     fine = [one for one, part in parts.items() if part <= FINE_ENOUGH] or list(parts)
@@ -102,7 +102,7 @@ def _file(called: str, config: Any, weights: str) -> Path:
     what = f"the weights of {called}"
     if not config.hf_hub_id:
         if not config.url:
-            raise UsageError(f"timm keeps no weights of {called}", remedy="pass --backbone-weights PATH or none")
+            raise UsageError(f"timm has no weights of {called}", remedy="pass --backbone-weights PATH or none")
         return downloaded(config.url, what=what)
     from huggingface_hub import hf_hub_download
 
@@ -112,7 +112,7 @@ def _file(called: str, config: Any, weights: str) -> Path:
     except (OSError, ValueError, RuntimeError) as error:
         raise ModelError(
             f"{what} could not be downloaded ({first_line(error)})",
-            remedy=f"bring {file} of {config.hf_hub_id} here from a machine with a network and pass --backbone-weights "
+            remedy=f"copy {file} of {config.hf_hub_id} here from a machine with a network and pass --backbone-weights "
             "PATH, or run untrained with --backbone-weights none",
         ) from error
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from fssbench.models.fast.hdmnet import FastHDMNet
-from fssbench.models.fast.hsnet import FastHMFS, FastHSNet
+from fssbench.models.fast.hmfs import FastHMFS
+from fssbench.models.fast.hsnet import FastHSNet
 from fssbench.models.hdmnet import HDMNet
 from fssbench.models.hmfs import HMFS
 from fssbench.models.hsnet import HSNet

@@ -9,6 +9,7 @@ What makes it fast, none of it an approximation:
   vector of them, the *background*, which is written down once; the second one, being linear, is applied to what
   differs from it.
 - On a grid of 2×2, a 3×3 convolution is one matrix.
+- Where a support is known to show what a black image does, it is compared at few of these positions.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from torch import Tensor, nn
 
 from fssbench.models.center_pivot import CenterPivotConv4d
 from fssbench.models.dtypes import at_least_float32
+from fssbench.models.fast.elsewhere import Elsewhere
 from fssbench.models.fast.products import pieces, product
 from fssbench.models.fast.windows import Span, Window
 
@@ -49,12 +51,14 @@ class SupportLevel:
         scales: (L, h·w), what each position is multiplied with; 0 outside of ``window``; or ``None`` for 1.
         grid: h and w.
         window: where the support shows anything.
+        elsewhere: what it shows outside of the window; ``None`` for nothing.
     """
 
     rows: Sequence[Tensor]
     scales: Tensor | None
     grid: Size
     window: Window
+    elsewhere: Elsewhere | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,6 +83,34 @@ def correlated(query: Sequence[Tensor], support: SupportLevel, layer: CenterPivo
         query: L maps (Hq·Wq, C).
         size: Hq and Wq.
     """
+    assert layer.conv1.bias is not None
+    assert layer.conv2.bias is not None
+    background = layer.conv1.bias + layer.conv2.bias
+    grid = (-(-support.grid[0] // layer.support_stride), -(-support.grid[1] // layer.support_stride))
+    if support.elsewhere is None:
+        y, reached = _in_window(query, support, layer, size, bias=background)
+        return Correlated(y, background, grid, reached)
+    less = support.elsewhere.correlations(query, size)
+    y = support.elsewhere.convolved(less, layer, size)
+    rest, reached = _in_window(query, support, layer, size, bias=None, less=less)
+    y[:, reached.rows.slice, reached.columns.slice] += rest
+    return Correlated(y, background, grid, Window(Span(0, grid[0]), Span(0, grid[1])))
+
+
+def _in_window(
+    query: Sequence[Tensor],
+    support: SupportLevel,
+    layer: CenterPivotConv4d,
+    size: Size,
+    *,
+    bias: Tensor | None,
+    less: Tensor | None = None,
+) -> tuple[Tensor, Window]:
+    """What the first convolution makes of correlations in the window, (Hq·Wq, rows, columns, C'), and where that is.
+
+    Args:
+        less: (Hq·Wq, L, r, c), correlations with what is `Elsewhere`, which are taken off.
+    """
     convolution, stride = layer.conv2, layer.support_stride
     kernel = convolution.kernel_size[0]
     window = support.window
@@ -90,6 +122,7 @@ def correlated(query: Sequence[Tensor], support: SupportLevel, layer: CenterPivo
     there, kept = whole.inside(seen), window.kept(stride)
     maps = [_cropped(support, number, whole).flatten(0, 1) for number in range(len(support.rows))]  # L (positions, C)
     rows = [one.view(*size, -1) for one in query]
+    runs = [] if support.elsewhere is None else support.elsewhere.runs(whole)
     y = query[0].new_empty(query[0].shape[0], *reached.shape, convolution.out_channels)
     at_support = y.new_empty(*kept.shape, len(maps), query[0].shape[0])
     r, c = kept.rows.start * stride - seen.rows.start, kept.columns.start * stride - seen.columns.start
@@ -102,14 +135,14 @@ def correlated(query: Sequence[Tensor], support: SupportLevel, layer: CenterPivo
         inner = now[:, :, there.rows.slice, there.columns.slice]
         for number, (one, other) in enumerate(zip(rows, maps, strict=True)):
             torch.clamp_min(product(one[part], other).view(count, *whole.shape), 0, out=inner[:, number])
-        over_support = F.conv2d(now, convolution.weight.contiguous(), convolution.bias, stride=stride)
+            for run, same in runs:
+                assert less is not None
+                inner[:, number][run] -= less[asked, number][same]
+        over_support = F.conv2d(now, convolution.weight.contiguous(), bias, stride=stride)
         y[asked] = over_support.permute(0, 2, 3, 1)
         if kept.area:
             chosen = now[:, :, r::stride, c::stride][:, :, : kept.shape[0], : kept.shape[1]]
             at_support[..., asked] = chosen.permute(2, 3, 1, 0)
-    assert layer.conv1.bias is not None
-    assert convolution.bias is not None
-    y += layer.conv1.bias
 
     if kept.area:
         there = kept.inside(reached)
@@ -119,8 +152,7 @@ def correlated(query: Sequence[Tensor], support: SupportLevel, layer: CenterPivo
             images = at_support[part].view(-1, len(maps), *size)
             over_query = F.conv2d(images, layer.conv1.weight.contiguous(), padding=layer.conv1.padding)
             seeing[:, part] += over_query.view(-1, kept.shape[1], *over_query.shape[1:]).flatten(3).permute(3, 0, 1, 2)
-    grid = (-(-support.grid[0] // stride), -(-support.grid[1] // stride))
-    return Correlated(y, layer.conv1.bias + convolution.bias, grid, reached)
+    return y, reached
 
 
 def _cropped(support: SupportLevel, number: int, window: Window) -> Tensor:

@@ -1,8 +1,8 @@
-"""HSNet and HMFS for inference: see `fssbench.models.fast.center_pivot` for what makes the matching fast."""
+"""HSNet for inference: see `fssbench.models.fast.center_pivot` for what makes the matching fast."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import islice
 
 import torch
@@ -12,13 +12,13 @@ from torch import Tensor
 from fssbench.models.dtypes import at_least_float32
 from fssbench.models.fast.center_pivot import SupportLevel
 from fssbench.models.fast.folding import folded
+from fssbench.models.fast.held import windows_of
 from fssbench.models.fast.squeeze import FastSqueeze
-from fssbench.models.fast.windows import Span, Window, bounding_box
-from fssbench.models.hmfs import HMFS, hybrid
+from fssbench.models.fast.windows import Span, Window
 from fssbench.models.hsnet import EPSILON, HSNet
 from fssbench.models.interface import FeatureSegmenter, Size, vote
 
-__all__ = ["FastHMFS", "FastHSNet"]
+__all__ = ["FastHSNet", "last"]
 
 
 class FastHSNet(FeatureSegmenter):
@@ -48,17 +48,20 @@ class FastHSNet(FeatureSegmenter):
         return self._unit(self._maps(images))
 
     def condition(self, features: list[Tensor], images: Tensor, masks: Tensor) -> list[Tensor]:
-        """The rows as they are; for each level the weights (N, L, h·w); the windows (N, levels, 4) that hold these."""
+        """`condition_held`, of masks that the host has to wait for."""
+        return self.condition_held(features, images, masks, masks.bool().cpu())
+
+    def condition_held(self, features: list[Tensor], images: Tensor, masks: Tensor, held: Tensor) -> list[Tensor]:
+        """The rows as they are; of each level the weights (N, L, h·w); on the CPU their windows (N, levels, 4)."""
         rows, lengths = features[: sum(self.levels)], features[sum(self.levels) :]
         if self.masking == "none":
             return rows
-        weights, windows = [], []
+        weights = []
         for length in lengths:
             share = self._share(masks, length)
             # (m·f) / (|m·f| + ε), from f / (|f| + ε)
             weights.append((share * (length + EPSILON) / (share * length + EPSILON)).flatten(2))
-            windows.append(torch.stack(bounding_box(share[:, 0] > 0), dim=1))
-        return [*rows, *weights, torch.stack(windows, dim=1)]
+        return [*rows, *weights, windows_of(held, [(length.shape[-2], length.shape[-1]) for length in lengths])]
 
     def match(self, query: list[Tensor], supports: list[Tensor]) -> Tensor:
         """Logits (B, K, 2, h, w), at a quarter of the input's size, of each support alone."""
@@ -72,11 +75,7 @@ class FastHSNet(FeatureSegmenter):
         sizes = [(length.shape[-2], length.shape[-1]) for length in queries[0][n:]]
         asked = [[rows[0] for rows in query[:n]] for query, shots in zip(queries, supports, strict=True) for _ in shots]
         each = [support for shots in supports for support in shots]
-        if len(each[0]) == n:  # nothing is masked
-            windows = [[(0, h, 0, w) for h, w in sizes]] * len(each)
-        else:  # all windows at once: what is computed depends on them, so the host has to wait
-            windows = torch.cat([support[-1] for support in each]).tolist()
-        shown = [self._shown(*one, sizes) for one in zip(each, windows, strict=True)]
+        shown = [self._shown(support, sizes) for support in each]
         logits: Tensor = self.hpn_learner(asked, shown, sizes)
         return logits.view(len(queries), -1, *logits.shape[1:]).to(at_least_float32(logits.dtype))
 
@@ -89,7 +88,7 @@ class FastHSNet(FeatureSegmenter):
     def _maps(self, images: Tensor) -> list[Tensor]:
         """The backbone's maps (N, h, w, C), channels last in memory."""
         images = images.to(self._dtype).contiguous(memory_format=torch.channels_last)
-        return [one.permute(0, 2, 3, 1).contiguous() for one in self.take_maps(self.backbone, images)]
+        return last(self.take_maps(self.backbone, images))
 
     def _unit(self, maps: Sequence[Tensor]) -> list[Tensor]:
         """Maps (N, h, w, C), which are overwritten → what `encode` gives."""
@@ -107,10 +106,10 @@ class FastHSNet(FeatureSegmenter):
         size = (lengths.shape[-2], lengths.shape[-1])
         return F.interpolate(masks[:, None].to(lengths.dtype), size, mode="bilinear", align_corners=True)
 
-    def _shown(
-        self, parts: Sequence[Tensor], windows: Sequence[tuple[int, int, int, int]], sizes: Sequence[Size]
-    ) -> list[SupportLevel]:
+    def _shown(self, parts: Sequence[Tensor], sizes: Sequence[Size]) -> list[SupportLevel]:
         """One support's levels."""
+        masked = len(parts) > sum(self.levels)
+        windows = parts[-1][0].tolist() if masked else [(0, h, 0, w) for h, w in sizes]
         remaining = iter([part[0] for part in parts])
         rows = [list(islice(remaining, count)) for count in self.levels]
         weights: list[Tensor | None] = [*islice(remaining, len(sizes))] or [None] * len(sizes)
@@ -122,32 +121,6 @@ class FastHSNet(FeatureSegmenter):
         return self.hpn_learner.decoder1[0].weight.dtype  # type: ignore[return-value]
 
 
-class FastHMFS(FastHSNet):
-    """HMFS whose supports pass the backbone a second time, under their masks: ``hm`` and ``im``."""
-
-    keeps_supports = True
-    reads_images = True
-
-    def __init__(self, original: HMFS) -> None:
-        super().__init__(original)
-        self.replaced = original.replaced
-        self.reads_features = self.masking == "hm"
-
-    def condition(self, features: list[Tensor], images: Tensor, masks: Tensor) -> list[Tensor]:
-        """The unit rows (N, h·w, C) of the masked image's maps or, with ``hm``, of both kinds of map together."""
-        inner = self._maps(images * masks[:, None])
-        if self.masking == "hm":
-            inner = [
-                hybrid([own], [other], replaced=self.replaced)[0]
-                for own, other in zip(self._masked(features, masks), inner, strict=True)
-            ]
-        return self._unit(inner)[: len(inner)]
-
-    def _masked(self, features: list[Tensor], masks: Tensor) -> Iterator[Tensor]:
-        """The feature-masked maps (N, h, w, C), from what `encode` gave, one after the other."""
-        rows = iter(features[: sum(self.levels)])
-        for lengths in features[sum(self.levels) :]:
-            share = self._share(masks, lengths)
-            for length in (share * (lengths + EPSILON)).unbind(dim=1):  # (N, h, w)
-                weight = length[..., None]
-                yield next(rows).view(*length.shape, -1) * weight.to(features[0].dtype)
+def last(maps: Sequence[Tensor]) -> list[Tensor]:
+    """Maps (N, C, h, w) with their channels last, (N, h, w, C)."""
+    return [one.permute(0, 2, 3, 1).contiguous() for one in maps]

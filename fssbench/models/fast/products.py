@@ -27,7 +27,7 @@ def product(a: Tensor, b: Tensor) -> Tensor:
     rows = a.flatten(0, 1)
     if not by_onednn(a):
         return rows @ b.t()
-    images = a.permute(2, 0, 1)[None]  # channels last
+    images = a[None].permute(0, 3, 1, 2)  # channels last, by its strides too, or it would be copied
     y = F.conv2d(images, b[..., None, None], dilation=NEEDLESS_DILATION)
     return y.permute(0, 2, 3, 1).reshape(len(rows), len(b))
 

@@ -38,6 +38,14 @@ class Span:
         """Of every ``stride``-th position those in the span, counted among themselves."""
         return Span(-(-self.start // stride), -(-self.stop // stride))
 
+    def sampled(self, *, of: int, n: int) -> Span:
+        """Of ``n`` positions, spread from the first of ``of`` to the last, those that interpolation gives any of it.
+
+        What only touches it counts, so that rounding cannot matter; where there is none, one is taken.
+        """
+        first = max(0, -(-(self.start - 1) * (n - 1) // max(1, of - 1)))
+        return Span(first, max(first, min(n - 1, self.stop * (n - 1) // max(1, of - 1))) + 1)
+
     def within(self, other: Span) -> Span:
         """What both have, which must be something."""
         return Span(max(self.start, other.start), min(self.stop, other.stop))
@@ -70,6 +78,10 @@ class Window:
         """See `Span.kept`."""
         return Window(self.rows.kept(stride), self.columns.kept(stride))
 
+    def sampled(self, *, of: tuple[int, int], size: tuple[int, int]) -> Window:
+        """See `Span.sampled`."""
+        return Window(self.rows.sampled(of=of[0], n=size[0]), self.columns.sampled(of=of[1], n=size[1]))
+
     def within(self, other: Window) -> Window:
         """See `Span.within`."""
         return Window(self.rows.within(other.rows), self.columns.within(other.columns))
@@ -89,6 +101,16 @@ class Window:
             self.rows.start - outer.rows.start,
             outer.rows.stop - self.rows.stop,
         )
+
+    @property
+    def bounds(self) -> tuple[int, int, int, int]:
+        """First row, end, first column and end."""
+        return self.rows.start, self.rows.stop, self.columns.start, self.columns.stop
+
+    @property
+    def spans(self) -> tuple[Span, Span]:
+        """Rows and columns."""
+        return self.rows, self.columns
 
     @property
     def shape(self) -> tuple[int, int]:

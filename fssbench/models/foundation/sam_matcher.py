@@ -92,7 +92,8 @@ class SAMMatcher(EpisodeSegmenter):
             "input_points": points[None, None].to(embedding),
             "input_labels": torch.tensor([[[1, 0]]], device=embedding.device),
         }
-        spread = (prior - prior.mean()) / prior.std()
+        deviation = prior.std(correction=min(1, prior.numel() - 1))  # an image may have one pixel
+        spread = ((prior - prior.mean()) / deviation).nan_to_num()  # and to supports that show nothing nothing is alike
         guide = F.interpolate(spread[None, None], alike.shape[1:], mode="bilinear", align_corners=False).sigmoid()
         found = self.network(
             **prompt,

@@ -67,7 +67,7 @@ def opened(kind: str, weights: str, *, published: str, preprocess: Preprocess) -
         folder = snapshot(
             weights,
             weights=True,
-            remedy="bring its files here from a machine with a network and pass --weights FOLDER, or try the model "
+            remedy="copy its files here from a machine with a network and pass --weights FOLDER, or try the model "
             "with random weights, --weights none",
         )
         wanted, held = built.config_class.model_type, config_of(folder, "config.json").get("model_type")

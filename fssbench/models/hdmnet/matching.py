@@ -32,13 +32,13 @@ class MatchLayer(nn.Module):
         self.norm2 = layer_norm()
         self.ffn = MixFFN()
 
-    def forward(self, query: Tensor, support: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, query: Tensor, support: Tensor, inside: Tensor | None) -> tuple[Tensor, Tensor]:
         """Match one stage.
 
         Args:
             query: map (B, C, h, w).
             support: tokens (B, Ns, C), those of all shots.
-            inside: (B, Ns) in {0, 1}, which of them are in the mask.
+            inside: (B, Ns) in {0, 1}, which of them are in the mask; ``None`` for all.
 
         Returns:
             The enriched query (B, C, h, w), and its correlation map (B, h, w): the mean score over the
@@ -52,18 +52,19 @@ class MatchLayer(nn.Module):
         x = x + self.ffn(self.norm2(x), size)
         return to_map(x, size), correlation.view(-1, *size)
 
-    def attended(self, q: Tensor, k: Tensor, v: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
+    def attended(self, q: Tensor, k: Tensor, v: Tensor, inside: Tensor | None) -> tuple[Tensor, Tensor]:
         """What the heads read of the support, and the mean score.
 
         Args:
             q: (B, heads, Nq, d).
             k: (B, heads, Ns, d).
             v: likewise.
-            inside: (B, Ns) in {0, 1}.
+            inside: (B, Ns) in {0, 1}, or ``None``.
 
         Returns:
             (B, heads, Nq, d) and (B, Nq).
         """
+        inside = v.new_ones(len(v), v.shape[2]) if inside is None else inside
         inside = inside[:, None, :, None].to(v.dtype)  # (B, 1, Ns, 1)
         shown = inside.sum(dim=2, keepdim=True)  # (B, 1, 1, 1)
         scores = self._scores(q, k)  # (B, heads, Nq, Ns)

@@ -127,12 +127,16 @@ class HDMNet(LearnsFromEpisodes):
         mask, the semantic map (N, 512, h, w); the masks (N, H, W); the pyramid, each (N, 64, h, w), fine to coarse.
         """
         masks = masks.to(images.dtype) if self.support_mask else torch.ones_like(masks, dtype=images.dtype)
+        return self.shown(images, masks, masks)
+
+    def shown(self, images: Tensor, masks: Tensor, asked: Tensor) -> list[Tensor]:
+        """What `condition` gives; ``asked`` are the masks that are compared, which may be elsewhere than the images."""
         middle, fused, deep = self.maps(images * masks[:, None])
         x = self.down_supp(fused)  # (N, 256, h, w)
         mean = prototype(x, masks)
         merged = self.supp_merge(torch.cat([x, mean.expand_as(x)], dim=1))  # (N, 64, h, w)
         pyramid = self.transformer.mix_transformer.pyramid(merged)
-        return [gram_matrix(middle), mean, deep, self.semantic(deep, masks), masks, *pyramid]
+        return [gram_matrix(middle), mean, deep, self.semantic(deep, asked), asked, *pyramid]
 
     def answer(self, query: list[Tensor], supports: list[Tensor], *, leave_out: Tensor | None = None) -> Outputs:
         """Compare what `encode` and `condition` gave, each (B, …) and (B, K, …).

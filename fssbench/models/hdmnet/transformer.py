@@ -146,7 +146,7 @@ class InterleavedTransformer(MixTransformer):
             asked, shown = parse(asked), parse(shown.flatten(0, 1))  # (B, 64, h, w), (B·K, 64, h, w)
             enriched, correlation = match(asked, *side_by_side(shown.unflatten(0, (b, k)), masks))
             tokens = to_tokens(asked).repeat_interleave(k, dim=0)  # (B·K, h·w, 64)
-            shown = match(shown, tokens, tokens.new_ones(tokens.shape[:2]))[0].unflatten(0, (b, k))
+            shown = match(shown, tokens, None)[0].unflatten(0, (b, k))
             asked = enriched
             matched.append(merge(enriched, prior))
             correlations.insert(0, correlation)

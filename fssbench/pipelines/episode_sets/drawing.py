@@ -59,12 +59,13 @@ class Request:
         self.protocol.require(self.benchmark)
         if self.splits is not None and self.min_pixels is not None:
             raise UsageError(
-                "split files say which images serve a class, so --min-pixels cannot", remedy="leave one of them out"
+                "split files decide which images serve a class, so --min-pixels means nothing",
+                remedy="leave one of them out",
             )
         asked = {"seeds": self.seeds or (), "shots": self.shots, "episodes": (self.n_episodes,)}
         for what, values in asked.items():
             if (most := max(values, default=0)) > MOST[what]:
-                raise UsageError(f"a set takes {what} up to {MOST[what]:,}, asked for is {most:,}")
+                raise UsageError(f"a set takes {what} up to {MOST[what]:,}, got {most:,}")
 
     @property
     def n_episodes(self) -> int:
@@ -204,7 +205,8 @@ def check_lists(
         )
         counted, instead = "in the split files", ""
         if request.splits is None:
-            counted, instead = f"with at least {request.n_pixels:,} mask pixels", "with a smaller --min-pixels or "
+            pixels = f"{request.n_pixels:,} mask pixel{'' if request.n_pixels == 1 else 's'}"
+            counted, instead = f"with at least {pixels}", "with a smaller --min-pixels or "
         raise PoolError(
             f"{total} {'class has' if total == 1 else 'classes have'} fewer than the {need} images that "
             f"{shot}-shot episodes take, counting images {counted} — {listed}",

@@ -278,7 +278,7 @@ def locate_set(root: Place, *, benchmark: Benchmark, protocol: str, fold: int) -
         if (manifest.benchmark, manifest.protocol.name, manifest.fold) == (benchmark.name, protocol, fold):
             return episode_set
         raise EpisodeSetError(
-            f"{root} is {manifest.title}, asked for was {benchmark.name} {protocol} fold {fold}",
+            f"{root} is {manifest.title}, not {benchmark.name} {protocol} fold {fold}",
             remedy="pass the folder that was given to prepare as --output, or ask for this set: "
             f"-b {episode_set.benchmark.alias} -p {manifest.protocol.name} -f {manifest.fold}",
         )

@@ -146,7 +146,7 @@ class LoadedTrack(Sequence[LoadedEpisode]):
         number += len(self) if number < 0 else 0
         if not 0 <= number < len(self):
             raise EpisodeIndexError(
-                f"the track has {len(self):,} episodes, asked for was episode {index}",
+                f"the track has {len(self):,} episodes, and episode {index} was asked for",
                 remedy=f"indices are 0 to {len(self) - 1}",
             )
         return number

@@ -151,7 +151,7 @@ def _base(output: Path, header: SetHeader, *, overwrite: bool) -> EpisodeSet | N
         name = changed[0]
         was, asked = _apart(getattr(there, name), getattr(header, name))
         raise EpisodeSetError(
-            f"{path} was built with another {name.replace('_', ' ')} ({was}; asked for is {asked})",
+            f"{path} was built with another {name.replace('_', ' ')} ({was}, not {asked})",
             remedy="choose another --output, or pass --overwrite to replace it",
         )
     return base
@@ -188,8 +188,8 @@ def _wanted(base: EpisodeSet | None, request: Request) -> list[tuple[int, int]]:
             wanted.append((shot, seed))
         elif base and found.episodes != request.n_episodes:
             raise EpisodeSetError(
-                f"{base.path} has {found.episodes:,} {shot}-shot episodes of seed {seed}, asked for are "
-                f"{request.n_episodes:,}",
+                f"{base.path} has {found.episodes:,} {shot}-shot episodes of seed {seed}, not the "
+                f"{request.n_episodes:,} asked for",
                 remedy=f"pass --episodes {found.episodes}, or --overwrite to build the set anew",
             )
     return wanted

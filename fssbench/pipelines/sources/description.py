@@ -79,11 +79,11 @@ def read_description(folder: Path) -> Description:
     if not path.is_file():
         raise SourceError(
             f"{folder} has no {DESCRIPTION}" if folder.is_dir() else f"there is no folder {folder}",
-            remedy=f"write a {DESCRIPTION} beside images/ and masks/, as docs/guides/raw-data.md says",
+            remedy=f"write a {DESCRIPTION} beside images/ and masks/, as docs/guides/own-data.md says",
         )
     try:
         return Description.model_validate(parse_toml(read_bytes(path)))
     except ValidationError as error:
-        raise SourceError(f"{path}: {first_error(error)}", remedy="docs/guides/raw-data.md has its fields") from error
+        raise SourceError(f"{path}: {first_error(error)}", remedy="docs/guides/own-data.md has its fields") from error
     except ValueError as error:
         raise SourceError(f"{path} is not TOML: {error}", remedy="fix that line") from error

@@ -118,7 +118,7 @@ def read_names(path: Path) -> tuple[str, ...]:
         raise SourceError(f"{path} is not a text file: {error}", remedy="use the list as published") from error
     names = tuple(line.strip() for line in lines if line.strip())
     if not names:
-        raise SourceError(f"{path} is empty, expected one name a line", remedy="use the list as published")
+        raise SourceError(f"{path} is empty, expected one name per line", remedy="use the list as published")
     seen: set[str] = set()
     for name in names:
         if name in seen:

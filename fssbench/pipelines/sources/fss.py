@@ -100,7 +100,7 @@ class FssSource:
         if self.part == "test":
             return ()
         raise SourceError(
-            "which classes of FSS-1000 are trained on is known only from its lists",
+            "only the lists of FSS-1000 say which classes are trained on",
             remedy="pass --splits with the folder of trn.txt and val.txt",
         )
 
@@ -127,7 +127,7 @@ class FssSource:
             does = "tests" if self.part == "test" else "has"
             raise SourceError(
                 f"{where} has {len(names):,} classes, the benchmark {does} {len(indices)}",
-                remedy="pass --splits with the lists of classes, one name a line",
+                remedy="pass --splits with the lists of classes, one name per line",
             )
         return dict(zip(indices, sorted(names), strict=False))
 

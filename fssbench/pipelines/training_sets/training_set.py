@@ -156,7 +156,7 @@ def find_training_set(root: Place, benchmark: Benchmark) -> TrainingSet:
         if training_set.manifest.benchmark == name:
             return training_set
         raise TrainingSetError(
-            f"{path} is a training set of {training_set.manifest.benchmark}, asked for was one of {name}",
+            f"{path} is a training set of {training_set.manifest.benchmark}, not of {name}",
             remedy="pass the folder that was given to prepare as --output",
         )
     if isinstance(root, Remote):

@@ -17,7 +17,7 @@ Place = Path | Remote
 """A folder, here or elsewhere: both know ``/``, ``is_file()``, ``read_bytes()`` and ``str()``."""
 
 PIPE = "pipe:"
-MANIFESTS = ("/manifest.json", "/training.json")
+MANIFESTS = ("/manifest.json", "/training.json", "/submission.json")
 ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
 SLASH_LOST = re.compile(r"(https?|s3):/?(?!/).*")
 

@@ -108,9 +108,9 @@ def _answer(url: str, start: int, response: HTTPResponse) -> Answer:
         )
     part = RANGE.fullmatch(response.headers.get("Content-Range", ""))
     if response.status != 206 or part is None:
-        raise SourceError(f"{url} answers with status {response.status}, no file", remedy="check the address")
+        raise SourceError(f"{url} answered with status {response.status} instead of a file", remedy="check the address")
     if int(part[1]) != start:
-        raise StaleError(f"the server sent byte {int(part[1]):,} on, asked was for byte {start:,} on")
+        raise StaleError(f"the server sent the file from byte {int(part[1]):,}, not from byte {start:,}")
     total = None if part[2] == "*" else int(part[2])
     return Answer(start=start, total=total, validator=validator, response=response)
 
@@ -118,9 +118,9 @@ def _answer(url: str, start: int, response: HTTPResponse) -> Answer:
 def _refusal(url: str, error: HTTPError) -> Exception:
     answer = f"{error.code} {error.reason}".strip()
     if error.code == NO_SUCH_RANGE:
-        return StaleError(f"the server answers {answer}")
+        return StaleError(f"the server answered {answer}")
     if error.code in PASSING:
-        return AttemptError(f"the server answers {answer}")
+        return AttemptError(f"the server answered {answer}")
     return StatusError(url, status=error.code, answer=answer)
 
 

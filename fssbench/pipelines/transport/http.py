@@ -58,8 +58,8 @@ class _Requests:
             raise
         except StatusError as error:
             if error.status in ABSENT:
-                raise AbsentError(f"the server answers {error.answer}") from error
-            raise RefusedError(f"the server answers {error.answer}") from error
+                raise AbsentError(f"the server answered {error.answer}") from error
+            raise RefusedError(f"the server answered {error.answer}") from error
         except SourceError as error:
             raise RefusedError(error.problem) from error
 

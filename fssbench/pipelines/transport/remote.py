@@ -134,7 +134,7 @@ class Remote:
             try:
                 data = file._fetch()
             except AbsentError as error:
-                raise EpisodeSetError(f"{file} is missing: {error}", remedy="upload the set again, whole") from error
+                raise EpisodeSetError(f"{file} is missing: {error}", remedy="upload it again, complete") from error
             wrong = difference(data, record)
             if not wrong:
                 if self.cache is not None:
@@ -142,14 +142,17 @@ class Remote:
                 return data
             if last:
                 break
-        raise EpisodeSetError(f"{file} {wrong}, fetched twice", remedy="upload the set again, whole")
+        raise EpisodeSetError(f"{file} {wrong}, in two attempts", remedy="upload it again, complete")
 
     def _fetch(self) -> bytes:
         """The file's bytes; several attempts in a row may come no further."""
         try:
             return persist(self.transport.attempts(self.file_name, silence=self.patience.silence), self.patience)
         except RefusedError as error:
-            raise EpisodeSetError(f"{self} cannot be read: {error}", remedy="check the address") from error
+            raise EpisodeSetError(
+                f"{self} cannot be read: {error}",
+                remedy="check the address, the connection, and whether you are logged in there",
+            ) from error
         except GaveUpError as error:
             raise EpisodeSetError(
                 f"{self} cannot be read: {error}",

@@ -30,11 +30,11 @@ class Storage:
             self.files, self.below = fsspec.core.url_to_fs(self.root)
         except ImportError as error:
             extra = "pip install 'fssbench[remote]'" if scheme in ("s3", "s3a") else "install it"
-            raise UsageError(f"{root} needs a package that is not there: {error}", remedy=extra) from error
+            raise UsageError(f"{root} needs a package that is not installed: {error}", remedy=extra) from error
         except ValueError as error:
             known = ["http", "https", *fsspec.available_protocols()]
             raise UsageError(
-                f"{root} has a kind of address nobody knows: {scheme}", remedy=did_you_mean(scheme, known)
+                f"{root} has an unknown kind of address: {scheme}", remedy=did_you_mean(scheme, known)
             ) from error
 
     def address(self, name: str) -> str:

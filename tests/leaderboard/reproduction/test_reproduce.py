@@ -7,6 +7,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,15 +16,18 @@ from command import Command
 from fssbench.base.errors import FssbenchError, ResultError, UsageError
 from fssbench.base.progress import SILENT, Bar, Report
 from fssbench.cli import main
+from fssbench.episodes.benchmarks import COCO_20I, PASCAL_5I, TOY_20I, Benchmark
 from fssbench.leaderboard.reported import Ours, Row, read_paper
 from fssbench.leaderboard.reproduction.given import Given
 from fssbench.leaderboard.reproduction.measured import Figure, measure
-from fssbench.leaderboard.reproduction.runs import Evaluation
+from fssbench.leaderboard.reproduction.places import Results
+from fssbench.leaderboard.reproduction.runs import Evaluation, Variant
 from fssbench.leaderboard.reproduction.settings import Settings, Trial
 from fssbench.leaderboard.reproduction.steps import Step
 from fssbench.leaderboard.reproduction.table import Reproduction
 from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
 from fssbench.schemas.result import read_result
+from fssbench.training.recipe import find_recipe
 
 PAPER = """
 name = "own"
@@ -171,6 +175,30 @@ def test_what_is_reported_is_inside_from_end_to_end_of_the_interval() -> None:
         return Figure(value=2, reason=None, reported=reported, interval=(1, 3)).inside
 
     assert [inside(reported) for reported in (0.9, 1, 2, 3, 3.1)] == [False, True, True, True, False]
+
+
+@pytest.mark.parametrize("options", [{}, {"stages": 2}, {"distillation": "none", "support_mask": False}])
+@pytest.mark.parametrize("benchmark", [PASCAL_5I, COCO_20I])
+def test_results_of_weights_by_a_papers_recipe_are_those_of_its_row(
+    benchmark: Benchmark, options: dict[str, Any], fssbench: Command, toy_set: EpisodeSet, tmp_path: Path
+) -> None:
+    """Options that the recipe sets, such as HDMNet's size of the input, make no other variant; a row's own do."""
+
+    def wanted(changed: dict[str, Any]) -> Evaluation:
+        variant = Variant(model="hdmnet", pairs=tuple(changed.items()), benchmark=benchmark)
+        return Evaluation(variant=variant, benchmark=TOY_20I, protocol="strict", shot=1)
+
+    path = evaluated(fssbench, toy_set, tmp_path, "--limit", 5)
+    recipe = find_recipe("hdmnet", benchmark)
+    trained = SimpleNamespace(augmentation=recipe.data.augmentation)
+    result = read_result(path)
+    told = {"name": "hdmnet", "training": "trained", "options": {**recipe.options, **options}, "trained": trained}
+    results = Results(tmp_path)
+    results._found = [(path, result.model_copy(update={"model": result.model.model_copy(update=told)}))]
+    usual = {"backbone": "resnet50", "benchmark": benchmark.alias}
+    assert results.of(wanted(usual | options), 0, 0, episodes=5) == path
+    assert results.of(wanted(usual | {"temperature": 2.0}), 0, 0, episodes=5) is None
+    assert results.of(wanted({"backbone": "vgg16"} | options), 0, 0, episodes=5) is None
 
 
 def test_two_results_of_one_row_are_not_chosen_between(

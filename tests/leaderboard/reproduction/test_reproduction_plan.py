@@ -223,8 +223,22 @@ def test_what_a_table_lacks_is_said_before_anything_is_run(fssbench: Command, tm
     assert ran.error.startswith(f"error: hdmnet-table1 lacks {told}")
     assert "--backbone-weights pspnet-resnet50=PATH" in ran.error
     assert "[1/" not in ran.err
-    assert "cannot run" not in fssbench(*asked, "--backbone-weights", "pspnet=none", "--dry-run").err
-    own = plan(fssbench, *asked[1:], "--backbone-weights", "hdmnet=mine-{fold}.pth")
+    given = ("--backbone-weights", "pspnet=none")
+    assert "cannot run" not in fssbench(*asked, *given, "--dry-run").err
+    assert (
+        "cannot run without the ImageNet" in fssbench(*asked, "--backbone-weights", "pspnet=imagenet", "--dry-run").err
+    )
+    assert "cannot run" not in fssbench(*asked, "--backbone-weights", "hsnet=pretrained", *given, "--dry-run").err
+
+
+def test_a_base_learner_of_ones_own_takes_the_place_of_its_training(fssbench: Command, tmp_path: Path) -> None:
+    asked = ("hdmnet-table1", "--fold", 1, "--shot", 1, "--backbone", "resnet50")
+    given = ("--backbone-weights", f"hdmnet={tmp_path}/mine-{{fold}}.pth")
+    told = f"cannot run without the base learner of hdmnet-resnet50: there is no {tmp_path}/mine-1.pth"
+    assert told in fssbench("reproduce", *asked, *given, "--dry-run").err
+    (tmp_path / "mine-1.pth").write_bytes(b"")
+    assert "cannot run" not in fssbench("reproduce", *asked, *given, "--dry-run").err
+    own = plan(fssbench, *asked, *given)
     assert "pspnet" not in {value(step["arguments"], "--model") for step in own if step["kind"] == "train"}
 
 
@@ -354,7 +368,7 @@ def test_the_plan_is_told_in_words(fssbench: Command) -> None:
     assert ran.out.splitlines()[0] == "to run  fssbench prepare coco --protocol hsnet --shots 1 --fold 0"
     assert ran.out.splitlines()[-1] == "4 of 4 commands to run: 2 prepare, 1 train, 1 eval"
     learned, left_out, *absent = ran.err.splitlines()
-    assert all(line.startswith("note: absent: the ") for line in absent)
+    assert all(line.startswith("note: missing: the ") for line in absent)
     assert learned.startswith(
         "note: hsnet learns coco's fold 0 from all images, not from 95,476 pairs of image and class of the published "
         "list; pass --train-list hsnet=FOLDER with HSNet's folder data/splits, or put that at "
@@ -401,7 +415,7 @@ def test_a_plan_says_which_raw_data_and_lists_are_absent(
 
     def told() -> list[str]:
         ran = fssbench("reproduce", "hsnet-poster-fss", "--dry-run")
-        return [line.removeprefix("note: absent: ") for line in ran.err.splitlines() if "absent: " in line]
+        return [line.removeprefix("note: missing: ") for line in ran.err.splitlines() if "missing: " in line]
 
     lists, images, training = told()
     home = tmp_path / "home"

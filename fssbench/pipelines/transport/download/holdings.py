@@ -149,7 +149,9 @@ def _unpack_into_place(one: Holding, archive: Path, say: Callable[[str], None]) 
     try:
         unpack(archive, staged, say=say)
         if not _holds_something(staged / one.file.there[0]):
-            raise SourceError(f"{archive.name} holds no {one.file.there[0]}", remedy="the catalogue or it is wrong")
+            raise SourceError(
+                f"{archive.name} holds no {one.file.there[0]}", remedy="either it or the catalogue is wrong"
+            )
         _move(staged, one.folder, last=one.target)
     finally:
         shutil.rmtree(staged, ignore_errors=True)
