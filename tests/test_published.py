@@ -331,7 +331,7 @@ def test_split_files_decide_alone(fssbench: Command, small_splits: Path, tmp_pat
     crowds = fssbench(*arguments, "--crowds", "paint", "--masks", tmp_path)
     assert crowds.out == plain.out
     assert "so --crowds and --masks mean nothing here" in crowds.err
-    assert "split files say which images serve a class" in fssbench(*arguments, "--min-pixels", 5).error
+    assert "split files decide which images serve a class" in fssbench(*arguments, "--min-pixels", 5).error
     other = fssbench(*arguments, "--seed", 3)
     assert other.out != plain.out
     assert "seed 3, the protocol's is 0" in other.err

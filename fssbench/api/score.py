@@ -90,7 +90,7 @@ def score(
         else _foreign(predictions, episode_set, queries, name=name or predictions.stem, episodes=what, report=report)
     )
     resolved = {"predictions": str(predictions), "data": str(episode_set.place), "fold": what.fold, "shot": what.shot}
-    command = Request(asked=tuple(asked), resolved={**resolved, "seed": what.seed, "episodes": what.n_episodes})
+    command = Request.of(asked, {**resolved, "seed": what.seed, "episodes": what.n_episodes})
     with report.progress("scoring", what.n_episodes, unit="episodes") as advance:
         outcome = rescore(found, episode_set, track, queries, command=command, advance=advance)
     if stored and output is None:

@@ -191,7 +191,7 @@ def _refuse(error: Exception) -> int:
         where = "" if error.filename is None else f" {error.filename}"
         fail(f"the system refused{where}: {error.strerror}; fix that and run the same command again")
         return 2
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or (isinstance(error, ImportError) and "failed to map" in str(error)):
         fail("there is not enough memory; what is finished is kept")
         return 2
     fail(f"fssbench failed: {type(error).__name__}: {error}; run again with --debug and report what it shows")

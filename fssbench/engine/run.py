@@ -101,7 +101,7 @@ def run(
                 source="measured",
                 execution=_execution(loaded, job, costs, max(times), len(known)),
                 environment=environment,
-                command=Request(asked=tuple(job.asked), resolved=dict(job.resolved or {})),
+                command=Request.of(job.asked, job.resolved or {}),
                 masks=_Masks(kept) if job.save_predictions else None,
             )
             result = outcome.record if path is None else outcome.write(path)

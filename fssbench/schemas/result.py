@@ -6,7 +6,7 @@ table of per-episode counts that lies beside it, and the counts from the predict
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol, Self
 
@@ -405,6 +405,16 @@ class Request(Record):
 
     asked: tuple[str, ...]
     resolved: dict[str, Any]
+
+    @staticmethod
+    def of(asked: Iterable[str], resolved: Mapping[str, Any]) -> Request:
+        """The same as text, also where a path has bytes that are none in this locale: they stand there as such."""
+        told = {name: _as_text(value) if isinstance(value, str) else value for name, value in resolved.items()}
+        return Request(asked=tuple(map(_as_text, asked)), resolved=told)
+
+
+def _as_text(word: str) -> str:
+    return word.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 class Result(Record):

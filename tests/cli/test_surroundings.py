@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import pwd
 import subprocess
 import sys
@@ -12,10 +13,11 @@ from pathlib import Path
 import pytest
 from command import Command
 
-from fssbench.cli import main
+from fssbench.cli import _refuse, main
 from fssbench.cli.streams import open_streams
 from fssbench.leaderboard.published import published_entries
 from fssbench.pipelines.episode_sets.episode_set import EpisodeSet
+from fssbench.schemas.result import read_result
 
 
 @pytest.fixture
@@ -30,6 +32,21 @@ def no_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.setattr(pwd, "getpwuid", nobody)
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+def test_a_folder_whose_name_is_no_text_takes_results(toy_set: EpisodeSet, tmp_path: Path, fssbench: Command) -> None:
+    output = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
+    data = toy_set.path.parents[2]
+    ran = fssbench("eval", "-m", "all-foreground", "-b", "toy", "-d", data, "-f", 0, "-n", 2, "-o", output)
+    assert ran.code == 0, ran.err
+    assert fssbench("score", "--check", output, "-d", data).code == 0
+    result = read_result(next(output.rglob("*.json")))
+    assert result.command.resolved["output"] == f"{tmp_path}/caf\\xe9"
+
+
+def test_a_library_that_finds_no_memory_is_no_defect(capsys: pytest.CaptureFixture[str]) -> None:
+    assert _refuse(ImportError("libtorch_cpu.so: failed to map segment from shared object")) == 2
+    assert capsys.readouterr().err == "error: there is not enough memory; what is finished is kept\n"
 
 
 def test_without_a_home_all_goes_that_names_its_places(
