@@ -164,6 +164,10 @@ def without(section: str, field: str) -> Change:
 FIELDS: dict[str, tuple[Change, str]] = {
     "an annotation without id": (without("annotations", "id"), r"annotations[0] of image 000000000001: its id must be"),
     "annotation ids as text": (first("annotations", id="1"), "its id must be a whole number, got '1'"),
+    "annotations of one id": (
+        lambda d: d["annotations"][1].update(id=1),
+        "its id must be unique, and an annotation before",
+    ),
     "an annotation of no image": (without("annotations", "image_id"), "annotation 1 of image None: its image_id must"),
     "an annotation of an image as text": (first("annotations", image_id="1"), "its image_id must be a whole number"),
     "an annotation of true": (first("annotations", image_id=True), "its image_id must be a whole number, got True"),

@@ -91,7 +91,6 @@ ANNOTATION_ODDITIES: list[tuple[Callable[[dict[str, Any]], object], str, str, st
         "covers no pixel",
         NAME,
     ),
-    (lambda d: d["annotations"][1].update(id=1), "warning", "annotation ids given more than once", "1"),
     (lambda d: d["annotations"].pop(0), "note", "without any annotation", "000000000001"),
 ]
 

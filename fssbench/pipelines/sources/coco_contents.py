@@ -109,10 +109,12 @@ def _read_categories(rows: list[Any], names: dict[int, str]) -> Iterator[Fault]:
 def _read_annotations(rows: list[Any], contents: Contents) -> Iterator[Fault]:
     """Keep the annotations whose fields can be read; the first thing that is wrong with each of the others."""
     sizes, names, keep = contents.sizes, contents.names, contents.rows.append
+    taken: set[int] = set()
     for n, row in enumerate(rows):
         if (
             type(row) is dict
-            and type(row.get("id")) is int
+            and type(own := row.get("id")) is int
+            and own not in taken
             and type(image := row.get("image_id")) is int
             and image in sizes
             and type(category := row.get("category_id")) is int
@@ -120,10 +122,11 @@ def _read_annotations(rows: list[Any], contents: Contents) -> Iterator[Fault]:
             and row.get("iscrowd", 0) in (0, 1)
             and "segmentation" in row
         ):
+            taken.add(own)
             if sizes[image] is not None:
                 keep(row)
         else:
-            yield _fault_of(row, f"annotations[{n}]", contents)
+            yield _fault_of(row, f"annotations[{n}]", contents, taken)
 
 
 def _leave_out_what_cannot_be_drawn(contents: Contents) -> None:
@@ -136,7 +139,7 @@ def _leave_out_what_cannot_be_drawn(contents: Contents) -> None:
         contents.rows = [row for n, row in enumerate(rows) if n not in faulty]
 
 
-def _fault_of(row: Any, place: str, contents: Contents) -> Fault:
+def _fault_of(row: Any, place: str, contents: Contents, taken: set[int]) -> Fault:
     """What is wrong with an annotation of which something is."""
     kind = "annotations whose fields are not COCO's"
     if not isinstance(row, dict):
@@ -146,6 +149,8 @@ def _fault_of(row: Any, place: str, contents: Contents) -> Fault:
         if type(row.get(key)) is not int:
             found = f"got {repr(row[key])}" if key in row else "it has none"
             return Fault(kind, where, f"its {key} must be a whole number, {found}")
+    if row["id"] in taken:
+        return Fault(kind, where, f"its id must be unique, and an annotation before {place} has it")
     if row["image_id"] not in contents.sizes:
         return Fault(
             "annotations of images that are not listed", where, f"it names image {row['image_id']}, which is not listed"

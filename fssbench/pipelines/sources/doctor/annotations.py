@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from itertools import chain
 
@@ -24,7 +23,7 @@ def examine_annotations(annotations: Annotations) -> tuple[dict[str, int], list[
         "crowds": sum(bool(row.get("iscrowd")) for row in contents.rows),
         "categories": len(data["categories"]),
     }
-    return counts, [*_faults(contents), *_ids(contents), *_shapes(contents), *_coverage(contents)]
+    return counts, [*_faults(contents), *_shapes(contents), *_coverage(contents)]
 
 
 def _faults(contents: Contents) -> Iterator[Finding]:
@@ -33,11 +32,6 @@ def _faults(contents: Contents) -> Iterator[Finding]:
         kinds.setdefault(fault.kind, []).append(str(fault))
     for kind, places in kinds.items():
         yield from found("error", kind, places)
-
-
-def _ids(contents: Contents) -> Iterator[Finding]:
-    ids = Counter(row["id"] for row in contents.rows)
-    yield from found("warning", "annotation ids given more than once", (str(i) for i, n in ids.items() if n > 1))
 
 
 def _shapes(contents: Contents) -> Iterator[Finding]:
