@@ -172,7 +172,8 @@ def figure(
     beside = board.reported if reported else ()
     write_atomic(output, FIGURES[plot](list(board.groups()), form, width=width, reported=beside))
     weaker = any(entry.miou.other_images is None for entry in board.entries)
-    print(f"{plot}, 95 % intervals over other {'episodes where images are too few' if weaker else 'images'} → {output}")
+    over = "other images, or other episodes where images are too few" if weaker else "other images"
+    print(f"{plot}, 95 % intervals over {over} → {output}")
     devices = dict.fromkeys(filter(None, (entry.device_name for entry in board.entries)))
     if plot == "speed" and len(devices) > 1:
         warn(f"speeds of different devices cannot be compared: {', '.join(devices)}")
