@@ -57,7 +57,7 @@ class Winograd(nn.Conv2d):
 
 def parts_of(weight: Tensor) -> Tensor:
     """Weights (C', C, 3, 3) → the 16 matrices (4, 4, C', C)."""
-    kernel = torch.tensor(KERNEL, dtype=torch.float64, device=weight.device)
+    kernel = torch.tensor(KERNEL, dtype=torch.float64).to(weight.device, non_blocking=True)
     parts = torch.einsum("ki,lj,ocij->kloc", kernel, kernel, weight.double())
     return parts.to(weight.dtype).contiguous()
 
