@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from fssbench.engine.asked import held_of_frames
 from fssbench.engine.evaluate import answers
 from fssbench.engine.inference import InferenceSettings, Precision
 from fssbench.models import build_model
@@ -88,7 +89,7 @@ def steps(bench: Bench, chosen: Chosen, precision: Precision, batch: int) -> Non
     with inference.arithmetic(), cast:
         there = torch.stack([one.query.pixels for one in ready])
         pixels = there.cpu().pin_memory() if bench.gpu else there
-        held = torch.stack([one.supports[0].held for one in ready])
+        held = held_of_frames([one.supports[0] for one in ready])
         masks = torch.stack([one.supports[0].mask for one in ready]).float()
         images = twin.preprocess.normalise(there)
         shown_images = twin.preprocess.normalise(torch.stack([one.supports[0].pixels for one in ready]))

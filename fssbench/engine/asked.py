@@ -14,7 +14,17 @@ from fssbench.engine.prepared import PreparedFrame
 from fssbench.models.checks import check_answer
 from fssbench.models.interface import FeatureSegmenter, FewShotSegmenter, Preprocess, Size
 
-__all__ = ["Asked", "batch_of", "cast", "give_back", "images_of", "masks_of_frames", "only", "short_of_memory"]
+__all__ = [
+    "Asked",
+    "batch_of",
+    "cast",
+    "give_back",
+    "held_of_frames",
+    "images_of",
+    "masks_of_frames",
+    "only",
+    "short_of_memory",
+]
 
 # The last two are libraries', such as CUBLAS_STATUS_ALLOC_FAILED.
 NO_MEMORY = (
@@ -69,6 +79,11 @@ def masks_of_frames(frames: Sequence[PreparedFrame], device: str, *, as_bools: b
     """Frames' masks (N, s, s), float32 as models expect them."""
     masks = _together([one.mask for one in frames], device)
     return masks if as_bools else masks.float()
+
+
+def held_of_frames(frames: Sequence[PreparedFrame]) -> Tensor:
+    """The same masks on the CPU (N, s, s) bool."""
+    return _together([one.held for one in frames], "cpu")
 
 
 def _together(tensors: Sequence[Tensor], device: str) -> Tensor:

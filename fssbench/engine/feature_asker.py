@@ -12,7 +12,17 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from fssbench.base.belady import BeladyCache
 from fssbench.base.errors import ModelError
-from fssbench.engine.asked import Asked, batch_of, cast, give_back, images_of, masks_of_frames, only, short_of_memory
+from fssbench.engine.asked import (
+    Asked,
+    batch_of,
+    cast,
+    give_back,
+    held_of_frames,
+    images_of,
+    masks_of_frames,
+    only,
+    short_of_memory,
+)
 from fssbench.engine.inference import InferenceCost, InferenceSettings, ready
 from fssbench.engine.kept_weights import KeptWeights
 from fssbench.engine.naming import naming
@@ -206,8 +216,8 @@ class FeatureAsker:
     def _conditioned(self, shown: Sequence[PreparedFrame], features: Sequence[list[Tensor]]) -> list[Tensor]:
         images = images_of(shown, self.model.preprocess, self.device, read=self.model.reads_images)
         together = features[0] if len(features) == 1 else [torch.cat(maps) for maps in zip(*features, strict=True)]
-        held = shown[0].held[None] if len(shown) == 1 else torch.stack([one.held for one in shown])
-        conditioned = self.model.condition_held(together, images, masks_of_frames(shown, self.device), held)
+        masks = masks_of_frames(shown, self.device)
+        conditioned = self.model.condition_held(together, images, masks, held_of_frames(shown))
         check_features(self.asked, "condition", conditioned, len(shown))
         return conditioned
 

@@ -39,7 +39,7 @@ class OnBlack:
         before, sums = self._of_black(image)
         window, x = box, self._stem(image)
         for kernel in (7, 3):
-            window, size = window.reached(kernel=kernel, stride=2, size=size), _halved(size)
+            window, size = _reached(window, size, kernel=kernel, stride=2)
         x, maps = _crop(x, window), []
         for (block, asked), after in zip(self._blocks(), sums, strict=True):
             window, total = _bottleneck(block, before, x, window)
@@ -58,8 +58,7 @@ class OnBlack:
         found, window = [], box
         steps = [(7, 2, False), (3, 2, False), *((3, block.stride, asked) for block, asked in self._blocks())]
         for kernel, stride, asked in steps:
-            window = window.reached(kernel=kernel, stride=stride, size=size)
-            size = (-(-size[0] // stride), -(-size[1] // stride))
+            window, size = _reached(window, size, kernel=kernel, stride=stride)
             if asked:
                 found.append(window)
         return found
@@ -124,5 +123,6 @@ def _paste(x: Tensor, part: Tensor, window: Window) -> Tensor:
     return x
 
 
-def _halved(size: Size) -> Size:
-    return -(-size[0] // 2), -(-size[1] // 2)
+def _reached(window: Window, size: Size, *, kernel: int, stride: int) -> tuple[Window, Size]:
+    """What of a convolution's outputs sees a window of its input of a size, and how many outputs there are."""
+    return window.reached(kernel=kernel, stride=stride, size=size), (-(-size[0] // stride), -(-size[1] // stride))
